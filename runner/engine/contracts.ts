@@ -1,0 +1,312 @@
+/**
+ * What the engine asks of everybody else: the three contracts (Source, Step, Sink), the formats between them, and the
+ * definition by which an oxi makes itself known. The engine imports no oxi; oxis, state and observe implement these.
+ *
+ * Glossary. *Record*: one JSON text. *Block*: bytes that hold whole records, and where each one stands. *Split*: a part of
+ * the input that is read in order (a file). *Position*: where reading goes on. *Barrier*: a mark that flows through all
+ * stages behind the records before it. *Mark*: what a sink holds durably at a barrier.
+ */
+import type { ZodType } from 'zod';
+import type { Grade, Json } from '../state/store.ts';
+
+export type JsonObject = { [key: string]: Json };
+
+// ---------------------------------------------------------------- streams
+
+/** What flows between two steps: bytes nobody has cut yet, JSON records, or text that a formatter has laid out. */
+export type StreamKind = 'bytes' | 'records' | 'text';
+
+/** How records stand in a byte stream. */
+export type Framing = 'lines' | 'array' | 'document';
+
+/**
+ * A block of whole records. Record i is `bytes[spans[2i], spans[2i+1])`; what lies between records belongs to nobody.
+ * Whoever receives a block owns its bytes and may transfer or overwrite them.
+ */
+export interface Block {
+  bytes: Uint8Array;
+  /** Start and end of each record in `bytes`; two entries a record, `2 * count` in use. */
+  spans: Uint32Array;
+  count: number;
+  /** Where each record began in its split, in bytes; shared by all records that came from one (json_select). */
+  offsets: Float64Array;
+  /** The split that the records came from. */
+  split: number;
+}
+
+// ---------------------------------------------------------------- sources
+
+/** A part of the input, read in order by one reader. Recorded before the first read. */
+export interface Split {
+  index: number;
+  /** What it is called in messages: a path, `stdin`. */
+  name: string;
+  /** Bytes, where known before reading. */
+  size?: number;
+}
+
+export interface RawBlock {
+  bytes: Uint8Array;
+  /** Offset in the split of the first byte behind this block. */
+  after: number;
+}
+
+export interface Source {
+  /** offset: can be read again from a position; ack: redelivered until acknowledged; once: read once, never resumed. */
+  readonly kind: 'offset' | 'ack' | 'once';
+  readonly bounded: boolean;
+  /** The input as it stands now. Throws OxiError INPUT_MISSING, PERMISSION_DENIED. */
+  splits(): Promise<Split[]>;
+  /** Reads from `from` (bytes) to the end of the split; ends early, without an error, once `signal` is aborted. */
+  open(split: Split, from: number, signal: AbortSignal): AsyncIterable<RawBlock>;
+  /** The first bytes of a split, at most `length`, without consuming them; for detection of the framing. */
+  peek(split: Split, length: number): Promise<Uint8Array>;
+  /** What identifies the input up to `offset`: a hash of the 64 KB before it. Absent where the input can't be read twice. */
+  fingerprint?(split: Split, offset: number): Promise<string>;
+  /** Called after the checkpoint that covers `upTo` is in the store (Kafka commit, SQS delete). */
+  committed?(split: Split, upTo: number): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** Cuts a byte stream into records (parse_json). Lives in the source's stage; its snapshot is part of the position. */
+export interface Framer {
+  /** Takes the next bytes of a split, which it may keep; returns the records that are whole by now. */
+  push(bytes: Uint8Array): FramedRecords;
+  /** The split ends here: what is left is the last record, or broken (throws OxiError DOCUMENT_BROKEN). */
+  end(): FramedRecords;
+  /** Bytes taken but not yet given out: the position is the source's offset less these. */
+  readonly pending: number;
+  /** The state between two records, to go on at the position later. */
+  snapshot(): Json;
+}
+
+export interface FramedRecords {
+  bytes: Uint8Array;
+  spans: Uint32Array;
+  count: number;
+  /** Offset in the split of `bytes[0]`. */
+  base: number;
+  /** Records that are broken so that nobody can cut them (too long): where they began, how long, why. */
+  broken?: { offset: number; reason: string }[];
+}
+
+/** What is known of a stream once its first bytes were seen; recorded in the run, so that a resumed run sees the same. */
+export interface StreamInfo {
+  framing: Framing;
+  /** The framer already applied the `json_select` that follows it. */
+  selected: boolean;
+}
+
+// ---------------------------------------------------------------- steps
+
+/** A path of object keys from the root of a record; the empty path is the record itself. */
+export type FieldPath = readonly string[];
+
+/** The outcome of a record step for one record. */
+export type Verdict = 'keep' | 'filter';
+
+/** A record being worked on: fields are read and written through it, untouched bytes stay as they are. */
+export interface RecordView {
+  /** The value at `path`, or undefined where there is none. Values: see `expressions/values.ts`. */
+  get(path: FieldPath): unknown;
+  has(path: FieldPath): boolean;
+  /** Writes at the place of the old field, or last; parents that are missing are made. `json` is compact JSON text. */
+  set(path: FieldPath, json: string): void;
+  /** Removes a field; nothing happens where there is none. */
+  drop(path: FieldPath): void;
+  /** Gives a member of an object another key, at its place; an existing member of the new name goes. */
+  rename(from: FieldPath, to: FieldPath): void;
+  /** Keeps only these, in the record's own order. */
+  select(paths: readonly FieldPath[]): void;
+}
+
+/** What a step may know of the world while it works; the same in every attempt of a run. */
+export interface StepContext {
+  /** Start of the run (first attempt), milliseconds since the epoch. */
+  now: number;
+  params: ReadonlyMap<string, unknown>;
+  env: ReadonlyMap<string, string>;
+  stream: StreamInfo;
+  /** Name of the split at hand. */
+  splitName: string;
+  /** Offset of the record at hand in its split, in bytes. */
+  offset: number;
+}
+
+/**
+ * A step that looks at one record at a time. Neighbours of this kind are fused: parsed once, spliced once.
+ * `touches` are the fields that it reads or writes; a faster tier takes the cheapest form that every step of a stage has.
+ */
+export interface RecordStep {
+  readonly form: 'record';
+  readonly cardinality: 'one' | 'filter';
+  readonly touches: readonly FieldPath[] | 'all';
+  /** Throws RecordError for this record only. */
+  apply(record: RecordView, context: StepContext): Verdict;
+}
+
+/** A step over whole blocks: one to many, collecting, stateful or asynchronous ones. */
+export interface BlockStep {
+  readonly form: 'block';
+  readonly cardinality: 'one' | 'filter' | 'many' | 'collect';
+  /** `ordered` state needs every block of the stream in order: its stage runs on one thread. */
+  readonly state: 'none' | 'ordered';
+  /** Sync or async; record errors go to `fail` (and throw there when the run has to stop). */
+  process(block: Block, context: StepContext, fail: FailRecord): Block | Promise<Block>;
+  /** Called at intervals for steps that act on time. */
+  tick?(now: number): Block | undefined;
+  /** The stream ends: what is still held comes out. */
+  flush?(): Block | undefined;
+  snapshot?(): Json;
+  restore?(state: Json): void;
+  close?(): Promise<void>;
+}
+
+export type Step = RecordStep | BlockStep;
+
+/** Reports that a record of a block is bad; it takes no further part. */
+export type FailRecord = (index: number, error: RecordError) => void;
+
+/** A data error: it travels with its record, and `on_error` of the step decides. */
+export class RecordError extends Error {
+  /** Bytes from the start of the record, where known. */
+  readonly at: number | undefined;
+
+  constructor(message: string, at?: number) {
+    super(message);
+    this.name = 'RecordError';
+    this.at = at;
+  }
+}
+
+// ---------------------------------------------------------------- sinks
+
+/** What a sink holds durably at checkpoint `n`; it understands `data` itself. */
+export interface Mark {
+  n: number;
+  records: number;
+  bytes: number;
+  data: JsonObject;
+}
+
+/** What a sink made, for the summary and the orchestrator's UI. */
+export interface Output {
+  /** Path or table; absent for stdout. */
+  path?: string;
+  rows: number;
+  bytes: number;
+  columns?: string[];
+}
+
+export interface SinkRun {
+  runKey: string;
+  runId: string;
+  pipeline: string;
+  step: string;
+  /** The fencing token: part of the name of everything that is staged. */
+  token: number;
+  /** The token that staged what the mark speaks of, and whether that process is proven dead. */
+  predecessor?: { token: number; provenDead: boolean };
+  /** How far a checkpoint may be trusted: `soft` on the boot that made it, `hard` elsewhere. */
+  grade: Grade;
+}
+
+/** What the sink itself says it holds, which wins over the store. */
+export type Held =
+  /** It is exactly at the mark (having dropped what it had beyond it), or empty where no mark was given. */
+  | { at: 'mark' }
+  /** It holds more than the store knows of: a transaction was committed and the checkpoint was not. */
+  | { at: 'ahead'; mark: Mark }
+  /** What the mark speaks of is missing or shorter: the run has to start from zero, and says why. */
+  | { at: 'lost'; reason: string };
+
+export interface Sink {
+  /** How it keeps a mark: with the data (transaction), by cutting back (truncate), by keys, or not at all (append). */
+  readonly guarantee: 'transaction' | 'truncate' | 'keyed' | 'append';
+  /** Refuses (throws, exit 2) what can be known to fail before anything starts. Writes nothing. */
+  check?(): Promise<void>;
+  open(run: SinkRun, mark: Mark | undefined): Promise<Held>;
+  /** Takes bytes as they are to stand in the output; resolves when it can take more (back-pressure). */
+  write(bytes: Uint8Array, records: number): Promise<void>;
+  /** Makes what was written durable to `grade` and returns the mark. */
+  prepare(n: number, grade: Grade): Promise<Mark>;
+  /** The checkpoint that has this mark is in the store. */
+  published?(n: number): Promise<void>;
+  /**
+   * Makes the output visible. Called after the final mark is in the store, and again (with the same mark, after `open`) by a
+   * successor if the process died in between: it must be idempotent.
+   */
+  finish(mark: Mark): Promise<Output>;
+  /** The run starts over, or is given up: staged data of this sink goes, published data stays. */
+  abort(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** Lays records out as text: separators, brackets, indentation. Runs at the sink, in order. */
+export interface Encoder {
+  encode(block: Block): Uint8Array[];
+  end(): Uint8Array[];
+  snapshot(): Json;
+  restore(state: Json): void;
+}
+
+// ---------------------------------------------------------------- definitions
+
+/** What is known of the project and run when a step is made. No secrets in it unless the config holds them as Secret. */
+export interface MakeContext {
+  /** Folder that relative paths count from. */
+  projectRoot: string;
+  stepId: string;
+}
+
+interface OxiCommon<C> {
+  readonly name: string;
+  /** One sentence for lists and reference pages. */
+  readonly summary: string;
+  /** The truth about the config: every field with description, default, unit and range in `.meta()`. A strict z.object. */
+  readonly config: ZodType<C>;
+  /** Other spellings of config fields: alias to canonical name. */
+  readonly aliases?: Readonly<Record<string, string>>;
+}
+
+export interface SourceOxi<C = never> extends OxiCommon<C> {
+  readonly kind: 'source';
+  readonly output: StreamKind;
+  make(config: C, context: MakeContext): Source;
+}
+
+export interface ParserOxi<C = never> extends OxiCommon<C> {
+  readonly kind: 'parser';
+  /** Finds out how records stand in the stream; `select` is the path of a json_select that follows directly. */
+  detect(config: C, first: Uint8Array, name: string, select: SelectPath | undefined): StreamInfo;
+  /** `at`: the snapshot of an earlier framer and the offset of the first byte that will be pushed. */
+  frame(config: C, stream: StreamInfo, select: SelectPath | undefined, at: { offset: number; state: Json | undefined }): Framer;
+  /** The record's own part of parsing, on the threads of the stage. */
+  make(config: C, context: MakeContext): Step;
+}
+
+export interface StepOxi<C = never> extends OxiCommon<C> {
+  readonly kind: 'step';
+  make(config: C, context: MakeContext): Step;
+  /** Set by json_select: what a framer straight before it may do in its place. */
+  select?(config: C): SelectPath;
+}
+
+export interface FormatterOxi<C = never> extends OxiCommon<C> {
+  readonly kind: 'formatter';
+  /** The part that each record can have on its own, on the threads of the stage. */
+  make(config: C, context: MakeContext): Step;
+  encoder(config: C, stream: StreamInfo): Encoder;
+}
+
+export interface SinkOxi<C = never> extends OxiCommon<C> {
+  readonly kind: 'sink';
+  make(config: C, context: MakeContext): Sink;
+  /** The formatter for records that nobody laid out before the sink: name and config. */
+  implicitFormat(config: C): { oxi: string; config: JsonObject };
+}
+
+/** A path into a document: keys and array indices. */
+export type SelectPath = { readonly segments: readonly (string | number)[]; readonly strict: boolean };
+
+export type Oxi = SourceOxi | ParserOxi | StepOxi | FormatterOxi | SinkOxi;
