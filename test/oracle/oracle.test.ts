@@ -1,6 +1,10 @@
-import { readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { copy, earthquakes, event, events, flights, flightsAsLines } from './pipelines.ts';
+import { generateFile, ODD_KINDS } from '../fixtures/generate.ts';
+import { writeExpected } from './oracle.ts';
+import { asLines, copy, earthquakes, event, events, flights, flightsAsLines } from './pipelines.ts';
 
 const DATA = 'node_modules/vega-datasets/data';
 
@@ -100,4 +104,17 @@ describe('the real data', () => {
     expect(late).toHaveLength((JSON.parse(text) as { delay: number }[]).filter(({ delay }) => delay >= 60).length);
     expect(`[${flightsAsLines(text).join(',')}]`).toBe(text);
   });
+});
+
+test('a large file, read in pieces, gives what the whole text gives', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'oxiflow-oracle-'));
+  try {
+    const input = join(folder, 'events.ndjson');
+    const output = join(folder, 'expected.ndjson');
+    generateFile(input, { seed: 4, bytes: 2_500_000, odd: ODD_KINDS });
+    await writeExpected('events', input, output);
+    expect(readFileSync(output, 'utf8')).toBe(asLines(events(readFileSync(input, 'utf8'))));
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
 });

@@ -1,0 +1,73 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { differences, type Output } from './compare.ts';
+import type { Contender } from './contenders.ts';
+import { type Cost, markdown, median } from './report.ts';
+
+const RIDES = ['{"ride":1,"fare":7.50}', '{"ride":2,"fare":12}', '{"ride":3,"fare":9.1}'];
+
+describe('comparing outputs', () => {
+  let folder = '';
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), 'oxiflow-compare-'));
+  });
+  afterEach(() => rmSync(folder, { recursive: true }));
+
+  const output = (name: string, same: Contender['same'], lines: string[]): Output => {
+    const path = join(folder, name);
+    writeFileSync(path, lines.map((line) => `${line}\n`).join(''));
+    return { contender: { name, same, command: () => [] }, path };
+  };
+  const spelled = ['{"fare":7.5,"ride":1}', '{"fare":12.0,"ride":2}', '{"fare":9.1,"ride":3}'];
+
+  test('other spellings of the same rows are the same rows, not the same bytes', async () => {
+    const first = output('ours', 'bytes', RIDES);
+    expect(await differences([first, output('a', 'rows', spelled), output('b', 'bytes', RIDES)])).toEqual([]);
+    expect(await differences([first, output('c', 'bytes', spelled)])).toEqual([
+      'c: its output differs from that of ours (bytes)',
+    ]);
+  });
+
+  test('another order is the same bag of rows only', async () => {
+    const first = output('ours', 'bytes', RIDES);
+    const turned = spelled.toReversed();
+    expect(await differences([first, output('a', 'rows in any order', turned)])).toEqual([]);
+    expect(await differences([first, output('b', 'rows', turned)])).toHaveLength(1);
+  });
+
+  test.each([
+    ['a missing row', spelled.slice(1)],
+    ['a repeated row', [...spelled, '{"fare":7.5,"ride":1}']],
+    ['another value', [...spelled.slice(1), '{"fare":7.51,"ride":1}']],
+  ])('%s is found in any order', async (_what, rows) => {
+    expect(await differences([output('ours', 'bytes', RIDES), output('a', 'rows in any order', rows)])).toHaveLength(1);
+  });
+});
+
+test('the median of an even count lies between the two in the middle', () => {
+  expect(median([4, 1, 3, 2])).toBe(2.5);
+  expect(median([9, 1, 5])).toBe(5);
+});
+
+test('a ratio is taken within each round, not between medians', () => {
+  const cost = (wall_s: number): Cost => ({ wall_s, cpu_s: wall_s, peak_kb: 50_000 });
+  const text = markdown({
+    head: [['rounds', '3']],
+    inputBytes: 100e6,
+    records: 250_000,
+    workloads: [
+      {
+        workload: 'w1',
+        runs: [
+          { name: 'oxiflow, 1 thread', costs: [1, 2, 4].map(cost) },
+          { name: 'Node script', costs: [4, 6, 8].map(cost) },
+        ],
+        differences: [],
+      },
+    ],
+    start: { runs: [], count: 0 },
+  });
+  expect(text).toContain('| Node script | 6.00 | 17 | 42 | 6.00 | 51 | 3.00 (2.00-4.00) |');
+});

@@ -1,0 +1,40 @@
+"""The workloads in DuckDB: duck.py w1|w4 INPUT OUTPUT ordered|any THREADS; without arguments, prints its version.
+
+The columns are declared, so `ts` and `id` stay text as they are for the others and nothing is sniffed.
+"""
+
+import sys
+
+import duckdb
+
+if len(sys.argv) == 1:
+    print(duckdb.__version__)
+    sys.exit(0)
+
+workload, source, target, order, threads = sys.argv[1:]
+
+COLUMNS = """{
+  id: 'VARCHAR', seq: 'BIGINT', ts: 'VARCHAR', type: 'VARCHAR',
+  user: 'STRUCT(id BIGINT, name VARCHAR, email VARCHAR, country VARCHAR, age BIGINT)',
+  amount: 'DOUBLE', currency: 'VARCHAR', tags: 'VARCHAR[]', items: 'STRUCT(sku VARCHAR, qty BIGINT, price DOUBLE)[]',
+  session: 'VARCHAR', ua: 'VARCHAR', ok: 'BOOLEAN', note: 'VARCHAR'
+}"""
+
+SELECT = {
+    "w1": """select id, seq, ts as timestamp, * exclude (id, seq, ts, ua), round(amount * 119) / 100 as total,
+             "user".country || ':' || "user".id as user_key from events where ok""",
+    "w4": "select * from events",
+}
+
+
+def text(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"
+
+
+connection = duckdb.connect()
+connection.execute(f"set threads = {int(threads)}")
+connection.execute(f"set preserve_insertion_order = {'true' if order == 'ordered' else 'false'}")
+connection.execute(
+    f"""copy (with events as (select * from read_json({text(source)}, format = 'newline_delimited', columns = {COLUMNS}))
+    {SELECT[workload]}) to {text(target)} (format json)"""
+)

@@ -1,0 +1,98 @@
+/** The measured runs as Markdown: medians, and ratios of runs that stood side by side in the same round. */
+import { WORKLOAD_TEXT, type Workload } from './contenders.ts';
+
+/** What one run cost; see measure.py. */
+export interface Cost {
+  wall_s: number;
+  cpu_s: number;
+  peak_kb: number;
+}
+
+/** The runs of one contender, one a round. */
+export interface Runs {
+  name: string;
+  costs: Cost[];
+}
+
+export interface Report {
+  head: [name: string, value: string][];
+  inputBytes: number;
+  records: number;
+  workloads: { workload: Workload; runs: Runs[]; differences: string[] }[];
+  start: { runs: Runs[]; count: number };
+}
+
+export function median(values: readonly number[]): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  const upper = sorted[middle] ?? Number.NaN;
+  return sorted.length % 2 === 1 ? upper : ((sorted[middle - 1] ?? Number.NaN) + upper) / 2;
+}
+
+const of = (runs: Runs, field: keyof Cost): number => median(runs.costs.map((cost) => cost[field]));
+const megabytes = (kilobytes: number): string => String(Math.round((kilobytes * 1024) / 1e6));
+
+/** Wall time of `runs` over that of `base`, round by round: "median (least-most)". */
+function ratio(runs: Runs, base: Runs): string {
+  const ratios = runs.costs.map((cost, round) => cost.wall_s / (base.costs[round]?.wall_s ?? Number.NaN));
+  const show = (value: number): string => value.toFixed(2);
+  return `${show(median(ratios))} (${show(Math.min(...ratios))}-${show(Math.max(...ratios))})`;
+}
+
+function table(head: string[], rows: string[][]): string {
+  const line = (cells: string[]): string => `| ${cells.join(' | ')} |`;
+  return [line(head), `|${head.map((_, i) => (i === 0 ? '---' : '---:')).join('|')}|`, ...rows.map(line)].join('\n');
+}
+
+export function markdown(report: Report): string {
+  const { inputBytes, records } = report;
+  const parts = [
+    '# Benchmark',
+    'Written by `npm run bench`. Each round runs every contender once, one after the other; figures are medians over the rounds, ' +
+      'start-up included. A ratio is the wall time over that of oxiflow in the same round: median (least-most), above 1 means ' +
+      'oxiflow was faster. CPU is user and system time; memory is the peak of the largest process.',
+    table(['', ''], report.head),
+  ];
+  for (const { workload, runs, differences } of report.workloads) {
+    const bases = runs.filter(({ name }) => name.startsWith('oxiflow'));
+    const rows = runs.map((one) => [
+      one.name,
+      of(one, 'wall_s').toFixed(2),
+      (inputBytes / 1e6 / of(one, 'wall_s')).toFixed(0),
+      (records / 1e3 / of(one, 'wall_s')).toFixed(0),
+      of(one, 'cpu_s').toFixed(2),
+      megabytes(of(one, 'peak_kb')),
+      ...bases.map((base) => (one === base ? '1' : ratio(one, base))),
+    ]);
+    const head = [
+      '',
+      'wall s',
+      'MB/s',
+      '1000 records/s',
+      'CPU s',
+      'peak MB',
+      ...bases.map(({ name }) => `over ${name}`),
+    ];
+    parts.push(`## ${WORKLOAD_TEXT[workload]}`, table(head, rows));
+    parts.push(
+      differences.length === 0
+        ? 'Every output was compared with that of oxiflow, byte for byte (DuckDB: as parsed rows), and is the same.'
+        : differences.map((one) => `- **${one}**`).join('\n'),
+    );
+  }
+  const [empty, ...others] = report.start.runs;
+  if (empty !== undefined) {
+    const rows = [empty, ...others].map((one) => [
+      one.name,
+      (of(one, 'wall_s') * 1000).toFixed(0),
+      (of(one, 'cpu_s') * 1000).toFixed(0),
+      megabytes(of(one, 'peak_kb')),
+      one === empty ? '1' : ratio(one, empty),
+    ]);
+    parts.push(
+      `## Start-up: ten records through W1, ${report.start.count} alternating runs`,
+      table(['', 'wall ms', 'CPU ms', 'peak MB', `over ${empty.name}`], rows),
+    );
+  }
+  return `${parts.join('\n\n')}\n`;
+}
