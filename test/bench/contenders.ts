@@ -5,6 +5,7 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 
 export const WORKLOADS = ['w1', 'w4'] as const;
 export type Workload = (typeof WORKLOADS)[number];
@@ -26,7 +27,7 @@ const HERE = import.meta.dirname;
 export const MEASURE = join(HERE, 'measure.py');
 const DUCK = join(HERE, 'duck.py');
 const VENV = join(HERE, '.data', 'venv');
-const NAIVE = join(HERE, 'naive.mjs');
+const NAIVE = fileURLToPath(import.meta.resolve('./naive.mjs'));
 
 const MIDDLE: Record<Workload, string> = {
   w1: `  - name: filter

@@ -3,7 +3,7 @@
  * touches can be printed as it came. Slow and plain on purpose, and it shares no code with the runner.
  */
 
-export interface Member {
+interface Member {
   /** The key as a string; `keyText` is its token, quotes included. */
   key: string;
   keyText: string;
@@ -44,7 +44,8 @@ export function parse(text: string): Node {
     while (tokens[next] !== '}') {
       const keyText = take();
       next += 1; // the colon
-      members.push({ key: String(JSON.parse(keyText)), keyText, value: value() });
+      const key = keyText.includes('\\') ? String(JSON.parse(keyText)) : keyText.slice(1, -1);
+      members.push({ key, keyText, value: value() });
       if (tokens[next] === ',') next += 1;
     }
     next += 1;
