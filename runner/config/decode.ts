@@ -1,0 +1,300 @@
+/**
+ * Reads a part of the tree by its zod schema: aliases to canonical names, references to text, text to the field's type,
+ * secrets to Secret; whatever is wrong becomes a problem with its place. The schema is the only description of a field.
+ */
+import { type $ZodIssue, type $ZodType, safeParse } from 'zod/v4/core';
+import { Secret } from '../engine/secret.ts';
+import { coerceScalar } from './coerce.ts';
+import { didYouMean, listNames } from './nearest.ts';
+import type { About, Problems, Where } from './problems.ts';
+import { hasUserInfo, isGuardedName, type SecretRegistry } from './redact.ts';
+import { expand, type Scope, type StepReference } from './references.ts';
+import { core, describeSchema, isOptional, marks } from './schema-kinds.ts';
+import { issueSentence, NO_MESSAGE } from './sentences.ts';
+import type { ListNode, MapNode, Node, ScalarNode } from './tree.ts';
+
+export interface DecodeContext {
+  readonly problems: Problems;
+  readonly about: About;
+  readonly scope: Scope;
+  readonly secrets: SecretRegistry;
+  /** Keys that begin with `x-` are free in the project's and pipeline's own maps, not in the config of an oxi. */
+  readonly freeKeys: boolean;
+  /** Other spellings of the fields at the top. */
+  readonly aliases?: Readonly<Record<string, string>> | undefined;
+  /** Something to add to the message on an unknown field at the top. */
+  readonly hint?: (name: string) => string | undefined;
+}
+
+export interface Decoded<T> {
+  /** Undefined where there was a problem, or where a reference has no value before the run. */
+  readonly value: T | undefined;
+  /** References to steps, in the order of the fields. */
+  readonly steps: readonly { readonly reference: StepReference; readonly where: Where; readonly field: string }[];
+  readonly deferred: boolean;
+  /** The place of a field (canonical names, dots between), else of the nearest part around it. */
+  locate(field: string): Where;
+}
+
+interface Seen {
+  readonly where: Where;
+  readonly schema: $ZodType | undefined;
+  /** As read, for messages; undefined where it may not be shown or is no scalar. */
+  readonly shown: string | undefined;
+  readonly value: unknown;
+  readonly deferred: boolean;
+}
+
+/** Reads `node` as `schema` says. Problems go to the context. */
+export function decode<T>(schema: $ZodType<T>, node: Node, context: DecodeContext): Decoded<T> {
+  const reader = new FieldReader(context);
+  const before = context.problems.count;
+  const input = reader.value(schema, node, []);
+  const result = safeParse(schema, input, { error: () => NO_MESSAGE });
+  if (!result.success) for (const issue of result.error.issues) reader.report(issue, schema);
+  const failed = context.problems.count > before;
+  const value =
+    result.success && !failed && !reader.deferred ? (sealed(schema, result.data, context.secrets) as T) : undefined;
+  return {
+    value,
+    steps: reader.steps,
+    deferred: reader.deferred,
+    locate: (field) => reader.locate(field.split('.')).where,
+  };
+}
+
+class FieldReader {
+  readonly #context: DecodeContext;
+  readonly #seen = new Map<string, Seen>();
+  readonly steps: { reference: StepReference; where: Where; field: string }[] = [];
+  deferred = false;
+  #failed = new Set<string>();
+
+  constructor(context: DecodeContext) {
+    this.#context = context;
+  }
+
+  /** The plain value of a node, on its way to zod. */
+  value(schema: $ZodType | undefined, node: Node, path: readonly string[]): unknown {
+    const chosen = schema === undefined ? undefined : alternative(schema, node);
+    if (node.kind === 'scalar') return this.#scalar(chosen, node, path);
+    this.#see(path, { where: node.where, schema, shown: undefined, value: node, deferred: false });
+    return node.kind === 'list' ? this.#list(chosen, node, path) : this.#map(chosen, node, path);
+  }
+
+  #scalar(schema: $ZodType | undefined, node: ScalarNode, path: readonly string[]): unknown {
+    const { problems, scope, secrets, about } = this.#context;
+    const kind = schema === undefined ? undefined : core(schema)._zod.def.type;
+    const secret = schema !== undefined && marks(schema).secret;
+    let { value, text } = node;
+    let hidden = secret;
+    let deferred = false;
+    if (typeof value === 'string' && node.references) {
+      const expanded = expand(value, scope);
+      if ('error' in expanded) {
+        problems.add(node.where, expanded.error, this.#about(path));
+        this.#fail(path);
+        deferred = true;
+      } else {
+        for (const name of expanded.variables) secrets.addVariable(name, scope.variable(name) ?? '');
+        for (const reference of expanded.steps)
+          this.steps.push({ reference, where: node.where, field: path.join('.') });
+        hidden ||= expanded.variables.some(isGuardedName);
+        deferred = expanded.deferred;
+        this.deferred ||= deferred;
+        if (expanded.text !== value) text = expanded.text;
+        value = expanded.text;
+      }
+    }
+    if (secret && typeof value === 'string' && !deferred) secrets.add(text);
+    else if (typeof value === 'string') secrets.addPasswords(text);
+    if (value === null && (kind === 'object' || kind === 'record')) {
+      this.#see(path, { where: node.where, schema, shown: undefined, value: {}, deferred });
+      return {};
+    }
+    if (value === null && schema !== undefined && !safeParse(schema, null).success && about !== undefined) {
+      problems.add(node.where, `has no value; it must be ${describeSchema(schema)}`, this.#about(path));
+      this.#fail(path);
+      deferred = true;
+    }
+    const coerced = schema === undefined ? value : coerceScalar(schema, { value, text });
+    const shown = hidden || hasUserInfo(text) ? undefined : show(coerced);
+    this.#see(path, { where: node.where, schema, shown, value: coerced, deferred });
+    return coerced;
+  }
+
+  #list(schema: $ZodType | undefined, node: ListNode, path: readonly string[]): unknown[] {
+    const def = schema === undefined ? undefined : core(schema)._zod.def;
+    const element = def?.type === 'array' ? def.element : undefined;
+    return node.items.map((item, index) => this.value(element, item, [...path, String(index)]));
+  }
+
+  #map(schema: $ZodType | undefined, node: MapNode, path: readonly string[]): Record<string, unknown> {
+    const def = schema === undefined ? undefined : core(schema)._zod.def;
+    const out: Record<string, unknown> = {};
+    const spelled = new Map<string, string>();
+    for (const [key, entry] of node.entries) {
+      if (def?.type !== 'object') {
+        out[key] = this.value(def?.type === 'record' ? def.valueType : undefined, entry.value, [...path, key]);
+        continue;
+      }
+      const { aliases = {} } = this.#context;
+      const name = path.length === 0 && Object.hasOwn(aliases, key) ? (aliases[key] ?? key) : key;
+      const field = Object.hasOwn(def.shape, name) ? def.shape[name] : undefined;
+      if (field === undefined) {
+        if (!(this.#context.freeKeys && key.startsWith('x-')))
+          this.#unknown(key, Object.keys(def.shape), entry.key, path);
+        continue;
+      }
+      const other = spelled.get(name);
+      if (other !== undefined) {
+        this.#context.problems.add(
+          entry.key,
+          `is given twice, as "${other}" and as "${key}"; keep one`,
+          this.#about([...path, name]),
+        );
+        continue;
+      }
+      spelled.set(name, key);
+      out[name] = this.value(field, entry.value, [...path, name]);
+    }
+    return out;
+  }
+
+  #unknown(key: string, known: readonly string[], where: Where, path: readonly string[]): void {
+    const { aliases = {}, hint, problems } = this.#context;
+    const names = path.length === 0 ? [...known, ...Object.keys(aliases)] : known;
+    const advice = (path.length === 0 ? hint?.(key) : undefined) ?? didYouMean(key, names);
+    const inside = path.length === 0 ? '' : ` in "${path.join('.')}"`;
+    const allowed = known.length === 0 ? 'no fields are allowed here' : `allowed: ${listNames(known)}`;
+    problems.add(
+      where,
+      `unknown field "${key}"${inside}${advice === '' ? '' : advice}${advice.endsWith('?') ? ' ' : '; '}${allowed}`,
+      this.#context.about,
+    );
+  }
+
+  /** Turns an issue of zod into a problem, unless its value is not known yet or is a problem already. */
+  report(issue: $ZodIssue, schema: $ZodType): void {
+    const path = issue.path.map(String);
+    const exact = this.#seen.get(JSON.stringify(path));
+    const seen = exact ?? this.locate(path);
+    const around = path.map((_, length) => JSON.stringify(path.slice(0, length)));
+    if (exact?.deferred === true || [JSON.stringify(path), ...around].some((key) => this.#failed.has(key))) return;
+    if (issue.code === 'custom' && this.deferred && exact?.shown === undefined) return;
+    const field = fieldSchema(schema, path);
+    const missing = exact === undefined;
+    const sentence = issueSentence(issue, field, missing ? undefined : exact.value);
+    const got = missing || !isScalarValue(exact.value) ? kindOf(exact?.value) : exact.shown;
+    const tail = missing || got === undefined || issue.message.includes(', got ') ? '' : `, got ${got}`;
+    this.#context.problems.add(seen.where, insertGot(sentence, tail), this.#about(path));
+  }
+
+  locate(path: readonly string[]): Seen {
+    for (let length = path.length; length >= 0; length -= 1) {
+      const seen = this.#seen.get(JSON.stringify(path.slice(0, length)));
+      if (seen !== undefined) return seen;
+    }
+    return {
+      where: { file: '', line: 0, column: 0 },
+      schema: undefined,
+      shown: undefined,
+      value: undefined,
+      deferred: false,
+    };
+  }
+
+  #see(path: readonly string[], seen: Seen): void {
+    this.#seen.set(JSON.stringify(path), seen);
+  }
+
+  #fail(path: readonly string[]): void {
+    this.#failed.add(JSON.stringify(path));
+  }
+
+  #about(path: readonly string[]): About {
+    return {
+      ...this.#context.about,
+      field: [this.#context.about.field, ...path].filter((part) => part !== undefined).join('.'),
+    };
+  }
+}
+
+/** Of a union the alternative that has the shape of the node; scalars keep the union, coercion decides. */
+function alternative(schema: $ZodType, node: Node): $ZodType {
+  const { def } = core(schema)._zod;
+  if (def.type !== 'union' || node.kind === 'scalar') return schema;
+  const wanted = node.kind === 'list' ? ['array', 'tuple'] : ['object', 'record'];
+  const fitting = def.options.filter((option) => wanted.includes(core(option)._zod.def.type));
+  if (fitting.length === 1 || node.kind === 'list') return fitting[0] ?? schema;
+  const knows = (option: $ZodType) => {
+    const inner = core(option)._zod.def;
+    return inner.type === 'object'
+      ? [...(node as MapNode).entries.keys()].filter((key) => Object.hasOwn(inner.shape, key)).length
+      : 0;
+  };
+  return fitting.toSorted((a, b) => knows(b) - knows(a))[0] ?? schema;
+}
+
+/** The schema of the field at `path`, as far as objects, records and lists lead. */
+function fieldSchema(schema: $ZodType, path: readonly string[]): $ZodType | undefined {
+  let current: $ZodType | undefined = schema;
+  for (const name of path) {
+    const def: ReturnType<typeof core>['_zod']['def'] | undefined =
+      current === undefined ? undefined : core(current)._zod.def;
+    if (def?.type === 'object') current = Object.hasOwn(def.shape, name) ? def.shape[name] : undefined;
+    else if (def?.type === 'record') current = def.valueType;
+    else current = def?.type === 'array' ? def.element : undefined;
+  }
+  return current;
+}
+
+/** Secret fields whose schema leaves them as text become Secret. */
+function sealed(schema: $ZodType, value: unknown, secrets: SecretRegistry): unknown {
+  if (value instanceof Secret) {
+    secrets.add(value);
+    return value;
+  }
+  if (typeof value === 'string') return marks(schema).secret ? new Secret(value) : value;
+  const { def } = core(schema)._zod;
+  if (def.type === 'object' && isPlain(value)) {
+    for (const [name, field] of Object.entries(def.shape))
+      if (Object.hasOwn(value, name)) value[name] = sealed(field, value[name], secrets);
+  } else if (def.type === 'record' && isPlain(value)) {
+    for (const name of Object.keys(value)) value[name] = sealed(def.valueType, value[name], secrets);
+  } else if (def.type === 'array' && Array.isArray(value)) {
+    return value.map((item) => sealed(def.element, item, secrets));
+  }
+  return value;
+}
+
+function isPlain(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && Object.getPrototypeOf(value) === Object.prototype;
+}
+
+function isScalarValue(value: unknown): boolean {
+  return value === null || typeof value !== 'object';
+}
+
+function kindOf(value: unknown): string | undefined {
+  if (typeof value !== 'object' || value === null || !('kind' in value)) return undefined;
+  return value.kind === 'list' ? 'a list' : 'a map';
+}
+
+function show(value: unknown): string {
+  if (typeof value !== 'string') return String(value);
+  return JSON.stringify(value.length > 60 ? `${value.slice(0, 57)}...` : value);
+}
+
+/** `, got "x"` stands before a "did you mean". */
+function insertGot(sentence: string, tail: string): string {
+  const at = sentence.indexOf('; did you mean');
+  return at < 0 ? sentence + tail : sentence.slice(0, at) + tail + sentence.slice(at);
+}
+
+/** Fields of an object schema that must be given. */
+export function requiredFields(schema: $ZodType): string[] {
+  const { def } = core(schema)._zod;
+  if (def.type !== 'object') return [];
+  return Object.entries(def.shape).flatMap(([name, field]) => (isOptional(field) ? [] : [name]));
+}

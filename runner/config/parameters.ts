@@ -1,0 +1,154 @@
+/** Parameters of a pipeline: declared in the file, given by `--param name=value`, typed. */
+import { type DecodeContext, decode } from './decode.ts';
+import { didYouMean, listNames } from './nearest.ts';
+import { type PARAMETER_TYPES, parameterSchema } from './pipeline-schema.ts';
+import type { Where } from './problems.ts';
+import { isGuardedName } from './redact.ts';
+import type { Node } from './tree.ts';
+
+export type ParameterType = (typeof PARAMETER_TYPES)[number];
+
+/** int is a bigint beyond 2^53, else a number; date ("2026-07-31") and timestamp (RFC 3339) stay text, checked. */
+export type ParameterValue = string | number | bigint | boolean;
+
+export interface ParameterSpec {
+  readonly name: string;
+  readonly type: ParameterType;
+  readonly description: string | undefined;
+  readonly choices: readonly ParameterValue[] | undefined;
+  readonly default: ParameterValue | undefined;
+}
+
+export interface Parameters {
+  readonly specs: readonly ParameterSpec[];
+  readonly values: ReadonlyMap<string, ParameterValue>;
+  /** Defaults as text, for `${name}`. */
+  readonly defaults: ReadonlyMap<string, string>;
+}
+
+const NAME = /^[A-Za-z_][A-Za-z0-9_]*$/;
+
+/** `node` is the `parameters` section; what is wrong goes to the context's problems. */
+export function readParameters(node: Node | undefined, options: readonly string[], context: DecodeContext): Parameters {
+  const { problems } = context;
+  const given = parseOptions(options, (where, text) => problems.add(where, text));
+  const specs: ParameterSpec[] = [];
+  const values = new Map<string, ParameterValue>();
+  const defaults = new Map<string, string>();
+  if (node !== undefined && node.kind !== 'map')
+    problems.add(node.where, 'must be a map of parameters', { field: 'parameters' });
+  for (const [name, entry] of node?.kind === 'map' ? node.entries : []) {
+    const about = { ...context.about, field: `parameters.${name}` };
+    if (!NAME.test(name))
+      problems.add(entry.key, `the parameter "${name}" must be named by letters, digits and _`, context.about);
+    const { value: spec, locate } = decode(parameterSchema, entry.value, { ...context, about });
+    const text = given.get(name);
+    given.delete(name);
+    if (spec === undefined) continue;
+    const typed = (value: string | number | boolean | undefined, field: string) => {
+      if (value === undefined) return undefined;
+      const result = parseParameter(spec.type, String(value));
+      if (result === undefined)
+        problems.add(locate(field), `must be ${TYPE_HINTS[spec.type]}${got(name, String(value))}`, {
+          ...about,
+          field: `${about.field}.${field}`,
+        });
+      return result;
+    };
+    const choices = spec.choices
+      ?.map((choice, index) => typed(choice, `choices.${index}`))
+      .filter((choice) => choice !== undefined);
+    const fallback = typed(spec.default, 'default');
+    const value = text === undefined ? fallback : parseParameter(spec.type, text);
+    const option = optionPlace(name);
+    if (text !== undefined && value === undefined)
+      problems.add(option, `must be ${TYPE_HINTS[spec.type]}${got(name, text)}`, about);
+    else if (value === undefined && spec.default === undefined) {
+      problems.add(
+        entry.key,
+        `the parameter "${name}" has no default; give it with --param ${name}=...`,
+        context.about,
+      );
+    } else if (value !== undefined && choices !== undefined && !choices.includes(value)) {
+      const place = text === undefined ? locate('default') : option;
+      problems.add(place, `must be one of ${choices.join(', ')}${got(name, String(value))}`, {
+        ...about,
+        field: text === undefined ? `${about.field}.default` : about.field,
+      });
+    }
+    specs.push({ name, type: spec.type, description: spec.description, choices, default: fallback });
+    if (value !== undefined) values.set(name, value);
+    if (spec.default !== undefined) defaults.set(name, String(spec.default));
+  }
+  const known = specs.map((spec) => spec.name);
+  for (const name of given.keys()) {
+    const near = didYouMean(name, known);
+    const declared = known.length === 0 ? '; it declares none' : near === '' ? `; it has: ${listNames(known)}` : near;
+    problems.add(optionPlace(name), `the pipeline has no such parameter${declared}`);
+  }
+  return { specs, values, defaults };
+}
+
+const TYPE_HINTS: Readonly<Record<ParameterType, string>> = {
+  string: 'text',
+  int: 'a whole number',
+  float: 'a number',
+  bool: 'true or false',
+  date: 'a date such as 2026-07-31',
+  timestamp: 'a time such as 2026-07-31T12:00:00Z',
+};
+
+/** The typed value of a parameter's text; undefined where it does not fit. */
+export function parseParameter(type: ParameterType, text: string): ParameterValue | undefined {
+  switch (type) {
+    case 'string':
+      return text;
+    case 'int': {
+      if (!/^[+-]?\d{1,100}$/.test(text)) return undefined;
+      const value = Number(text);
+      return Number.isSafeInteger(value) ? value : BigInt(text.replace(/^\+/, ''));
+    }
+    case 'float': {
+      const value = /^[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?$/.test(text) ? Number(text) : Number.NaN;
+      return Number.isFinite(value) ? value : undefined;
+    }
+    case 'bool':
+      return /^(true|false)$/i.test(text) ? text.toLowerCase() === 'true' : undefined;
+    case 'date':
+      return isDate(text) ? text : undefined;
+    case 'timestamp': {
+      const match =
+        /^(\d{4}-\d{2}-\d{2})T([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d{1,9})?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)$/.exec(text);
+      return match?.[1] !== undefined && isDate(match[1]) ? text : undefined;
+    }
+  }
+}
+
+function isDate(text: string): boolean {
+  if (!/^\d{4}-\d{2}-\d{2}$/.test(text)) return false;
+  const date = new Date(`${text}T00:00:00Z`);
+  return !Number.isNaN(date.getTime()) && date.toISOString().startsWith(text);
+}
+
+/** The text of each `--param name=value`. */
+export function givenParameters(options: readonly string[]): Map<string, string> {
+  return parseOptions(options, () => {});
+}
+
+function parseOptions(options: readonly string[], refuse: (where: Where, text: string) => void): Map<string, string> {
+  const given = new Map<string, string>();
+  for (const option of options) {
+    const equals = option.indexOf('=');
+    if (equals > 0) given.set(option.slice(0, equals), option.slice(equals + 1));
+    else refuse({ ...optionPlace(''), option: '--param' }, 'must be name=value');
+  }
+  return given;
+}
+
+function optionPlace(name: string): Where {
+  return { file: '', line: 0, column: 0, option: `--param ${name}` };
+}
+
+function got(name: string, text: string): string {
+  return isGuardedName(name) ? '' : `, got ${JSON.stringify(text.length > 60 ? `${text.slice(0, 57)}...` : text)}`;
+}

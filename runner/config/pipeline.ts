@@ -1,0 +1,176 @@
+/** Loads a pipeline file: its steps with typed config, parameters, variables and rules. Everything wrong is said at once. */
+import { createHash } from 'node:crypto';
+import type { output } from 'zod/v4/core';
+import type { Json } from '../state/store.ts';
+import { type DecodeContext, decode } from './decode.ts';
+import { Environment, layered, readEnvFile } from './environment.ts';
+import { readPipelineFile } from './files.ts';
+import { didYouMean, listNames } from './nearest.ts';
+import { parseOverrides } from './overrides.ts';
+import { givenParameters, type ParameterSpec, type ParameterValue, readParameters } from './parameters.ts';
+import { headSchema } from './pipeline-schema.ts';
+import { Problems, problem } from './problems.ts';
+import type { Project } from './project.ts';
+import { environmentSchema } from './project-schema.ts';
+import type { Scope } from './references.ts';
+import { type ConfiguredOxi, readSteps, type StepSpec } from './steps.ts';
+import { type MapNode, type Node, parseTree, toJson } from './tree.ts';
+
+export interface Pipeline {
+  readonly name: string;
+  /** Absolute path. */
+  readonly file: string;
+  readonly description: string | undefined;
+  readonly steps: readonly StepSpec[];
+  readonly parameters: readonly ParameterSpec[];
+  readonly params: ReadonlyMap<string, ParameterValue>;
+  /** What `${VAR}` and `env.VAR` see, all layers merged. */
+  readonly environment: ReadonlyMap<string, string>;
+  readonly delivery: 'at_least_once' | 'exactly_once';
+  readonly deadLetter: { readonly path: string | undefined; readonly maxRecords: number | undefined } | undefined;
+  /** The run stops beyond so many record errors, or such a share (0 to 1) of the records. */
+  readonly maxErrors: { readonly count: number } | { readonly share: number } | undefined;
+  /** The entries of `tests`, as they stand: references in them are not replaced. */
+  readonly tests: readonly Json[];
+  readonly metadata: NonNullable<output<typeof headSchema>['metadata']>;
+  readonly notices: readonly string[];
+  /** Of `--set` and `--param`, for the run key; absent where none was given. */
+  readonly overridesHash: string | undefined;
+}
+
+export interface LoadPipelineOptions {
+  readonly oxis: ReadonlyMap<string, ConfiguredOxi>;
+  /** `--set step.field=value`. */
+  readonly sets?: readonly string[] | undefined;
+  /** `--param name=value`. */
+  readonly params?: readonly string[] | undefined;
+  /** Only needed where the project was loaded without it. */
+  readonly envFile?: string | undefined;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** What a path in place of a name counts from; the working directory where left out. */
+  readonly workingFolder?: string | undefined;
+}
+
+const KEYS = ['pipeline', 'parameters', 'environment', ...Object.keys(headSchema.shape)];
+
+/** Throws ConfigErrors, OxiError NO_PIPELINE, PERMISSION_DENIED, COMMAND_INVALID. */
+export async function loadPipeline(
+  project: Project,
+  nameOrPath: string,
+  options: LoadPipelineOptions,
+): Promise<Pipeline> {
+  const file = await readPipelineFile(project, nameOrPath, options.workingFolder ?? process.cwd());
+  const envFile = options.envFile === undefined ? project.envFile : await readEnvFile(options.envFile);
+  const problems = new Problems();
+  const tree = parseTree(file.text, file.shown, problems);
+  problems.throwIfAny();
+  const root = mapOf(tree);
+  const context = (scope: Scope): DecodeContext => ({
+    problems,
+    about: { pipeline: file.name },
+    scope,
+    secrets: project.secrets,
+    freeKeys: true,
+  });
+  refuseUnknown(root, context(noScope(new Map())));
+
+  const { sets = [], params = [] } = options;
+  const strong = [givenParameters(params), Object.entries(options.env), envFile];
+  const own = root.entries.get('environment')?.value;
+  const outer = context(noScope(layered([...strong, project.environment])));
+  const variables =
+    own === undefined
+      ? undefined
+      : decode(environmentSchema, own, { ...outer, about: { ...outer.about, field: 'environment' } }).value;
+  const pipelineEnvironment = new Environment(Object.entries(variables ?? {}));
+  const declared = root.entries.get('parameters')?.value;
+  const parameters = readParameters(
+    declared,
+    params,
+    context(noScope(layered([...strong, pipelineEnvironment, project.environment]))),
+  );
+  const environment = layered([...strong, pipelineEnvironment, parameters.defaults, project.environment]);
+  const scope = noScope(environment);
+
+  const head = decode(
+    headSchema,
+    without(root, ['pipeline', 'parameters', 'environment', 'tests']),
+    context(scope),
+  ).value;
+  const overrides = parseOverrides(sets, problems);
+  const steps = readSteps(root.entries.get('pipeline')?.value, root.where, {
+    context: context(scope),
+    oxis: options.oxis,
+    overrides,
+  });
+  const tests = testsOf(root, problems);
+  problems.throwIfAny();
+  return {
+    name: file.name,
+    file: file.path,
+    description: head?.metadata?.description,
+    steps,
+    parameters: parameters.specs,
+    params: parameters.values,
+    environment,
+    delivery: head?.delivery ?? 'at_least_once',
+    deadLetter: head?.dead_letter && { path: head.dead_letter.path, maxRecords: head.dead_letter.max_records },
+    maxErrors: maxErrors(head?.max_errors),
+    tests,
+    metadata: head?.metadata ?? {},
+    notices: [],
+    overridesHash: overridesHash(sets, params),
+  };
+}
+
+/** References to steps have no place outside of the config of steps. */
+function noScope(variables: ReadonlyMap<string, string>): Scope {
+  return {
+    variable: (name) => variables.get(name),
+    step: () => ({ known: false, problem: 'a reference to a step can stand under "config:" only' }),
+  };
+}
+
+function mapOf(tree: Node | undefined): MapNode {
+  if (tree?.kind === 'map') return tree;
+  throw problem(
+    tree?.where ?? { file: '', line: 1, column: 1 },
+    'must be a map with "pipeline:" and a list of steps under it',
+  );
+}
+
+function refuseUnknown(root: MapNode, { problems, about }: DecodeContext): void {
+  for (const [name, { key }] of root.entries) {
+    if (KEYS.includes(name) || name.startsWith('x-')) continue;
+    const near = didYouMean(name, KEYS);
+    problems.add(key, `unknown field "${name}"${near === '' ? ';' : near} allowed: ${listNames(KEYS)}`, about);
+  }
+}
+
+function without(root: MapNode, names: readonly string[]): MapNode {
+  const kept = [...root.entries].filter(([name]) => !names.includes(name) && KEYS.includes(name));
+  return { ...root, entries: new Map(kept) };
+}
+
+function testsOf(root: MapNode, problems: Problems): Json[] {
+  const node = root.entries.get('tests')?.value;
+  if (node === undefined) return [];
+  if (node.kind === 'list') return node.items.map(toJson);
+  problems.add(node.where, 'must be a list', { field: 'tests' });
+  return [];
+}
+
+function maxErrors(value: number | string | undefined): Pipeline['maxErrors'] {
+  if (value === undefined) return undefined;
+  return typeof value === 'number' ? { count: value } : { share: Number.parseFloat(value) / 100 };
+}
+
+/** The same options in another order are the same run; a later one for the same field replaces an earlier one. */
+function overridesHash(sets: readonly string[], params: readonly string[]): string | undefined {
+  if (sets.length === 0 && params.length === 0) return undefined;
+  const last = (options: readonly string[]) => [...givenParameters(options)].sort(([a], [b]) => (a < b ? -1 : 1));
+  return createHash('sha256')
+    .update(JSON.stringify([last(sets), last(params)]))
+    .digest('hex')
+    .slice(0, 12);
+}

@@ -1,0 +1,43 @@
+/** Durations and sizes as people write them ("30s", "64MB"): the one place that reads and prints them. */
+
+const DURATIONS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+/** As in the specification's `_mb` fields, a megabyte is 2^20 bytes. */
+const SIZES: Readonly<Record<string, number>> = { B: 1, KB: 2 ** 10, MB: 2 ** 20, GB: 2 ** 30, TB: 2 ** 40 };
+
+export const DURATION_HINT = 'a duration such as "500ms", "30s", "5m", "2h" or "1d"';
+export const SIZE_HINT = 'a size such as "512KB", "64MB" or "2GB"';
+
+function parseUnit(text: string, units: Readonly<Record<string, number>>, fold: (unit: string) => string) {
+  const match = /^(\d{1,12}(?:\.\d{1,6})?) ?([A-Za-z]{1,3})$/.exec(text);
+  const unit = fold(match?.[2] ?? '');
+  if (match === null || !Object.hasOwn(units, unit)) return undefined;
+  const value = Number(match[1]) * (units[unit] ?? Number.NaN);
+  return Number.isSafeInteger(Math.round(value)) ? Math.round(value) : undefined;
+}
+
+/** "30s" to milliseconds; undefined where `text` is not a duration. */
+export function parseDuration(text: string): number | undefined {
+  return parseUnit(text, DURATIONS, (unit) => unit);
+}
+
+/** "64MB", "64MiB", "64mb" to bytes; undefined where `text` is not a size. */
+export function parseSize(text: string): number | undefined {
+  return parseUnit(text, SIZES, (unit) => unit.toUpperCase().replace(/^([KMGT])IB$/, '$1B'));
+}
+
+function printUnit(value: number, units: Readonly<Record<string, number>>): string {
+  const [unit, factor] = Object.entries(units).findLast(([, size]) => value >= size) ??
+    Object.entries(units)[0] ?? ['', 1];
+  const shown = value / factor;
+  return `${Number.isInteger(shown) ? shown : shown.toFixed(1).replace(/\.0$/, '')}${unit}`;
+}
+
+/** Milliseconds to the largest unit that fits, at most one decimal: 90000 is "1.5m". */
+export function formatDuration(ms: number): string {
+  return printUnit(Math.max(0, ms), DURATIONS);
+}
+
+/** Bytes to the largest unit that fits, at most one decimal: 1572864 is "1.5MB". */
+export function formatSize(bytes: number): string {
+  return printUnit(Math.max(0, bytes), SIZES);
+}
