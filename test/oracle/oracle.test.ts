@@ -47,6 +47,11 @@ describe('events: the golden rows were written by hand', () => {
       '{"total":119,"user_key":":0","ok":true,"timestamp":1,"amount":100,"user":{"id":0,"country":""}}',
     ],
     [
+      'renames over a field that is there: the renamed one stays',
+      '{"timestamp":"older","ok":true,"ts":"t","amount":1,"user":{"id":1,"country":"NO"}}',
+      '{"ok":true,"timestamp":"t","amount":1,"user":{"id":1,"country":"NO"},"total":1.19,"user_key":"NO:1"}',
+    ],
+    [
       'keeps the order of names that look like numbers, and __proto__ as a name',
       '{"10":1,"2":2,"__proto__":{"ok":false},"":0,"ok":true,"ts":1,"amount":0,"user":{"id":1,"country":"SE"}}',
       '{"10":1,"2":2,"__proto__":{"ok":false},"":0,"ok":true,"timestamp":1,"amount":0,"user":{"id":1,"country":"SE"},"total":0,"user_key":"SE:1"}',

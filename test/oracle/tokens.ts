@@ -108,9 +108,10 @@ export function put(node: Node, key: string, value: Node): void {
   else member.value = value;
 }
 
-/** Gives the member `from` the name `to`, at its place. */
+/** Gives the member `from` the name `to`, at its place; another member of that name goes. */
 export function rename(node: Node, from: string, to: string): void {
-  touch(node, from);
+  if (touch(node, from) === undefined) return;
+  keep(node, (key) => key !== to);
   for (const member of membersOf(node)) {
     if (member.key !== from) continue;
     member.key = to;
