@@ -1,0 +1,69 @@
+/**
+ * How far the run is, for people. On a terminal one live line, redrawn at most five times a second; elsewhere one plain line
+ * every ten seconds at most, none for a run that is over by then.
+ */
+import { humanBytes, humanCount, humanDuration, humanRate, humanShare } from './human.ts';
+import { oneLine } from './safe-text.ts';
+import type { Terminal } from './terminal.ts';
+import type { EventListener, EventPayloads, RunEvent } from './types.ts';
+
+const REDRAW_MS = 200;
+const PLAIN_MS = 10_000;
+
+export type Progress = EventPayloads['progress'];
+
+export class ProgressLine implements EventListener {
+  readonly #terminal: Terminal;
+  readonly #now: () => number;
+  readonly #label: string;
+  #last: number;
+
+  /** `label`: what runs, in front of the line. Create it when the run starts. */
+  constructor(terminal: Terminal, options: { now: () => number; label: string }) {
+    this.#terminal = terminal;
+    this.#now = options.now;
+    this.#label = oneLine(options.label);
+    this.#last = terminal.live ? Number.NEGATIVE_INFINITY : options.now();
+  }
+
+  onProgress(progress: Progress): void {
+    const now = this.#now();
+    if (now - this.#last < (this.#terminal.live ? REDRAW_MS : PLAIN_MS)) return;
+    this.#last = now;
+    if (this.#terminal.live) this.#terminal.draw(progressText(this.#label, progress, this.#terminal.columns - 1));
+    else this.#terminal.write(`${progressText(this.#label, progress, Number.POSITIVE_INFINITY)}\n`);
+  }
+
+  onEvent(event: RunEvent): void {
+    if (event.type === 'run.finished') this.#terminal.draw('');
+  }
+
+  async close(): Promise<void> {
+    this.#terminal.draw('');
+  }
+}
+
+/** The line, with its least important parts left out until it fits into `width`. */
+export function progressText(label: string, progress: Progress, width: number): string {
+  const { records, bytes, total_bytes: total, errors, rate_records_per_s, rate_bytes_per_s, eta_seconds } = progress;
+  const share = total === undefined || total === 0 ? undefined : Math.min(1, bytes / total);
+  /** What is told, and how soon it is left out: 0 never. */
+  const parts: [string | undefined, number][] = [
+    [label, 2],
+    [share === undefined ? humanBytes(bytes) : humanShare(share), 0],
+    [`${humanCount(records)} records`, 3],
+    [`${humanRate(rate_records_per_s)} records/s`, 1],
+    [`${humanBytes(rate_bytes_per_s)}/s`, 4],
+    [errors === 0 ? undefined : `${humanCount(errors)} ${errors === 1 ? 'error' : 'errors'}`, 0],
+    [eta_seconds === undefined ? undefined : `${humanDuration(eta_seconds * 1000)} left`, 1],
+  ];
+  const told = parts.filter((part): part is [string, number] => part[0] !== undefined);
+  for (let importance = 4; importance >= 0; importance--) {
+    const line = told
+      .filter(([, rank]) => rank <= importance)
+      .map(([text]) => text)
+      .join('  ');
+    if (line.length <= width || importance === 0) return line.slice(0, width);
+  }
+  return '';
+}
