@@ -46,7 +46,11 @@ export interface Lease {
 
 export type AcquireResult =
   /** `predecessor`: the last holder, and whether it is proven dead (same host and boot, process gone; or an older boot of this host). */
-  | { acquired: true; lease: Lease; predecessor?: { holder: Holder; token: number; released: boolean; provenDead: boolean } }
+  | {
+      acquired: true;
+      lease: Lease;
+      predecessor?: { holder: Holder; token: number; released: boolean; provenDead: boolean };
+    }
   /** `remainingMs`: how long until the lease ends if its holder never renews it again, at most. */
   | { acquired: false; holder: Holder; remainingMs: number };
 
