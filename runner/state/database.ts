@@ -55,8 +55,11 @@ const SCHEMA = `
 export interface Database extends Disposable {
   readonly path: string;
   sql(text: string): StatementSync;
-  /** Runs `work` in one transaction that survives what `grade` says. `work` is synchronous: nothing comes in between. */
-  transact<T>(grade: Grade, work: () => T): Promise<T>;
+  /**
+   * Runs `work` in one transaction: it sees one moment, and what it writes survives what `grade` says. `work` is
+   * synchronous: no other operation of this process comes in between.
+   */
+  transact<T>(grade: Grade | 'read only', work: () => T): Promise<T>;
 }
 
 /** Opens the database, and makes it where there is none. */
@@ -136,12 +139,11 @@ class SqliteDatabase implements Database {
     return statement;
   }
 
-  async transact<T>(grade: Grade, work: () => T): Promise<T> {
+  async transact<T>(grade: Grade | 'read only', work: () => T): Promise<T> {
     const until = performance.now() + BUSY_MS;
     for (;;) {
       try {
         this.#begin(grade);
-        // From begin to commit nothing is awaited: no other operation of this process comes in between.
         const result = work();
         this.#database.exec('COMMIT');
         return result;
@@ -153,7 +155,8 @@ class SqliteDatabase implements Database {
     }
   }
 
-  #begin(grade: Grade): void {
+  #begin(grade: Grade | 'read only'): void {
+    if (grade === 'read only') return this.#database.exec('BEGIN');
     // In WAL mode NORMAL writes without a sync (survives the process), FULL syncs each commit and all before it.
     const synchronous = grade === 'hard' ? 'FULL' : 'NORMAL';
     if (this.#synchronous !== synchronous) this.#database.exec(`PRAGMA synchronous = ${synchronous}`);

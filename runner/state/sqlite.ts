@@ -311,7 +311,8 @@ class SqliteStore implements store.StateStore {
   async #look<T>(nothing: T, work: (database: Database) => T): Promise<T> {
     try {
       if (this.#opening === undefined && !(await databaseExists(this.location))) return nothing;
-      return work(await this.#open());
+      const database = await this.#open();
+      return await database.transact('read only', () => work(database));
     } catch (error) {
       throw sqliteError(error, this.location);
     }
