@@ -5,11 +5,11 @@
 import { type $ZodIssue, type $ZodType, safeParse } from 'zod/v4/core';
 import { Secret } from '../engine/secret.ts';
 import { coerceScalar } from './coerce.ts';
-import { didYouMean, listNames } from './nearest.ts';
+import { didYouMean, listNames, nearest } from './nearest.ts';
 import type { About, Problems, Where } from './problems.ts';
 import { hasUserInfo, isGuardedName, type SecretRegistry } from './redact.ts';
 import { expand, type Scope, type StepReference } from './references.ts';
-import { core, describeSchema, isOptional, marks } from './schema-kinds.ts';
+import { core, describeSchema, marks } from './schema-kinds.ts';
 import { issueSentence, NO_MESSAGE } from './sentences.ts';
 import type { ListNode, MapNode, Node, ScalarNode } from './tree.ts';
 
@@ -22,6 +22,8 @@ export interface DecodeContext {
   readonly freeKeys: boolean;
   /** Other spellings of the fields at the top. */
   readonly aliases?: Readonly<Record<string, string>> | undefined;
+  /** Fields that stand at a wrong place, reported there: they are not missing, too. */
+  readonly elsewhere?: ReadonlySet<string>;
   /** Something to add to the message on an unknown field at the top. */
   readonly hint?: (name: string) => string | undefined;
 }
@@ -68,7 +70,9 @@ class FieldReader {
   readonly #seen = new Map<string, Seen>();
   readonly steps: { reference: StepReference; where: Where; field: string }[] = [];
   deferred = false;
-  #failed = new Set<string>();
+  readonly #failed = new Set<string>();
+  /** Fields that a mistyped key was meant for. */
+  readonly #meant = new Set<string>();
 
   constructor(context: DecodeContext) {
     this.#context = context;
@@ -90,7 +94,7 @@ class FieldReader {
     let hidden = secret;
     let deferred = false;
     if (typeof value === 'string' && node.references) {
-      const expanded = expand(value, scope);
+      const expanded = expand(value, scope, schema !== undefined && marks(schema).expression);
       if ('error' in expanded) {
         problems.add(node.where, expanded.error, this.#about(path));
         this.#fail(path);
@@ -164,6 +168,9 @@ class FieldReader {
   #unknown(key: string, known: readonly string[], where: Where, path: readonly string[]): void {
     const { aliases = {}, hint, problems } = this.#context;
     const names = path.length === 0 ? [...known, ...Object.keys(aliases)] : known;
+    const near = nearest(key, names);
+    if (near !== undefined)
+      this.#meant.add(JSON.stringify([...path, Object.hasOwn(aliases, near) ? aliases[near] : near]));
     const advice = (path.length === 0 ? hint?.(key) : undefined) ?? didYouMean(key, names);
     const inside = path.length === 0 ? '' : ` in "${path.join('.')}"`;
     const allowed = known.length === 0 ? 'no fields are allowed here' : `allowed: ${listNames(known)}`;
@@ -184,9 +191,14 @@ class FieldReader {
     if (issue.code === 'custom' && this.deferred && exact?.shown === undefined) return;
     const field = fieldSchema(schema, path);
     const missing = exact === undefined;
+    if (missing && (this.#meant.has(JSON.stringify(path)) || this.#context.elsewhere?.has(path.join('.')) === true))
+      return;
     const sentence = issueSentence(issue, field, missing ? undefined : exact.value);
     const got = missing || !isScalarValue(exact.value) ? kindOf(exact?.value) : exact.shown;
-    const tail = missing || got === undefined || issue.message.includes(', got ') ? '' : `, got ${got}`;
+    const tail =
+      missing || got === undefined || issue.code === 'invalid_key' || issue.message.includes(', got ')
+        ? ''
+        : `, got ${got}`;
     this.#context.problems.add(seen.where, insertGot(sentence, tail), this.#about(path));
   }
 
@@ -290,11 +302,4 @@ function show(value: unknown): string {
 function insertGot(sentence: string, tail: string): string {
   const at = sentence.indexOf('; did you mean');
   return at < 0 ? sentence + tail : sentence.slice(0, at) + tail + sentence.slice(at);
-}
-
-/** Fields of an object schema that must be given. */
-export function requiredFields(schema: $ZodType): string[] {
-  const { def } = core(schema)._zod;
-  if (def.type !== 'object') return [];
-  return Object.entries(def.shape).flatMap(([name, field]) => (isOptional(field) ? [] : [name]));
 }

@@ -3,6 +3,7 @@
  * They are found after YAML was parsed and replaced once: what a variable holds is text, whatever it looks like.
  */
 import type { Json } from '../state/store.ts';
+import { fitsExpression } from './expression-guard.ts';
 
 export interface StepReference {
   readonly step: string;
@@ -33,8 +34,8 @@ export interface Expanded {
 const VARIABLE = /^[A-Za-z_][A-Za-z0-9_]*$/;
 const STEP_PATH = /^steps\.([A-Za-z_][A-Za-z0-9_-]*)\.([A-Za-z0-9_$-]+(?:\.[A-Za-z0-9_$-]+)*)$/;
 
-/** Replaces the references in `text`; the error is a sentence without a place. */
-export function expand(text: string, scope: Scope): Expanded | { readonly error: string } {
+/** Replaces the references in `text`; the error is a sentence without a place. `expression`: text is an expression. */
+export function expand(text: string, scope: Scope, expression = false): Expanded | { readonly error: string } {
   if (!text.includes('${')) return { text, variables: [], steps: [], deferred: false };
   const parts = parseTemplate(text);
   if (typeof parts === 'string') return { error: parts };
@@ -51,6 +52,7 @@ export function expand(text: string, scope: Scope): Expanded | { readonly error:
         value === undefined || (value === '' && (part.fallback !== undefined || part.demand !== undefined));
       if (!missing) variables.push(part.name);
       else if (part.fallback === undefined) return { error: unset(part.name, part.demand) };
+      if (!missing && expression && !fitsExpression(out.join(''), value)) return { error: unfit(part.name) };
       out.push(missing ? (part.fallback ?? '') : value);
     } else {
       steps.push({ step: part.step, path: part.path });
@@ -58,7 +60,12 @@ export function expand(text: string, scope: Scope): Expanded | { readonly error:
       if (found === undefined) deferred = true;
       else if (found.problem !== undefined && !(found.known && part.fallback !== undefined))
         return { error: found.problem };
-      else out.push(stepText(found.value, part.fallback));
+      else {
+        const value = stepText(found.value, part.fallback);
+        if (expression && value !== part.fallback && !fitsExpression(out.join(''), value))
+          return { error: unfit(`steps.${part.step}`) };
+        out.push(value);
+      }
     }
   }
   return { text: deferred ? '' : out.join(''), variables, steps, deferred };
@@ -67,6 +74,11 @@ export function expand(text: string, scope: Scope): Expanded | { readonly error:
 function stepText(value: Json | undefined, fallback: string | undefined): string {
   if (value === undefined || value === null || value === '') return fallback ?? '';
   return typeof value === 'object' ? JSON.stringify(value) : String(value);
+}
+
+function unfit(name: string): string {
+  const plain = name.startsWith('steps.') ? name : `env.${name}`;
+  return `what \${${name}} holds would change the expression; use ${plain} in it, without \${}`;
 }
 
 function unset(name: string, demand: string | undefined): string {

@@ -54,11 +54,6 @@ export function marks(schema: $ZodType): Marks {
   return { secret, expression };
 }
 
-/** A field that may be left out. */
-export function isOptional(schema: $ZodType): boolean {
-  return schema._zod.optin === 'optional';
-}
-
 /** "a number", `one of a, b, c`, ...: what a schema takes, for messages. */
 export function describeSchema(schema: $ZodType): string {
   const { def } = core(schema)._zod;

@@ -36,7 +36,9 @@ export function issueSentence(issue: $ZodIssue, schema: $ZodType | undefined, va
     case 'invalid_union':
       return union(issue.errors, schema, value);
     case 'invalid_key':
-      return 'has a key that is not allowed';
+      return issue.issues[0] === undefined || issue.issues[0].message === NO_MESSAGE
+        ? 'has a name that is not allowed'
+        : `the name ${issue.issues[0].message}`;
     default:
       return schema === undefined ? 'is not allowed' : `must be ${describeSchema(schema)}`;
   }
@@ -48,7 +50,7 @@ function union(errors: readonly (readonly $ZodIssue[])[], schema: $ZodType | und
     issues.every((issue) => issue.code !== 'invalid_type' || issue.path.length > 0),
   );
   const [issue] = close[0] ?? [];
-  if (close.length !== 1 || issue === undefined) {
+  if (close.length !== 1 || issue === undefined || (issue.code === 'invalid_value' && issue.path.length === 0)) {
     if (schema === undefined || core(schema)._zod.def.type !== 'union') return 'is not allowed';
     return `must be ${describeSchema(schema)}`;
   }

@@ -147,7 +147,13 @@ function readStep(
   const { problems, about } = context;
   const { universal, config } = overridden(step.node, oxi, overrides, problems);
   const fields = oxi === undefined ? [] : configFields(oxi);
-  const hint = (name: string) => (fields.includes(name) ? '; it belongs under "config:"' : undefined);
+  const spellings = [...fields, ...Object.keys(oxi?.aliases ?? {})];
+  const hint = (name: string) => (spellings.includes(name) ? '; it belongs under "config:"' : undefined);
+  const elsewhere = new Set(
+    [...step.node.entries.keys()]
+      .filter((name) => !UNIVERSAL.includes(name))
+      .map((name) => oxi?.aliases?.[name] ?? name),
+  );
   const bare = keep(universal, (name) => name !== 'config');
   const { value } = decode(stepSchema, bare, { ...context, hint });
   if (value?.continue_on_error === true && universal.entries.has('on_error')) {
@@ -167,6 +173,7 @@ function readStep(
       problems: into,
       scope,
       freeKeys: false,
+      elsewhere,
       aliases: oxi.aliases,
       hint: (name) => (UNIVERSAL.includes(name) ? '; it stands beside "config:", not in it' : undefined),
     });

@@ -68,7 +68,10 @@ export function parseTree(text: string, file: string, problems: Problems): Node 
     return place(Math.max(line, 1), Math.max(col, 1));
   };
   const document = compose(text, lines, at);
-  for (const error of document.errors) problems.add(at(error.pos[0]), yamlSentence(error, text));
+  for (const error of document.errors) {
+    const [start] = error.pos;
+    problems.add(at(start + (/^ */.exec(text.slice(start, start + 1000))?.[0].length ?? 0)), yamlSentence(error, text));
+  }
   if (document.errors.length > 0) return undefined;
   if (document.directives?.yaml.explicit === true && document.directives.yaml.version !== '1.2') {
     problems.add(place(1, 1), 'is written for another version of YAML; remove the %YAML line (this is YAML 1.2)');

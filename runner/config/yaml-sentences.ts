@@ -1,15 +1,21 @@
 /** The YAML library's complaints in words that say what to do. */
 import type { YAMLParseError } from 'yaml';
 
+const MISALIGNED = 'the indentation does not fit the lines above; align it with its neighbours';
+
 /** One sentence for a syntax error of the library; `text` is the file. It never quotes more than one sign of the file. */
 export function yamlSentence(error: YAMLParseError, text: string): string {
   const sign = text[error.pos[0]] ?? '';
   switch (error.code) {
     case 'TAB_AS_INDENT':
       return 'a tab is used to indent; use spaces';
-    case 'BAD_INDENT':
+    case 'BAD_INDENT': {
+      const bracket = /end with a (.)/.exec(error.message)?.[1];
+      if (bracket !== undefined) return `a closing ${bracket} is missing above`;
+      return MISALIGNED;
+    }
     case 'BLOCK_IN_FLOW':
-      return 'the indentation does not fit the lines above; align it with its neighbours';
+      return MISALIGNED;
     case 'BAD_SCALAR_START':
       return `a value can't begin with ${sign}; put it in quotes`;
     case 'BAD_DQ_ESCAPE':
@@ -43,10 +49,11 @@ export function yamlSentence(error: YAMLParseError, text: string): string {
 }
 
 function missing(message: string): string {
-  if (message.includes('closing')) return `a closing ${message.includes('"') ? 'double' : 'single'} quote is missing`;
+  if (message.includes('closing'))
+    return `a ${message.includes('"') ? 'double' : 'single'} quote that was opened above is never closed`;
   if (message.includes('Implicit map keys')) return 'a ":" is missing behind the key';
   if (message.includes('Comments must')) return 'a comment (#) needs a space before it; a value with # needs quotes';
-  if (message.includes('- indicator')) return 'a list item must begin with "- "';
+  if (message.includes('- indicator')) return `${MISALIGNED} (or a "- " is missing)`;
   if (message.includes('Missing ,') || message.includes('Missing space'))
     return 'a comma, or a space behind ":", is missing between [ ] or { }';
   return 'a sign is missing here; a value with special signs needs quotes';
