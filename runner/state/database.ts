@@ -156,7 +156,10 @@ class SqliteDatabase implements Database {
   }
 
   #begin(grade: Grade | 'read only'): void {
-    if (grade === 'read only') return this.#database.exec('BEGIN');
+    if (grade === 'read only') {
+      this.#database.exec('BEGIN');
+      return;
+    }
     // In WAL mode NORMAL writes without a sync (survives the process), FULL syncs each commit and all before it.
     const synchronous = grade === 'hard' ? 'FULL' : 'NORMAL';
     if (this.#synchronous !== synchronous) this.#database.exec(`PRAGMA synchronous = ${synchronous}`);
