@@ -1,0 +1,89 @@
+/** Which backend keeps the state, and where. Backends load when they are chosen. */
+import { statfs } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
+import { errnoOf, OxiError } from '../engine/errors.ts';
+import type { StateStore, StoreOptions } from './store.ts';
+
+/** What the project's settings say of the state, environment variables included. */
+export interface StoreSettings {
+  readonly backend: 'auto' | 'file' | 'nfs' | 'sqlite' | 'redis' | 'http' | 'database';
+  /** Folder that relative paths count from. */
+  readonly projectRoot: string;
+  readonly file?: { readonly basePath?: string | undefined };
+  readonly nfs?: { readonly mountPath?: string | undefined };
+  readonly sqlite?: { readonly path?: string | undefined };
+  readonly database?: { readonly type?: string | undefined };
+}
+
+/** Type numbers of file systems on which SQLite's log is not safe, as statfs(2) on Linux gives them. */
+const NETWORK_FILE_SYSTEMS = new Map([
+  [0x6969, 'nfs'],
+  [0x517b, 'smb'],
+  [0xfe534d42, 'smb2'],
+  [0xff534d42, 'cifs'],
+  [0x65735546, 'fuse'],
+  [0x01021997, '9p'],
+  [0x00c36400, 'ceph'],
+  [0x5346414f, 'afs'],
+  [0x73757245, 'coda'],
+  [0x0bd00bd0, 'lustre'],
+  [0x47504653, 'gpfs'],
+  [0x7461636f, 'ocfs2'],
+  [0x01161970, 'gfs2'],
+  [0x786f4256, 'vboxsf'],
+]);
+
+/** Opens nothing on disk yet: stores do so at the first operation. Throws UNSUPPORTED for backends that are not built in. */
+export async function openStore(settings: StoreSettings, options: StoreOptions = {}): Promise<StateStore> {
+  switch (settings.backend) {
+    case 'auto': {
+      const network = await networkFileSystem(join(settings.projectRoot, '.oxiflow'));
+      return network === undefined ? openSqlite(settings, options) : openFile(settings, options);
+    }
+    case 'file':
+      return openFile(settings, options);
+    case 'nfs': {
+      const path = settings.nfs?.mountPath;
+      if (path === undefined) throw new OxiError('CONFIG_INVALID', 'state_manager.nfs needs mount_path');
+      return openFile({ ...settings, file: { basePath: path } }, options);
+    }
+    case 'sqlite':
+      return openSqlite(settings, options);
+    case 'database':
+      if (settings.database?.type === 'sqlite') return openSqlite(settings, options);
+      throw unsupported(settings.database?.type ?? 'database');
+    default:
+      throw unsupported(settings.backend);
+  }
+}
+
+async function openFile(settings: StoreSettings, options: StoreOptions): Promise<StateStore> {
+  const { openFileStore } = await import('./file.ts');
+  return openFileStore(resolve(settings.projectRoot, settings.file?.basePath ?? '.oxiflow/state'), options);
+}
+
+async function openSqlite(settings: StoreSettings, options: StoreOptions): Promise<StateStore> {
+  const { openSqliteStore } = await import('./sqlite.ts');
+  return openSqliteStore(resolve(settings.projectRoot, settings.sqlite?.path ?? '.oxiflow/state.db'), options);
+}
+
+function unsupported(name: string): OxiError {
+  return new OxiError(
+    'UNSUPPORTED',
+    `the state backend "${name}" is not part of this oxiflow; there are: auto, sqlite, file, nfs`,
+  );
+}
+
+/** The network file system that holds `folder` (or the folder above it that exists), or undefined. */
+export async function networkFileSystem(folder: string, probe: typeof statfs = statfs): Promise<string | undefined> {
+  if (process.platform !== 'linux') return undefined;
+  try {
+    // The kernel's number has 32 bits, some systems hand it out as a negative one.
+    return NETWORK_FILE_SYSTEMS.get((await probe(folder)).type >>> 0);
+  } catch (error) {
+    const above = dirname(folder);
+    // Where nothing can be found out, opening the state will say what is wrong.
+    if (errnoOf(error) !== 'ENOENT' || above === folder) return undefined;
+    return networkFileSystem(above, probe);
+  }
+}
