@@ -1,0 +1,147 @@
+import { describe, expect, it } from 'vitest';
+import { lineSchema } from '../../runner/observe/event-schemas.ts';
+import { RateMeter } from '../../runner/observe/meter.ts';
+import { MetricsMeter, readProcess, type StepReading } from '../../runner/observe/metrics.ts';
+import { clock, counters, eventOf } from './story.ts';
+
+describe('rates', () => {
+  it('of a steady run are its rate, and the time left follows from them', () => {
+    const time = clock();
+    const meter = new RateMeter(time.now);
+    let report = meter.read({ records: 0, bytes: 0, errors: 0, totalBytes: 10_000 });
+    for (let second = 1; second <= 4; second++) {
+      time.forward(1000);
+      report = meter.read({ records: 10 * second, bytes: 1000 * second, errors: 1, totalBytes: 10_000 });
+    }
+    expect(report).toMatchObject({ records: 40, bytes: 4000, errors: 1, total_bytes: 10_000 });
+    expect(report.rate_records_per_s).toBeCloseTo(10);
+    expect(report.rate_bytes_per_s).toBeCloseTo(1000);
+    expect(report.eta_seconds).toBeCloseTo(6);
+  });
+
+  it('of a resumed attempt leave out what the earlier ones did', () => {
+    const time = clock();
+    const meter = new RateMeter(time.now, { records: 1_000_000, bytes: 50_000_000 });
+    time.forward(1000);
+    expect(meter.read({ records: 1_000_100, bytes: 50_005_000, errors: 0 }).rate_records_per_s).toBe(100);
+  });
+
+  it('sink slowly in a pause and forget the old speed after it', () => {
+    const time = clock();
+    const meter = new RateMeter(time.now);
+    time.forward(1000);
+    meter.read({ records: 1000, bytes: 0, errors: 0 });
+    time.forward(1000);
+    const soon = meter.read({ records: 1000, bytes: 0, errors: 0 }).rate_records_per_s;
+    time.forward(60_000);
+    const late = meter.read({ records: 1000, bytes: 0, errors: 0 }).rate_records_per_s;
+    expect(soon).toBeGreaterThan(800);
+    expect(late).toBeLessThan(5);
+  });
+
+  it('are never negative, infinite or not a number, whatever the clock does', () => {
+    const time = clock();
+    const meter = new RateMeter(time.now);
+    const reports = [0, 0, -5000, 1000, 0].map((ms, i) => {
+      time.forward(ms);
+      return meter.read({ records: i, bytes: i, errors: 0, totalBytes: 2 });
+    });
+    for (const report of reports)
+      expect(lineSchema('progress').safeParse(eventOf('progress', report)).error).toBeUndefined();
+    expect(reports.at(-1)?.eta_seconds).toBe(0);
+  });
+});
+
+describe('metrics', () => {
+  const source = (added: number, busyMs: number): StepReading => {
+    return {
+      step: 'read_file',
+      oxi: 'read_file',
+      kind: 'source',
+      busyMs,
+      counters: counters({ added, out: added, bytes_out: added * 100 }),
+    };
+  };
+  const filter = (taken: number, busyMs: number): StepReading => {
+    const c = counters({
+      in: taken,
+      out: taken - 30,
+      filtered: 20,
+      dropped: 3,
+      dead_lettered: 4,
+      in_flight: 3,
+      passed_on_error: 1,
+    });
+    return { step: 'long_rides', oxi: 'filter', kind: 'step', busyMs, counters: c };
+  };
+  const sink = (taken: number): StepReading => {
+    return {
+      step: 'out',
+      oxi: 'write_file',
+      kind: 'sink',
+      busyMs: 0,
+      counters: counters({ in: taken, out: taken, bytes_out: taken * 90 }),
+    };
+  };
+
+  it('are the OxiMetrics of the specification for every step, since the sample before', () => {
+    const time = clock();
+    let cpuMicros = 5_000_000;
+    const meter = new MetricsMeter(time.now, [source(1000, 0), filter(1000, 0), sink(900)], () => {
+      return { cpuMicros, rss: 64 * 1024 * 1024 };
+    });
+    time.forward(2000);
+    cpuMicros += 3_000_000;
+    const sample = meter.sample([source(5000, 500), filter(5003, 1500), sink(4900)]);
+    expect(sample).toEqual({
+      interval_ms: 2000,
+      process: { cpu_usage_percent: 150, memory_usage_mb: 64 },
+      steps: [
+        {
+          step: 'read_file',
+          oxi: 'read_file',
+          cpu_usage_percent: 37.5,
+          memory_usage_mb: 64,
+          io_read_bytes: 500_000,
+          io_write_bytes: 0,
+          records_processed: 5000,
+          processing_rate_per_sec: 2000,
+          error_count: 0,
+          avg_processing_time_ms: 0.1,
+        },
+        {
+          step: 'long_rides',
+          oxi: 'filter',
+          cpu_usage_percent: 112.5,
+          memory_usage_mb: 64,
+          io_read_bytes: 0,
+          io_write_bytes: 0,
+          records_processed: 5000,
+          processing_rate_per_sec: 2001.5,
+          error_count: 8,
+          avg_processing_time_ms: 0.3,
+        },
+        {
+          step: 'out',
+          oxi: 'write_file',
+          cpu_usage_percent: 0,
+          memory_usage_mb: 64,
+          io_read_bytes: 0,
+          io_write_bytes: 441_000,
+          records_processed: 4900,
+          processing_rate_per_sec: 2000,
+          error_count: 0,
+          avg_processing_time_ms: 0,
+        },
+      ],
+    });
+  });
+
+  it('of no time and no work are zeros, and valid', () => {
+    const meter = new MetricsMeter(clock().now, [], readProcess);
+    const sample = meter.sample([source(0, 0), filter(30, 0)]);
+    expect(lineSchema('metrics').safeParse(eventOf('metrics', sample)).error).toBeUndefined();
+    expect(sample.process.memory_usage_mb).toBeGreaterThan(1);
+    expect(sample.steps.map(({ processing_rate_per_sec: rate }) => rate)).toEqual([0, 0]);
+  });
+});

@@ -1,0 +1,247 @@
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { deflateSync } from 'node:zlib';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { pipesListener } from '../../runner/observe/pipes.ts';
+import { metadataText } from '../../runner/observe/pipes-protocol.ts';
+import { checkpoint, eventOf, finished, Paper, progress, START, started } from './story.ts';
+
+let folder: string;
+const warnings: string[] = [];
+const warn = (message: string) => void warnings.push(message);
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'oxiflow-pipes-'));
+  warnings.length = 0;
+});
+afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+interface Message {
+  __dagster_pipes_version: string;
+  method: string;
+  params: { [key: string]: unknown };
+}
+
+/** What the launcher does: each value as base64 of zlib of JSON. */
+function encode(value: unknown): string {
+  return deflateSync(JSON.stringify(value)).toString('base64');
+}
+
+function session(context: object, messages: object = { path: join(folder, 'messages') }) {
+  return {
+    DAGSTER_PIPES_CONTEXT: encode({
+      data: { asset_keys: null, extras: {}, run_id: 'd1', retry_number: 0, ...context },
+    }),
+    DAGSTER_PIPES_MESSAGES: encode(messages),
+  };
+}
+
+function messages(): Message[] {
+  return readFileSync(join(folder, 'messages'), 'utf8')
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line));
+}
+
+function of(method: string): Message['params'][] {
+  return messages()
+    .filter((message) => message.method === method)
+    .map(({ params }) => params);
+}
+
+describe('Dagster Pipes', () => {
+  it('is spoken only where both variables are set', () => {
+    const { DAGSTER_PIPES_CONTEXT } = session({});
+    expect(pipesListener({}, { warn })).toBeUndefined();
+    expect(pipesListener({ DAGSTER_PIPES_CONTEXT }, { warn })).toBeUndefined();
+    expect(pipesListener({ DAGSTER_PIPES_CONTEXT, DAGSTER_PIPES_MESSAGES: '' }, { warn })).toBeUndefined();
+  });
+
+  it('tells of a run that succeeded: opened, logs, checkpoints, the materialization with its rows, closed', async () => {
+    const pipes = pipesListener(session({ asset_keys: ['depot/rides'] }), { warn });
+    pipes?.onEvent?.(eventOf('run.started', started, 1));
+    pipes?.onEvent?.(eventOf('log', { level: 'warn', message: 'a row was skipped' }, 2));
+    pipes?.onEvent?.(eventOf('checkpoint', checkpoint(1), 3));
+    pipes?.onEvent?.(eventOf('run.finished', finished(), 4));
+    await pipes?.close?.(0);
+    expect(messages().map(({ method }) => method)).toEqual([
+      'opened',
+      'report_custom_message',
+      'log',
+      'report_custom_message',
+      'report_custom_message',
+      'report_asset_materialization',
+      'closed',
+    ]);
+    expect(new Set(messages().map((message) => message.__dagster_pipes_version))).toEqual(new Set(['0.1']));
+    expect(of('opened')).toEqual([{ extras: {} }]);
+    expect(of('log')).toEqual([{ message: 'a row was skipped', level: 'WARNING' }]);
+    expect(of('report_custom_message')[1]).toMatchObject({ payload: { type: 'checkpoint', n: 1 } });
+    expect(of('closed')).toEqual([{}]);
+    expect(of('report_asset_materialization')).toEqual([
+      {
+        asset_key: 'depot/rides',
+        data_version: null,
+        metadata: {
+          'dagster/row_count': { raw_value: 41_998, type: 'int' },
+          'oxiflow/records': { raw_value: 60_000, type: 'int' },
+          'oxiflow/bytes': { raw_value: 4_441_998, type: 'int' },
+          'oxiflow/duration_seconds': { raw_value: 4, type: 'float' },
+          'oxiflow/checkpoints': { raw_value: 1, type: 'int' },
+          'oxiflow/filtered': { raw_value: 18_000, type: 'int' },
+          'oxiflow/dropped': { raw_value: 0, type: 'int' },
+          'oxiflow/dead_lettered': { raw_value: 2, type: 'int' },
+          'oxiflow/run_key': { raw_value: 'rides', type: 'text' },
+          'oxiflow/attempt': { raw_value: 1, type: 'int' },
+          'oxiflow/output': { raw_value: 'output/long-rides.ndjson', type: 'path' },
+        },
+      },
+    ]);
+  });
+
+  it('is understood by an independent reader, with floats that Python reads as floats', async () => {
+    const env = session({ asset_keys: ['rides'] });
+    const pipes = pipesListener(env, { warn });
+    pipes?.onEvent?.(eventOf('run.finished', finished()));
+    const script = `
+import base64, json, os, zlib
+where = json.loads(zlib.decompress(base64.b64decode(os.environ["DAGSTER_PIPES_MESSAGES"])))["path"]
+types = {"int": int, "float": float, "text": str, "path": str}
+for line in open(where):
+    message = json.loads(line)
+    assert set(message) == {"__dagster_pipes_version", "method", "params"}, message
+    for key, value in message["params"].get("metadata", {}).items():
+        assert set(value) == {"raw_value", "type"} and type(value["raw_value"]) is types[value["type"]], (key, value)
+    print(message["method"])
+`;
+    const methods = execFileSync('python3', ['-c', script], { env: { ...process.env, ...env }, encoding: 'utf8' });
+    expect(methods.split('\n')).toEqual([
+      'opened',
+      'report_custom_message',
+      'report_asset_materialization',
+      'closed',
+      '',
+    ]);
+  });
+
+  it('reports no materialization for a run that failed, and closes with what happened', async () => {
+    const pipes = pipesListener(session({ asset_keys: ['rides'] }), { warn });
+    const error = { code: 'DISK_FULL', message: 'output/long-rides.ndjson: no space left on the disk' };
+    pipes?.onEvent?.(eventOf('run.finished', finished({ status: 'failed', exit_code: 1, error })));
+    expect(of('report_asset_materialization')).toEqual([]);
+    expect(of('closed')).toEqual([
+      { exception: { message: error.message, name: 'DISK_FULL', stack: [], cause: null, context: null } },
+    ]);
+  });
+
+  it('closes with an exception where the run ended without a result, and only once', async () => {
+    const pipes = pipesListener(session({}), { warn });
+    await pipes?.close?.(0);
+    await pipes?.close?.(0);
+    expect(of('closed')).toMatchObject([{ exception: { message: 'the run ended without a result' } }]);
+  });
+
+  it('gives each of several assets its own output, by name or as the launcher says, and leaves out foreign keys', () => {
+    const outputs = [
+      { step: 'write_long', path: 'out/long_rides.ndjson.gz', rows: 10, bytes: 100 },
+      { step: 'stations', table: 'stations_2026', rows: 20, bytes: 200 },
+      { step: 'write_errors', path: 'out/errors.json', rows: 30, bytes: 300 },
+      { step: 'scrap', path: 'out/scrap.json', rows: 40, bytes: 400 },
+    ];
+    const context = {
+      asset_keys: ['depot/long_rides', 'stations', 'bad_rides'],
+      extras: { oxiflow_assets: { write_errors: 'bad_rides', scrap: 'not/asked/for' } },
+    };
+    pipesListener(session(context), { warn })?.onEvent?.(eventOf('run.finished', finished({ outputs })));
+    const rows = of('report_asset_materialization').map(({ asset_key, metadata }) => [
+      asset_key,
+      (metadata as { [key: string]: { raw_value: unknown } })['dagster/row_count']?.raw_value,
+    ]);
+    expect(rows).toEqual([
+      ['depot/long_rides', 10],
+      ['stations', 20],
+      ['bad_rides', 30],
+    ]);
+  });
+
+  it('reports every hard checkpoint, but soft ones and progress only every ten seconds', () => {
+    const pipes = pipesListener(session({}), { warn });
+    for (let second = 0; second < 20; second++) {
+      pipes?.onEvent?.(eventOf('progress', progress(), 1, START + second * 1000));
+      pipes?.onEvent?.(eventOf('checkpoint', checkpoint(second + 1, 'soft'), 1, START + second * 1000));
+    }
+    pipes?.onEvent?.(eventOf('checkpoint', checkpoint(21, 'hard'), 1, START + 19_500));
+    const reported = of('report_custom_message').map(({ payload }) => (payload as { type: string }).type);
+    expect(reported.filter((type) => type === 'progress')).toHaveLength(2);
+    expect(reported.filter((type) => type === 'checkpoint')).toHaveLength(3);
+  });
+
+  it('reads the context from a file, and speaks on a standard stream where the launcher listens there', () => {
+    const path = join(folder, 'context');
+    writeFileSync(path, JSON.stringify({ asset_keys: ['rides'], extras: {} }));
+    const [stdout, stderr] = [new Paper(), new Paper()];
+    const context = encode({ path });
+    for (const where of [{ stdio: 'stderr' }, { buffered_stdio: 'stdout' }]) {
+      const env = { DAGSTER_PIPES_CONTEXT: context, DAGSTER_PIPES_MESSAGES: encode(where) };
+      pipesListener(env, { stdout, stderr, warn })?.onEvent?.(eventOf('run.finished', finished()));
+    }
+    expect(stderr.text).toBe(stdout.text);
+    expect(stderr.lines.map((line) => JSON.parse(line).method)).toContain('report_asset_materialization');
+  });
+
+  it('never stops a run: messages that can not be sent are told once', async () => {
+    const pipes = pipesListener(session({}, { path: join(folder, 'gone/messages') }), { warn });
+    pipes?.onEvent?.(eventOf('run.finished', finished()));
+    await pipes?.close?.(0);
+    expect(warnings).toEqual([
+      "Dagster Pipes: a message can't be sent (ENOENT); the run goes on, Dagster may miss what it reports",
+    ]);
+  });
+
+  it.each([
+    [
+      'no zlib',
+      { DAGSTER_PIPES_CONTEXT: 'aGVsbG8=', DAGSTER_PIPES_MESSAGES: encode({ path: 'm' }) },
+      'is not base64 of zlib',
+    ],
+    [
+      'a list',
+      { DAGSTER_PIPES_CONTEXT: encode([]), DAGSTER_PIPES_MESSAGES: encode({ path: 'm' }) },
+      'holds no JSON object',
+    ],
+    [
+      'no file',
+      { DAGSTER_PIPES_CONTEXT: encode({ path: '/no/such' }), DAGSTER_PIPES_MESSAGES: encode({}) },
+      "can't be read (ENOENT)",
+    ],
+    [
+      'a bucket',
+      { DAGSTER_PIPES_CONTEXT: encode({ data: {} }), DAGSTER_PIPES_MESSAGES: encode({ bucket: 'b' }) },
+      'PipesTempFileMessageReader',
+    ],
+  ])('refuses a session that it can not speak in, before the run: %s', (_, env, problem) => {
+    expect(() => pipesListener(env, { warn })).toThrow(problem);
+  });
+});
+
+describe('Pipes metadata', () => {
+  it('writes whole floats as floats and leaves out what is not of its type', () => {
+    const text = metadataText(
+      new Map([
+        ['whole', { type: 'float', value: 5 }],
+        ['small', { type: 'float', value: 1e-7 }],
+        ['huge', { type: 'float', value: 1e300 }],
+        ['nan', { type: 'float', value: Number.NaN }],
+        ['half', { type: 'int', value: 0.5 }],
+        ['beyond', { type: 'int', value: 2 ** 60 }],
+        ['path', { type: 'path', value: 'out/"rides".json' }],
+      ]),
+    );
+    expect(text).toBe(
+      '{"whole":{"raw_value":5.0,"type":"float"},"small":{"raw_value":1e-7,"type":"float"},' +
+        '"huge":{"raw_value":1e+300,"type":"float"},"path":{"raw_value":"out/\\"rides\\".json","type":"path"}}',
+    );
+  });
+});
