@@ -9,7 +9,7 @@ import { didYouMean, listNames, nearest } from './nearest.ts';
 import type { About, Problems, Where } from './problems.ts';
 import { hasUserInfo, isGuardedName, type SecretRegistry } from './redact.ts';
 import { expand, type Scope, type StepReference } from './references.ts';
-import { core, describeSchema, marks } from './schema-kinds.ts';
+import { core, describeSchema, type Marks, marks, UNMARKED } from './schema-kinds.ts';
 import { issueSentence, NO_MESSAGE } from './sentences.ts';
 import type { ListNode, MapNode, Node, ScalarNode } from './tree.ts';
 
@@ -79,22 +79,27 @@ class FieldReader {
   }
 
   /** The plain value of a node, on its way to zod. */
-  value(schema: $ZodType | undefined, node: Node, path: readonly string[]): unknown {
+  value(schema: $ZodType | undefined, node: Node, path: readonly string[], around = UNMARKED): unknown {
+    const own = marks(schema, around);
     const chosen = schema === undefined ? undefined : alternative(schema, node);
-    if (node.kind === 'scalar') return this.#scalar(chosen, node, path);
+    if (node.kind === 'scalar') return this.#scalar(chosen, node, path, own);
     this.#see(path, { where: node.where, schema, shown: undefined, value: node, deferred: false });
-    return node.kind === 'list' ? this.#list(chosen, node, path) : this.#map(chosen, node, path);
+    return node.kind === 'list' ? this.#list(chosen, node, path, own) : this.#map(chosen, node, path, own);
   }
 
-  #scalar(schema: $ZodType | undefined, node: ScalarNode, path: readonly string[]): unknown {
+  #scalar(
+    schema: $ZodType | undefined,
+    node: ScalarNode,
+    path: readonly string[],
+    { secret, expression }: Marks,
+  ): unknown {
     const { problems, scope, secrets, about } = this.#context;
     const kind = schema === undefined ? undefined : core(schema)._zod.def.type;
-    const secret = schema !== undefined && marks(schema).secret;
     let { value, text } = node;
     let hidden = secret;
     let deferred = false;
     if (typeof value === 'string' && node.references) {
-      const expanded = expand(value, scope, schema !== undefined && marks(schema).expression);
+      const expanded = expand(value, scope, expression);
       if ('error' in expanded) {
         problems.add(node.where, expanded.error, this.#about(path));
         this.#fail(path);
@@ -127,24 +132,28 @@ class FieldReader {
     return coerced;
   }
 
-  #list(schema: $ZodType | undefined, node: ListNode, path: readonly string[]): unknown[] {
+  #list(schema: $ZodType | undefined, node: ListNode, path: readonly string[], own: Marks): unknown[] {
     const def = schema === undefined ? undefined : core(schema)._zod.def;
     const element = def?.type === 'array' ? def.element : undefined;
-    return node.items.map((item, index) => this.value(element, item, [...path, String(index)]));
+    return node.items.map((item, index) => this.value(element, item, [...path, String(index)], own));
   }
 
-  #map(schema: $ZodType | undefined, node: MapNode, path: readonly string[]): Record<string, unknown> {
+  #map(schema: $ZodType | undefined, node: MapNode, path: readonly string[], own: Marks): Record<string, unknown> {
     const def = schema === undefined ? undefined : core(schema)._zod.def;
     const out: Record<string, unknown> = {};
     const spelled = new Map<string, string>();
     for (const [key, entry] of node.entries) {
       if (def?.type !== 'object') {
-        out[key] = this.value(def?.type === 'record' ? def.valueType : undefined, entry.value, [...path, key]);
+        out[key] = this.value(def?.type === 'record' ? def.valueType : undefined, entry.value, [...path, key], own);
         continue;
       }
       const { aliases = {} } = this.#context;
       const name = path.length === 0 && Object.hasOwn(aliases, key) ? (aliases[key] ?? key) : key;
       const field = Object.hasOwn(def.shape, name) ? def.shape[name] : undefined;
+      if (field === undefined && def.catchall !== undefined && core(def.catchall)._zod.def.type !== 'never') {
+        out[key] = this.value(def.catchall, entry.value, [...path, key], own);
+        continue;
+      }
       if (field === undefined) {
         if (!(this.#context.freeKeys && key.startsWith('x-')))
           this.#unknown(key, Object.keys(def.shape), entry.key, path);
@@ -160,7 +169,7 @@ class FieldReader {
         continue;
       }
       spelled.set(name, key);
-      out[name] = this.value(field, entry.value, [...path, name]);
+      out[name] = this.value(field, entry.value, [...path, name], own);
     }
     return out;
   }
@@ -262,20 +271,21 @@ function fieldSchema(schema: $ZodType, path: readonly string[]): $ZodType | unde
 }
 
 /** Secret fields whose schema leaves them as text become Secret. */
-function sealed(schema: $ZodType, value: unknown, secrets: SecretRegistry): unknown {
+function sealed(schema: $ZodType, value: unknown, secrets: SecretRegistry, around = UNMARKED): unknown {
+  const own = marks(schema, around);
   if (value instanceof Secret) {
     secrets.add(value);
     return value;
   }
-  if (typeof value === 'string') return marks(schema).secret ? new Secret(value) : value;
+  if (typeof value === 'string') return own.secret ? new Secret(value) : value;
   const { def } = core(schema)._zod;
   if (def.type === 'object' && isPlain(value)) {
     for (const [name, field] of Object.entries(def.shape))
-      if (Object.hasOwn(value, name)) value[name] = sealed(field, value[name], secrets);
+      if (Object.hasOwn(value, name)) value[name] = sealed(field, value[name], secrets, own);
   } else if (def.type === 'record' && isPlain(value)) {
-    for (const name of Object.keys(value)) value[name] = sealed(def.valueType, value[name], secrets);
+    for (const name of Object.keys(value)) value[name] = sealed(def.valueType, value[name], secrets, own);
   } else if (def.type === 'array' && Array.isArray(value)) {
-    return value.map((item) => sealed(def.element, item, secrets));
+    return value.map((item) => sealed(def.element, item, secrets, own));
   }
   return value;
 }

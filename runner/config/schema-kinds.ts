@@ -39,10 +39,11 @@ export function core(schema: $ZodType): $ZodTypes {
   return current;
 }
 
-/** The marks of a schema, wherever between its outermost layer and its core they were put. */
-export function marks(schema: $ZodType): Marks {
-  let secret = false;
-  let expression = false;
+export const UNMARKED: Marks = { secret: false, expression: false };
+
+/** The marks of a schema, wherever between its outermost layer and its core they were put, and those of what is around it. */
+export function marks(schema: $ZodType | undefined, around: Marks = UNMARKED): Marks {
+  let { secret, expression } = around;
   let current: $ZodType | undefined = schema;
   for (let depth = 0; current !== undefined && depth < 32; depth += 1) {
     const meta = globalRegistry.get(current);

@@ -41,7 +41,7 @@ const definitions: ConfiguredOxi[] = [
   {
     name: 'map',
     config: z.strictObject({
-      set: z.optional(z.record(z.string(), z.string())),
+      set: z.optional(z.record(z.string(), z.string()).check(z.meta({ expression: true }))),
       drop: z.optional(z.array(z.string())),
     }),
   },
@@ -50,6 +50,7 @@ const definitions: ConfiguredOxi[] = [
     config: z.strictObject({
       url: z.string(),
       token: z.optional(secretText('Bearer token.')),
+      headers: z.optional(z.record(z.string(), z.string()).check(z.meta({ secret: true }))),
       password: z.optional(z.string().check(z.minLength(12), z.meta({ secret: true }))),
       threads: z.optional(z.int()),
     }),

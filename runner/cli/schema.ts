@@ -1,0 +1,15 @@
+/** `oxiflow schema pipeline|project`: prints the JSON Schema of the file, for editors. */
+import type { ConfiguredOxi } from '../config/steps.ts';
+import { OxiError } from '../engine/errors.ts';
+
+/** The text of the schema, indented. Throws OxiError COMMAND_INVALID for another kind of file. */
+export async function schemaText(kind: string, oxis: ReadonlyMap<string, ConfiguredOxi>): Promise<string> {
+  if (kind !== 'pipeline' && kind !== 'project') {
+    throw new OxiError(
+      'COMMAND_INVALID',
+      `oxiflow schema: must be pipeline or project, got ${JSON.stringify(kind.slice(0, 60))}`,
+    );
+  }
+  const { pipelineSchema, projectSchema } = await import('../config/json-schema.ts');
+  return `${JSON.stringify(kind === 'pipeline' ? pipelineSchema(oxis) : projectSchema(), null, 2)}\n`;
+}
