@@ -100,7 +100,8 @@ function shortValue(value: unknown): string {
 }
 
 async function jsonLines({ stream, level, now }: LogOptions): Promise<WriteLine> {
-  const { pino } = await import('pino');
+  // The default export, because it is the only one that a bundle of a CommonJS package has.
+  const { default: pino } = await import('pino');
   const logger = pino(
     {
       level,
