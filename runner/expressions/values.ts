@@ -6,4 +6,14 @@
 import type { Decimal } from './decimal.ts';
 import type { Duration, Timestamp } from './time.ts';
 
-export type Value = null | boolean | string | number | bigint | Decimal | Timestamp | Duration | readonly Value[] | ReadonlyMap<string, Value>;
+export type Value =
+  | null
+  | boolean
+  | string
+  | number
+  | bigint
+  | Decimal
+  | Timestamp
+  | Duration
+  | readonly Value[]
+  | ReadonlyMap<string, Value>;

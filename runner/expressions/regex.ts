@@ -1,0 +1,153 @@
+/**
+ * Matches a text against a regular expression in time linear in the text: sets of automaton states, remembered as they come
+ * up. Our own, because a filter needs one yes or no, at once and without start-up cost; the engine at hand is 260 KB that
+ * can't be loaded lazily from synchronous code. `test/expressions/regex.test.ts` holds it against the platform's RegExp.
+ */
+import { type Assertion, type CharTest, isWord, PatternError, parseRegex, type Regex } from './regex-parse.ts';
+
+type Instruction =
+  | { kind: 'char'; test: CharTest; next: number }
+  | { kind: 'split'; next: number; other: number }
+  | { kind: 'assert'; what: Assertion; next: number }
+  | { kind: 'match' };
+
+const MAX_INSTRUCTIONS = 20_000;
+/** Remembered transitions; beyond them the memory starts anew, and so stays bounded on any text. */
+const MAX_REMEMBERED = 20_000;
+const END = -1;
+
+/** Instructions to try at a position, and the character before it (END: the start of the text). */
+interface State {
+  entries: number[];
+  before: 'start' | 'word' | 'line-feed' | 'other';
+  after: Map<number, State | true>;
+}
+
+export interface LinearRegex {
+  /** True where the pattern matches somewhere in the text. */
+  test(text: string): boolean;
+}
+
+/** Throws PatternError. */
+export function compileRegex(pattern: string): LinearRegex {
+  const program: Instruction[] = [];
+  const start = emit(parseRegex(pattern), add(program, { kind: 'match' }), program);
+  let states = new Map<string, State>();
+  let remembered = 0;
+  const visited = new Int32Array(program.length);
+  let visit = 0;
+
+  const stateOf = (entries: number[], before: State['before']): State => {
+    const key = `${before} ${entries.join(',')}`;
+    let state = states.get(key);
+    if (state === undefined) {
+      state = { entries, before, after: new Map() };
+      states.set(key, state);
+    }
+    return state;
+  };
+
+  /** The state behind the character `code` (or END), or true where the pattern has matched before it. */
+  const step = (state: State, code: number): State | true => {
+    visit++;
+    const entries: number[] = [];
+    const open = [...state.entries, start].reverse();
+    for (let at = open.pop(); at !== undefined; at = open.pop()) {
+      if (visited[at] === visit) continue;
+      visited[at] = visit;
+      const instruction = program[at];
+      if (instruction === undefined) continue;
+      if (instruction.kind === 'match') return true;
+      if (instruction.kind === 'split') open.push(instruction.other, instruction.next);
+      else if (instruction.kind === 'assert') {
+        if (holds(instruction.what, state.before, code)) open.push(instruction.next);
+      } else if (code !== END && instruction.test(code)) entries.push(instruction.next);
+    }
+    const before = code === 10 ? 'line-feed' : code !== END && isWord(code) ? 'word' : 'other';
+    return stateOf(
+      [...new Set(entries)].sort((a, b) => a - b),
+      before,
+    );
+  };
+
+  return {
+    test(text) {
+      if (remembered > MAX_REMEMBERED) {
+        states = new Map();
+        remembered = 0;
+      }
+      let state = stateOf([], 'start');
+      for (let i = 0; i <= text.length; i++) {
+        const code = i === text.length ? END : (text.codePointAt(i) ?? END);
+        if (code > 0xffff) i++;
+        let next = state.after.get(code);
+        if (next === undefined) {
+          next = step(state, code);
+          if (++remembered % MAX_REMEMBERED !== 0) {
+            state.after.set(code, next);
+          } else {
+            states = new Map();
+            if (next !== true) next = stateOf(next.entries, next.before);
+          }
+        }
+        if (next === true) return true;
+        state = next;
+      }
+      return false;
+    },
+  };
+}
+
+function holds(what: Assertion, before: State['before'], code: number): boolean {
+  switch (what) {
+    case 'text-start':
+      return before === 'start';
+    case 'text-end':
+      return code === END;
+    case 'line-start':
+      return before === 'start' || before === 'line-feed';
+    case 'line-end':
+      return code === END || code === 10;
+    default: {
+      const boundary = (before === 'word') !== (code !== END && isWord(code));
+      return boundary === (what === 'word');
+    }
+  }
+}
+
+function add(program: Instruction[], instruction: Instruction): number {
+  if (program.length >= MAX_INSTRUCTIONS) throw new PatternError('the pattern is too large; use smaller counts');
+  return program.push(instruction) - 1;
+}
+
+/** Appends the instructions of `regex` that go on at `next`; returns where they begin. */
+function emit(regex: Regex, next: number, program: Instruction[]): number {
+  switch (regex.kind) {
+    case 'empty':
+      return next;
+    case 'char':
+      return add(program, { kind: 'char', test: regex.test, next });
+    case 'assert':
+      return add(program, { kind: 'assert', what: regex.what, next });
+    case 'sequence':
+      return regex.items.reduceRight((behind, item) => emit(item, behind, program), next);
+    case 'either':
+      return regex.items
+        .map((item) => emit(item, next, program))
+        .reduceRight((other, begin) => add(program, { kind: 'split', next: begin, other }));
+    case 'repeat': {
+      let begin = next;
+      if (regex.max === Number.POSITIVE_INFINITY) {
+        const loop = { kind: 'split' as const, next: 0, other: next };
+        begin = add(program, loop);
+        loop.next = emit(regex.item, begin, program);
+      } else {
+        for (let i = regex.min; i < regex.max; i++) {
+          begin = add(program, { kind: 'split', next: emit(regex.item, begin, program), other: next });
+        }
+      }
+      for (let i = 0; i < regex.min; i++) begin = emit(regex.item, begin, program);
+      return begin;
+    }
+  }
+}
