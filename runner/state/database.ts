@@ -118,8 +118,14 @@ class SqliteDatabase implements Database {
     try {
       database.exec('PRAGMA busy_timeout = 50');
       const number = (pragma: string): unknown => Object.values(database.prepare(`PRAGMA ${pragma}`).get() ?? {})[0];
-      if (number('application_id') !== APPLICATION_ID)
-        throw corrupt(path, 'it is not an oxiflow state database', undefined);
+      if (number('application_id') !== APPLICATION_ID) {
+        // Not called corrupt: `state repair` would set somebody's own database aside.
+        throw new OxiError(
+          'CONFIG_INVALID',
+          `${path}: is a database, but not one of oxiflow; set state_manager.sqlite.path to another file`,
+          { place: { file: path } },
+        );
+      }
       const format = Number(number('user_version'));
       if (format > SCHEMA_VERSION) throw newer(path, format, SCHEMA_VERSION);
       if (format < 1) throw corrupt(path, 'it has no format version', undefined);

@@ -53,6 +53,8 @@ const checkpoint = z.strictObject({
   /** Records and bytes read so far, over all attempts. */
   records: count,
   bytes: count,
+  /** Milliseconds that the attempts worked so far. */
+  elapsed_ms: count,
 });
 
 const runDocument = z.strictObject({
@@ -104,11 +106,12 @@ function parse<T>(schema: $ZodType<T>, body: { [key: string]: Json }, what: stri
   const result = z.safeParse(schema, body);
   if (result.success) return result.data;
   const [issue] = result.error.issues;
-  const field = issue?.path.join('.') ?? '';
+  const unknown = issue?.code === 'unrecognized_keys' ? issue.keys : [];
+  const field = [...(issue?.path ?? []), ...unknown.slice(0, 1)].join('.');
   throw new OxiError(
     'STATE_CORRUPT',
-    `the saved ${what} does not have the form that this oxiflow knows (${field === '' ? 'whole' : field}: ${issue?.message ?? ''}). ` +
-      'Run: oxiflow state repair, or start over with --fresh',
+    `the saved ${what} is not of the form that this oxiflow knows: ${unknown.length > 0 ? 'unknown' : 'wrong'} field ${field}. ` +
+      'Use the oxiflow that wrote it, or start over with --fresh',
     { place: { field }, cause: result.error },
   );
 }

@@ -251,6 +251,7 @@ class SqliteStore implements store.StateStore {
   async close(): Promise<void> {
     const opening = this.#opening;
     this.#opening = undefined;
+    this.#verified = false;
     // What can't be opened needs no closing.
     (await opening?.catch(() => undefined))?.[Symbol.dispose]();
   }

@@ -1,0 +1,66 @@
+/** What the verbs about saved runs have in common: the project's store, its options, and how a run is found. */
+import type { Command } from 'commander';
+import { OxiError } from '../engine/errors.ts';
+import type { PipelineState } from '../state/pipeline-state.ts';
+import type { StateStore } from '../state/store.ts';
+
+export interface StateOptions {
+  project?: string;
+  stateBackend?: string;
+  json?: boolean;
+}
+
+export function withStateOptions(verb: Command): Command {
+  return verb
+    .option('--project <dir>', 'folder of the project (default: the working directory or one above it)')
+    .option('--state-backend <name>', 'where state is kept: auto, sqlite, file, nfs')
+    .option('--json', 'print one JSON document');
+}
+
+/** Opens the store of the project, and closes it when `work` is done. */
+export async function withStore<T>(options: StateOptions, work: (store: StateStore) => Promise<T>): Promise<T> {
+  const [{ loadProject }, { openStore }] = await Promise.all([
+    import('../config/project.ts'),
+    import('../state/open.ts'),
+  ]);
+  const { state } = await loadProject(options.project ?? process.cwd(), {
+    env: process.env,
+    exact: options.project !== undefined,
+    stateBackend: options.stateBackend,
+  });
+  await using store = await openStore(state);
+  return await work(store);
+}
+
+/** The state of a run that has to be there. */
+export async function findRun(store: StateStore, runKey: string): Promise<PipelineState> {
+  const { readPipelineState } = await import('../state/pipeline-state.ts');
+  const state = await readPipelineState(store, runKey);
+  if (state !== undefined) return state;
+  const known = (await store.list()).slice(0, 10).map((entry) => `"${entry.runKey}"`);
+  const there = known.length === 0 ? 'there are no runs yet' : `the newest are ${known.join(', ')}`;
+  throw new OxiError('COMMAND_INVALID', `no run "${runKey}" in ${store.location}: ${there}`);
+}
+
+export function printJson(value: unknown): void {
+  process.stdout.write(`${JSON.stringify(value)}\n`);
+}
+
+/** Columns of text, two blanks apart; control characters of foreign text can't reach the terminal. */
+export function printRows(rows: readonly (readonly string[])[]): void {
+  const clean = rows.map((row) => row.map(printable));
+  const columns = Math.max(0, ...clean.map((row) => row.length));
+  const widths = Array.from({ length: columns }, (_, i) => Math.max(...clean.map((row) => row[i]?.length ?? 0)));
+  for (const row of clean) {
+    process.stdout.write(
+      `${row
+        .map((cell, i) => cell.padEnd(widths[i] ?? 0))
+        .join('  ')
+        .trimEnd()}\n`,
+    );
+  }
+}
+
+export function printable(text: string): string {
+  return text.replaceAll(/\p{Cc}|\p{Cf}|\u2028|\u2029/gu, (char) => JSON.stringify(char).slice(1, -1));
+}

@@ -1,0 +1,34 @@
+/** `oxiflow status --run-key KEY`: whether a run is at work, in a few lines. */
+import { Command } from 'commander';
+import { findRun, printJson, printRows, type StateOptions, withStateOptions, withStore } from './state-store.ts';
+
+export function command(): Command {
+  return withStateOptions(new Command('status'))
+    .description('say where a run stands')
+    .requiredOption('--run-key <key>', 'the run')
+    .action((options: StateOptions & { runKey: string }) =>
+      withStore(options, async (store) => {
+        const state = await findRun(store, options.runKey);
+        const status = {
+          run_key: state.run_key,
+          pipeline: state.pipeline_id,
+          run_id: state.run_id,
+          attempt: state.attempt,
+          status: state.status,
+          cancel_requested: (await store.requests(options.runKey)).some((request) => request.kind === 'cancel'),
+          worker_id: state.worker_id,
+          checkpoint: state.batch_number,
+          records: state.records_processed,
+          bytes: state.data_size_processed,
+          last_heartbeat: state.last_heartbeat,
+          ...(state.error === undefined ? {} : { error: state.error }),
+        };
+        if (options.json === true) return printJson(status);
+        const { error, ...rest } = status;
+        printRows([
+          ...Object.entries(rest).map(([name, value]) => [name.replaceAll('_', ' '), String(value)]),
+          ...(error === undefined ? [] : [['error', `${error.code}: ${error.message}`]]),
+        ]);
+      }),
+    );
+}

@@ -1,0 +1,69 @@
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { loadProject } from '../../runner/config/project.ts';
+import { networkFileSystem, openStore, type StoreSettings } from '../../runner/state/open.ts';
+
+let root: string;
+beforeEach(async () => {
+  root = await mkdtemp(join(tmpdir(), 'oxiflow-open-'));
+});
+afterEach(() => rm(root, { recursive: true }));
+
+describe('the choice of a backend', () => {
+  const cases: [string, Omit<StoreSettings, 'projectRoot'>, string, string][] = [
+    ['auto is SQLite beside the project', { backend: 'auto' }, 'sqlite', '.oxiflow/state.db'],
+    ['sqlite takes its path', { backend: 'sqlite', sqlite: { path: 'kept/s.db' } }, 'sqlite', 'kept/s.db'],
+    ['file has a folder of its own', { backend: 'file' }, 'file', '.oxiflow/state'],
+    ['file takes its folder', { backend: 'file', file: { basePath: 'kept' } }, 'file', 'kept'],
+    ['nfs is the file backend on its mount', { backend: 'nfs', nfs: { mountPath: 'mnt' } }, 'file', 'mnt'],
+    ['database sqlite is sqlite', { backend: 'database', database: { type: 'sqlite' } }, 'sqlite', '.oxiflow/state.db'],
+  ];
+  test.each(cases)('%s', async (_, settings, backend, path) => {
+    await using store = await openStore({ ...settings, projectRoot: root });
+    expect(store).toMatchObject({ backend, location: join(root, path) });
+    expect(await readdir(root)).toEqual([]);
+  });
+
+  test.each(['redis', 'http', 'database'] as const)(
+    '%s is refused with that word and what there is',
+    async (backend) => {
+      const opening = openStore({ backend, projectRoot: root });
+      await expect(opening).rejects.toMatchObject({ code: 'UNSUPPORTED', exitCode: 2 });
+      await expect(opening).rejects.toThrow(`"${backend}"`);
+      await expect(opening).rejects.toThrow('sqlite, file');
+    },
+  );
+
+  test('the password of an address that is not supported is not told', async () => {
+    const env = { OXIFLOW_STATE_URL: 'redis://oxi:hunter2@cache:6379' };
+    const { state } = await loadProject(root, { env, exact: true });
+    const error = await openStore(state).catch((failure: unknown) => failure);
+    expect(error).toMatchObject({ code: 'UNSUPPORTED' });
+    expect(`${error}${JSON.stringify(error)}`).not.toContain('hunter2');
+  });
+
+  test('nfs without a mount is refused', async () => {
+    await expect(openStore({ backend: 'nfs', projectRoot: root })).rejects.toThrow('mount_path');
+  });
+});
+
+describe.runIf(process.platform === 'linux')('a network file system', () => {
+  const probe = (type: number) => (async () => ({ type })) as unknown as Parameters<typeof networkFileSystem>[1];
+
+  test.each([
+    [0x6969, 'nfs'],
+    [0xff534d42, 'cifs'],
+    [0xff534d42 - 2 ** 32, 'cifs'],
+    [0x65735546, 'fuse'],
+    [0xef53, undefined],
+  ])('is known by its number %i', async (type, name) => {
+    expect(await networkFileSystem(root, probe(type))).toBe(name);
+  });
+
+  test('is looked for above a folder that is not there yet', async () => {
+    const found = await networkFileSystem(join(root, '.oxiflow', 'deep'));
+    expect(found).toBe(await networkFileSystem(root));
+  });
+});
