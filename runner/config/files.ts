@@ -8,7 +8,7 @@ export const PROJECT_FILE = 'oxiflow.yaml';
 const DEFAULT_PIPELINE_DIR = 'pipelines';
 
 /** `run path/to/x.yaml` means a file, `run x` a name in the pipeline folder. */
-export function isPipelinePath(name: string): boolean {
+function isPipelinePath(name: string): boolean {
   return /\.ya?ml$/i.test(name) && !name.includes('\0');
 }
 

@@ -124,6 +124,9 @@ function toJson(schema: $ZodType): JsonSchema {
 function openForText({ zodSchema, jsonSchema }: { zodSchema: $ZodType; jsonSchema: JsonSchema }): void {
   delete jsonSchema.secret;
   delete jsonSchema.expression;
+  // Keys are text as they stand: neither references nor numbers.
+  const { propertyNames } = jsonSchema as { propertyNames?: JsonSchema };
+  if (Array.isArray(propertyNames?.anyOf)) jsonSchema.propertyNames = propertyNames.anyOf[0];
   const own = core(zodSchema) === zodSchema;
   if (!own) return;
   const { def } = core(zodSchema)._zod;

@@ -6,7 +6,7 @@ import type { Where } from './problems.ts';
 import { isGuardedName } from './redact.ts';
 import type { Node } from './tree.ts';
 
-export type ParameterType = (typeof PARAMETER_TYPES)[number];
+type ParameterType = (typeof PARAMETER_TYPES)[number];
 
 /** int is a bigint beyond 2^53, else a number; date ("2026-07-31") and timestamp (RFC 3339) stay text, checked. */
 export type ParameterValue = string | number | bigint | boolean;
@@ -32,61 +32,88 @@ const NAME = /^[A-Za-z_][A-Za-z0-9_]*$/;
 export function readParameters(node: Node | undefined, options: readonly string[], context: DecodeContext): Parameters {
   const { problems } = context;
   const given = parseOptions(options, (where, text) => problems.add(where, text));
-  const specs: ParameterSpec[] = [];
-  const values = new Map<string, ParameterValue>();
-  const defaults = new Map<string, string>();
-  if (node !== undefined && node.kind !== 'map')
+  const parameters = {
+    specs: [] as ParameterSpec[],
+    values: new Map<string, ParameterValue>(),
+    defaults: new Map<string, string>(),
+  };
+  const entries = node?.kind === 'map' ? [...node.entries] : [];
+  const empty = node?.kind === 'scalar' && node.value === null;
+  if (node !== undefined && node.kind !== 'map' && !empty)
     problems.add(node.where, 'must be a map of parameters', { field: 'parameters' });
-  for (const [name, entry] of node?.kind === 'map' ? node.entries : []) {
-    const about = { ...context.about, field: `parameters.${name}` };
+  for (const [name, entry] of entries) {
     if (!NAME.test(name))
       problems.add(entry.key, `the parameter "${name}" must be named by letters, digits and _`, context.about);
-    const { value: spec, locate } = decode(parameterSchema, entry.value, { ...context, about });
-    const text = given.get(name);
-    given.delete(name);
-    if (spec === undefined) continue;
-    const typed = (value: string | number | boolean | undefined, field: string) => {
-      if (value === undefined) return undefined;
-      const result = parseParameter(spec.type, String(value));
-      if (result === undefined)
-        problems.add(locate(field), `must be ${TYPE_HINTS[spec.type]}${got(name, String(value))}`, {
-          ...about,
-          field: `${about.field}.${field}`,
-        });
-      return result;
-    };
-    const choices = spec.choices
-      ?.map((choice, index) => typed(choice, `choices.${index}`))
-      .filter((choice) => choice !== undefined);
-    const fallback = typed(spec.default, 'default');
-    const value = text === undefined ? fallback : parseParameter(spec.type, text);
-    const option = optionPlace(name);
-    if (text !== undefined && value === undefined)
-      problems.add(option, `must be ${TYPE_HINTS[spec.type]}${got(name, text)}`, about);
-    else if (value === undefined && spec.default === undefined) {
-      problems.add(
-        entry.key,
-        `the parameter "${name}" has no default; give it with --param ${name}=...`,
-        context.about,
-      );
-    } else if (value !== undefined && choices !== undefined && !choices.includes(value)) {
-      const place = text === undefined ? locate('default') : option;
-      problems.add(place, `must be one of ${choices.join(', ')}${got(name, String(value))}`, {
-        ...about,
-        field: text === undefined ? `${about.field}.default` : about.field,
-      });
-    }
-    specs.push({ name, type: spec.type, description: spec.description, choices, default: fallback });
-    if (value !== undefined) values.set(name, value);
-    if (spec.default !== undefined) defaults.set(name, String(spec.default));
+    const read = readParameter(name, entry, given.get(name), context);
+    if (read === undefined) continue;
+    parameters.specs.push(read.spec);
+    if (read.value !== undefined) parameters.values.set(name, read.value);
+    if (read.fallback !== undefined) parameters.defaults.set(name, read.fallback);
   }
-  const known = specs.map((spec) => spec.name);
+  const known = entries.map(([name]) => name);
   for (const name of given.keys()) {
+    if (known.includes(name)) continue;
     const near = didYouMean(name, known);
     const declared = known.length === 0 ? '; it declares none' : near === '' ? `; it has: ${listNames(known)}` : near;
     problems.add(optionPlace(name), `the pipeline has no such parameter${declared}`);
   }
-  return { specs, values, defaults };
+  return parameters;
+}
+
+function readParameter(
+  name: string,
+  entry: { readonly key: Where; readonly value: Node },
+  given: string | undefined,
+  context: DecodeContext,
+): { spec: ParameterSpec; value: ParameterValue | undefined; fallback: string | undefined } | undefined {
+  const { problems } = context;
+  const field = `parameters.${name}`;
+  const { value: declared, locate } = decode(parameterSchema, entry.value, {
+    ...context,
+    about: { ...context.about, field },
+  });
+  if (declared === undefined) return undefined;
+  const typed = (text: string, where: Where, part: string): ParameterValue | undefined => {
+    const value = parseParameter(declared.type, text);
+    const shown = referenceIn(entry.value, part) ? '' : got(name, text);
+    if (value === undefined)
+      problems.add(where, `must be ${TYPE_HINTS[declared.type]}${shown}`, {
+        ...context.about,
+        field: `${field}.${part}`,
+      });
+    return value;
+  };
+  const fallback = declared.default === undefined ? undefined : String(declared.default);
+  const initial = fallback === undefined ? undefined : typed(fallback, locate('default'), 'default');
+  const choices = declared.choices?.map((choice, index) =>
+    typed(String(choice), locate(`choices.${index}`), `choices.${index}`),
+  );
+  const chosen = given === undefined ? initial : typed(given, optionPlace(name), 'given');
+  if (given === undefined && fallback === undefined) {
+    problems.add(entry.key, `the parameter "${name}" has no default; give it with --param ${name}=...`, context.about);
+  } else if (chosen !== undefined && choices !== undefined && !choices.includes(chosen)) {
+    const part = given === undefined ? 'default' : 'given';
+    const shown = referenceIn(entry.value, part) ? '' : got(name, String(chosen));
+    const where = given === undefined ? locate('default') : optionPlace(name);
+    problems.add(where, `must be one of ${declared.choices?.join(', ')}${shown}`, {
+      ...context.about,
+      field: `${field}.${part}`,
+    });
+  }
+  const spec: ParameterSpec = {
+    name,
+    type: declared.type,
+    description: declared.description,
+    choices: choices?.filter((choice) => choice !== undefined),
+    default: initial,
+  };
+  return { spec, value: chosen, fallback };
+}
+
+/** The part holds a reference: what it stands for may be a secret. */
+function referenceIn(node: Node, part: string): boolean {
+  const value = node.kind === 'map' ? node.entries.get(part)?.value : undefined;
+  return value?.kind === 'scalar' && value.text.includes('${');
 }
 
 const TYPE_HINTS: Readonly<Record<ParameterType, string>> = {
@@ -99,7 +126,7 @@ const TYPE_HINTS: Readonly<Record<ParameterType, string>> = {
 };
 
 /** The typed value of a parameter's text; undefined where it does not fit. */
-export function parseParameter(type: ParameterType, text: string): ParameterValue | undefined {
+function parseParameter(type: ParameterType, text: string): ParameterValue | undefined {
   switch (type) {
     case 'string':
       return text;

@@ -7,9 +7,12 @@ const positive = (description: string) => z.int().check(z.minimum(1), z.meta({ d
 export const ID = /^[A-Za-z_][A-Za-z0-9_-]*$/;
 export const MAX_THREADS = 64;
 
-export const threadsSchema = z
+const threadsSchema = z
   .int()
   .check(z.minimum(1), z.maximum(MAX_THREADS), z.meta({ description: 'Threads of the step, at most.' }));
+
+/** `threads` stands in the config of every oxi. */
+export const threadsOnly = z.strictObject({ threads: z.optional(threadsSchema) });
 
 export const limitsSchema = z.strictObject({
   max_batch_size: z.optional(positive('Records that the step takes at once, at most.')),

@@ -64,7 +64,7 @@ export function shortMessage(error: OxiError): string {
 }
 
 /** `file:line:column`, or the option. */
-export function placeText(where: Where): string {
+function placeText(where: Where): string {
   if (where.option !== undefined) return where.option;
   return where.line > 0 ? `${where.file}:${where.line}:${where.column}` : where.file;
 }

@@ -262,5 +262,11 @@ function chosenBackend(
     option !== undefined ? from(option, '--state-backend') : managed !== 'auto' ? managed : (older ?? 'auto');
   if (named !== 'auto') return named;
   if (variable !== undefined && variable !== '') return from(variable, 'OXIFLOW_STATE_BACKEND');
-  return url === undefined ? 'auto' : (backendOfUrl(url) ?? 'auto');
+  if (url === undefined || url === '') return 'auto';
+  const byScheme = backendOfUrl(url);
+  if (byScheme !== undefined) return byScheme;
+  throw new OxiError(
+    'COMMAND_INVALID',
+    'OXIFLOW_STATE_URL: must begin with redis:, rediss:, unix:, http:, https:, file: or sqlite:',
+  );
 }

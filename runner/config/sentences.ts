@@ -9,9 +9,9 @@ export const NO_MESSAGE = '\u0000';
 /** A sentence for `issue`; `schema` is that of the field, `value` what stands there (for "did you mean"). */
 export function issueSentence(issue: $ZodIssue, schema: $ZodType | undefined, value: unknown): string {
   if (issue.message !== NO_MESSAGE && issue.message !== '') return issue.message;
+  if (value === undefined && issue.code !== 'unrecognized_keys' && issue.code !== 'custom') return 'is required';
   switch (issue.code) {
     case 'invalid_type':
-      if (value === undefined) return 'is required';
       return `must be ${schema === undefined ? `a ${issue.expected}` : describeSchema(schema)}`;
     case 'invalid_value': {
       const near = typeof value === 'string' ? didYouMean(value, issue.values.map(String)) : '';

@@ -1,26 +1,15 @@
 /** The steps of a pipeline: universal fields, ids, and the config of each oxi by the oxi's own schema. */
 import * as z from 'zod/mini';
-import type { $ZodType, output } from 'zod/v4/core';
-import type { Json } from '../state/store.ts';
+import type { output } from 'zod/v4/core';
 import { type DecodeContext, type Decoded, decode } from './decode.ts';
 import { didYouMean, listNames } from './nearest.ts';
-import { applyOverride, type Override } from './overrides.ts';
-import { type limitsSchema, stepSchema, threadsSchema } from './pipeline-schema.ts';
+import type { Override } from './overrides.ts';
+import { type limitsSchema, stepSchema, threadsOnly } from './pipeline-schema.ts';
 import { Problems, type Where } from './problems.ts';
 import type { Scope, StepReference } from './references.ts';
-import { core } from './schema-kinds.ts';
+import { type ConfiguredOxi, configFields, keep, overridden, UNIVERSAL } from './step-overrides.ts';
+import { checkReference, lookUp, type StepMetadata } from './step-references.ts';
 import type { MapNode, Node } from './tree.ts';
-
-/** What the loader needs to know of an oxi; the definitions of `engine/contracts.ts` have it. */
-export interface ConfiguredOxi {
-  readonly name: string;
-  readonly summary?: string;
-  readonly config: $ZodType;
-  readonly aliases?: Readonly<Record<string, string>>;
-}
-
-/** What is known of earlier steps when a step opens: by id, then by field. */
-export type StepMetadata = ReadonlyMap<string, Readonly<Record<string, Json>>>;
 
 export interface StepSpec {
   /** From 0, top to bottom. */
@@ -46,14 +35,14 @@ export interface StepSpec {
   locate(field: string): Where;
 }
 
+export type { ConfiguredOxi };
+
 interface StepsInput {
   readonly context: DecodeContext;
   readonly oxis: ReadonlyMap<string, ConfiguredOxi>;
   readonly overrides: readonly Override[];
 }
 
-const UNIVERSAL = Object.keys(stepSchema.shape);
-const threadsOnly = z.strictObject({ threads: z.optional(threadsSchema) });
 const identity = z.object({ name: stepSchema.shape.name, id: stepSchema.shape.id });
 
 interface Named {
@@ -208,91 +197,7 @@ function readStep(
   };
 }
 
-/** The step's map and its config with the `--set` options applied: a field of the oxi, else a universal one. */
-function overridden(
-  node: MapNode,
-  oxi: ConfiguredOxi | undefined,
-  overrides: readonly Override[],
-  problems: Problems,
-): { universal: MapNode; config: MapNode } {
-  const given = node.entries.get('config')?.value;
-  let universal = node;
-  let config: MapNode = { kind: 'map', entries: new Map(), where: given?.where ?? node.where };
-  if (given?.kind === 'map') config = given;
-  else if (given !== undefined && !(given.kind === 'scalar' && given.value === null))
-    problems.add(given.where, '"config" must be a map of fields');
-  if (oxi === undefined) return { universal, config };
-  const fields = configFields(oxi);
-  for (const override of overrides) {
-    const path = override.path[0] === 'config' && override.path.length > 1 ? override.path.slice(1) : override.path;
-    const [name = ''] = path;
-    const canonical =
-      oxi.aliases !== undefined && Object.hasOwn(oxi.aliases, name) ? (oxi.aliases[name] ?? name) : name;
-    if (fields.includes(canonical)) {
-      const spellings = Object.entries(oxi.aliases ?? {}).flatMap(([alias, target]) =>
-        target === canonical ? [alias] : [],
-      );
-      const old = spellings.find((alias) => config.entries.has(alias));
-      const value = old === undefined ? undefined : config.entries.get(old);
-      const bare = keep(config, (key) => !spellings.includes(key));
-      const renamed =
-        value === undefined || path.length === 1
-          ? bare
-          : { ...bare, entries: new Map([...bare.entries, [canonical, value]]) };
-      config = applyOverride(renamed, oxi.config, [canonical, ...path.slice(1)], override, problems);
-    } else if (name === 'threads') {
-      config = applyOverride(config, threadsOnly, path, override, problems);
-    } else if (UNIVERSAL.includes(name) && !['name', 'id', 'config'].includes(name)) {
-      universal = applyOverride(universal, stepSchema, path, override, problems);
-    } else {
-      const known = [...fields, ...UNIVERSAL.filter((field) => !['name', 'id', 'config'].includes(field)), 'threads'];
-      const near = didYouMean(name, known);
-      problems.add(
-        override.where,
-        `${oxi.name} has no field "${name}"${near === '' ? `; it has: ${listNames(fields)}` : near}`,
-      );
-    }
-  }
-  return { universal, config };
-}
-
 function readThreads(config: MapNode, context: DecodeContext): number | undefined {
   const only = keep(config, (name) => name === 'threads');
   return decode(threadsOnly, only, context).value?.threads;
-}
-
-function configFields(oxi: ConfiguredOxi): string[] {
-  const { def } = core(oxi.config)._zod;
-  return def.type === 'object' ? Object.keys(def.shape) : [];
-}
-
-function keep(node: MapNode, wanted: (name: string) => boolean): MapNode {
-  return { ...node, entries: new Map([...node.entries].filter(([name]) => wanted(name))) };
-}
-
-function checkReference({ step }: StepReference, self: string, earlier: readonly string[], all: readonly string[]) {
-  if (earlier.includes(step)) return undefined;
-  const name = `\${steps.${step}...}`;
-  if (step === self) return { known: false, problem: `${name} refers to the step itself` };
-  if (all.includes(step))
-    return { known: false, problem: `${name} refers to a later step; only steps above this one can be used` };
-  const near = didYouMean(step, earlier);
-  return {
-    known: false,
-    problem: `there is no step "${step}" above this one${near === '' && earlier.length > 0 ? `; there are: ${listNames(earlier)}` : near}`,
-  };
-}
-
-function lookUp({ step, path }: StepReference, steps: StepMetadata) {
-  const metadata = steps.get(step);
-  let value: Json | undefined = metadata;
-  for (const name of path) {
-    const inside: Json | undefined = value;
-    if (typeof inside !== 'object' || inside === null || !Object.hasOwn(inside, name)) {
-      const known = metadata === undefined ? '' : `; it has: ${listNames(Object.keys(metadata))}`;
-      return { known: true, problem: `step "${step}" has no "${path.join('.')}"${known}; give a default with :-` };
-    }
-    value = Array.isArray(inside) ? inside[Number(name)] : inside[name];
-  }
-  return { known: true, value };
 }

@@ -35,7 +35,7 @@ export interface ListNode {
   readonly where: Where;
 }
 
-export interface Entry {
+interface Entry {
   readonly key: Where;
   readonly value: Node;
 }

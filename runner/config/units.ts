@@ -5,7 +5,6 @@ const DURATIONS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000,
 const SIZES: Readonly<Record<string, number>> = { B: 1, KB: 2 ** 10, MB: 2 ** 20, GB: 2 ** 30, TB: 2 ** 40 };
 
 export const DURATION_HINT = 'a duration such as "500ms", "30s", "5m", "2h" or "1d"';
-export const SIZE_HINT = 'a size such as "512KB", "64MB" or "2GB"';
 
 function parseUnit(text: string, units: Readonly<Record<string, number>>, fold: (unit: string) => string) {
   const match = /^(\d{1,12}(?:\.\d{1,6})?) ?([A-Za-z]{1,3})$/.exec(text);

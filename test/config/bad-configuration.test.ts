@@ -120,7 +120,7 @@ const CASES: Case[] = [
   [
     'an unknown oxi',
     ['pipeline:', '  - name: explode'],
-    '@:2:11: step "explode": unknown oxi "explode"; there are: read_file, parse_csv, format_csv, filter, map, fetch_api, write_file',
+    '@:2:11: step "explode": unknown oxi "explode"; there are: read_file, read_many, parse_csv, format_csv, filter, map, fetch_api, write_file',
   ],
   [
     'a step without a name',
@@ -409,6 +409,16 @@ const CASES: Case[] = [
     ['pipeline:', '  - name: parse_csv', '    config: { delimiter: "${API_TOKEN}" }'],
     '@:3:26: step "parse_csv", field "delimiter": must be one character',
     { env: { API_TOKEN: 'canary-xyz' } },
+  ],
+  [
+    'a required list or text left out',
+    ['pipeline:', '  - name: read_many'],
+    '@:2:5: step "read_many", field "path": is required',
+  ],
+  [
+    'an empty text',
+    ['pipeline:', '  - name: read_many', '    config: { path: "" }'],
+    '@:3:21: step "read_many", field "path": must not be empty',
   ],
 ];
 

@@ -22,6 +22,12 @@ const definitions: ConfiguredOxi[] = [
     }),
   },
   {
+    name: 'read_many',
+    config: z.strictObject({
+      path: z.union([z.string().check(z.minLength(1)), z.array(z.string()).check(z.minLength(1))]),
+    }),
+  },
+  {
     name: 'parse_csv',
     config: z.strictObject({
       headers: z._default(z.boolean(), true),

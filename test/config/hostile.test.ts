@@ -355,5 +355,9 @@ pipeline:
       load(`${text}parameters: { api_key: { type: int } }\n`, { env, params: [`api_key=${CANARY}`] }),
     );
     expect(param.message).toBe('--param api_key: must be a whole number');
+    const fallback = await refusal(
+      load(`${text}parameters: { limit: { type: int, default: "\${TOKEN}" } }\n`, { env }),
+    );
+    expect(fallback.message).toMatch(/field "parameters.limit.default": must be a whole number$/);
   });
 });

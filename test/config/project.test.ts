@@ -109,6 +109,9 @@ describe('a project', () => {
     );
     expect(await backend({ env: { OXIFLOW_STATE_BACKEND: 'http' } })).toContain('${STATE_SERVICE_URL} is not set');
     expect(await backend({ env: { OXIFLOW_STATE_URL: 'https://state' } })).toContain('${STATE_SERVICE_URL} is not set');
+    expect(await backend({ env: { OXIFLOW_STATE_URL: 'ftp://canary@host' } })).toBe(
+      'OXIFLOW_STATE_URL: must begin with redis:, rediss:, unix:, http:, https:, file: or sqlite:',
+    );
     expect(await backend({ stateBackend: 'reddis' })).toContain('--state-backend: must be one of auto, file, nfs');
     expect((await project(SPECIFICATION, { stateBackend: 'redis' })).lockTimeoutMs).toBe(45_000);
     const env = { STATE_SERVICE_URL: 'http://state', STATE_SERVICE_TOKEN: 'canary-token' };
