@@ -17,7 +17,8 @@ const KEPT = 4;
 const PRUNED_AT = 12;
 
 const VERSION_NAME = /^(run|split-\d+)\.(\d+)\.(json|hard)$/;
-const TEMPORARY_NAME = /^tmp\.(run|split-\d+|other)\.(\d+)\.([0-9a-z-]+)\.[0-9a-f]+$/;
+/** Of a document's version, or of another file (SQLite adds its own endings). */
+const TEMPORARY_NAME = /^tmp\.(run|split-\d+|other)\.(\d+)\.([0-9a-z-]+)\.[0-9a-f]+(-wal|-shm|-journal)?$/;
 
 export interface Chain {
   /** Version numbers, ascending. */

@@ -130,7 +130,7 @@ export function describeStore(backend: string, makeBench: () => Promise<Bench>):
       });
 
       test('of sixteen concurrent writers none loses an update', { timeout: 60_000 }, async () => {
-        const times = 8;
+        const times = 5;
         const writers = Array.from({ length: 16 }, async (_, writer) => {
           const task: ChildTask = { backend, location: bench.location, runKey: 'rides', count: { writer, times } };
           const worker = new Worker(CHILD, { workerData: task });

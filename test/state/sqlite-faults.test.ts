@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { sqliteError } from '../../runner/state/database.ts';
-import { thisHolder } from '../../runner/state/host.ts';
+import { processTag, thisHolder } from '../../runner/state/host.ts';
 import { openSqliteStore } from '../../runner/state/sqlite.ts';
 import type { StateStore } from '../../runner/state/store.ts';
 
@@ -55,6 +55,13 @@ test('a run whose key is damaged is not taken for a run that never was', async (
   await expect(store.acquire('orders', 'run', thisHolder('orders'), 1000)).rejects.toMatchObject({ exitCode: 74 });
   await store.repair('orders');
   expect((await store.read('orders', 'run'))?.body).toEqual({ orders: 1 });
+});
+
+test('a database that a dead process left half-made is cleared away', async () => {
+  const dead = processTag().replace(`-${process.pid}-`, '-4194999-');
+  for (const ending of ['', '-journal']) await writeFile(join(folder, `tmp.other.0.${dead}.00${ending}`), '');
+  await put('orders', 1);
+  expect((await readdir(folder)).filter((name) => name.startsWith('tmp.'))).toEqual([]);
 });
 
 test("a damaged version is kept in the database's own table", async () => {
