@@ -76,8 +76,11 @@ class Compiler implements Compiling {
         ast.at,
       );
     }
-    this.paths.set(JSON.stringify(path), path);
-    return path;
+    // One array for each path: readers may remember where it leads.
+    const key = JSON.stringify(path);
+    const known = this.paths.get(key) ?? path;
+    this.paths.set(key, known);
+    return known;
   }
 
   withLocal<T>(name: string, body: (slot: number) => T): T {
@@ -311,7 +314,7 @@ class Compiler implements Compiling {
     const [a = () => null, b, c] = args.map((arg) => this.compile(arg));
     if (args.length > 0 && args.every((arg) => arg.kind === 'literal'))
       return this.#constant(ast, () => run(call, a(), b?.(), c?.()));
-    const path = ast.name === 'decimal' && args[0] !== undefined ? this.#path(args[0]) : undefined;
+    const path = ast.name === 'decimal' && args[0] !== undefined ? this.field(args[0]) : undefined;
     // The digits of the source, beyond what a double holds.
     if (path !== undefined) return () => run(call, frame.scope.record.numberText?.(path) ?? a(), undefined, undefined);
     if (b === undefined) return () => run(call, a(), undefined, undefined);

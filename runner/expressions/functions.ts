@@ -50,7 +50,22 @@ function round(call: Call, a: Value, b: Value | undefined): Value {
   if (typeof a === 'bigint' || (typeof a === 'number' && Number.isInteger(a))) return a;
   if (a instanceof Decimal) return a.rounded(b);
   if (typeof a !== 'number') throw noNumber(call, a);
-  return Number(inRange(() => Decimal.fromNumber(a).rounded(b)).toString());
+  return roundShort(a, b) ?? Number(inRange(() => Decimal.fromNumber(a).rounded(b)).toString());
+}
+
+const POWERS = Array.from({ length: 16 }, (_, exponent) => Number(`1e${exponent}`));
+
+/** The same on the digits of the text, for numbers of at most 15 digits; undefined for others. */
+function roundShort(value: number, places: number): number | undefined {
+  const text = String(Math.abs(value));
+  const point = text.indexOf('.');
+  const cut = point + 1 + places;
+  if (point < 0 || text.length > 16 || places > 15 || text.includes('e')) return undefined;
+  if (cut >= text.length) return value;
+  // At most 15 digits: a whole number that is exact, and so its quotient by an exact power of ten is the nearest double.
+  const kept = Number(text.slice(0, point) + text.slice(point + 1, cut)) + (text.charCodeAt(cut) >= 0x35 ? 1 : 0);
+  const rounded = kept / (POWERS[places] ?? 1);
+  return value < 0 ? -rounded : rounded;
 }
 
 function whole(pick: (value: number) => number, exact: (value: Decimal) => Decimal): Implementation {

@@ -6,7 +6,7 @@ import { RecordError } from '../../runner/engine/contracts.ts';
 import { compileExpression } from '../../runner/expressions/compile.ts';
 import { ExpressionError } from '../../runner/expressions/errors.ts';
 import { toJson } from '../../runner/expressions/stringify.ts';
-import { scopeOf, valueOf } from '../expressions/scope.ts';
+import { recordOf, scopeOf } from '../expressions/scope.ts';
 
 interface Group {
   promise: string;
@@ -19,7 +19,7 @@ const groups = parse(readFileSync(new URL('expressions.yaml', import.meta.url), 
 /** JSON text of the result, or "error: " and the message of a failure that belongs to the expression or the record. */
 function outcome(expression: string, record: string): string {
   try {
-    return toJson(compileExpression(expression, { allowed: 'record' }).evaluate(scopeOf(valueOf(record))));
+    return toJson(compileExpression(expression, { allowed: 'record' }).evaluate(scopeOf(recordOf(record))));
   } catch (error) {
     if (error instanceof ExpressionError || error instanceof RecordError) return `error: ${error.message}`;
     throw error;

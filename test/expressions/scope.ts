@@ -7,7 +7,7 @@ import type { Value } from '../../runner/expressions/values.ts';
 export const RUN_START = Date.UTC(2026, 2, 1, 12);
 
 /** JSON text to a value, with exact whole numbers. */
-export function valueOf(json: string): Value {
+export function recordOf(json: string): Value {
   const revive = (_key: string, value: unknown, context?: { source?: string }): unknown => {
     if (typeof value === 'number' && /^-?\d+$/.test(context?.source ?? '') && Math.abs(value) >= 2 ** 53) {
       const whole = BigInt(context?.source ?? '0');
