@@ -6,7 +6,7 @@
  * the input that is read in order (a file). *Position*: where reading goes on. *Barrier*: a mark that flows through all
  * stages behind the records before it. *Mark*: what a sink holds durably at a barrier.
  */
-import type { ZodType } from 'zod';
+import type { $ZodType } from 'zod/v4/core';
 import type { Grade, Json } from '../state/store.ts';
 
 export type JsonObject = { [key: string]: Json };
@@ -32,6 +32,8 @@ export interface Block {
   offsets: Float64Array;
   /** The split that the records came from. */
   split: number;
+  /** Its one record is a value on its own (a document, a selected object), not an element of an array or a line. */
+  whole?: boolean;
 }
 
 // ---------------------------------------------------------------- sources
@@ -57,12 +59,16 @@ export interface Source {
   readonly bounded: boolean;
   /** The input as it stands now. Throws OxiError INPUT_MISSING, PERMISSION_DENIED. */
   splits(): Promise<Split[]>;
+  /** The same splits again, as they are now: for the check on resume. Throws OxiError INPUT_MISSING. */
+  recorded(splits: readonly Split[]): Promise<Split[]>;
   /** Reads from `from` (bytes) to the end of the split; ends early, without an error, once `signal` is aborted. */
   open(split: Split, from: number, signal: AbortSignal): AsyncIterable<RawBlock>;
   /** The first bytes of a split, at most `length`, without consuming them; for detection of the framing. */
   peek(split: Split, length: number): Promise<Uint8Array>;
   /** What identifies the input up to `offset`: a hash of the 64 KB before it. Absent where the input can't be read twice. */
   fingerprint?(split: Split, offset: number): Promise<string>;
+  /** What later steps may refer to as `${steps.ID.FIELD}`; of one split. */
+  metadata?(split: Split): Promise<Record<string, string | number>>;
   /** Called after the checkpoint that covers `upTo` is in the store (Kafka commit, SQS delete). */
   committed?(split: Split, upTo: number): Promise<void>;
   close(): Promise<void>;
@@ -76,17 +82,18 @@ export interface Framer {
   end(): FramedRecords;
   /** Bytes taken but not yet given out: the position is the source's offset less these. */
   readonly pending: number;
-  /** The state between two records, to go on at the position later. */
+  /** The state behind the last record that was given out, to go on there later; null at the beginning. */
   snapshot(): Json;
 }
 
+/** Records in the form of a Block, which the receiver owns. */
 export interface FramedRecords {
   bytes: Uint8Array;
   spans: Uint32Array;
+  offsets: Float64Array;
   count: number;
-  /** Offset in the split of `bytes[0]`. */
-  base: number;
-  /** Records that are broken so that nobody can cut them (too long): where they began, how long, why. */
+  whole?: boolean;
+  /** Records that nobody can cut (longer than the limit): where they began, and why. */
   broken?: { offset: number; reason: string }[];
 }
 
@@ -114,8 +121,11 @@ export interface RecordView {
   set(path: FieldPath, json: string): void;
   /** Removes a field; nothing happens where there is none. */
   drop(path: FieldPath): void;
-  /** Gives a member of an object another key, at its place; an existing member of the new name goes. */
-  rename(from: FieldPath, to: FieldPath): void;
+  /**
+   * Gives members other keys, at their places; another member of the new name goes. All old names mean the record as it is
+   * before the first of them, so two fields can trade names.
+   */
+  rename(renames: readonly { from: FieldPath; to: FieldPath }[]): void;
   /** Keeps only these, in the record's own order. */
   select(paths: readonly FieldPath[]): void;
 }
@@ -140,7 +150,9 @@ export interface StepContext {
 export interface RecordStep {
   readonly form: 'record';
   readonly cardinality: 'one' | 'filter';
-  readonly touches: readonly FieldPath[] | 'all';
+  readonly touches: readonly FieldPath[];
+  /** Those of them that it gives another value, place or name. */
+  readonly writes?: readonly FieldPath[];
   /** Throws RecordError for this record only. */
   apply(record: RecordView, context: StepContext): Verdict;
 }
@@ -207,8 +219,8 @@ export interface SinkRun {
   token: number;
   /** The token that staged what the mark speaks of, and whether that process is proven dead. */
   predecessor?: { token: number; provenDead: boolean };
-  /** How far a checkpoint may be trusted: `soft` on the boot that made it, `hard` elsewhere. */
-  grade: Grade;
+  /** The predecessor had begun to publish: the output may already stand where it belongs. */
+  finishing: boolean;
 }
 
 /** What the sink itself says it holds, which wins over the store. */
@@ -259,54 +271,61 @@ export interface MakeContext {
   stepId: string;
 }
 
-interface OxiCommon<C> {
+interface OxiCommon {
   readonly name: string;
   /** One sentence for lists and reference pages. */
   readonly summary: string;
-  /** The truth about the config: every field with description, default, unit and range in `.meta()`. A strict z.object. */
-  readonly config: ZodType<C>;
+  /** The truth about the config, from `zod/mini`: every field with description, default, unit and range in its meta. A strict object. */
+  readonly config: $ZodType;
   /** Other spellings of config fields: alias to canonical name. */
   readonly aliases?: Readonly<Record<string, string>>;
 }
 
-export interface SourceOxi<C = never> extends OxiCommon<C> {
+export interface SourceOxi<C = never> extends OxiCommon {
   readonly kind: 'source';
   readonly output: StreamKind;
   make(config: C, context: MakeContext): Source;
 }
 
-export interface ParserOxi<C = never> extends OxiCommon<C> {
+export interface ParserOxi<C = never> extends OxiCommon {
   readonly kind: 'parser';
   /** Finds out how records stand in the stream; `select` is the path of a json_select that follows directly. */
   detect(config: C, first: Uint8Array, name: string, select: SelectPath | undefined): StreamInfo;
   /** `at`: the snapshot of an earlier framer and the offset of the first byte that will be pushed. */
-  frame(config: C, stream: StreamInfo, select: SelectPath | undefined, at: { offset: number; state: Json | undefined }): Framer;
+  frame(config: C, stream: StreamInfo, select: SelectPath | undefined, at: { offset: number; state: Json; name: string }): Framer;
   /** The record's own part of parsing, on the threads of the stage. */
   make(config: C, context: MakeContext): Step;
 }
 
-export interface StepOxi<C = never> extends OxiCommon<C> {
+export interface StepOxi<C = never> extends OxiCommon {
   readonly kind: 'step';
-  make(config: C, context: MakeContext): Step;
+  /** One step, or several record steps that follow one another (the phases of `map`). */
+  make(config: C, context: MakeContext): Step | readonly RecordStep[];
   /** Set by json_select: what a framer straight before it may do in its place. */
   select?(config: C): SelectPath;
 }
 
-export interface FormatterOxi<C = never> extends OxiCommon<C> {
+export interface FormatterOxi<C = never> extends OxiCommon {
   readonly kind: 'formatter';
   /** The part that each record can have on its own, on the threads of the stage. */
   make(config: C, context: MakeContext): Step;
-  encoder(config: C, stream: StreamInfo): Encoder;
+  encoder(config: C, stream: StreamInfo, context: MakeContext): Encoder;
 }
 
-export interface SinkOxi<C = never> extends OxiCommon<C> {
+export interface SinkOxi<C = never> extends OxiCommon {
   readonly kind: 'sink';
   make(config: C, context: MakeContext): Sink;
-  /** The formatter for records that nobody laid out before the sink: name and config. */
-  implicitFormat(config: C): { oxi: string; config: JsonObject };
+  /** The formatter for records that nobody laid out before the sink: its name and its whole config. */
+  implicitFormat(config: C): { oxi: string; config: unknown };
 }
 
 /** A path into a document: keys and array indices. */
-export type SelectPath = { readonly segments: readonly (string | number)[]; readonly strict: boolean };
+export interface SelectPath {
+  readonly segments: readonly (string | number)[];
+  /** Nothing at the path is an error, unless there is a fallback. */
+  readonly strict: boolean;
+  /** JSON text of the record that stands in for a missing one. */
+  readonly fallback?: string;
+}
 
 export type Oxi = SourceOxi | ParserOxi | StepOxi | FormatterOxi | SinkOxi;

@@ -1,0 +1,19 @@
+/** The plan of a loaded pipeline, as every verb that needs one makes it. */
+import type { Pipeline } from '../config/pipeline.ts';
+import type { Project } from '../config/project.ts';
+import { makePlan, type Plan } from '../engine/plan.ts';
+import { evaluateCondition } from '../oxis/expression.ts';
+import { registry } from '../oxis/registry.ts';
+
+/** Throws ConfigErrors and OxiError as `makePlan` does, and compiles every expression so that a bad one is found here. */
+export async function planOf(project: Project, pipeline: Pipeline, threads: number, world: { now: number }): Promise<Plan> {
+  const plan = await makePlan({
+    steps: pipeline.steps,
+    oxis: registry,
+    projectRoot: project.root,
+    threads,
+    delivery: pipeline.delivery,
+    condition: (step, text) => evaluateCondition(text, step.id, { env: pipeline.environment, params: pipeline.params, now: world.now }),
+  });
+  return plan;
+}

@@ -1,0 +1,67 @@
+/** The command line: a table of verbs. Each verb is a file and loads when it is asked for. */
+import { Command, CommanderError } from 'commander';
+import { ConfigErrors, EXIT, type ExitCode, OxiError } from '../engine/errors.ts';
+import { version } from './version.ts';
+
+interface Verb {
+  name: string;
+  summary: string;
+  load(): Promise<{ command(): Command }>;
+}
+
+const VERBS: readonly Verb[] = [
+  { name: 'run', summary: 'run a pipeline, or go on where it stopped', load: () => import('./run.ts') },
+  { name: 'pipeline', summary: 'list, check and explain pipelines', load: () => import('./pipeline.ts') },
+  { name: 'state', summary: 'show, list and repair what runs have saved', load: () => import('./state.ts') },
+  { name: 'status', summary: 'say how a run is doing', load: () => import('./status.ts') },
+  { name: 'cancel', summary: 'ask a run to save a checkpoint and end', load: () => import('./cancel.ts') },
+  { name: 'schema', summary: 'print the JSON Schema of a file, for editors', load: () => import('./schema.ts') },
+  { name: 'version', summary: 'print the version', load: () => import('./version.ts') },
+];
+
+/** Runs the command line `args` and returns the exit code. Known failures are one sentence on stderr. */
+export async function main(args: readonly string[]): Promise<ExitCode> {
+  const program = new Command('oxiflow')
+    .description('Runs data pipelines: one YAML file each, in constant memory, and a retry is a resume.')
+    .version(version(), '-V, --version', 'print the version')
+    .helpOption('-h, --help', 'show help')
+    .showSuggestionAfterError(true)
+    .exitOverride();
+  const wanted = VERBS.find(({ name }) => name === args.find((arg) => !arg.startsWith('-')));
+  for (const verb of VERBS) {
+    if (verb === wanted) program.addCommand(strict((await verb.load()).command()));
+    else program.command(verb.name).description(verb.summary);
+  }
+  program.action(() => {
+    program.outputHelp({ error: true });
+    process.exitCode = EXIT.config;
+  });
+  try {
+    await program.parseAsync([...args], { from: 'user' });
+    return (process.exitCode as ExitCode | undefined) ?? EXIT.ok;
+  } catch (error) {
+    return report(error, args.includes('-v') || args.includes('--verbose'));
+  }
+}
+
+/** Commander ends the process by itself unless every command is told not to. */
+function strict(command: Command): Command {
+  command.exitOverride();
+  for (const sub of command.commands) strict(sub);
+  return command;
+}
+
+/** Prints what went wrong and returns the exit code; what nobody expected is printed with its stack. */
+function report(error: unknown, verbose: boolean): ExitCode {
+  if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.config;
+  if (error instanceof ConfigErrors && !verbose && error.errors.length > 1) {
+    process.stderr.write(`${error.errors[0]?.message}\nand ${error.errors.length - 1} more; -v shows them all\n`);
+    return error.exitCode;
+  }
+  if (error instanceof OxiError) {
+    process.stderr.write(`${error.message}\n`);
+    return error.exitCode;
+  }
+  process.stderr.write(`oxiflow met a bug: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
+  return EXIT.failed;
+}

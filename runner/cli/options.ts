@@ -1,0 +1,23 @@
+/** Parsers of option values that several verbs share. Each throws commander's InvalidArgumentError, one sentence. */
+import { InvalidArgumentError } from 'commander';
+import { parseDuration } from '../config/units.ts';
+
+/** A whole number of at least `min`. */
+export function wholeNumber(min: number, max = Number.MAX_SAFE_INTEGER): (text: string) => number {
+  return (text) => {
+    const value = /^\d+$/.test(text) ? Number(text) : Number.NaN;
+    if (!(value >= min && value <= max)) throw new InvalidArgumentError(`It must be a whole number from ${min}${max === Number.MAX_SAFE_INTEGER ? '' : ` to ${max}`}.`);
+    return value;
+  };
+}
+
+/** "10s", "500ms", "2m" or a number of seconds, as milliseconds. */
+export function duration(text: string): number {
+  const value = /^\d+(\.\d+)?$/.test(text) ? Number(text) * 1000 : parseDuration(text);
+  if (value === undefined || !Number.isFinite(value)) throw new InvalidArgumentError('It must be a duration such as 10s, 500ms or 2m.');
+  return value;
+}
+
+export function collected(text: string, before: string[] | undefined): string[] {
+  return [...(before ?? []), text];
+}

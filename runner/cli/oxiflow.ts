@@ -1,0 +1,24 @@
+#!/usr/bin/env node
+/** The program's entry: refuses a Node or a system that can't run it in one line, then loads the rest, cached where Node can. */
+import module from 'node:module';
+
+const MIN_MAJOR = 22;
+const MIN_MINOR = 18;
+
+function refusal(): string | undefined {
+  const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
+  if (major < MIN_MAJOR || (major === MIN_MAJOR && minor < MIN_MINOR))
+    return `oxiflow needs Node ${MIN_MAJOR}.${MIN_MINOR} or newer and this is ${process.versions.node}; in a checkout, npx oxiflow uses the one that npm ci installed`;
+  if (process.platform === 'win32') return 'oxiflow runs on Linux and macOS; on Windows, run it inside WSL';
+  return undefined;
+}
+
+const refused = refusal();
+if (refused !== undefined) {
+  process.stderr.write(`${refused}\n`);
+  process.exitCode = 2;
+} else {
+  module.enableCompileCache?.();
+  const { main } = await import('./main.ts');
+  process.exitCode = await main(process.argv.slice(2));
+}

@@ -1,0 +1,287 @@
+/** `oxiflow run NAME`: one attempt of a run, wired: configuration, state, events, threads, signals. The engine does the work. */
+import { randomBytes } from 'node:crypto';
+import { writeFile } from 'node:fs/promises';
+import { hostname } from 'node:os';
+import { Command, Option } from 'commander';
+import type { Pipeline } from '../config/pipeline.ts';
+import type { Project } from '../config/project.ts';
+import { EXIT, ioError, OxiError } from '../engine/errors.ts';
+import type { Plan } from '../engine/plan.ts';
+import { executeRun, type RunResult } from '../engine/run.ts';
+import { StopRequest } from '../engine/stop.ts';
+import { EventBus } from '../observe/bus.ts';
+import { createLog, type Log } from '../observe/log.ts';
+import { ProgressLine } from '../observe/progress.ts';
+import { RunReporter } from '../observe/report.ts';
+import { summaryText } from '../observe/summary.ts';
+import { Terminal } from '../observe/terminal.ts';
+import type { EventListener, EventPayloads } from '../observe/types.ts';
+import { makeSteps } from '../oxis/make.ts';
+import { registry } from '../oxis/registry.ts';
+import { thisHolder } from '../state/host.ts';
+import { openStore, type StoreSettings } from '../state/open.ts';
+import { startKeeper } from '../threads/keeper.ts';
+import { StagePool } from '../threads/pool.ts';
+import { planOf } from './load.ts';
+import { collected, duration, wholeNumber } from './options.ts';
+import { Stopping } from './stopping.ts';
+import { version } from './version.ts';
+
+interface Options {
+  project?: string;
+  set?: string[];
+  param?: string[];
+  envFile?: string;
+  runKey?: string;
+  invocation?: string;
+  workerId?: string;
+  fresh?: true;
+  acceptChanges?: true;
+  limit?: number;
+  dryRun?: true;
+  events?: string;
+  logFormat: 'text' | 'json';
+  json?: true;
+  summary?: string;
+  threads: number;
+  drainTimeout: number;
+  leaseWait?: number;
+  onOrphan: 'auto' | 'drain' | 'continue';
+  parentFd?: number;
+  stateBackend?: string;
+  verbose?: true;
+  quiet?: true;
+}
+
+const SOFT_INTERVAL_MS = 500;
+/** Beyond the lease: what its holder may need to be noticed as gone. */
+const LEASE_WAIT_EXTRA_MS = 5000;
+/** Events that still wait when the run is over. */
+const EVENTS_DEADLINE_MS = 5000;
+
+export function command(): Command {
+  return new Command('run')
+    .description('run a pipeline, or go on where it stopped')
+    .argument('<pipeline>', 'name in the pipeline folder, or path of a YAML file')
+    .option('--project <dir>', 'folder of the project')
+    .option('--set <step.field=value>', 'override a field of a step (repeatable)', collected)
+    .option('--param <name=value>', 'give a parameter (repeatable)', collected)
+    .option('--env-file <file>', 'variables, one NAME=value a line')
+    .option('--run-key <key>', 'what is resumed (default: the pipeline and its overrides)')
+    .option('--invocation <id>', 'names this request: one that has finished is not repeated')
+    .option('--worker-id <id>', 'who works (default: host and process)')
+    .option('--fresh', 'start over, whatever was saved')
+    .option('--accept-changes', 'go on although the pipeline was changed')
+    .option('--limit <n>', 'read at most n records', wholeNumber(0))
+    .option('--dry-run', 'check everything and print the plan; write nothing')
+    .option('--events <file|fd:N>', 'write events as NDJSON')
+    .addOption(new Option('--log-format <format>', 'lines for people or for machines').choices(['text', 'json']).default('text'))
+    .option('--json', 'print the summary as one JSON document on stdout')
+    .option('--summary <file>', 'write the summary as JSON')
+    .option('--threads <n>', 'threads of stages that name none', wholeNumber(1, 64), 1)
+    .option('--drain-timeout <time>', 'how long a stop may take', duration, 10_000)
+    .option('--lease-wait <time>', 'how long to wait for another worker', duration)
+    .addOption(new Option('--on-orphan <what>', 'when the launcher is gone').choices(['auto', 'drain', 'continue']).default('auto'))
+    .option('--parent-fd <n>', 'pipe whose end means that the launcher is gone', wholeNumber(0, 1023))
+    .option('--state-backend <name>', 'auto, sqlite, file, nfs')
+    .option('-v, --verbose', 'say more')
+    .option('-q, --quiet', 'say only what went wrong')
+    .action(async (name: string, options: Options) => {
+      process.exitCode = await run(name, options);
+    });
+}
+
+async function run(name: string, options: Options): Promise<number> {
+  const { project, pipeline } = await load(name, options);
+  const redact = (text: string): string => project.secrets.redact(text);
+  const terminal = new Terminal(process.stderr, process.env);
+  const log = await createLog({
+    format: options.logFormat,
+    level: options.verbose ? 'debug' : options.quiet ? 'error' : 'info',
+    stream: terminal,
+    redact,
+    now: Date.now,
+    timestamps: !terminal.live,
+  });
+  const notices = [...project.notices, ...pipeline.notices];
+  for (const notice of notices) log.debug(notice);
+  const plan = await planOf(project, pipeline, options.threads, { now: Date.now() }).catch((error) => {
+    throw clean(error, redact);
+  });
+  if (options.json && plan.steps.some(({ oxi }) => oxi === 'write_stdout'))
+    throw new OxiError('COMMAND_INVALID', 'run: --json and write_stdout both want standard output; use --summary FILE');
+  if (options.dryRun) return dryRun(plan, pipeline, options);
+
+  const runKey = options.runKey ?? (pipeline.overridesHash === undefined ? pipeline.name : `${pipeline.name}-${pipeline.overridesHash}`);
+  const listeners = await eventListeners(options, log);
+  using stopping = new Stopping({
+    drainMs: options.drainTimeout,
+    parentFd: options.parentFd,
+    onOrphan: options.onOrphan,
+    say: (message) => log.warn(message),
+  });
+  const result = await attempt({ project, pipeline, plan, options, runKey, log, terminal, redact, listeners, stopping, notices }).catch((error) => {
+    if (error instanceof StopRequest) return error.exitCode;
+    throw clean(error, redact);
+  });
+  if (typeof result === 'number') return result;
+  await show(result, runKey, pipeline.name, options, terminal, log, redact);
+  return result.summary.exit_code;
+}
+
+async function load(name: string, options: Options): Promise<{ project: Project; pipeline: Pipeline }> {
+  const [{ loadProject }, { loadPipeline }] = await Promise.all([import('../config/project.ts'), import('../config/pipeline.ts')]);
+  const project = await loadProject(options.project ?? process.cwd(), {
+    env: process.env,
+    exact: options.project !== undefined,
+    pipeline: name,
+    envFile: options.envFile,
+    stateBackend: options.stateBackend,
+  });
+  const pipeline = await loadPipeline(project, name, { oxis: registry, sets: options.set, params: options.param, env: process.env });
+  return { project, pipeline };
+}
+
+interface AttemptInput {
+  project: Project;
+  pipeline: Pipeline;
+  plan: Plan;
+  options: Options;
+  runKey: string;
+  log: Log;
+  terminal: Terminal;
+  redact(text: string): string;
+  listeners: EventListener[];
+  stopping: Stopping;
+  notices: readonly string[];
+}
+
+async function attempt(a: AttemptInput): Promise<RunResult> {
+  const { project, pipeline, plan, options, runKey, log, redact, stopping } = a;
+  const settings = storeSettings(project);
+  await using store = await openStore(settings);
+  const workerId = `${options.workerId ?? process.env.OXIFLOW_WORKER_ID ?? hostname()}-${process.pid}-${randomBytes(3).toString('hex')}`;
+  const { lockTimeoutMs } = project;
+  let bus: EventBus | undefined;
+  try {
+    return await executeRun({
+      plan,
+      pipeline: pipeline.name,
+      projectRoot: project.root,
+      store,
+      holder: thisHolder(workerId),
+      runKey,
+      invocation: options.invocation,
+      fresh: options.fresh === true,
+      acceptChanges: options.acceptChanges === true,
+      limit: options.limit ?? Number.POSITIVE_INFINITY,
+      params: pipeline.params,
+      env: pipeline.environment,
+      maxErrors: pipeline.maxErrors,
+      lockTimeoutMs,
+      leaseWaitMs: options.leaseWait ?? lockTimeoutMs + LEASE_WAIT_EXTRA_MS,
+      softIntervalMs: SOFT_INTERVAL_MS,
+      hardIntervalMs: project.checkpointIntervalMs,
+      makeSteps,
+      startPool: (spec, threads) => new StagePool(spec, threads),
+      keepLease: (lease, on) =>
+        startKeeper(
+          { settings, lease, renewMs: Math.min(project.heartbeatIntervalMs, lockTimeoutMs / 3), pollMs: Math.min(1000, lockTimeoutMs / 6) },
+          { ...on, trouble: (message) => log.warn(`state: ${message}`) },
+        ),
+      observe: async ({ runId, attempt }) => {
+        const identity = { run_key: runKey, run_id: runId, attempt, worker_id: workerId, pipeline: pipeline.name };
+        const progress = options.quiet ? [] : [new ProgressLine(a.terminal, { now: Date.now, label: pipeline.name })];
+        const listeners = [...a.listeners, ...progress];
+        bus = new EventBus({ identity, redact, now: Date.now, listeners, warn: (message) => log.warn(message) });
+        log.attach(bus);
+        const reporter = new RunReporter({
+          events: bus,
+          backend: { name: store.backend, location: store.location },
+          process: { pid: process.pid, host: hostname(), version: version() },
+          notices: a.notices,
+          metricsIntervalMs: 1000 * (project.monitoring?.interval_seconds ?? 10),
+          now: Date.now,
+          warn: (message) => log.warn(message),
+        });
+        return Object.assign(reporter, { started: saying(reporter, log) });
+      },
+      say: (message) => log.info(message),
+      cancelled: (from) => stopping.request(new StopRequest(`cancelled by ${from}`, { cancelled: true })),
+      redact,
+      stop: stopping.stop,
+      kill: stopping.kill,
+      now: () => new Date(),
+    });
+  } finally {
+    await bus?.close(EVENTS_DEADLINE_MS);
+  }
+}
+
+/** Notices of the start are told to people as well. */
+function saying(reporter: RunReporter, log: Log): RunReporter['started'] {
+  return (start) => {
+    RunReporter.prototype.started.call(reporter, start);
+    for (const notice of start.notices) log.info(notice);
+    const { resumedFrom } = start;
+    if (resumedFrom !== undefined) log.info(`going on from checkpoint ${resumedFrom.n}: ${resumedFrom.records} records are done`);
+  };
+}
+
+/** Only what a thread may be given: no secrets, nothing that can't be copied. */
+function storeSettings({ state }: Project): StoreSettings {
+  return {
+    backend: state.backend,
+    projectRoot: state.projectRoot,
+    file: { basePath: state.file.basePath },
+    nfs: { mountPath: state.nfs.mountPath },
+    sqlite: { path: state.sqlite.path },
+    database: { type: state.database.type },
+  };
+}
+
+async function eventListeners(options: Options, log: Log): Promise<EventListener[]> {
+  const listeners: EventListener[] = [];
+  const warn = (message: string): void => log.warn(message);
+  if (options.events !== undefined) {
+    const { openEvents } = await import('../observe/writer.ts');
+    listeners.push(openEvents(options.events, { warn }));
+  }
+  if (process.env.DAGSTER_PIPES_CONTEXT !== undefined) {
+    const { pipesListener } = await import('../observe/pipes.ts');
+    const pipes = pipesListener(process.env, { warn });
+    if (pipes !== undefined) listeners.push(pipes);
+  }
+  return listeners;
+}
+
+async function dryRun(plan: Plan, pipeline: Pipeline, options: Options): Promise<number> {
+  const { planText } = await import('./plan-text.ts');
+  const splits = await plan.source.source.splits();
+  for (const node of plan.nodes) if (node.kind === 'sink') await node.sink.check?.();
+  await plan.source.source.close();
+  if (!options.quiet) process.stderr.write(planText(pipeline.name, plan, splits));
+  return EXIT.ok;
+}
+
+async function show(result: RunResult, runKey: string, pipeline: string, options: Options, terminal: Terminal, log: Log, redact: (text: string) => string): Promise<void> {
+  const { summary, runId, attempt, repeated } = result;
+  const document = { pipeline, run_key: runKey, run_id: runId, attempt, ...summary };
+  const text = `${redact(JSON.stringify(document))}\n`;
+  if (repeated) log.info(`run "${runKey}" has finished under this invocation: nothing to do`);
+  if (!options.quiet && options.logFormat === 'text') terminal.write(summaryText(pipeline, summary as EventPayloads['run.finished'], terminal.columns));
+  if (summary.error !== undefined) log.error(summary.error.message);
+  if (options.json) process.stdout.write(text);
+  if (options.summary !== undefined) {
+    await writeFile(options.summary, text).catch((error) => {
+      throw ioError(error, `--summary ${options.summary}`);
+    });
+  }
+}
+
+/** The same error without secrets in its sentence. */
+function clean(error: unknown, redact: (text: string) => string): unknown {
+  if (!(error instanceof OxiError)) return error;
+  error.message = redact(error.message);
+  return error;
+}

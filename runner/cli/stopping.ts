@@ -1,0 +1,81 @@
+/**
+ * What can end a run from outside: signals, a launcher that is gone, a cancel request, the end of the time for draining.
+ * The first asks for a drain, a second one (or the end of that time) stops at once.
+ */
+import { Socket } from 'node:net';
+import { EXIT, OxiError } from '../engine/errors.ts';
+import { StopRequest } from '../engine/stop.ts';
+
+export interface StoppingOptions {
+  drainMs: number;
+  /** A descriptor that the launcher holds the other end of; its end means that the launcher is gone. */
+  parentFd: number | undefined;
+  onOrphan: 'auto' | 'drain' | 'continue';
+  say(message: string): void;
+}
+
+export class Stopping implements Disposable {
+  readonly #o: StoppingOptions;
+  readonly #stop = new AbortController();
+  readonly #kill = new AbortController();
+  #drain: NodeJS.Timeout | undefined;
+  #parent: Socket | undefined;
+
+  constructor(options: StoppingOptions) {
+    this.#o = options;
+    process.on('SIGTERM', this.#onTerm);
+    process.on('SIGINT', this.#onInt);
+    process.on('SIGHUP', this.#onHangUp);
+    this.#watchParent();
+  }
+
+  /** Aborted with a StopRequest: stop reading and drain. */
+  get stop(): AbortSignal {
+    return this.#stop.signal;
+  }
+
+  /** Aborted with an OxiError: stop at once. */
+  get kill(): AbortSignal {
+    return this.#kill.signal;
+  }
+
+  readonly #onTerm = (): void => this.request(new StopRequest('SIGTERM'));
+  readonly #onInt = (): void => this.request(new StopRequest('interrupted', { interrupted: true }));
+  readonly #onHangUp = (): void => this.request(new StopRequest('the terminal was closed'));
+
+  #watchParent(): void {
+    const { parentFd, onOrphan } = this.#o;
+    if (parentFd === undefined || onOrphan === 'continue') return;
+    try {
+      const parent = new Socket({ fd: parentFd, readable: true, writable: false });
+      const gone = (): void => this.request(new StopRequest('the program that started it is gone'));
+      parent.on('end', gone).on('error', gone).resume();
+      parent.unref();
+      this.#parent = parent;
+    } catch (cause) {
+      throw new OxiError('COMMAND_INVALID', `--parent-fd ${parentFd}: no open pipe has this number`, { cause });
+    }
+  }
+
+  request(request: StopRequest): void {
+    if (this.#stop.signal.aborted) {
+      this.#o.say(`${request.why} again: stopping at once; the last checkpoint is saved`);
+      process.exit((this.#stop.signal.reason as StopRequest).exitCode);
+    }
+    const seconds = this.#o.drainMs / 1000;
+    this.#o.say(`${request.why}: finishing what was read and saving a checkpoint, ${seconds} s at most; a second time stops at once`);
+    this.#stop.abort(request);
+    this.#drain = setTimeout(() => {
+      const code = request.exitCode === EXIT.interrupted ? 'INTERRUPTED' : 'TERMINATED';
+      this.#kill.abort(new OxiError(code, `what was read could not be finished within ${seconds} s (--drain-timeout): the last checkpoint counts`));
+    }, this.#o.drainMs);
+  }
+
+  [Symbol.dispose](): void {
+    clearTimeout(this.#drain);
+    this.#parent?.destroy();
+    process.off('SIGTERM', this.#onTerm);
+    process.off('SIGINT', this.#onInt);
+    process.off('SIGHUP', this.#onHangUp);
+  }
+}

@@ -1,0 +1,260 @@
+/** Makes the nodes of a flow from a plan, joins them by channels, and runs them to the end of the input or to a stop. */
+import type { Checkpoint } from '../state/documents.ts';
+import type { Grade } from '../state/store.ts';
+import type { Block, MakeContext, Split, StreamInfo } from './contracts.ts';
+import { imbalances, noCounters, type StepCounters } from './counters.ts';
+import { OxiError } from './errors.ts';
+import { type Barrier, type Flow, newChannel, type Position, runSink, runSource, runStage, runTogether, type SinkNode, type StageNode } from './flow.ts';
+import { type Plan, type PlannedSink, type PlannedStage, stageSteps } from './plan.ts';
+import { errorsOf, type RunFigures } from './report.ts';
+import { type MakeSteps, StageProgram, type StageResult, type StageSpec } from './stage.ts';
+
+/** The threads of a stage; ended when disposed. */
+export interface Pool extends AsyncDisposable {
+  run(block: Block): Promise<StageResult>;
+}
+
+/** What a flow needs of the world around the engine. */
+export interface Assembly {
+  plan: Plan;
+  projectRoot: string;
+  params: ReadonlyMap<string, unknown>;
+  env: ReadonlyMap<string, string>;
+  /** The run stops beyond so many record errors, or such a share of the records. */
+  maxErrors: { readonly count: number } | { readonly share: number } | undefined;
+  /** Records to read at most, over the whole run; Infinity for all. */
+  limit: number;
+  /** Between two soft checkpoints, and between two hard ones. */
+  softIntervalMs: number;
+  hardIntervalMs: number;
+  makeSteps: MakeSteps;
+  startPool(spec: StageSpec, threads: number): Pool;
+  /** Takes secrets out of a text. */
+  redact(text: string): string;
+  /** Aborted with a StopRequest: stop reading, drain, end with a hard checkpoint. */
+  stop: AbortSignal;
+  /** Aborted with the error to fail with: stop at once. */
+  kill: AbortSignal;
+}
+
+export interface FlowStart {
+  from: Checkpoint | undefined;
+  splits: readonly Split[];
+  stream: StreamInfo;
+  figures: RunFigures;
+  /** Start of the run, milliseconds since the epoch: what `now()` says in every attempt. */
+  startMs: number;
+  commit(barrier: Barrier): Promise<void>;
+  recordErrors(messages: readonly string[]): void;
+  /** Records by step that a sink has beyond the checkpoint. */
+  skip: ReadonlyMap<string, number>;
+}
+
+/** A share of errors is judged from so many records on. */
+const SHARE_FROM = 1000;
+
+/** Resolves when the last barrier is committed. Throws what stopped the flow. */
+export async function runFlow(a: Assembly, start: FlowStart): Promise<'finished' | 'interrupted'> {
+  const { plan } = a;
+  const counters = new Map(start.figures.steps.map((step) => [step.id, step]));
+  const figuresOf = (id: string): { counters: StepCounters; busyMs: number } => {
+    const figures = counters.get(id);
+    if (figures === undefined) throw new Error(`no figures of step ${id}`);
+    return figures;
+  };
+  const pools: Pool[] = [];
+  const clock = new BarrierClock(a, start.from?.n ?? 0);
+  const end: { last: Barrier['last'] } = { last: 'no' };
+  const commit = async (barrier: Barrier): Promise<void> => {
+    if (barrier.last === 'finished') checkEnd(a, start.figures, barrier);
+    await start.commit(barrier);
+    end.last = barrier.last;
+    clock.committed(barrier.grade);
+  };
+
+  const channels: Flow[] = [newChannel()];
+  const work: Promise<void>[] = [];
+  plan.nodes.forEach((node, i) => {
+    const input = channels.at(-1) as Flow;
+    const last = i === plan.nodes.length - 1;
+    const out = newChannel();
+    if (!last) channels.push(out);
+    if (node.kind === 'stage') {
+      work.push(runStage(stageNode(a, start, node, figuresOf, pools), input, out));
+    } else work.push(runSink(sinkNode(a, start, node, figuresOf(node.step.id).counters), input, last ? undefined : out, commit));
+  });
+  const first = channels[0] as Flow;
+  const position: Position = start.from === undefined ? { split: 0, offset: 0, records: 0, framer: null } : positionOf(start.from);
+  work.unshift(
+    runSource(
+      {
+        source: plan.source.source,
+        splits: start.splits,
+        stepId: plan.source.step.id,
+        parser:
+          plan.parser === undefined
+            ? undefined
+            : { oxi: plan.parser.oxi, config: plan.parser.step.config, stream: start.stream, select: plan.select },
+        counters: figuresOf(plan.source.step.id).counters,
+        from: position,
+        limit: a.limit,
+        due: () => clock.due(),
+        nextBarrier: () => clock.next(),
+        stop: a.stop,
+        progress: (bytes, records) => {
+          start.figures.bytes += bytes;
+          start.figures.records = records;
+        },
+      },
+      first,
+    ),
+  );
+  try {
+    await runTogether(work, channels, a.kill);
+  } finally {
+    await Promise.all(pools.map((pool) => pool[Symbol.asyncDispose]()));
+  }
+  return end.last === 'interrupted' ? 'interrupted' : 'finished';
+}
+
+/** What has to hold before the last checkpoint: behind it the outputs are published, whatever happens. */
+function checkEnd(a: Assembly, figures: RunFigures, barrier: Barrier): void {
+  checkErrors(a, figures, true);
+  const broken = imbalances(a.plan.steps.map(({ id }) => ({ id, counters: barrier.counters.get(id) ?? noCounters() })));
+  if (broken.length > 0)
+    throw new OxiError('BALANCE_BROKEN', `the records do not add up: ${broken.join('; ')}. Nothing was published; this is a bug of oxiflow`);
+}
+
+function positionOf(checkpoint: Checkpoint): Position {
+  const { split, offset, ordinal, framer } = checkpoint.position;
+  return { split, offset, records: ordinal, framer };
+}
+
+/** Says when a barrier is due, one at a time: a second one never starts before the first is committed. */
+class BarrierClock {
+  readonly #soft: number;
+  readonly #hard: number;
+  #lastSoft = performance.now();
+  #lastHard = performance.now();
+  #n: number;
+  #under = false;
+
+  constructor(a: Assembly, n: number) {
+    const resumable = a.plan.source.source.kind !== 'once';
+    this.#soft = resumable ? a.softIntervalMs : Number.POSITIVE_INFINITY;
+    this.#hard = resumable ? a.hardIntervalMs : Number.POSITIVE_INFINITY;
+    this.#n = n;
+  }
+
+  due(): Grade | undefined {
+    if (this.#under) return undefined;
+    const now = performance.now();
+    if (now - this.#lastHard >= this.#hard) return 'hard';
+    return now - this.#lastSoft >= this.#soft ? 'soft' : undefined;
+  }
+
+  next(): number {
+    this.#under = true;
+    return ++this.#n;
+  }
+
+  committed(grade: Grade): void {
+    this.#under = false;
+    this.#lastSoft = performance.now();
+    if (grade === 'hard') this.#lastHard = this.#lastSoft;
+  }
+}
+
+function stageSpec(a: Assembly, start: FlowStart, stage: PlannedStage): StageSpec {
+  return {
+    steps: stageSteps(stage),
+    projectRoot: a.projectRoot,
+    stream: start.stream,
+    splitNames: start.splits.map(({ name }) => name),
+    now: start.startMs,
+    params: [...a.params],
+    env: [...a.env],
+  };
+}
+
+function stageNode(
+  a: Assembly,
+  start: FlowStart,
+  stage: PlannedStage,
+  figuresOf: (id: string) => { counters: StepCounters; busyMs: number },
+  pools: Pool[],
+): StageNode {
+  const spec = stageSpec(a, start, stage);
+  let program: StageProgram | undefined;
+  const figures = stage.steps.map(({ id }) => figuresOf(id));
+  const first = stage.steps[0];
+  return {
+    steps: stage.steps.map(({ id }) => id),
+    counters: figures.map((step) => step.counters),
+    threads: StageProgram.needsOrder(a.makeSteps(spec)) ? 1 : stage.threads,
+    inline: (block) => {
+      program ??= new StageProgram(spec, a.makeSteps);
+      return program.process(block);
+    },
+    startPool: () => {
+      const pool = a.startPool(spec, stage.threads);
+      pools.push(pool);
+      return (block) => pool.run(block);
+    },
+    done: (result) => {
+      // Steps of one pass share its time: nobody measures them apart.
+      for (const step of figures) step.busyMs += result.busyMs / figures.length;
+      checkErrors(a, start.figures, false);
+    },
+    failed: (failures) => start.recordErrors(failures.map(({ message }) => message)),
+    refuse: (result, broken) => {
+      const counters = result.counters[0];
+      if (counters === undefined || first === undefined) return;
+      for (const { message, offset } of broken) {
+        if (first.onError === 'stop')
+          throw new OxiError('RECORD_INVALID', `${message}. Set "on_error: drop" on the step "${first.id}" to leave such records out`, { place: { step: first.id, offset } });
+        counters.in++;
+        counters.dropped++;
+        if (result.failures.length < 3) result.failures.push({ step: first.id, message });
+      }
+    },
+  };
+}
+
+function sinkNode(a: Assembly, start: FlowStart, planned: PlannedSink, counters: StepCounters): SinkNode {
+  const { step, formatter } = planned;
+  const context: MakeContext = { projectRoot: a.projectRoot, stepId: formatter?.id ?? step.id };
+  const encoder = formatter?.oxi.encoder(formatter.config as never, start.stream, context);
+  const state = start.from?.encoders[step.id];
+  if (encoder !== undefined && state !== undefined) encoder.restore(state);
+  let program: StageProgram | undefined;
+  if (formatter?.own === true) {
+    // A sink without a formatter before it lays records out by itself, beside the stream that goes on.
+    const spec: StageSpec = { ...stageSpec(a, start, { kind: 'stage', steps: [], threads: 1, explicit: false }) };
+    spec.steps = [{ id: step.id, oxi: formatter.oxi.name, config: formatter.config, onError: 'stop' }];
+    program = new StageProgram(spec, a.makeSteps);
+  }
+  return {
+    stepId: step.id,
+    sink: planned.sink,
+    encoder,
+    layOut: program === undefined ? undefined : async (block) => (await program.process(block)).block,
+    counters,
+    skip: start.skip.get(step.id) ?? 0,
+  };
+}
+
+/** Throws OxiError TOO_MANY_ERRORS beyond the limit. */
+function checkErrors(a: Assembly, figures: RunFigures, atEnd: boolean): void {
+  const { maxErrors } = a;
+  if (maxErrors === undefined) return;
+  const errors = errorsOf(figures);
+  if ('count' in maxErrors) {
+    if (errors <= maxErrors.count) return;
+    throw new OxiError('TOO_MANY_ERRORS', `${errors} records were bad and "max_errors" allows ${maxErrors.count}`);
+  }
+  const { records } = figures;
+  if (records === 0 || (!atEnd && records < SHARE_FROM) || errors / records <= maxErrors.share) return;
+  throw new OxiError('TOO_MANY_ERRORS', `${errors} of ${records} records were bad and "max_errors" allows ${maxErrors.share * 100} %`);
+}
+

@@ -1,0 +1,85 @@
+/**
+ * A bounded channel between two nodes: one sends, one receives, in order. Full in records or in bytes, it holds its sender:
+ * that is the whole of back-pressure. A failure on either side wakes the other.
+ */
+
+export interface ChannelBounds {
+  bytes: number;
+  records: number;
+}
+
+export class Channel<T> {
+  readonly #bounds: ChannelBounds;
+  readonly #items: { item: T; bytes: number; records: number }[] = [];
+  #bytes = 0;
+  #records = 0;
+  #closed = false;
+  #failure: { error: unknown } | undefined;
+  #wakeReceiver: (() => void) | undefined;
+  #wakeSender: (() => void) | undefined;
+
+  constructor(bounds: ChannelBounds) {
+    this.#bounds = bounds;
+  }
+
+  /** What waits in it, in bytes. */
+  get fill(): { bytes: number; records: number } {
+    return { bytes: this.#bytes, records: this.#records };
+  }
+
+  /** Resolves when the item has a place; a single item larger than the bounds gets one when nothing else waits. */
+  async send(item: T, weight: ChannelBounds): Promise<void> {
+    while (this.#failure === undefined && this.#items.length > 0 && this.#isFull(weight)) {
+      await new Promise<void>((resolve) => {
+        this.#wakeSender = resolve;
+      });
+    }
+    if (this.#failure !== undefined) throw this.#failure.error;
+    this.#items.push({ item, ...weight });
+    this.#bytes += weight.bytes;
+    this.#records += weight.records;
+    this.#wake();
+  }
+
+  #isFull(weight: ChannelBounds): boolean {
+    return this.#bytes + weight.bytes > this.#bounds.bytes || this.#records + weight.records > this.#bounds.records;
+  }
+
+  /** The next item, or undefined after the last one. */
+  async receive(): Promise<T | undefined> {
+    for (;;) {
+      if (this.#failure !== undefined) throw this.#failure.error;
+      const next = this.#items.shift();
+      if (next !== undefined) {
+        this.#bytes -= next.bytes;
+        this.#records -= next.records;
+        this.#wakeSender?.();
+        this.#wakeSender = undefined;
+        return next.item;
+      }
+      if (this.#closed) return undefined;
+      await new Promise<void>((resolve) => {
+        this.#wakeReceiver = resolve;
+      });
+    }
+  }
+
+  /** No more items will be sent. */
+  close(): void {
+    this.#closed = true;
+    this.#wake();
+  }
+
+  /** Both sides fail with `error` from here on. */
+  fail(error: unknown): void {
+    this.#failure ??= { error };
+    this.#wake();
+    this.#wakeSender?.();
+    this.#wakeSender = undefined;
+  }
+
+  #wake(): void {
+    this.#wakeReceiver?.();
+    this.#wakeReceiver = undefined;
+  }
+}

@@ -1,0 +1,110 @@
+/**
+ * The one place where progress becomes durable. A barrier that came out behind all sinks becomes a checkpoint in one
+ * compare-and-set that carries the fencing token; a store that refuses it has given the run to another worker.
+ */
+import type { Checkpoint, SplitDocument } from '../state/documents.ts';
+import type { Json, Lease, StateStore } from '../state/store.ts';
+import type { Source, Split } from './contracts.ts';
+import { type StepCounters } from './counters.ts';
+import { crashpoint } from './crashpoint.ts';
+import { OxiError } from './errors.ts';
+import type { Barrier } from './flow.ts';
+
+export interface CommitterOptions {
+  store: StateStore;
+  lease: Lease;
+  /** Version of the split document as it was read. */
+  version: number;
+  document: SplitDocument;
+  source: Source;
+  splits: readonly Split[];
+  now(): Date;
+  /** Milliseconds that all attempts have worked. */
+  elapsedMs(): number;
+}
+
+export class Committer {
+  readonly #o: CommitterOptions;
+  #version: number;
+  #document: SplitDocument;
+
+  constructor(options: CommitterOptions) {
+    this.#o = options;
+    this.#version = options.version;
+    this.#document = options.document;
+  }
+
+  /** The last checkpoint that is in the store. */
+  get last(): Checkpoint | undefined {
+    return this.#document.checkpoint.soft ?? this.#document.checkpoint.hard;
+  }
+
+  /** A crash before the write leaves the checkpoint before, whose marks every sink still can go back to; a crash behind it, this one. */
+  async commit(barrier: Barrier): Promise<Checkpoint> {
+    const { lease } = this.#o;
+    const { position } = barrier;
+    const checkpoint: Checkpoint = {
+      n: barrier.n,
+      grade: barrier.grade,
+      boot_id: lease.holder.bootId,
+      host: lease.holder.host,
+      at: this.#o.now().toISOString(),
+      position: {
+        split: position.split,
+        offset: position.offset,
+        ordinal: position.records,
+        framer: position.framer,
+        fingerprint: await this.#fingerprint(position.split, position.offset),
+      },
+      snapshots: {},
+      marks: barrier.marks,
+      encoders: barrier.encoders,
+      counters: Object.fromEntries(barrier.counters) as Record<string, StepCounters>,
+      records: position.records,
+      bytes: bytesBefore(this.#o.splits, position.split, position.offset),
+      elapsed_ms: Math.round(this.#o.elapsedMs()),
+    };
+    const hard = barrier.grade === 'hard' ? checkpoint : this.#document.checkpoint.hard;
+    this.#document = {
+      checkpoint: { ...(hard === undefined ? {} : { hard }), ...(barrier.grade === 'soft' ? { soft: checkpoint } : {}) },
+      ...(barrier.last === 'finished' ? { finishing: true } : {}),
+    };
+    crashpoint('commit');
+    await this.#write(barrier.grade);
+    crashpoint('committed');
+    return checkpoint;
+  }
+
+  /** Forgets every checkpoint: the run starts from zero. */
+  async reset(): Promise<void> {
+    this.#document = { checkpoint: {} };
+    await this.#write('hard');
+  }
+
+  async #write(grade: 'soft' | 'hard'): Promise<void> {
+    const { store, lease } = this.#o;
+    const result = await store.write(lease.runKey, lease.part, {
+      expected: this.#version,
+      token: lease.token,
+      body: this.#document as unknown as { [key: string]: Json },
+      grade,
+    });
+    if (!result.written) throw lost(lease.runKey);
+    this.#version = result.version;
+  }
+
+  async #fingerprint(split: number, offset: number): Promise<string> {
+    const at = this.#o.splits[split];
+    if (at === undefined || offset === 0 || this.#o.source.fingerprint === undefined) return '';
+    return this.#o.source.fingerprint(at, offset);
+  }
+}
+
+export function lost(runKey: string): OxiError {
+  return new OxiError('LEASE_LOST', `run "${runKey}": another worker took it over; this one stops and changes nothing more`);
+}
+
+/** Bytes of the input before a position. */
+export function bytesBefore(splits: readonly Split[], split: number, offset: number): number {
+  return splits.slice(0, split).reduce((sum, s) => sum + (s.size ?? 0), offset);
+}

@@ -1,0 +1,67 @@
+/**
+ * What every step counts, and the balance that has to hold (G4): nothing vanishes between two steps or inside one.
+ * Counters travel with barriers, so those in a checkpoint are exact for the records before it.
+ */
+
+export const COUNTER_FIELDS = [
+  'in',
+  'added',
+  'out',
+  'filtered',
+  'dropped',
+  'dead_lettered',
+  'failed',
+  'collected',
+  'passed_on_error',
+  'bytes_in',
+  'bytes_out',
+] as const;
+
+export type CounterField = (typeof COUNTER_FIELDS)[number];
+
+/** Records unless the name says bytes. */
+export type StepCounters = Record<CounterField, number>;
+
+export function noCounters(): StepCounters {
+  return {
+    in: 0,
+    added: 0,
+    out: 0,
+    filtered: 0,
+    dropped: 0,
+    dead_lettered: 0,
+    failed: 0,
+    collected: 0,
+    passed_on_error: 0,
+    bytes_in: 0,
+    bytes_out: 0,
+  };
+}
+
+export function addCounters(into: StepCounters, delta: StepCounters): void {
+  for (const field of COUNTER_FIELDS) into[field] += delta[field];
+}
+
+export function differenceOf(total: StepCounters, start: StepCounters): StepCounters {
+  const result = noCounters();
+  for (const field of COUNTER_FIELDS) result[field] = total[field] - start[field];
+  return result;
+}
+
+/** Records that went in and have not come out in any way. */
+export function inFlight(c: StepCounters): number {
+  return c.in + c.added - c.out - c.filtered - c.dropped - c.dead_lettered - c.failed - c.collected;
+}
+
+/** What breaks the balance at the end of a stream, as sentences; empty where it holds. `steps` in order, `record` streams only. */
+export function imbalances(steps: readonly { id: string; counters: StepCounters }[]): string[] {
+  const broken: string[] = [];
+  steps.forEach(({ id, counters }, i) => {
+    const held = inFlight(counters);
+    if (held !== 0) broken.push(`step "${id}": ${held} records went in and never came out`);
+    const before = steps[i - 1];
+    if (before !== undefined && before.counters.out !== counters.in)
+      broken.push(`between "${before.id}" and "${id}": ${before.counters.out} records left, ${counters.in} arrived`);
+  });
+  return broken;
+}

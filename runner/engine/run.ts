@@ -1,0 +1,345 @@
+/**
+ * One attempt of a run, from the lease to the summary: finds out what is left to do, opens the sinks at their marks, lets the
+ * flow run, and publishes. Whatever happens in between, the next attempt goes on from the last checkpoint.
+ */
+import { randomUUID } from 'node:crypto';
+import { type Checkpoint, parseRunDocument, parseSplitDocument, type RunDocument } from '../state/documents.ts';
+import type { Holder, Json, Lease, StateStore } from '../state/store.ts';
+import { type Assembly, runFlow } from './assemble.ts';
+import { bytesBefore, Committer, lost } from './checkpoint.ts';
+import type { Mark, Output, SinkRun, Split, StreamInfo } from './contracts.ts';
+import { crashpoint } from './crashpoint.ts';
+import { OxiError } from './errors.ts';
+import { type Held, holdLease } from './hold.ts';
+import { hashOf, type Plan, type PlannedSink } from './plan.ts';
+import { countersReport, makeFigures, type RunFigures, type RunObserver, type RunSummary } from './report.ts';
+import { checkInput, checkPlan, type PlanHashes, trustedCheckpoint } from './resume.ts';
+import type { StopRequest } from './stop.ts';
+
+export interface RunOptions extends Assembly {
+  plan: Plan;
+  pipeline: string;
+  store: StateStore;
+  holder: Holder;
+  runKey: string;
+  /** Names one request for this run: a finished run is not repeated for the same one. */
+  invocation: string | undefined;
+  fresh: boolean;
+  acceptChanges: boolean;
+  lockTimeoutMs: number;
+  leaseWaitMs: number;
+  /** Keeps the lease alive from a thread of its own, from the moment it is called. */
+  keepLease(lease: Lease, on: { lost(): void; cancelled(from: string): void }): AsyncDisposable;
+  observe(identity: { runId: string; attempt: number }): Promise<RunObserver>;
+  say(message: string): void;
+  /** A cancel request came through the store. */
+  cancelled(from: string): void;
+  now(): Date;
+}
+
+export interface RunResult {
+  runId: string;
+  attempt: number;
+  summary: RunSummary;
+  /** Nothing ran: the run had finished under the same invocation. */
+  repeated: boolean;
+}
+
+const PART = 'split-0';
+const HISTORY_MS = 30 * 24 * 3600 * 1000;
+
+/** Throws OxiError where nothing was started; from the first line of work on, failures are in the summary. */
+export async function executeRun(o: RunOptions): Promise<RunResult> {
+  const held = await holdLease({
+    store: o.store,
+    runKey: o.runKey,
+    holder: o.holder,
+    ttlMs: o.lockTimeoutMs,
+    waitMs: o.leaseWaitMs,
+    stop: o.stop,
+    say: o.say,
+  });
+  const gone = new AbortController();
+  const keeper = o.keepLease(held.lease, { lost: () => gone.abort(lost(o.runKey)), cancelled: (from) => o.cancelled(from) });
+  try {
+    return await new Run({ ...o, kill: AbortSignal.any([o.kill, gone.signal]) }, held).execute();
+  } finally {
+    await keeper[Symbol.asyncDispose]();
+    if (!gone.signal.aborted) await o.store.release(held.lease).catch(() => undefined);
+  }
+}
+
+class Run {
+  readonly #o: RunOptions;
+  readonly #held: Held;
+  readonly #lease: Lease;
+  readonly #sinks: readonly PlannedSink[];
+  readonly #startedAt = performance.now();
+  #document!: RunDocument;
+  #version = 0;
+
+  constructor(options: RunOptions, held: Held) {
+    this.#o = options;
+    this.#held = held;
+    this.#lease = held.lease;
+    this.#sinks = options.plan.nodes.filter((node) => node.kind === 'sink');
+  }
+
+  async execute(): Promise<RunResult> {
+    const { store, runKey, plan, invocation, fresh } = this.#o;
+    // A request to an earlier attempt must not end this one.
+    await store.clearRequests(runKey);
+    const stored = await store.read(runKey, 'run');
+    const storedSplit = await store.read(runKey, PART);
+    const before = stored === undefined ? undefined : parseRunDocument(stored.body);
+    const split = storedSplit === undefined ? { checkpoint: {} } : parseSplitDocument(storedSplit.body);
+    this.#version = stored?.version ?? 0;
+    if (!fresh && before?.status === 'finished' && invocation !== undefined && before.invocation === invocation)
+      return { runId: before.run_id, attempt: before.attempt, summary: before.summary as unknown as RunSummary, repeated: true };
+
+    const notices: string[] = [];
+    const resumable = !fresh && before !== undefined && before.status !== 'finished';
+    const hashes = planHashes(plan, this.#o.params);
+    let run = resumable ? before : undefined;
+    if (run !== undefined && plan.source.source.kind === 'once' && split.finishing !== true) {
+      notices.push(`"${plan.source.step.id}" can be read only once: the unfinished run starts over`);
+      run = undefined;
+    }
+    let from = run === undefined ? undefined : trustedCheckpoint(split.checkpoint, this.#o.holder);
+    if (run !== undefined) {
+      const changes = checkPlan(run, hashes, plan, this.#o.acceptChanges);
+      if (changes.length > 0) notices.push(`going on with a changed plan: ${changes.join(', ')}`);
+      if (split.finishing !== true || from === undefined) await checkInput(run, plan.source.source, run.splits, from);
+    }
+    const splits = run?.splits ?? (await plan.source.source.splits());
+    if (run === undefined) for (const { sink } of this.#sinks) await sink.check?.();
+    const stream = run?.stream ?? (await detectStream(plan, splits));
+
+    const committer = new Committer({
+      store,
+      lease: this.#lease,
+      version: storedSplit?.version ?? 0,
+      document: split,
+      source: plan.source.source,
+      splits,
+      now: this.#o.now,
+      elapsedMs: () => (from?.elapsed_ms ?? 0) + this.#elapsed(),
+    });
+    // Checkpoints of another run go first: were this process to die behind the next line, the run begins from zero again.
+    if (run === undefined) await committer.reset();
+    const attempt = (run?.attempt ?? 0) + 1;
+    const runId = run?.run_id ?? randomUUID();
+    const finishing = split.finishing === true && run !== undefined && from !== undefined;
+    const sinkRun = this.#sinkRun(runId, finishing);
+    const lostReason = await this.#openSinks(sinkRun, from);
+    if (lostReason !== undefined) {
+      notices.push(`${lostReason}: the run starts from zero`);
+      from = undefined;
+      await committer.reset();
+    }
+    this.#document = {
+      run_key: runKey,
+      run_id: runId,
+      pipeline: this.#o.pipeline,
+      attempt,
+      status: finishing && from !== undefined ? 'finishing' : 'running',
+      ...(invocation === undefined ? {} : { invocation }),
+      plan: hashes,
+      stream,
+      splits: splits.map(({ index, name, size }) => ({ index, name, ...(size === undefined ? {} : { size }) })),
+      started_at: run?.started_at ?? this.#o.now().toISOString(),
+      worker_id: this.#o.holder.workerId,
+      ...(from === undefined ? {} : { resumed_from: from.n }),
+    };
+    await this.#save();
+
+    const observer = await this.#o.observe({ runId, attempt });
+    const figures = makeFigures(plan, from?.counters ?? {}, totalOf(splits));
+    figures.records = from?.records ?? 0;
+    figures.bytes = from?.bytes ?? 0;
+    observer.started({ plan, splits, figures, resumedFrom: from, notices });
+    const work = { observer, figures, from, committer, splits, stream, finishing: finishing && from !== undefined };
+    const summary = await this.#work(work).catch((error) => this.#failed(error, figures, committer));
+    for (const { sink } of this.#sinks) await sink.close();
+    await plan.source.source.close();
+    await this.#end(summary);
+    observer.finished(summary);
+    return { runId, attempt, summary, repeated: false };
+  }
+
+  async #work(work: {
+    observer: RunObserver;
+    figures: RunFigures;
+    from: Checkpoint | undefined;
+    committer: Committer;
+    splits: readonly Split[];
+    stream: StreamInfo;
+    finishing: boolean;
+  }): Promise<RunSummary> {
+    const { observer, figures, from, committer, splits, stream } = work;
+    if (!work.finishing) {
+      const ended = await runFlow(this.#o, {
+        from,
+        splits,
+        stream,
+        figures,
+        startMs: Date.parse(this.#document.started_at),
+        commit: async (barrier) => {
+          const checkpoint = await committer.commit(barrier);
+          await this.#published(checkpoint);
+          observer.checkpoint(checkpoint, splits);
+        },
+        recordErrors: (messages) => observer.recordErrors(messages),
+        skip: this.#skip,
+      });
+      if (ended === 'interrupted') return this.#interrupted(figures, committer);
+    }
+    const last = committer.last;
+    if (last === undefined) throw new Error('the flow ended without a checkpoint');
+    this.#document = { ...this.#document, status: 'finishing' };
+    const outputs = await this.#finish(last);
+    return this.#summary('succeeded', 0, figures, committer, outputs);
+  }
+
+  /** Opens every sink at its mark; returns why all of them were opened anew, where one has lost what its mark speaks of. */
+  async #openSinks(run: (step: string) => SinkRun, from: Checkpoint | undefined): Promise<string | undefined> {
+    let reason: string | undefined;
+    for (const { sink, step } of this.#sinks) {
+      const mark = from?.marks[step.id] as Mark | undefined;
+      const held = await sink.open(run(step.id), mark);
+      if (held.at === 'lost') reason ??= `step "${step.id}": ${held.reason}`;
+      else if (from !== undefined && mark === undefined) reason ??= `step "${step.id}" is new and holds nothing`;
+      else if (held.at === 'ahead') this.#skip.set(step.id, held.mark.records - (mark?.records ?? 0));
+    }
+    if (reason === undefined) return undefined;
+    this.#skip.clear();
+    for (const { sink, step } of this.#sinks) {
+      await sink.abort();
+      await sink.open(run(step.id), undefined);
+    }
+    return reason;
+  }
+
+  readonly #skip = new Map<string, number>();
+
+  #sinkRun(runId: string, finishing: boolean): (step: string) => SinkRun {
+    const { predecessor } = this.#held;
+    return (step) => ({
+      runKey: this.#o.runKey,
+      runId,
+      pipeline: this.#o.pipeline,
+      step,
+      token: this.#lease.token,
+      ...(predecessor === undefined ? {} : { predecessor: { token: predecessor.token, provenDead: predecessor.provenDead || predecessor.released } }),
+      finishing,
+    });
+  }
+
+  async #published(checkpoint: Checkpoint): Promise<void> {
+    for (const { sink } of this.#sinks) await sink.published?.(checkpoint.n);
+    const { source } = this.#o.plan.source;
+    const split = this.#document.splits[checkpoint.position.split];
+    if (split !== undefined) await source.committed?.(split as Split, checkpoint.position.offset);
+  }
+
+  async #finish(last: Checkpoint): Promise<RunSummary['outputs']> {
+    const outputs: ({ step: string } & Output)[] = [];
+    for (const { sink, step } of this.#sinks) {
+      const mark = last.marks[step.id] as Mark | undefined;
+      if (mark === undefined) throw new Error(`no mark of "${step.id}" in the last checkpoint`);
+      outputs.push({ step: step.id, ...(await sink.finish(mark)) });
+    }
+    return outputs;
+  }
+
+  #interrupted(figures: RunFigures, committer: Committer): RunSummary {
+    const stop = this.#o.stop.reason as StopRequest;
+    return this.#summary(stop.cancelled ? 'cancelled' : 'interrupted', stop.exitCode, figures, committer, []);
+  }
+
+  /** Says how the attempt failed; a worker that lost its lease has failed by that, whatever it ran into afterwards. */
+  async #failed(error: unknown, figures: RunFigures, committer: Committer): Promise<RunSummary> {
+    const held = await this.#o.store.renew(this.#lease).catch(() => true);
+    const cause = held ? error : lost(this.#o.runKey);
+    if (this.#o.stop.aborted && held && this.#o.kill.aborted) return this.#interrupted(figures, committer);
+    const known = cause instanceof OxiError;
+    const summary = this.#summary('failed', known ? cause.exitCode : 1, figures, committer, []);
+    const message = known ? cause.message : cause instanceof Error ? (cause.stack ?? cause.message) : String(cause);
+    return { ...summary, error: { code: known ? cause.code : 'INTERNAL', message } };
+  }
+
+  #summary(status: RunSummary['status'], exit_code: RunSummary['exit_code'], figures: RunFigures, committer: Committer, outputs: RunSummary['outputs']): RunSummary {
+    const attempt_ms = this.#elapsed();
+    const checkpoint = committer.last;
+    const earlier = Math.max(0, (checkpoint?.elapsed_ms ?? 0) - attempt_ms);
+    return {
+      status,
+      exit_code,
+      checkpoint: checkpoint?.n ?? 0,
+      counters: countersReport(figures),
+      durations: { attempt_ms: Math.round(attempt_ms), total_ms: Math.round(earlier + attempt_ms) },
+      outputs,
+    };
+  }
+
+  /** Writes down how the attempt ended. A store that is gone, or belongs to another worker by now, changes nothing about that. */
+  async #end(summary: RunSummary): Promise<void> {
+    const { store, runKey, pipeline } = this.#o;
+    const { status, error } = summary;
+    const finished = status === 'succeeded';
+    const at = this.#o.now().toISOString();
+    this.#document = {
+      ...this.#document,
+      status: finished ? 'finished' : status === 'failed' ? 'failed' : 'interrupted',
+      ...(finished ? { finished_at: at } : {}),
+      ...(error === undefined ? {} : { error: { code: error.code, message: this.#o.redact(error.message) } }),
+      summary: summary as unknown as { [key: string]: Json },
+    };
+    crashpoint('end');
+    try {
+      await this.#save();
+      const { run_id, attempt } = this.#document;
+      await store.appendHistory({ runKey, runId: run_id, pipeline, attempt, status, finishedAt: at, summary: summary as unknown as { [key: string]: Json } });
+      if (finished) await store.prune(HISTORY_MS);
+    } catch (failure) {
+      if (finished) throw failure;
+    }
+    crashpoint('ended');
+  }
+
+  async #save(): Promise<void> {
+    const body = this.#document as unknown as { [key: string]: Json };
+    const { store, runKey } = this.#o;
+    for (;;) {
+      const result = await store.write(runKey, 'run', { expected: this.#version, token: this.#lease.token, body, grade: 'hard' });
+      if (result.written) {
+        this.#version = result.version;
+        return;
+      }
+      // A predecessor's last word came in between: ours has the younger token and goes over it.
+      if (result.reason === 'fenced' || result.token >= this.#lease.token) throw lost(runKey);
+      this.#version = result.version;
+    }
+  }
+
+  #elapsed(): number {
+    return performance.now() - this.#startedAt;
+  }
+}
+
+export function planHashes(plan: Plan, params: ReadonlyMap<string, unknown>): PlanHashes {
+  return { steps: plan.steps.map(({ id, hash }) => ({ id, hash })), parameters_hash: hashOf([...params]) };
+}
+
+/** How records stand in the input, seen from the first bytes of the first split. */
+async function detectStream(plan: Plan, splits: readonly Split[]): Promise<StreamInfo> {
+  const [first] = splits;
+  if (plan.parser === undefined || first === undefined) return { framing: 'lines', selected: false };
+  const bytes = await plan.source.source.peek(first, 64 * 1024);
+  return plan.parser.oxi.detect(plan.parser.step.config as never, bytes, first.name, plan.select);
+}
+
+function totalOf(splits: readonly Split[]): number | undefined {
+  return splits.every(({ size }) => size !== undefined) ? bytesBefore(splits, splits.length, 0) : undefined;
+}
+

@@ -1,0 +1,179 @@
+/**
+ * A stage: neighbouring steps that run together on one pool. `StageProgram` is the work itself, the same on the main thread and
+ * on a thread of the pool: a block goes in, a block and its counters come out. It knows nothing of order, threads or channels.
+ */
+import type { Block, BlockStep, RecordStep, Step, StepContext, StreamInfo } from './contracts.ts';
+import { RecordError } from './contracts.ts';
+import { addCounters, noCounters, type StepCounters } from './counters.ts';
+import { OxiError } from './errors.ts';
+import { fuse, type Op, Pass, type PassEvents } from './fuse.ts';
+
+/** A step of a stage, as it crosses to a thread: plain data. */
+export interface StageStepSpec {
+  id: string;
+  oxi: string;
+  /** The oxi's checked configuration. */
+  config: unknown;
+  onError: 'stop' | 'drop';
+}
+
+/** Everything that a thread needs to do the work of a stage. */
+export interface StageSpec {
+  steps: StageStepSpec[];
+  projectRoot: string;
+  stream: StreamInfo;
+  splitNames: string[];
+  /** Start of the run, milliseconds since the epoch. */
+  now: number;
+  params: [string, unknown][];
+  env: [string, string][];
+}
+
+/** A record error that did not stop the run, for the log: how many there were is in the counters. */
+export interface Failure {
+  step: string;
+  message: string;
+}
+
+export interface StageResult {
+  block: Block;
+  /** What this block added to each step. */
+  counters: StepCounters[];
+  /** The first few only. */
+  failures: Failure[];
+  busyMs: number;
+}
+
+const KEPT_FAILURES = 3;
+
+/** Makes the steps of a stage; the registry lies outside the engine. */
+export type MakeSteps = (spec: StageSpec) => (Step | readonly RecordStep[])[];
+
+type Part = Pass | { owner: number; step: BlockStep };
+
+export class StageProgram {
+  readonly #spec: StageSpec;
+  readonly #parts: Part[];
+  readonly #context: StepContext;
+  #counters: StepCounters[] = [];
+  #failures: Failure[] = [];
+  #seen: boolean[] = [];
+
+  constructor(spec: StageSpec, makeSteps: MakeSteps) {
+    this.#spec = spec;
+    const flat = makeSteps(spec).flatMap((made, owner) =>
+      (isList(made) ? made : [made]).map((step) => ({ owner, step }) as { owner: number; step: Step }),
+    );
+    this.#parts = fuse(flat).map((part) => (Array.isArray(part) ? new Pass(part, part[0]?.owner ?? 0) : part));
+    this.#context = {
+      now: spec.now,
+      params: new Map(spec.params),
+      env: new Map(spec.env),
+      stream: spec.stream,
+      splitName: '',
+      offset: 0,
+    };
+  }
+
+  /** Steps whose state depends on the order of the blocks: their stage runs on one thread. */
+  static needsOrder(steps: readonly (Step | readonly RecordStep[])[]): boolean {
+    return steps.some((made) => !isList(made) && made.form === 'block' && made.state === 'ordered');
+  }
+
+  /** Throws OxiError RECORD_INVALID or DOCUMENT_BROKEN where a record error has to stop the run. */
+  async process(block: Block): Promise<StageResult> {
+    const started = performance.now();
+    this.#counters = this.#spec.steps.map(noCounters);
+    this.#failures = [];
+    this.#seen = [];
+    this.#context.splitName = this.#spec.splitNames[block.split] ?? '';
+    const first = this.#counters[0];
+    if (first !== undefined) first.bytes_in = bytesOf(block);
+    let current = block;
+    for (const part of this.#parts) current = part instanceof Pass ? this.#pass(part, current) : await this.#step(part, current);
+    const last = this.#counters.at(-1);
+    if (last !== undefined) last.bytes_out = bytesOf(current);
+    return { block: current, counters: this.#counters, failures: this.#failures, busyMs: performance.now() - started };
+  }
+
+  #pass(pass: Pass, block: Block): Block {
+    const lost = this.#spec.steps.map(() => 0);
+    const events: PassEvents = {
+      filtered: (owner) => {
+        this.#of(owner).filtered++;
+        lost[owner] = (lost[owner] ?? 0) + 1;
+      },
+      failed: (owner, index, error) => {
+        this.#fail(owner, block, index, error);
+        lost[owner] = (lost[owner] ?? 0) + 1;
+      },
+    };
+    const out = pass.run(block, this.#context, events);
+    let n = block.count;
+    for (const owner of new Set(pass.ops.map((op: Op) => op.owner))) {
+      const counters = this.#of(owner);
+      if (!this.#seen[owner]) counters.in = n;
+      this.#seen[owner] = true;
+      n -= lost[owner] ?? 0;
+      counters.out = n;
+    }
+    return out;
+  }
+
+  async #step(part: { owner: number; step: BlockStep }, block: Block): Promise<Block> {
+    const counters = this.#of(part.owner);
+    let failed = 0;
+    const out = await part.step.process(block, this.#context, (index, error) => {
+      failed++;
+      this.#fail(part.owner, block, index, error);
+    });
+    counters.in = block.count;
+    counters.out = out.count;
+    const arrived = block.count - failed;
+    if (part.step.cardinality === 'many' || part.step.cardinality === 'collect') {
+      counters.collected = arrived;
+      counters.added = out.count;
+    } else counters.filtered = arrived - out.count;
+    return out;
+  }
+
+  #of(owner: number): StepCounters {
+    return this.#counters[owner] as StepCounters;
+  }
+
+  #fail(owner: number, block: Block, index: number, error: RecordError): void {
+    const step = this.#spec.steps[owner] as StageStepSpec;
+    const split = this.#spec.splitNames[block.split] ?? '';
+    const record = block.offsets[index] as number;
+    const offset = record + (error.at ?? 0);
+    const message = `${split}: record at byte ${record}: step "${step.id}": ${error.message}${error.at === undefined ? '' : ` (byte ${offset})`}`;
+    const place = { step: step.id, file: split, offset };
+    if (owner === 0 && error.at !== undefined && this.#spec.stream.framing !== 'lines')
+      throw new OxiError('DOCUMENT_BROKEN', `${split}: byte ${offset}: ${error.message}`, { place, cause: error });
+    if (step.onError === 'stop')
+      throw new OxiError('RECORD_INVALID', `${message}. Set "on_error: drop" on the step to leave such records out`, { place, cause: error });
+    this.#of(owner).dropped++;
+    if (this.#failures.length < KEPT_FAILURES) this.#failures.push({ step: step.id, message });
+  }
+
+  async close(): Promise<void> {
+    for (const part of this.#parts) if (!(part instanceof Pass)) await part.step.close?.();
+  }
+}
+
+export function addAll(into: readonly StepCounters[], delta: readonly StepCounters[]): void {
+  into.forEach((counters, i) => {
+    const d = delta[i];
+    if (d !== undefined) addCounters(counters, d);
+  });
+}
+
+/** Bytes of the records alone. */
+function bytesOf(block: Block): number {
+  const { spans, count } = block;
+  return count === 0 ? 0 : (spans[2 * count - 1] as number) - (spans[0] as number);
+}
+
+function isList<T>(value: T | readonly T[]): value is readonly T[] {
+  return Array.isArray(value);
+}

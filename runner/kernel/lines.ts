@@ -1,0 +1,111 @@
+/** Cuts lines into records: one JSON text a line, LF or CRLF, blank lines are nothing. State between two lines: none. */
+import type { FramedRecords, Framer } from '../engine/contracts.ts';
+import type { Json } from '../state/store.ts';
+import { SpanList } from './spans.ts';
+
+const LF = 0x0a;
+
+export class LineFramer implements Framer {
+  readonly #maxRecordBytes: number;
+  /** Offset in the split of the first byte of the line at hand. */
+  #lineAt: number;
+  /** The line at hand as far as it has come; empty while an over-long one is skipped. */
+  #waiting: Buffer[] = [];
+  #size = 0;
+  #skipping = false;
+  readonly #spans = new SpanList();
+
+  constructor(offset: number, maxRecordBytes: number) {
+    this.#lineAt = offset;
+    this.#maxRecordBytes = maxRecordBytes;
+  }
+
+  get pending(): number {
+    return this.#size;
+  }
+
+  snapshot(): Json {
+    return null;
+  }
+
+  push(bytes: Uint8Array): FramedRecords {
+    const chunk = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    const last = chunk.lastIndexOf(LF);
+    if (last < 0) {
+      this.#keep(chunk);
+      return this.#take(Buffer.alloc(0));
+    }
+    const broken: { offset: number; reason: string }[] = [];
+    let block = chunk;
+    let whole = last + 1;
+    if (this.#skipping || this.#size > 0) {
+      const first = chunk.indexOf(LF) + 1;
+      if (this.#skipping || this.#size + first > this.#maxRecordBytes) {
+        broken.push({ offset: this.#lineAt, reason: `a line is longer than ${this.#maxRecordBytes} bytes` });
+        block = chunk.subarray(first);
+        whole -= first;
+        this.#lineAt += this.#size + first;
+      } else {
+        block = Buffer.concat([...this.#waiting, chunk]);
+        whole += this.#size;
+      }
+    }
+    this.#waiting = [];
+    this.#size = 0;
+    this.#skipping = false;
+    this.#cut(block, whole);
+    this.#keep(Buffer.from(block.subarray(whole)));
+    const framed = this.#take(block);
+    if (broken.length > 0) framed.broken = broken;
+    return framed;
+  }
+
+  end(): FramedRecords {
+    if (this.#skipping) {
+      const broken = [{ offset: this.#lineAt, reason: `a line is longer than ${this.#maxRecordBytes} bytes` }];
+      this.#lineAt += this.#size;
+      this.#size = 0;
+      return { ...this.#take(Buffer.alloc(0)), broken };
+    }
+    const block = Buffer.concat(this.#waiting);
+    this.#waiting = [];
+    this.#size = 0;
+    this.#cut(block, block.length);
+    return this.#take(block);
+  }
+
+  #take(bytes: Buffer): FramedRecords {
+    return { bytes, ...this.#spans.take() };
+  }
+
+  /** The beginning of a line whose end has not come. */
+  #keep(part: Buffer): void {
+    if (part.length === 0) return;
+    this.#size += part.length;
+    if (this.#size > this.#maxRecordBytes) {
+      this.#skipping = true;
+      this.#waiting = [];
+    } else if (!this.#skipping) this.#waiting.push(part);
+  }
+
+  /** `b[0, end)` holds whole lines and begins where the line at hand does. */
+  #cut(b: Buffer, end: number): void {
+    const base = this.#lineAt;
+    let p = 0;
+    while (p < end) {
+      let e = b.indexOf(LF, p);
+      if (e < 0 || e >= end) e = end;
+      let start = p;
+      let stop = e;
+      while (start < stop && (b[start] as number) <= 0x20 && isSpace(b[start] as number)) start++;
+      while (stop > start && isSpace(b[stop - 1] as number)) stop--;
+      if (stop > start) this.#spans.add(start, stop, base + start);
+      p = e + 1;
+    }
+    this.#lineAt = base + end;
+  }
+}
+
+function isSpace(c: number): boolean {
+  return c === 0x20 || c === 0x0d || c === 0x09;
+}

@@ -1,0 +1,54 @@
+/** The fields that the steps of a pass touch, as a tree: what the scan of a record has to find, and nothing else. */
+import type { FieldPath } from '../engine/contracts.ts';
+
+export interface PathNode {
+  readonly name: string;
+  /** The key as it stands between quotes when nothing is escaped. */
+  readonly bytes: Buffer;
+  /** Place among the children of its parent. */
+  readonly id: number;
+  readonly children: PathNode[];
+  /** Nobody reads it; it stands here so that the step that writes finds the old one. */
+  readonly parent: PathNode | undefined;
+}
+
+function node(name: string, id: number, parent: PathNode | undefined): PathNode {
+  return { name, bytes: Buffer.from(name), id, children: [], parent };
+}
+
+export class PathTree {
+  readonly root: PathNode = node('', 0, undefined);
+  readonly #known = new Map<FieldPath, PathNode>();
+
+  constructor(paths: readonly FieldPath[]) {
+    for (const path of paths) this.#known.set(path, this.#add(path));
+  }
+
+  #add(path: FieldPath): PathNode {
+    let at = this.root;
+    for (const name of path) {
+      let child = at.children.find((candidate) => candidate.name === name);
+      if (child === undefined) {
+        child = node(name, at.children.length, at);
+        at.children.push(child);
+      }
+      at = child;
+    }
+    return at;
+  }
+
+  /** The node of a path that some step declared; asking for another one is a bug of that step. */
+  node(path: FieldPath): PathNode {
+    let found = this.#known.get(path);
+    if (found === undefined) {
+      found = this.root;
+      for (const name of path) {
+        const child: PathNode | undefined = found.children.find((candidate) => candidate.name === name);
+        if (child === undefined) throw new Error(`the field ${path.join('.')} is used and was not declared in "touches"`);
+        found = child;
+      }
+      this.#known.set(path, found);
+    }
+    return found;
+  }
+}

@@ -1,0 +1,63 @@
+/** A growing buffer that records are written to; positions are numbers, growth is checked before each write. */
+
+/** Below this many bytes a loop is faster than a call into the runtime. */
+const LOOP_LIMIT = 40;
+
+export class ByteWriter {
+  bytes: Buffer;
+  length = 0;
+
+  constructor(capacity: number) {
+    this.bytes = Buffer.allocUnsafeSlow(capacity);
+  }
+
+  /** Starts anew with a buffer of at least `capacity` bytes; the old one belongs to whoever took it. */
+  restart(capacity: number): void {
+    this.bytes = Buffer.allocUnsafeSlow(capacity);
+    this.length = 0;
+  }
+
+  #room(extra: number): void {
+    const needed = this.length + extra;
+    if (needed <= this.bytes.length) return;
+    const bigger = Buffer.allocUnsafeSlow(Math.max(needed, this.bytes.length * 2));
+    this.bytes.copy(bigger, 0, 0, this.length);
+    this.bytes = bigger;
+  }
+
+  byte(value: number): void {
+    if (this.length >= this.bytes.length) this.#room(1);
+    this.bytes[this.length++] = value;
+  }
+
+  copy(from: Buffer, start: number, end: number): void {
+    const size = end - start;
+    if (this.length + size > this.bytes.length) this.#room(size);
+    const out = this.bytes;
+    let o = this.length;
+    if (size < LOOP_LIMIT) for (let i = start; i < end; i++) out[o++] = from[i] as number;
+    else from.copy(out, o, start, end);
+    this.length += size;
+  }
+
+  /** Writes text as UTF-8. */
+  text(text: string): void {
+    const size = text.length;
+    if (this.length + size * 3 > this.bytes.length) this.#room(size * 3);
+    const out = this.bytes;
+    let o = this.length;
+    if (size < LOOP_LIMIT) {
+      let i = 0;
+      for (; i < size; i++) {
+        const c = text.charCodeAt(i);
+        if (c > 0x7f) break;
+        out[o++] = c;
+      }
+      if (i === size) {
+        this.length = o;
+        return;
+      }
+    }
+    this.length += out.write(text, this.length, "utf8");
+  }
+}

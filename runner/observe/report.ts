@@ -1,0 +1,135 @@
+/** Turns what the engine says of a run into events: at once what happens, and on a timer how far it is and what it costs. */
+import type { Checkpoint } from '../state/documents.ts';
+import type { Split } from '../engine/contracts.ts';
+import { inFlight } from '../engine/counters.ts';
+import { errorsOf, type RunFigures, type RunObserver, type RunStart, type RunSummary } from '../engine/report.ts';
+import { RateMeter } from './meter.ts';
+import { MetricsMeter, type StepReading } from './metrics.ts';
+import type { EventPayloads, EventSink } from './types.ts';
+
+export interface ReporterOptions {
+  events: EventSink;
+  backend: { name: string; location: string };
+  process: EventPayloads['run.started']['process'];
+  /** What the operator should know before the run. */
+  notices: readonly string[];
+  metricsIntervalMs: number;
+  /** Milliseconds since the epoch. */
+  now: () => number;
+  /** A sentence about bad records, for people. */
+  warn(message: string): void;
+}
+
+/** How often the live line may change. */
+const PROGRESS_MS = 200;
+/** Bad records that are described; the counters tell how many there were. */
+const DESCRIBED = 10;
+
+export class RunReporter implements RunObserver {
+  readonly #o: ReporterOptions;
+  #figures: RunFigures | undefined;
+  #rates: RateMeter | undefined;
+  #meter: MetricsMeter | undefined;
+  #timers: NodeJS.Timeout[] = [];
+  #described = 0;
+  #startedAt = 0;
+
+  constructor(options: ReporterOptions) {
+    this.#o = options;
+  }
+
+  started({ plan, splits, figures, resumedFrom, notices }: RunStart): void {
+    const { events, now } = this.#o;
+    this.#figures = figures;
+    this.#startedAt = now();
+    this.#rates = new RateMeter(now, figures);
+    this.#meter = new MetricsMeter(now, this.#readings());
+    const stages = [
+      { stage: 0, threads: 1, tier: 'values' as const, steps: [figures.steps[0]] },
+      ...plan.nodes.map((node, i) => ({
+        stage: i + 1,
+        threads: node.kind === 'stage' ? node.threads : 1,
+        tier: 'values' as const,
+        steps: figures.steps.filter((step) => step.stage === i + 1),
+      })),
+    ].map((stage) => ({ ...stage, steps: stage.steps.flatMap((step) => (step === undefined ? [] : [{ step: step.id, oxi: step.oxi, kind: step.kind }])) }));
+    events.emit('run.started', {
+      plan: { stages },
+      backend: this.#o.backend,
+      resumed_from:
+        resumedFrom === undefined
+          ? null
+          : { checkpoint: resumedFrom.n, grade: resumedFrom.grade, positions: positions(resumedFrom, splits), records: resumedFrom.records },
+      notices: [...this.#o.notices, ...notices],
+      process: this.#o.process,
+    });
+    for (const { id, oxi, stage } of figures.steps) events.emit('step.started', { step: id, oxi, stage });
+    this.#timers = [
+      setInterval(() => this.#progress(), PROGRESS_MS),
+      setInterval(() => this.#metrics(), this.#o.metricsIntervalMs),
+    ];
+    for (const timer of this.#timers) timer.unref();
+  }
+
+  checkpoint(checkpoint: Checkpoint, splits: readonly Split[]): void {
+    const { n, grade, position, records, bytes } = checkpoint;
+    this.#o.events.emit('checkpoint', {
+      n,
+      grade,
+      positions: positions(checkpoint, splits),
+      splits_done: Math.min(position.split, splits.length),
+      splits_total: splits.length,
+      records,
+      bytes,
+    });
+  }
+
+  recordErrors(messages: readonly string[]): void {
+    for (const message of messages) {
+      if (this.#described === DESCRIBED) this.#o.warn('more records were bad; the summary counts them');
+      if (this.#described++ < DESCRIBED) this.#o.warn(message);
+    }
+  }
+
+  finished(summary: RunSummary): void {
+    for (const timer of this.#timers) clearInterval(timer);
+    if (this.#figures !== undefined) {
+      this.#progress();
+      this.#metrics();
+      const duration_ms = Math.max(0, this.#o.now() - this.#startedAt);
+      const status = summary.status === 'cancelled' ? 'interrupted' : summary.status;
+      for (const { step, oxi, busy_ms, counters } of summary.counters.steps)
+        this.#o.events.emit('step.finished', { step, oxi, status, duration_ms, busy_ms, counters });
+    }
+    this.#o.events.emit('run.finished', summary);
+  }
+
+  #progress(): void {
+    const figures = this.#figures;
+    if (figures === undefined || this.#rates === undefined) return;
+    const { records, bytes, totalBytes } = figures;
+    const reading = { records, bytes, errors: errorsOf(figures), ...(totalBytes === undefined ? {} : { totalBytes }) };
+    this.#o.events.emit('progress', this.#rates.read(reading));
+  }
+
+  #metrics(): void {
+    if (this.#meter !== undefined) this.#o.events.emit('metrics', this.#meter.sample(this.#readings()));
+  }
+
+  #readings(): StepReading[] {
+    return (this.#figures?.steps ?? []).map(({ id, oxi, kind, counters, busyMs }) => ({
+      step: id,
+      oxi,
+      kind,
+      busyMs,
+      counters: { ...counters, in_flight: Math.max(0, inFlight(counters)) },
+    }));
+  }
+}
+
+function positions(checkpoint: Checkpoint, splits: readonly Split[]): EventPayloads['checkpoint']['positions'] {
+  const { split, offset } = checkpoint.position;
+  const at = splits[split];
+  if (at === undefined) return [];
+  return [{ split, name: at.name, offset, ...(at.size === undefined ? {} : { size: at.size }) }];
+}

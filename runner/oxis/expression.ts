@@ -1,0 +1,70 @@
+/** Expressions as the transforms use them: compiled once a step, evaluated for the record at hand. */
+import type { FieldPath, RecordView, StepContext } from '../engine/contracts.ts';
+import { OxiError } from '../engine/errors.ts';
+import { compileExpression, type RecordReader, type Scope } from '../expressions/compile.ts';
+import { ExpressionError } from '../expressions/errors.ts';
+import type { Value } from '../expressions/values.ts';
+
+export interface RecordExpression {
+  /** Fields that it reads; the empty path is the whole record. */
+  readonly touches: readonly FieldPath[];
+  /** Throws RecordError. */
+  evaluate(record: RecordView, context: StepContext): Value;
+}
+
+/** Throws OxiError CONFIG_INVALID that names the step and the field of its configuration. */
+export function compileRecordExpression(text: string, step: string, field: string): RecordExpression {
+  const compiled = naming(step, field, () => compileExpression(text, { allowed: 'record' }));
+  const usesMeta = /\bmeta\b/.test(text);
+  const meta = new Map<string, Value>();
+  const scope: { -readonly [K in keyof Scope]: Scope[K] } = {
+    record: { get: () => undefined, has: () => false },
+    meta,
+    env: new Map(),
+    params: new Map(),
+    steps: new Map(),
+    now: 0,
+  };
+  return {
+    touches: compiled.paths,
+    evaluate(record, context) {
+      scope.record = record as RecordReader;
+      scope.env = context.env;
+      scope.params = context.params as ReadonlyMap<string, Value>;
+      scope.now = context.now;
+      if (usesMeta) meta.set('file', context.splitName).set('offset', context.offset);
+      return compiled.evaluate(scope);
+    },
+  };
+}
+
+function naming<T>(step: string, field: string, work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    if (!(error instanceof ExpressionError)) throw error;
+    throw new OxiError('CONFIG_INVALID', `step "${step}", field "${field}": ${error.message}`, { place: { step, field }, cause: error });
+  }
+}
+
+/** A `condition`: over env, params and earlier steps, before any record. Throws OxiError CONFIG_INVALID. */
+export function evaluateCondition(
+  text: string,
+  step: string,
+  world: { env: ReadonlyMap<string, string>; params: ReadonlyMap<string, unknown>; now: number },
+): boolean {
+  return naming(step, 'condition', () => {
+    const compiled = compileExpression(text, { allowed: 'start' });
+    const scope: Scope = {
+      record: { get: () => undefined, has: () => false },
+      meta: new Map(),
+      env: world.env,
+      params: world.params as ReadonlyMap<string, Value>,
+      steps: new Map(),
+      now: world.now,
+    };
+    const value = compiled.evaluate(scope);
+    if (typeof value !== 'boolean') throw new ExpressionError('a condition must be true or false', text, 0);
+    return value;
+  });
+}

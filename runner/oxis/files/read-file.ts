@@ -1,0 +1,167 @@
+/** `read_file`: bytes of one file, of a list of files or of those that a pattern matches, each a split, in order. */
+import { createHash } from 'node:crypto';
+import { type FileHandle, glob, open, stat } from 'node:fs/promises';
+import { basename, resolve } from 'node:path';
+import * as z from 'zod';
+import type { RawBlock, Source, Split } from '../../engine/contracts.ts';
+import { ioError, OxiError } from '../../engine/errors.ts';
+import { defineSource } from '../define.ts';
+
+/** One read; large enough that a call costs nothing, small enough for many in flight. */
+const READ_BYTES = 512 * 1024;
+/** How much of the input before a position is hashed, to tell whether it is still the same input. */
+const FINGERPRINT_BYTES = 64 * 1024;
+
+const config = z.strictObject({
+  path: z
+    .union([z.string().min(1), z.array(z.string().min(1)).min(1)])
+    .meta({ description: 'File, list of files, or pattern (`*`, `**`, `?`, `[a-z]`, `{a,b}`); matches are read in the order of their names.' }),
+  encoding: z.literal('utf-8').default('utf-8').meta({ description: 'How text is encoded.' }),
+  binary: z.boolean().default(false).meta({ description: 'Bytes without a meaning: no byte order mark is looked for.' }),
+});
+
+export const readFile = defineSource({
+  name: 'read_file',
+  kind: 'source',
+  summary: 'Reads files: one path, a list, or a pattern.',
+  output: 'bytes',
+  config,
+  make: (c, context) => new FileSource(typeof c.path === 'string' ? [c.path] : c.path, context.projectRoot, context.stepId),
+});
+
+class FileSource implements Source {
+  readonly kind = 'offset';
+  readonly bounded = true;
+  readonly #paths: readonly string[];
+  readonly #root: string;
+  readonly #step: string;
+
+  constructor(paths: readonly string[], root: string, step: string) {
+    this.#paths = paths;
+    this.#root = root;
+    this.#step = step;
+  }
+
+  async splits(): Promise<Split[]> {
+    const files: { name: string; size: number }[] = [];
+    for (const path of this.#paths) {
+      const found = (await this.#statOf(path)) ?? (isPattern(path) ? await this.#match(path) : undefined);
+      if (found === undefined)
+        throw new OxiError('INPUT_MISSING', `step "${this.#step}": ${path}: no such file (looked in ${this.#root})`, {
+          place: { step: this.#step, field: 'path', file: path },
+        });
+      files.push(...found);
+    }
+    return files.map((file, index) => ({ index, ...file }));
+  }
+
+  async recorded(splits: readonly Split[]): Promise<Split[]> {
+    const now: Split[] = [];
+    for (const { index, name } of splits) {
+      const info = await stat(resolve(this.#root, name)).catch((error) => {
+        throw ioError(error, name, { step: this.#step, file: name });
+      });
+      now.push({ index, name, size: info.size });
+    }
+    return now;
+  }
+
+  /** The file itself, where there is one of exactly this name. */
+  async #statOf(path: string): Promise<{ name: string; size: number }[] | undefined> {
+    try {
+      const info = await stat(resolve(this.#root, path));
+      if (info.isDirectory())
+        throw new OxiError('CONFIG_INVALID', `step "${this.#step}": ${path} is a folder; name a file in it, or a pattern such as "${path}/*.json"`, {
+          place: { step: this.#step, field: 'path', file: path },
+        });
+      return [{ name: path, size: info.size }];
+    } catch (error) {
+      if (error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ENOTDIR')) return undefined;
+      throw ioError(error, path, { step: this.#step, file: path });
+    }
+  }
+
+  async #match(pattern: string): Promise<{ name: string; size: number }[]> {
+    const names: string[] = [];
+    for await (const name of glob(pattern, { cwd: this.#root })) names.push(name);
+    names.sort((a, b) => (a < b ? -1 : a > b ? 1 : 0));
+    const files: { name: string; size: number }[] = [];
+    for (const name of names) {
+      const info = await stat(resolve(this.#root, name));
+      if (info.isFile()) files.push({ name, size: info.size });
+    }
+    if (files.length > 0) return files;
+    throw new OxiError('INPUT_MISSING', `step "${this.#step}": no file matches ${pattern} (looked in ${this.#root})`, {
+      place: { step: this.#step, field: 'path', file: pattern },
+    });
+  }
+
+  async #open(split: Split): Promise<FileHandle> {
+    try {
+      return await open(resolve(this.#root, split.name), 'r');
+    } catch (error) {
+      throw ioError(error, split.name, { step: this.#step, file: split.name });
+    }
+  }
+
+  async *open(split: Split, from: number, signal: AbortSignal): AsyncGenerator<RawBlock> {
+    const file = await this.#open(split);
+    // The next piece is on its way while the last one is worked on.
+    let next = this.#read(file, split, from);
+    try {
+      while (!signal.aborted) {
+        const bytes = await next;
+        if (bytes.length === 0) return;
+        const after = from + bytes.length;
+        next = this.#read(file, split, after);
+        from = after;
+        yield { bytes, after };
+      }
+    } finally {
+      await next.catch(() => undefined);
+      await file.close();
+    }
+  }
+
+  async #read(file: FileHandle, split: Split, at: number): Promise<Uint8Array> {
+    const buffer = Buffer.allocUnsafeSlow(READ_BYTES);
+    try {
+      const { bytesRead } = await file.read(buffer, 0, READ_BYTES, at);
+      return bytesRead === READ_BYTES ? buffer : buffer.subarray(0, bytesRead);
+    } catch (error) {
+      throw ioError(error, split.name, { step: this.#step, file: split.name, offset: at });
+    }
+  }
+
+  async peek(split: Split, length: number): Promise<Uint8Array> {
+    return this.#range(split, 0, length);
+  }
+
+  async #range(split: Split, from: number, length: number): Promise<Uint8Array> {
+    const file = await this.#open(split);
+    try {
+      const { buffer, bytesRead } = await file.read(Buffer.alloc(length), 0, length, from);
+      return buffer.subarray(0, bytesRead);
+    } catch (error) {
+      throw ioError(error, split.name, { step: this.#step, file: split.name, offset: from });
+    } finally {
+      await file.close();
+    }
+  }
+
+  async fingerprint(split: Split, offset: number): Promise<string> {
+    const from = Math.max(0, offset - FINGERPRINT_BYTES);
+    return createHash('sha256').update(await this.#range(split, from, offset - from)).digest('hex');
+  }
+
+  async metadata(split: Split): Promise<Record<string, string | number>> {
+    const info = await stat(resolve(this.#root, split.name));
+    return { path: split.name, filename: basename(split.name), size: info.size, modified: info.mtime.toISOString() };
+  }
+
+  async close(): Promise<void> {}
+}
+
+function isPattern(path: string): boolean {
+  return /[*?[{]/.test(path);
+}

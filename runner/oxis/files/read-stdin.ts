@@ -1,0 +1,110 @@
+/** `read_stdin`: the bytes that another program writes. They can't be read twice, so a run that reads them is never resumed. */
+import * as z from 'zod';
+import type { RawBlock, Source, Split } from '../../engine/contracts.ts';
+import { ioError, OxiError } from '../../engine/errors.ts';
+import { defineSource } from '../define.ts';
+
+const config = z.strictObject({
+  prompt: z.string().optional().meta({ description: 'Text that is shown on a terminal before reading.' }),
+  timeout_seconds: z.number().positive().optional().meta({ description: 'How long to wait for the first byte.', unit: 'seconds' }),
+  echo: z.literal(false).default(false).meta({ description: 'Whether input is repeated on stderr.' }),
+  binary: z.boolean().default(false).meta({ description: 'Bytes without a meaning: no byte order mark is looked for.' }),
+  format: z.literal(['auto', 'text']).default('auto').meta({ description: 'Kept for older projects; a parser says how the text is read.' }),
+  buffer_size: z.number().int().min(1024).max(16777216).optional().meta({ description: 'Kept for older projects.', unit: 'bytes' }),
+});
+
+export const readStdin = defineSource({
+  name: 'read_stdin',
+  kind: 'source',
+  summary: 'Reads standard input.',
+  output: 'bytes',
+  config,
+  make: (c, context) => new StdinSource(c, context.stepId),
+});
+
+class StdinSource implements Source {
+  readonly kind = 'once';
+  readonly bounded = true;
+  readonly #config: z.output<typeof config>;
+  readonly #step: string;
+  #chunks: AsyncIterator<Buffer> | undefined;
+  /** Bytes that were looked at and not given out. */
+  #ahead: Buffer = Buffer.alloc(0);
+
+  constructor(c: z.output<typeof config>, step: string) {
+    this.#config = c;
+    this.#step = step;
+  }
+
+  async splits(): Promise<Split[]> {
+    return [{ index: 0, name: 'stdin' }];
+  }
+
+  async recorded(splits: readonly Split[]): Promise<Split[]> {
+    return [...splits];
+  }
+
+  async #next(): Promise<Buffer | undefined> {
+    if (this.#chunks === undefined) {
+      if (this.#config.prompt !== undefined && process.stdin.isTTY) process.stderr.write(this.#config.prompt);
+      this.#chunks = process.stdin[Symbol.asyncIterator]() as AsyncIterator<Buffer>;
+      return this.#first(this.#chunks.next());
+    }
+    return this.#value(this.#chunks.next());
+  }
+
+  async #first(read: Promise<IteratorResult<Buffer>>): Promise<Buffer | undefined> {
+    const seconds = this.#config.timeout_seconds;
+    if (seconds === undefined) return this.#value(read);
+    const { promise, reject } = Promise.withResolvers<never>();
+    const timer = setTimeout(() => {
+      reject(new OxiError('IO_FAILED', `step "${this.#step}": nothing came on standard input for ${seconds} seconds`, { place: { step: this.#step } }));
+    }, seconds * 1000);
+    try {
+      return await Promise.race([this.#value(read), promise]);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  async #value(read: Promise<IteratorResult<Buffer>>): Promise<Buffer | undefined> {
+    try {
+      const { value, done } = await read;
+      return done === true ? undefined : value;
+    } catch (error) {
+      throw ioError(error, 'standard input', { step: this.#step });
+    }
+  }
+
+  async peek(_split: Split, length: number): Promise<Uint8Array> {
+    while (this.#ahead.length < length) {
+      const chunk = await this.#next();
+      if (chunk === undefined) break;
+      this.#ahead = Buffer.concat([this.#ahead, chunk]);
+    }
+    return this.#ahead.subarray(0, length);
+  }
+
+  async *open(_split: Split, from: number, signal: AbortSignal): AsyncGenerator<RawBlock> {
+    let after = from;
+    const ahead = this.#ahead.subarray(from);
+    this.#ahead = Buffer.alloc(0);
+    if (ahead.length > 0) {
+      after += ahead.length;
+      yield { bytes: Buffer.from(ahead), after };
+    }
+    const stopped = new Promise<undefined>((resolve) => {
+      signal.addEventListener('abort', () => resolve(undefined), { once: true });
+    });
+    while (!signal.aborted) {
+      const chunk = await Promise.race([this.#next(), stopped]);
+      if (chunk === undefined) return;
+      after += chunk.length;
+      yield { bytes: chunk, after };
+    }
+  }
+
+  async close(): Promise<void> {
+    process.stdin.destroy();
+  }
+}

@@ -1,0 +1,98 @@
+/** `write_file`: a file that is either the old one or the new one, whole, at every moment. */
+import { mkdir, stat } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
+import * as z from 'zod';
+import type { Held, Mark, Output, Sink, SinkRun } from '../../engine/contracts.ts';
+import { ioError, OxiError } from '../../engine/errors.ts';
+import type { Grade } from '../../state/store.ts';
+import { defineSink } from '../define.ts';
+import { jsonFormat } from '../formats/format-json.ts';
+import { existsError, StagedFile, type StagedOptions } from './staged-file.ts';
+
+const config = z.strictObject({
+  path: z.string().min(1).meta({ description: 'Where the output goes.' }),
+  append: z.boolean().default(false).meta({ description: 'Join the output to the end of what is there, once the run has succeeded.' }),
+  create_dirs: z.boolean().default(true).meta({ description: 'Make missing folders.' }),
+  overwrite: z.boolean().default(true).meta({ description: 'Replace what is there; false refuses to start.' }),
+  backup: z.boolean().default(false).meta({ description: 'Keep what is there as PATH.bak.' }),
+  encoding: z.literal('utf-8').default('utf-8').meta({ description: 'How text is encoded.' }),
+});
+
+export const writeFile = defineSink({
+  name: 'write_file',
+  kind: 'sink',
+  summary: 'Writes a file: staged beside it, put in place when the run has succeeded.',
+  config,
+  aliases: { create_directories: 'create_dirs' },
+  make: (c, context) =>
+    new FileSink(
+      {
+        path: resolve(context.projectRoot, c.path),
+        name: c.path,
+        step: context.stepId,
+        append: c.append,
+        overwrite: c.overwrite || c.append,
+        backup: c.backup,
+      },
+      c.create_dirs,
+    ),
+  implicitFormat: () => jsonFormat({}),
+});
+
+class FileSink implements Sink {
+  readonly guarantee = 'truncate';
+  readonly #o: StagedOptions;
+  readonly #createFolders: boolean;
+  readonly #file: StagedFile;
+  #records = 0;
+
+  constructor(options: StagedOptions, createFolders: boolean) {
+    this.#o = options;
+    this.#createFolders = createFolders;
+    this.#file = new StagedFile(options);
+  }
+
+  async check(): Promise<void> {
+    const place = { step: this.#o.step, field: 'path', file: this.#o.name };
+    const there = await stat(this.#o.path).catch(() => undefined);
+    if (there?.isDirectory()) throw new OxiError('CONFIG_INVALID', `step "${this.#o.step}": ${this.#o.name} is a folder; name a file`, { place });
+    if (there !== undefined && !this.#o.overwrite) throw existsError(this.#o);
+    if (this.#createFolders) return;
+    const folder = await stat(dirname(this.#o.path)).catch(() => undefined);
+    if (folder === undefined)
+      throw new OxiError('CONFIG_INVALID', `step "${this.#o.step}": the folder of ${this.#o.name} does not exist and "create_dirs" is false`, { place });
+  }
+
+  async open(run: SinkRun, mark: Mark | undefined): Promise<Held> {
+    if (this.#createFolders) {
+      await mkdir(dirname(this.#o.path), { recursive: true }).catch((error) => {
+        throw ioError(error, `step "${this.#o.step}": folder of ${this.#o.name}`, { step: this.#o.step, file: this.#o.name });
+      });
+    }
+    this.#records = mark?.records ?? 0;
+    return this.#file.open(run, mark);
+  }
+
+  async write(bytes: Uint8Array, records: number): Promise<void> {
+    await this.#file.write(bytes);
+    this.#records += records;
+  }
+
+  async prepare(n: number, grade: Grade): Promise<Mark> {
+    const data = await this.#file.prepare(grade === 'hard');
+    return { n, records: this.#records, bytes: this.#file.bytes, data };
+  }
+
+  async finish(mark: Mark): Promise<Output> {
+    await this.#file.publish(mark);
+    return { path: this.#o.path, rows: mark.records, bytes: mark.bytes };
+  }
+
+  async abort(): Promise<void> {
+    await this.#file.discard();
+  }
+
+  async close(): Promise<void> {
+    await this.#file.close();
+  }
+}

@@ -1,0 +1,72 @@
+/** `write_stdout`: text on standard output. What was written can't be taken back: a resumed run repeats what came after its checkpoint. */
+import * as z from 'zod';
+import type { Held, Mark, Output, Sink, SinkRun } from '../../engine/contracts.ts';
+import { ioError } from '../../engine/errors.ts';
+import { defineSink } from '../define.ts';
+import { jsonFormat } from '../formats/format-json.ts';
+
+const config = z.strictObject({
+  format: z.literal(['auto', 'text', 'json']).default('auto').meta({ description: 'How records are written that no formatter laid out: auto and text as lines, json as the source was framed.' }),
+  newline: z.literal(true).default(true).meta({ description: 'A line feed ends the output.' }),
+  prefix: z.literal('').default('').meta({ description: 'Text in front of the output.' }),
+  json_pretty: z.boolean().default(false).meta({ description: 'Records that no formatter laid out are indented; needs format json.' }),
+  flush_interval: z.number().int().min(0).optional().meta({ description: 'Kept for older projects: output is never held back.', unit: 'milliseconds' }),
+});
+
+export const writeStdout = defineSink({
+  name: 'write_stdout',
+  kind: 'sink',
+  summary: 'Writes to standard output.',
+  config,
+  make: (_c, context) => new StdoutSink(context.stepId),
+  implicitFormat: (c) => jsonFormat(c.format === 'json' ? { pretty: c.json_pretty } : { framing: 'lines' }),
+});
+
+class StdoutSink implements Sink {
+  readonly guarantee = 'append';
+  readonly #step: string;
+  #records = 0;
+  #bytes = 0;
+  #failure: unknown;
+
+  constructor(step: string) {
+    this.#step = step;
+  }
+
+  readonly #onError = (error: unknown): void => {
+    this.#failure ??= error;
+  };
+
+  async open(_run: SinkRun, mark: Mark | undefined): Promise<Held> {
+    this.#records = mark?.records ?? 0;
+    this.#bytes = mark?.bytes ?? 0;
+    process.stdout.on('error', this.#onError);
+    return { at: 'mark' };
+  }
+
+  async write(bytes: Uint8Array, records: number): Promise<void> {
+    if (this.#failure !== undefined) throw ioError(this.#failure, 'standard output', { step: this.#step });
+    await new Promise<void>((resolve, reject) => {
+      process.stdout.write(bytes, (error) => {
+        if (error) reject(ioError(error, 'standard output', { step: this.#step }));
+        else resolve();
+      });
+    });
+    this.#records += records;
+    this.#bytes += bytes.byteLength;
+  }
+
+  async prepare(n: number): Promise<Mark> {
+    return { n, records: this.#records, bytes: this.#bytes, data: {} };
+  }
+
+  async finish(mark: Mark): Promise<Output> {
+    return { rows: mark.records, bytes: mark.bytes };
+  }
+
+  async abort(): Promise<void> {}
+
+  async close(): Promise<void> {
+    process.stdout.off('error', this.#onError);
+  }
+}

@@ -1,0 +1,83 @@
+/** `format_json`: records become JSON text: lines, one array, or one document. */
+import * as z from 'zod';
+import type { Block, BlockStep, Framing, StreamInfo } from '../../engine/contracts.ts';
+import { OxiError } from '../../engine/errors.ts';
+import { JsonEncoder } from '../../kernel/encode.ts';
+import { layOut } from '../../kernel/layout.ts';
+import { SpanList } from '../../kernel/spans.ts';
+import { ByteWriter } from '../../kernel/writer.ts';
+import { defineFormatter } from '../define.ts';
+
+const config = z.strictObject({
+  framing: z
+    .literal(['auto', 'lines', 'array', 'document'])
+    .default('auto')
+    .meta({ description: 'How records are put together. auto: as the source was framed; what json_select took from a document is an array where it was one.' }),
+  pretty: z.boolean().default(false).meta({ description: 'Indented, a member a line; needs array or document.' }),
+  indent: z.number().int().min(1).max(16).default(2).meta({ description: 'Spaces a level, with pretty.' }),
+  sort_keys: z.boolean().default(false).meta({ description: 'Keys of every object in order.' }),
+  compact: z.boolean().default(true).meta({ description: 'No white space outside strings; false is another way to say pretty.' }),
+});
+
+type Config = z.output<typeof config>;
+
+/** A whole config, for sinks that lay out records by themselves. */
+export function jsonFormat(fields: Partial<Config>): { oxi: string; config: Config } {
+  return { oxi: 'format_json', config: config.parse(fields) };
+}
+
+export const formatJson = defineFormatter({
+  name: 'format_json',
+  kind: 'formatter',
+  summary: 'Writes JSON: lines, an array or a document.',
+  config,
+  make: (c): BlockStep | { form: 'record'; cardinality: 'one'; touches: []; apply: () => 'keep' } =>
+    isPretty(c) || c.sort_keys ? new LayoutStep(c) : { form: 'record', cardinality: 'one', touches: [], apply: () => 'keep' },
+  encoder: (c, stream, context) => {
+    const framing = framingOf(c, stream);
+    if (framing === 'lines' && isPretty(c))
+      throw new OxiError('CONFIG_INVALID', `step "${context.stepId}": "pretty" needs "framing: array" or "framing: document", and the framing is lines`, {
+        place: { step: context.stepId, field: 'pretty' },
+      });
+    return new JsonEncoder({ framing, pretty: isPretty(c), step: context.stepId });
+  },
+});
+
+function isPretty(c: Config): boolean {
+  return c.pretty || !c.compact;
+}
+
+function framingOf(c: Config, stream: StreamInfo): Framing | 'value' {
+  if (c.framing !== 'auto') return c.framing;
+  return stream.selected ? 'value' : stream.framing;
+}
+
+class LayoutStep implements BlockStep {
+  readonly form = 'block';
+  readonly cardinality = 'one';
+  readonly state = 'none';
+  readonly #c: Config;
+
+  constructor(c: Config) {
+    this.#c = c;
+  }
+
+  process(block: Block, context: { stream: StreamInfo }): Block {
+    const framing = framingOf(this.#c, context.stream);
+    const level = framing === 'array' || (framing === 'value' && block.whole !== true) ? 1 : 0;
+    const indent = isPretty(this.#c) ? this.#c.indent : 0;
+    const bytes = Buffer.from(block.bytes.buffer, block.bytes.byteOffset, block.bytes.byteLength);
+    const out = new ByteWriter(bytes.length * 2 + 64);
+    const spans = new SpanList();
+    const margin = ' '.repeat(indent * level);
+    for (let i = 0; i < block.count; i++) {
+      const at = out.length;
+      out.text(margin);
+      const start = block.spans[2 * i] as number;
+      layOut(bytes, start, block.spans[2 * i + 1] as number, { indent, sortKeys: this.#c.sort_keys }, level, out);
+      spans.add(at, out.length, block.offsets[i] as number);
+      out.byte(0x0a);
+    }
+    return { ...block, bytes: out.bytes.subarray(0, out.length), ...spans.take() };
+  }
+}

@@ -1,0 +1,59 @@
+/** `parse_json`: a byte stream becomes JSON records, whichever way they stand in it. */
+import * as z from 'zod';
+import type { Framing, StreamInfo } from '../../engine/contracts.ts';
+import { skipSpace, skipValue } from '../../kernel/grammar.ts';
+import { JsonStream } from '../../kernel/json-stream.ts';
+import { LineFramer } from '../../kernel/lines.ts';
+import { defineParser } from '../define.ts';
+
+const MB = 1024 * 1024;
+
+const config = z.strictObject({
+  framing: z
+    .literal(['auto', 'lines', 'array', 'document'])
+    .default('auto')
+    .meta({ description: 'How records stand in the text. auto: lines for .ndjson and .jsonl; else an array where it begins with "["; else lines where the first line is a whole value; else one document.' }),
+  strict: z.literal(true).default(true).meta({ description: 'Records keep to RFC 8259.' }),
+  allow_comments: z.literal(false).default(false).meta({ description: 'Comments in the text.' }),
+  allow_trailing_commas: z.literal(false).default(false).meta({ description: 'Commas before a closing bracket.' }),
+  array_handling: z.literal('preserve').default('preserve').meta({ description: 'What becomes of arrays inside records.' }),
+  flatten: z.literal(false).default(false).meta({ description: 'Nested objects become one level.' }),
+  max_record_mb: z.number().int().min(1).max(512).default(64).meta({ description: 'Largest record.', unit: 'MB' }),
+});
+
+export const parseJson = defineParser({
+  name: 'parse_json',
+  kind: 'parser',
+  summary: 'Reads JSON: lines, an array or a document.',
+  config,
+  detect: (c, first, name, select) => {
+    const framing = c.framing === 'auto' ? guess(Buffer.from(first), name) : c.framing;
+    return { framing, selected: select !== undefined && framing !== 'lines' } satisfies StreamInfo;
+  },
+  frame: (c, stream, select, at) => {
+    const maxRecordBytes = c.max_record_mb * MB;
+    if (stream.framing === 'lines') return new LineFramer(at.offset, maxRecordBytes);
+    const path = stream.selected && select !== undefined ? select : { segments: [], strict: true };
+    const spread = stream.selected ? 'yes' : stream.framing === 'array' ? 'must' : 'no';
+    return new JsonStream({ name: at.name, select: path, spread, maxRecordBytes }, at);
+  },
+  // Every record is validated when a stage loads it; parsing has nothing to add.
+  make: () => ({ form: 'record', cardinality: 'one', touches: [], apply: () => 'keep' }),
+});
+
+function guess(first: Buffer, name: string): Framing {
+  if (/\.(ndjson|jsonl)(\.(gz|zst))?$/i.test(name)) return 'lines';
+  const start = first[0] === 0xef && first[1] === 0xbb && first[2] === 0xbf ? 3 : 0;
+  const p = skipSpace(first, start, first.length);
+  if (p === first.length) return 'lines';
+  if (first[p] === 0x5b) return 'array';
+  const lineEnd = first.indexOf(0x0a, p);
+  // No line feed in all that was looked at: a text that long on one line is read as a document, which streams.
+  if (lineEnd < 0 && first.length >= PEEK_BYTES) return 'document';
+  const end = lineEnd < 0 ? first.length : lineEnd;
+  const q = skipValue(first, p, end, 0);
+  return q < 0 || skipSpace(first, q, end) < end ? 'document' : 'lines';
+}
+
+/** How much of a stream is looked at to find out its framing. */
+export const PEEK_BYTES = 64 * 1024;

@@ -1,0 +1,10 @@
+/** Makes the steps of a stage from plain data; used by the main thread and by every thread of a pool alike. */
+import type { MakeSteps } from '../engine/stage.ts';
+import { registry } from './registry.ts';
+
+export const makeSteps: MakeSteps = (spec) =>
+  spec.steps.map(({ id, oxi, config }) => {
+    const definition = registry.get(oxi);
+    if (definition === undefined || definition.kind === 'source' || definition.kind === 'sink') throw new Error(`${oxi} is no step of a stage`);
+    return definition.make(config as never, { projectRoot: spec.projectRoot, stepId: id });
+  });

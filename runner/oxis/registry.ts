@@ -1,0 +1,16 @@
+/** Every oxi there is, by name: an explicit list. */
+import type { Oxi } from '../engine/contracts.ts';
+import type { OxiRegistry } from './define.ts';
+import { readFile } from './files/read-file.ts';
+import { readStdin } from './files/read-stdin.ts';
+import { writeFile } from './files/write-file.ts';
+import { writeStdout } from './files/write-stdout.ts';
+import { formatJson } from './formats/format-json.ts';
+import { jsonSelect } from './formats/json-select.ts';
+import { parseJson } from './formats/parse-json.ts';
+import { filter } from './transforms/filter.ts';
+import { map } from './transforms/map.ts';
+
+const oxis: readonly Oxi[] = [readFile, writeFile, readStdin, writeStdout, parseJson, formatJson, jsonSelect, filter, map];
+
+export const registry: OxiRegistry = new Map(oxis.map((oxi) => [oxi.name, oxi]));

@@ -1,0 +1,31 @@
+/** `filter`: keeps the records for which an expression is true. */
+import * as z from 'zod';
+import type { RecordStep } from '../../engine/contracts.ts';
+import { RecordError } from '../../engine/contracts.ts';
+import { compileRecordExpression } from '../expression.ts';
+import { defineStep } from '../define.ts';
+
+const config = z.strictObject({
+  where: z.string().min(1).meta({ description: 'An expression; the record stays where it is true.', expression: true }),
+});
+
+export const filter = defineStep({
+  name: 'filter',
+  kind: 'step',
+  summary: 'Keeps the records for which an expression is true.',
+  config,
+  make: (c, context): RecordStep => {
+    const where = compileRecordExpression(c.where, context.stepId, 'where');
+    return {
+      form: 'record',
+      cardinality: 'filter',
+      touches: where.touches,
+      apply: (record, scope) => {
+        const kept = where.evaluate(record, scope);
+        if (kept === true) return 'keep';
+        if (kept === false) return 'filter';
+        throw new RecordError('"where" must be true or false for every record');
+      },
+    };
+  },
+});

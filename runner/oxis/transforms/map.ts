@@ -1,0 +1,146 @@
+/** `map`: sets, casts, renames, drops and selects fields, in this order; each `set` sees the record as it came in. */
+import * as z from 'zod';
+import type { FieldPath, RecordStep } from '../../engine/contracts.ts';
+import { RecordError } from '../../engine/contracts.ts';
+import { toJson } from '../../expressions/stringify.ts';
+import type { Value } from '../../expressions/values.ts';
+import { type CastType, castTypes, castValue } from './cast.ts';
+import { compileRecordExpression } from '../expression.ts';
+import { defineStep } from '../define.ts';
+
+const fieldList = z.array(z.string().min(1)).min(1);
+
+const config = z
+  .strictObject({
+    set: z.record(z.string().min(1), z.string().min(1)).optional().meta({ description: 'Field to expression; a dot in a field nests.', expression: true }),
+    rename: z.record(z.string().min(1), z.string().min(1)).optional().meta({ description: 'Old field to new one; it keeps its place.' }),
+    drop: fieldList.optional().meta({ description: 'Fields to remove.' }),
+    select: fieldList.optional().meta({ description: 'Fields to keep; all others go.' }),
+    cast: z.record(z.string().min(1), z.literal(castTypes)).optional().meta({ description: 'Field to type.' }),
+  })
+  .refine((c) => Object.values(c).some((value) => value !== undefined), { error: 'needs one of set, cast, rename, drop, select' });
+
+type Config = z.output<typeof config>;
+
+export const map = defineStep({
+  name: 'map',
+  kind: 'step',
+  summary: 'Sets, casts, renames, drops and selects fields.',
+  config,
+  make: (c, context): readonly RecordStep[] => [
+    ...setPhase(c, context.stepId),
+    ...castPhase(c),
+    ...renamePhase(c),
+    ...dropPhase(c),
+    ...selectPhase(c),
+  ],
+});
+
+/** A field as it is written in the configuration: dots nest, `\.` is a dot in a name. */
+export function fieldPath(text: string): FieldPath {
+  return text.split(/(?<!\\)\./).map((part) => part.replaceAll('\\.', '.'));
+}
+
+function setPhase(c: Config, stepId: string): RecordStep[] {
+  if (c.set === undefined) return [];
+  const sets = Object.entries(c.set).map(([field, text]) => ({
+    path: fieldPath(field),
+    field,
+    expression: compileRecordExpression(text, stepId, `set.${field}`),
+  }));
+  const texts: string[] = [];
+  return [
+    {
+      form: 'record',
+      cardinality: 'one',
+      touches: sets.flatMap(({ path, expression }) => [path, ...expression.touches]),
+      writes: sets.map(({ path }) => path),
+      apply: (record, scope) => {
+        sets.forEach(({ expression, field }, i) => {
+          try {
+            texts[i] = toJson(expression.evaluate(record, scope));
+          } catch (error) {
+            throw error instanceof RecordError ? new RecordError(`set "${field}": ${error.message}`) : error;
+          }
+        });
+        sets.forEach(({ path }, i) => {
+          record.set(path, texts[i] as string);
+        });
+        return 'keep';
+      },
+    },
+  ];
+}
+
+function castPhase(c: Config): RecordStep[] {
+  if (c.cast === undefined) return [];
+  const casts = Object.entries(c.cast).map(([field, type]) => ({ path: fieldPath(field), field, type: type as CastType }));
+  const paths = casts.map(({ path }) => path);
+  return [
+    {
+      form: 'record',
+      cardinality: 'one',
+      touches: paths,
+      writes: paths,
+      apply: (record) => {
+        for (const { path, field, type } of casts) {
+          const value = record.get(path);
+          if (value === undefined || value === null) continue;
+          record.set(path, castValue(value as Value, type, field));
+        }
+        return 'keep';
+      },
+    },
+  ];
+}
+
+function renamePhase(c: Config): RecordStep[] {
+  if (c.rename === undefined) return [];
+  const renames = Object.entries(c.rename).map(([from, to]) => ({ from: fieldPath(from), to: fieldPath(to) }));
+  const paths = renames.flatMap(({ from, to }) => [from, to]);
+  return [
+    {
+      form: 'record',
+      cardinality: 'one',
+      touches: paths,
+      writes: paths,
+      apply: (record) => {
+        record.rename(renames);
+        return 'keep';
+      },
+    },
+  ];
+}
+
+function dropPhase(c: Config): RecordStep[] {
+  if (c.drop === undefined) return [];
+  const paths = c.drop.map(fieldPath);
+  return [
+    {
+      form: 'record',
+      cardinality: 'one',
+      touches: paths,
+      writes: paths,
+      apply: (record) => {
+        for (const path of paths) record.drop(path);
+        return 'keep';
+      },
+    },
+  ];
+}
+
+function selectPhase(c: Config): RecordStep[] {
+  if (c.select === undefined) return [];
+  const paths = c.select.map(fieldPath);
+  return [
+    {
+      form: 'record',
+      cardinality: 'one',
+      touches: paths,
+      apply: (record) => {
+        record.select(paths);
+        return 'keep';
+      },
+    },
+  ];
+}
