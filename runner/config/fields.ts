@@ -1,12 +1,33 @@
-/** Building blocks for the schemas of configuration: units, secrets, and what a schema says about itself. */
+/** Building blocks for the schemas of configuration. Start-up counts: schemas are made when they are used, and never copied. */
 import * as z from 'zod/mini';
 import { Secret } from '../engine/secret.ts';
 import { DURATION_HINT, parseDuration } from './units.ts';
 
+interface Note {
+  description: string;
+  secret?: boolean;
+  expression?: boolean;
+}
+
+/** Says what a field is for. (zod's own `meta` would copy the schema.) */
+export function note<S extends z.core.$ZodType>(schema: S, about: string | Note): S {
+  z.globalRegistry.add(schema, typeof about === 'string' ? { description: about } : { ...about });
+  return schema;
+}
+
+/** Makes a value at its first use. */
+export function once<T>(make: () => T): () => T {
+  let made: { value: T } | undefined;
+  return () => {
+    made ??= { value: make() };
+    return made.value;
+  };
+}
+
 /** A duration in text ("30s"), in milliseconds once read. */
 export const duration = (description: string) =>
   z.pipe(
-    z.string().check(z.meta({ description })),
+    note(z.string(), description),
     z.transform((text: string, context) => {
       const ms = parseDuration(text);
       if (ms !== undefined) return ms;
@@ -18,6 +39,6 @@ export const duration = (description: string) =>
 /** Text that is never printed. */
 export const secretText = (description: string) =>
   z.pipe(
-    z.string().check(z.meta({ description, secret: true })),
+    note(z.string(), { description, secret: true }),
     z.transform((text: string) => new Secret(text)),
   );

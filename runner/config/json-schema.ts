@@ -21,13 +21,13 @@ const FREE = { '^x-': true };
 
 /** Of oxiflow.yaml. */
 export function projectSchema(): JsonSchema {
-  return { $schema: DIALECT, title: 'Oxide Flow project', ...withFreeKeys(toJson(projectFileSchema)) };
+  return { $schema: DIALECT, title: 'Oxide Flow project', ...withFreeKeys(toJson(projectFileSchema())) };
 }
 
 /** Of a pipeline file; the config of a step is checked by the oxi that `name` names. */
 export function pipelineSchema(oxis: ReadonlyMap<string, ConfiguredOxi>): JsonSchema {
   const names = [...oxis.keys()];
-  const step = withFreeKeys(toJson(stepSchema));
+  const step = withFreeKeys(toJson(stepSchema()));
   const properties = step.properties as JsonSchema;
   properties.name = { description: 'The oxi.', anyOf: [{ enum: names }, REFERENCE] };
   properties.id = {
@@ -41,7 +41,7 @@ export function pipelineSchema(oxis: ReadonlyMap<string, ConfiguredOxi>): JsonSc
     // biome-ignore lint/suspicious/noThenProperty: a keyword of JSON Schema
     then: configRule(oxi),
   }));
-  const head = withFreeKeys(toJson(headSchema));
+  const head = withFreeKeys(toJson(headSchema()));
   return {
     $schema: DIALECT,
     title: 'Oxide Flow pipeline',
@@ -54,10 +54,10 @@ export function pipelineSchema(oxis: ReadonlyMap<string, ConfiguredOxi>): JsonSc
         description: 'The steps, top to bottom.',
       },
       parameters: {
-        anyOf: [{ type: 'null' }, { type: 'object', additionalProperties: withFreeKeys(toJson(parameterSchema)) }],
+        anyOf: [{ type: 'null' }, { type: 'object', additionalProperties: withFreeKeys(toJson(parameterSchema())) }],
         description: `Values given by --param; types: ${PARAMETER_TYPES.join(', ')}.`,
       },
-      environment: { anyOf: [{ type: 'null' }, toJson(environmentSchema)] },
+      environment: { anyOf: [{ type: 'null' }, toJson(environmentSchema())] },
       ...(head.properties as JsonSchema),
     },
     required: ['pipeline'],

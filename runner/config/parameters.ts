@@ -68,7 +68,7 @@ function readParameter(
 ): { spec: ParameterSpec; value: ParameterValue | undefined; fallback: string | undefined } | undefined {
   const { problems } = context;
   const field = `parameters.${name}`;
-  const { value: declared, locate } = decode(parameterSchema, entry.value, {
+  const { value: declared, locate } = decode(parameterSchema(), entry.value, {
     ...context,
     about: { ...context.about, field },
   });

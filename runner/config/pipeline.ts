@@ -1,5 +1,4 @@
 /** Loads a pipeline file: its steps with typed config, parameters, variables and rules. Everything wrong is said at once. */
-import { createHash } from 'node:crypto';
 import type { output } from 'zod/v4/core';
 import type { Json } from '../state/store.ts';
 import { type DecodeContext, decode } from './decode.ts';
@@ -8,7 +7,7 @@ import { readPipelineFile } from './files.ts';
 import { didYouMean, listNames } from './nearest.ts';
 import { parseOverrides } from './overrides.ts';
 import { givenParameters, type ParameterSpec, type ParameterValue, readParameters } from './parameters.ts';
-import { headSchema } from './pipeline-schema.ts';
+import { HEAD_KEYS, headSchema } from './pipeline-schema.ts';
 import { Problems, problem } from './problems.ts';
 import type { Project } from './project.ts';
 import { environmentSchema } from './project-schema.ts';
@@ -32,7 +31,7 @@ export interface Pipeline {
   readonly maxErrors: { readonly count: number } | { readonly share: number } | undefined;
   /** The entries of `tests`, as they stand: references in them are not replaced. */
   readonly tests: readonly Json[];
-  readonly metadata: NonNullable<output<typeof headSchema>['metadata']>;
+  readonly metadata: NonNullable<output<ReturnType<typeof headSchema>>['metadata']>;
   readonly notices: readonly string[];
   /** Of `--set` and `--param`, for the run key; absent where none was given. */
   readonly overridesHash: string | undefined;
@@ -51,7 +50,7 @@ export interface LoadPipelineOptions {
   readonly workingFolder?: string | undefined;
 }
 
-const KEYS = ['pipeline', 'parameters', 'environment', ...Object.keys(headSchema.shape)];
+const KEYS = ['pipeline', 'parameters', 'environment', ...HEAD_KEYS];
 
 /** Throws ConfigErrors, OxiError NO_PIPELINE, PERMISSION_DENIED, COMMAND_INVALID. */
 export async function loadPipeline(
@@ -81,7 +80,7 @@ export async function loadPipeline(
   const variables =
     own === undefined
       ? undefined
-      : decode(environmentSchema, own, { ...outer, about: { ...outer.about, field: 'environment' } }).value;
+      : decode(environmentSchema(), own, { ...outer, about: { ...outer.about, field: 'environment' } }).value;
   const pipelineEnvironment = new Environment(Object.entries(variables ?? {}));
   const declared = root.entries.get('parameters')?.value;
   const parameters = readParameters(
@@ -92,11 +91,8 @@ export async function loadPipeline(
   const environment = layered([...strong, pipelineEnvironment, parameters.defaults, project.environment]);
   const scope = noScope(environment);
 
-  const head = decode(
-    headSchema,
-    without(root, ['pipeline', 'parameters', 'environment', 'tests']),
-    context(scope),
-  ).value;
+  const rules = without(root, ['pipeline', 'parameters', 'environment', 'tests']);
+  const head = rules.entries.size === 0 ? undefined : decode(headSchema(), rules, context(scope)).value;
   const overrides = parseOverrides(sets, problems);
   const steps = readSteps(root.entries.get('pipeline')?.value, root.where, {
     context: context(scope),
@@ -119,7 +115,7 @@ export async function loadPipeline(
     tests,
     metadata: head?.metadata ?? {},
     notices: [],
-    overridesHash: overridesHash(sets, params),
+    overridesHash: await overridesHash(sets, params),
   };
 }
 
@@ -166,9 +162,11 @@ function maxErrors(value: number | string | undefined): Pipeline['maxErrors'] {
 }
 
 /** The same options in another order are the same run; a later one for the same field replaces an earlier one. */
-function overridesHash(sets: readonly string[], params: readonly string[]): string | undefined {
+async function overridesHash(sets: readonly string[], params: readonly string[]): Promise<string | undefined> {
   if (sets.length === 0 && params.length === 0) return undefined;
   const last = (options: readonly string[]) => [...givenParameters(options)].sort(([a], [b]) => (a < b ? -1 : 1));
+  // Loading it takes longer than all the rest of this file.
+  const { createHash } = await import('node:crypto');
   return createHash('sha256')
     .update(JSON.stringify([last(sets), last(params)]))
     .digest('hex')

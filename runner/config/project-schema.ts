@@ -1,153 +1,176 @@
-/** The fields of oxiflow.yaml. Its JSON Schema for editors is made from this, too. */
+/** The fields of oxiflow.yaml, a schema a section. Its JSON Schema for editors is made from this, too. */
 import * as z from 'zod/mini';
-import { duration, secretText } from './fields.ts';
+import { duration, note, once, secretText } from './fields.ts';
 
-const text = (description: string) => z.string().check(z.minLength(1), z.meta({ description }));
+const text = (description: string) => note(z.string().check(z.minLength(1)), description);
 const optionalText = (description: string) => z.optional(text(description));
-const count = (description: string) => z.optional(z.int().check(z.minimum(0), z.meta({ description })));
-const positive = (description: string) => z.int().check(z.minimum(1), z.meta({ description }));
-const flag = (description: string) => z.optional(z.boolean().check(z.meta({ description })));
-const folder = (description: string) => text(description).check(z.regex(/^[^\0]*$/, 'must not hold a NUL character'));
+const count = (description: string) => z.optional(note(z.int().check(z.minimum(0)), description));
+const positive = (description: string) => z.optional(note(z.int().check(z.minimum(1)), description));
+const flag = (description: string) => z.optional(note(z.boolean(), description));
+const amount = (description: string) => z.optional(note(z.number().check(z.minimum(0)), description));
+const interval = (description: string) => z.optional(duration(description));
+const lockTimeout = () => interval('How long a lease lasts without being renewed.');
+const folder = (standard: string, description: string) =>
+  z._default(note(z.string().check(z.regex(/^[^\0]+$/, 'must be the name of a folder')), description), standard);
+
+const NO_EFFECT = 'Of the old format; has no effect.';
 
 export const BACKENDS = ['auto', 'file', 'nfs', 'sqlite', 'redis', 'http', 'database'] as const;
+export const DEFAULT_SETTINGS = { output_dir: 'output', pipeline_dir: 'pipelines', oxis_dir: 'oxis' } as const;
+/** In milliseconds. */
+export const DEFAULT_INTERVALS = { heartbeat: 10_000, checkpoint: 30_000 } as const;
 
 /** The sections of `state_manager`, one a backend; read only as far as the chosen backend needs. */
 export const backendSchemas = {
-  file: z.strictObject({
-    base_path: optionalText('Folder of the state, from the project folder; .oxiflow/state where left out.'),
-    lock_timeout: z.optional(duration('How long a lease lasts without being renewed.')),
-    backup_enabled: flag('Of the old format; has no effect.'),
-    backup_retention: z.optional(
-      z
-        .union([z.int().check(z.minimum(0)), z.string()])
-        .check(z.meta({ description: 'Of the old format; has no effect.' })),
-    ),
-  }),
-  nfs: z.strictObject({
-    mount_path: optionalText('Folder on the shared file system.'),
-    lock_timeout: z.optional(duration('How long a lease lasts without being renewed.')),
-    lock_lease_seconds: z.optional(positive('The same in seconds.')),
-    cleanup_interval: z.optional(duration('Of the old format; has no effect.')),
-  }),
-  sqlite: z.strictObject({
-    path: optionalText('Database file, from the project folder; .oxiflow/state.db where left out.'),
-    lock_timeout: z.optional(duration('How long a lease lasts without being renewed.')),
-  }),
-  redis: z.strictObject({
-    connection_url: z.optional(secretText('redis://, rediss:// or unix:// URL of the server.')),
-    key_prefix: optionalText('Begins every key.'),
-    lock_timeout: z.optional(duration('How long a lease lasts without being renewed.')),
-    cluster_mode: flag('The server is a cluster.'),
-    pool_size: z.optional(positive('Connections at most.')),
-    timeout_ms: z.optional(positive('How long one command may take, in milliseconds.')),
-  }),
-  http: z.strictObject({
-    base_url: z.optional(secretText('Address of the state service.')),
-    auth_token: z.optional(secretText('Bearer token.')),
-    lock_timeout: z.optional(duration('How long a lease lasts without being renewed.')),
-    retry_attempts: count('Further attempts of a failed request.'),
-    timeout_ms: z.optional(positive('How long one request may take, in milliseconds.')),
-  }),
-  database: z.strictObject({
-    type: z
-      .enum(['sqlite', 'redis', 'postgresql', 'mongodb', 'http'])
-      .check(z.meta({ description: 'Which database.' })),
-    connection_url: z.optional(secretText('URL of the database; for sqlite the path of its file.')),
-    lock_timeout: z.optional(duration('How long a lease lasts without being renewed.')),
-    pool_size: z.optional(positive('Connections at most.')),
-    timeout_seconds: z.optional(positive('How long one command may take, in seconds.')),
-    postgres: z.optional(
-      z.looseObject({
-        schema: optionalText('Schema of the tables.'),
-        partition_strategy: optionalText('How tables are split.'),
-      }),
-    ),
-    mongodb: z.optional(
-      z.looseObject({ database: optionalText('Database.'), collection: optionalText('Collection.') }),
-    ),
-    performance: z.optional(
-      z.strictObject({
-        batch_size: z.optional(positive('Documents written together.')),
-        cache_size_mb: count('Cache in megabytes.'),
-        index_optimization: flag('Keep the indexes tuned.'),
-      }),
-    ),
-  }),
-};
-
-export const stateManagerSchema = z.strictObject({
-  backend: z._default(
-    z.enum(BACKENDS).check(z.meta({ description: 'Where the state is kept; auto is SQLite in .oxiflow/.' })),
-    'auto',
-  ),
-  heartbeat_interval: z.prefault(duration('How often a worker says that it lives.'), '10s'),
-  checkpoint_interval: z.prefault(duration('How often a hard checkpoint is made.'), '30s'),
-  cleanup_interval: z.optional(duration('Of the old format; has no effect.')),
-});
-
-const outputSchema = z.looseObject({ type: text('prometheus, grafana, json, ...') });
-
-export const sectionSchemas = {
-  project: z.strictObject({
-    name: optionalText('Name of the project.'),
-    version: optionalText('Version of the project.'),
-    description: z.optional(z.string().check(z.meta({ description: 'What the project is for.' }))),
-  }),
-  settings: z.strictObject({
-    output_dir: z._default(folder('Folder of outputs.'), 'output'),
-    pipeline_dir: z._default(folder('Folder of the pipelines.'), 'pipelines'),
-    oxis_dir: z._default(folder("Folder of the project's own oxis."), 'oxis'),
-  }),
-  state: z.strictObject({
-    backend: optionalText('The older spelling of state_manager.backend.'),
-    backend_config: z.optional(z.record(z.string(), z.unknown())),
-  }),
-  oxis: z.record(
-    z.string(),
+  file: once(() =>
     z.strictObject({
-      version: optionalText('Version.'),
-      source: optionalText('Where it came from.'),
-      description: z.optional(z.string()),
+      base_path: optionalText('Folder of the state, from the project folder; .oxiflow/state where left out.'),
+      lock_timeout: lockTimeout(),
+      backup_enabled: flag(NO_EFFECT),
+      backup_retention: z.optional(note(z.union([z.int().check(z.minimum(0)), z.string()]), NO_EFFECT)),
     }),
   ),
-  monitoring: z.strictObject({
-    interval_seconds: z.optional(
-      z.number().check(z.positive(), z.meta({ description: 'Time between two measurements.' })),
-    ),
-    output_format: optionalText('json, ...'),
-    metrics_file: optionalText('File of the metrics.'),
-    real_time_dashboard: flag('Show a dashboard.'),
-    alerts: z.optional(
-      z.strictObject({
-        cpu_threshold: z.optional(z.number().check(z.minimum(0), z.meta({ description: 'Percent of one core.' }))),
-        memory_threshold: z.optional(z.number().check(z.minimum(0), z.meta({ description: 'Megabytes.' }))),
-        error_rate_threshold: z.optional(
-          z.number().check(z.minimum(0), z.maximum(1), z.meta({ description: 'Share of records, 0 to 1.' })),
-        ),
-      }),
-    ),
-  }),
-  analytics: z.strictObject({
-    enabled: flag('Keep analytics.'),
-    retention_days: count('Days that they are kept.'),
-    metrics_interval: z.optional(duration('Time between two measurements.')),
-    outputs: z.optional(z.array(outputSchema)),
-  }),
+  nfs: once(() =>
+    z.strictObject({
+      mount_path: optionalText('Folder on the shared file system.'),
+      lock_timeout: lockTimeout(),
+      lock_lease_seconds: positive('The same in seconds.'),
+      cleanup_interval: interval(NO_EFFECT),
+    }),
+  ),
+  sqlite: once(() =>
+    z.strictObject({
+      path: optionalText('Database file, from the project folder; .oxiflow/state.db where left out.'),
+      lock_timeout: lockTimeout(),
+    }),
+  ),
+  redis: once(() =>
+    z.strictObject({
+      connection_url: z.optional(secretText('redis://, rediss:// or unix:// URL of the server.')),
+      key_prefix: optionalText('Begins every key.'),
+      lock_timeout: lockTimeout(),
+      cluster_mode: flag('The server is a cluster.'),
+      pool_size: positive('Connections at most.'),
+      timeout_ms: positive('How long one command may take, in milliseconds.'),
+    }),
+  ),
+  http: once(() =>
+    z.strictObject({
+      base_url: z.optional(secretText('Address of the state service.')),
+      auth_token: z.optional(secretText('Bearer token.')),
+      lock_timeout: lockTimeout(),
+      retry_attempts: count('Further attempts of a failed request.'),
+      timeout_ms: positive('How long one request may take, in milliseconds.'),
+    }),
+  ),
+  database: once(() =>
+    z.strictObject({
+      type: note(z.enum(['sqlite', 'redis', 'postgresql', 'mongodb', 'http']), 'Which database.'),
+      connection_url: z.optional(secretText('URL of the database; for sqlite the path of its file.')),
+      lock_timeout: lockTimeout(),
+      pool_size: positive('Connections at most.'),
+      timeout_seconds: positive('How long one command may take, in seconds.'),
+      postgres: z.optional(
+        z.looseObject({
+          schema: optionalText('Schema of the tables.'),
+          partition_strategy: optionalText('How tables are split.'),
+        }),
+      ),
+      mongodb: z.optional(
+        z.looseObject({ database: optionalText('Database.'), collection: optionalText('Collection.') }),
+      ),
+      performance: z.optional(
+        z.strictObject({
+          batch_size: positive('Documents written together.'),
+          cache_size_mb: count('Cache in megabytes.'),
+          index_optimization: flag('Keep the indexes tuned.'),
+        }),
+      ),
+    }),
+  ),
 };
 
-export const environmentSchema = z.record(
-  z.string().check(z.regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'must be letters, digits and _')),
-  z.string().check(z.meta({ description: 'Default of a variable; the real environment wins.' })),
+export const stateManagerSchema = once(() =>
+  z.strictObject({
+    backend: z._default(note(z.enum(BACKENDS), 'Where the state is kept; auto is SQLite in .oxiflow/.'), 'auto'),
+    heartbeat_interval: interval('How often a worker says that it lives; 10s where left out.'),
+    checkpoint_interval: interval('How often a hard checkpoint is made; 30s where left out.'),
+    cleanup_interval: interval(NO_EFFECT),
+  }),
+);
+
+export const sectionSchemas = {
+  project: once(() =>
+    z.strictObject({
+      name: optionalText('Name of the project.'),
+      version: optionalText('Version of the project.'),
+      description: z.optional(note(z.string(), 'What the project is for.')),
+    }),
+  ),
+  settings: once(() =>
+    z.strictObject({
+      output_dir: folder(DEFAULT_SETTINGS.output_dir, 'Folder of outputs.'),
+      pipeline_dir: folder(DEFAULT_SETTINGS.pipeline_dir, 'Folder of the pipelines.'),
+      oxis_dir: folder(DEFAULT_SETTINGS.oxis_dir, "Folder of the project's own oxis."),
+    }),
+  ),
+  state: once(() =>
+    z.strictObject({
+      backend: optionalText('The older spelling of state_manager.backend.'),
+      backend_config: z.optional(z.record(z.string(), z.unknown())),
+    }),
+  ),
+  oxis: once(() =>
+    z.record(
+      z.string(),
+      z.strictObject({
+        version: optionalText('Version.'),
+        source: optionalText('Where it came from.'),
+        description: z.optional(z.string()),
+      }),
+    ),
+  ),
+  monitoring: once(() =>
+    z.strictObject({
+      interval_seconds: z.optional(note(z.number().check(z.positive()), 'Time between two measurements.')),
+      output_format: optionalText('json, ...'),
+      metrics_file: optionalText('File of the metrics.'),
+      real_time_dashboard: flag('Show a dashboard.'),
+      alerts: z.optional(
+        z.strictObject({
+          cpu_threshold: amount('Percent of one core.'),
+          memory_threshold: amount('Megabytes.'),
+          error_rate_threshold: z.optional(
+            note(z.number().check(z.minimum(0), z.maximum(1)), 'Share of records, 0 to 1.'),
+          ),
+        }),
+      ),
+    }),
+  ),
+  analytics: once(() =>
+    z.strictObject({
+      enabled: flag('Keep analytics.'),
+      retention_days: count('Days that they are kept.'),
+      metrics_interval: interval('Time between two measurements.'),
+      outputs: z.optional(z.array(z.looseObject({ type: text('prometheus, grafana, json, ...') }))),
+    }),
+  ),
+};
+
+export const environmentSchema = once(() =>
+  z.record(
+    z.string().check(z.regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'must be letters, digits and _')),
+    note(z.string(), 'Default of a variable; the real environment wins.'),
+  ),
 );
 
 /** The whole file, for the JSON Schema; reading goes section by section. */
-export const projectFileSchema = z.strictObject({
-  project: z.optional(sectionSchemas.project),
-  settings: z.optional(sectionSchemas.settings),
-  environment: z.optional(environmentSchema),
-  state_manager: z.optional(z.extend(stateManagerSchema, z.partial(z.object(backendSchemas)).shape)),
-  state: z.optional(sectionSchemas.state),
-  oxis: z.optional(sectionSchemas.oxis),
-  monitoring: z.optional(sectionSchemas.monitoring),
-  analytics: z.optional(sectionSchemas.analytics),
+export const projectFileSchema = once(() => {
+  const optional = (schemas: Readonly<Record<string, () => z.core.$ZodType>>) =>
+    Object.fromEntries(Object.entries(schemas).map(([name, schema]) => [name, z.optional(schema())]));
+  return z.strictObject({
+    ...optional(sectionSchemas),
+    environment: z.optional(environmentSchema()),
+    state_manager: z.optional(z.strictObject({ ...stateManagerSchema().shape, ...optional(backendSchemas) })),
+  });
 });

@@ -1,6 +1,5 @@
 /** Loads oxiflow.yaml: the project, its folders, default variables and where state is kept. A folder without one has defaults. */
 import { join, resolve } from 'node:path';
-import * as z from 'zod/mini';
 import type { $ZodType, output } from 'zod/v4/core';
 import { OxiError } from '../engine/errors.ts';
 import { Secret } from '../engine/secret.ts';
@@ -9,7 +8,15 @@ import { Environment, layered, readEnvFile } from './environment.ts';
 import { findProjectRoot, PROJECT_FILE, readText, shownPath } from './files.ts';
 import { didYouMean, listNames } from './nearest.ts';
 import { Problems, problem, type Where } from './problems.ts';
-import { BACKENDS, backendSchemas, environmentSchema, sectionSchemas, stateManagerSchema } from './project-schema.ts';
+import {
+  BACKENDS,
+  backendSchemas,
+  DEFAULT_INTERVALS,
+  DEFAULT_SETTINGS,
+  environmentSchema,
+  sectionSchemas,
+  stateManagerSchema,
+} from './project-schema.ts';
 import { SecretRegistry } from './redact.ts';
 import type { Scope } from './references.ts';
 import { type BackendName, backendOfUrl, lockTimeoutMs, type StateSettings, stateSettings } from './state-settings.ts';
@@ -33,8 +40,8 @@ export interface Project {
   readonly heartbeatIntervalMs: number;
   /** Of the chosen backend. */
   readonly lockTimeoutMs: number;
-  readonly monitoring: output<typeof sectionSchemas.monitoring> | undefined;
-  readonly analytics: output<typeof sectionSchemas.analytics> | undefined;
+  readonly monitoring: output<ReturnType<typeof sectionSchemas.monitoring>> | undefined;
+  readonly analytics: output<ReturnType<typeof sectionSchemas.analytics>> | undefined;
   /** Things that have no effect, for -v. */
   readonly notices: readonly string[];
   /** Every secret that the configuration revealed so far. */
@@ -97,7 +104,7 @@ class ProjectReader {
     const environment = new Environment(Object.entries(this.#section('environment', environmentSchema) ?? {}));
     this.#variables = layered([this.#variables, environment]);
     const project = this.#section('project', sectionSchemas.project);
-    const settings = this.#section('settings', sectionSchemas.settings) ?? z.parse(sectionSchemas.settings, {});
+    const settings = this.#section('settings', sectionSchemas.settings) ?? DEFAULT_SETTINGS;
     for (const old of ['oxis', 'monitoring', 'analytics'] as const) {
       const entry = this.#sections?.entries.get(old);
       if (entry !== undefined) this.#noEffect(entry.key, old);
@@ -112,8 +119,8 @@ class ProjectReader {
       settings: { outputDir: settings.output_dir, pipelineDir: settings.pipeline_dir, oxisDir: settings.oxis_dir },
       environment,
       state,
-      checkpointIntervalMs: manager.checkpoint_interval,
-      heartbeatIntervalMs: manager.heartbeat_interval,
+      checkpointIntervalMs: manager.checkpoint_interval ?? DEFAULT_INTERVALS.checkpoint,
+      heartbeatIntervalMs: manager.heartbeat_interval ?? DEFAULT_INTERVALS.heartbeat,
       lockTimeoutMs: lockTimeoutMs(state),
       monitoring: this.#section('monitoring', sectionSchemas.monitoring),
       analytics: this.#section('analytics', sectionSchemas.analytics),
@@ -136,9 +143,9 @@ class ProjectReader {
     }
   }
 
-  #section<T>(name: string, schema: $ZodType<T>): T | undefined {
+  #section<T>(name: string, schema: () => $ZodType<T>): T | undefined {
     const node = this.#sections?.entries.get(name)?.value;
-    return node === undefined ? undefined : decode(schema, node, this.#context(name)).value;
+    return node === undefined ? undefined : decode(schema(), node, this.#context(name)).value;
   }
 
   #context(field: string, problems = this.#problems): DecodeContext {
@@ -153,22 +160,24 @@ class ProjectReader {
     this.#notices.push(`${where.file}:${where.line}: "${name}" is read but has no effect yet`);
   }
 
-  #state(options: LoadProjectOptions): { manager: output<typeof stateManagerSchema>; state: StateSettings } {
+  #state(options: LoadProjectOptions): {
+    manager: Partial<output<ReturnType<typeof stateManagerSchema>>>;
+    state: StateSettings;
+  } {
     const node = this.#sections?.entries.get('state_manager')?.value;
     const entries = node?.kind === 'map' ? node.entries : new Map<string, { key: Where; value: Node }>();
     const own: Node | undefined =
       node?.kind === 'map'
         ? { ...node, entries: new Map([...entries].filter(([name]) => !Object.hasOwn(backendSchemas, name))) }
         : node;
-    const managed = own === undefined ? undefined : decode(stateManagerSchema, own, this.#stateContext()).value;
-    const manager = managed ?? z.parse(stateManagerSchema, {});
+    const managed = own === undefined ? undefined : decode(stateManagerSchema(), own, this.#stateContext()).value;
     const cleanup = entries.get('cleanup_interval');
     if (cleanup !== undefined) this.#noEffect(cleanup.key, 'state_manager.cleanup_interval');
     const older = this.#olderState(node !== undefined);
     const url = this.#variables.get('OXIFLOW_STATE_URL');
     const backend = chosenBackend(
       options.stateBackend,
-      manager.backend,
+      managed?.backend ?? 'auto',
       older.backend,
       this.#variables.get('OXIFLOW_STATE_BACKEND'),
       url,
@@ -177,7 +186,7 @@ class ProjectReader {
     for (const [name, schema] of Object.entries(backendSchemas)) {
       const section = entries.get(name)?.value;
       if (section === undefined) continue;
-      sections[name] = this.#backendSection(name, schema, section, name === backend);
+      sections[name] = this.#backendSection(name, schema(), section, name === backend);
       for (const old of ['backup_enabled', 'backup_retention', 'cleanup_interval']) {
         const entry = section.kind === 'map' ? section.entries.get(old) : undefined;
         if (entry !== undefined) this.#noEffect(entry.key, `state_manager.${name}.${old}`);
@@ -185,7 +194,7 @@ class ProjectReader {
     }
     const secretUrl = url === undefined || url === '' ? undefined : new Secret(url);
     if (url !== undefined) this.#secrets.addPasswords(url);
-    return { manager, state: stateSettings(backend, this.#root, sections, secretUrl) };
+    return { manager: managed ?? {}, state: stateSettings(backend, this.#root, sections, secretUrl) };
   }
 
   #stateContext(): DecodeContext {

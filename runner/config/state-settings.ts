@@ -5,7 +5,7 @@ import type { BACKENDS, backendSchemas } from './project-schema.ts';
 
 export type BackendName = (typeof BACKENDS)[number];
 
-type Sections = { [Name in keyof typeof backendSchemas]: output<(typeof backendSchemas)[Name]> };
+type Sections = { [Name in keyof typeof backendSchemas]: output<ReturnType<(typeof backendSchemas)[Name]>> };
 
 /** Settings of every backend that has some; times in milliseconds, addresses with passwords as Secret. */
 export interface StateSettings {

@@ -1,8 +1,9 @@
 /** Puts `--set` values into a step: a field of the oxi's config first, else a universal field. */
 import type { $ZodType } from 'zod/v4/core';
+import { once } from './fields.ts';
 import { didYouMean, listNames } from './nearest.ts';
 import { applyOverride, type Override } from './overrides.ts';
-import { stepSchema, threadsOnly } from './pipeline-schema.ts';
+import { stepSchema, threadsSchema } from './pipeline-schema.ts';
 import type { Problems } from './problems.ts';
 import { core } from './schema-kinds.ts';
 import type { MapNode } from './tree.ts';
@@ -15,7 +16,8 @@ export interface ConfiguredOxi {
   readonly aliases?: Readonly<Record<string, string>>;
 }
 
-export const UNIVERSAL: readonly string[] = Object.keys(stepSchema.shape);
+/** Names of the fields that every step has. */
+export const universalFields = once((): readonly string[] => Object.keys(stepSchema().shape));
 
 /** The step's map and its config with the `--set` options applied: a field of the oxi, else a universal one. */
 export function overridden(
@@ -50,11 +52,15 @@ export function overridden(
           : { ...bare, entries: new Map([...bare.entries, [canonical, value]]) };
       config = applyOverride(renamed, oxi.config, [canonical, ...path.slice(1)], override, problems);
     } else if (name === 'threads') {
-      config = applyOverride(config, threadsOnly, path, override, problems);
-    } else if (UNIVERSAL.includes(name) && !['name', 'id', 'config'].includes(name)) {
-      universal = applyOverride(universal, stepSchema, path, override, problems);
+      config = applyOverride(config, threadsSchema(), path, override, problems);
+    } else if (universalFields().includes(name) && !['name', 'id', 'config'].includes(name)) {
+      universal = applyOverride(universal, stepSchema(), path, override, problems);
     } else {
-      const known = [...fields, ...UNIVERSAL.filter((field) => !['name', 'id', 'config'].includes(field)), 'threads'];
+      const known = [
+        ...fields,
+        ...universalFields().filter((field) => !['name', 'id', 'config'].includes(field)),
+        'threads',
+      ];
       const near = didYouMean(name, known);
       problems.add(
         override.where,

@@ -2,12 +2,13 @@
 import * as z from 'zod/mini';
 import type { output } from 'zod/v4/core';
 import { type DecodeContext, type Decoded, decode } from './decode.ts';
+import { once } from './fields.ts';
 import { didYouMean, listNames } from './nearest.ts';
 import type { Override } from './overrides.ts';
-import { type limitsSchema, stepSchema, threadsOnly } from './pipeline-schema.ts';
+import { type limitsSchema, stepSchema, threadsSchema } from './pipeline-schema.ts';
 import { Problems, type Where } from './problems.ts';
 import type { Scope, StepReference } from './references.ts';
-import { type ConfiguredOxi, configFields, keep, overridden, UNIVERSAL } from './step-overrides.ts';
+import { type ConfiguredOxi, configFields, keep, overridden, universalFields } from './step-overrides.ts';
 import { checkReference, lookUp, type StepMetadata } from './step-references.ts';
 import type { MapNode, Node } from './tree.ts';
 
@@ -25,7 +26,7 @@ export interface StepSpec {
   readonly maxMemoryMb: number | undefined;
   readonly continueOnError: boolean;
   readonly condition: string | undefined;
-  readonly limits: output<typeof limitsSchema> | undefined;
+  readonly limits: output<ReturnType<typeof limitsSchema>> | undefined;
   readonly where: Where;
   /** `${steps...}` in its config: those steps have to be as far as the field needs before this one opens. */
   readonly references: readonly { readonly reference: StepReference; readonly where: Where; readonly field: string }[];
@@ -43,7 +44,7 @@ interface StepsInput {
   readonly overrides: readonly Override[];
 }
 
-const identity = z.object({ name: stepSchema.shape.name, id: stepSchema.shape.id });
+const identitySchema = once(() => z.object({ name: stepSchema().shape.name, id: stepSchema().shape.id }));
 
 interface Named {
   readonly node: MapNode;
@@ -101,7 +102,7 @@ function nameSteps(items: readonly Node[], context: DecodeContext): Named[] {
       return { node: { kind: 'map' as const, entries: new Map(), where: node.where }, oxi: undefined, id: undefined };
     }
     const { value } = decode(
-      identity,
+      identitySchema(),
       keep(node, (name) => name === 'name' || name === 'id'),
       { ...context, problems: new Problems() },
     );
@@ -140,11 +141,11 @@ function readStep(
   const hint = (name: string) => (spellings.includes(name) ? '; it belongs under "config:"' : undefined);
   const elsewhere = new Set(
     [...step.node.entries.keys()]
-      .filter((name) => !UNIVERSAL.includes(name))
+      .filter((name) => !universalFields().includes(name))
       .map((name) => oxi?.aliases?.[name] ?? name),
   );
   const bare = keep(universal, (name) => name !== 'config');
-  const { value } = decode(stepSchema, bare, { ...context, hint });
+  const { value } = decode(stepSchema(), bare, { ...context, hint });
   if (value?.continue_on_error === true && universal.entries.has('on_error')) {
     problems.add(
       universal.entries.get('on_error')?.key ?? step.node.where,
@@ -164,7 +165,7 @@ function readStep(
       freeKeys: false,
       elsewhere,
       aliases: oxi.aliases,
-      hint: (name) => (UNIVERSAL.includes(name) ? '; it stands beside "config:", not in it' : undefined),
+      hint: (name) => (universalFields().includes(name) ? '; it stands beside "config:", not in it' : undefined),
     });
   const first = read(
     { ...context.scope, step: (reference) => checkReference(reference, about.step ?? '', earlier, all) },
@@ -199,5 +200,5 @@ function readStep(
 
 function readThreads(config: MapNode, context: DecodeContext): number | undefined {
   const only = keep(config, (name) => name === 'threads');
-  return decode(threadsOnly, only, context).value?.threads;
+  return decode(threadsSchema(), only, context).value?.threads;
 }
