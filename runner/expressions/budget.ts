@@ -2,10 +2,10 @@
 import { BudgetError } from './errors.ts';
 
 /** Steps of one evaluation: elements looked at, and texts by 16 characters. */
-export const MAX_STEPS = 10_000_000;
+const MAX_STEPS = 10_000_000;
 /** Longest text, in UTF-16 units, and longest list that an expression makes. */
-export const MAX_TEXT = 16_000_000;
-export const MAX_ITEMS = 1_000_000;
+const MAX_TEXT = 16_000_000;
+const MAX_ITEMS = 1_000_000;
 
 export class Budget {
   #left = MAX_STEPS;

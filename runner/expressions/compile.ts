@@ -158,11 +158,11 @@ class Compiler implements Compiling {
   #read(path: FieldPath, ast: Ast): Run {
     const { frame } = this;
     const source = this.text.slice(ast.at, ast.end);
+    const parent = path.slice(0, -1);
     return () => {
       const { record } = frame.scope;
       const value = record.get(path);
       if (value !== undefined) return value;
-      const parent = path.slice(0, -1);
       const holder = parent.length === 0 ? undefined : record.get(parent);
       if (holder !== undefined && !isObject(holder)) {
         throw new MissingError(`"${parent.join('.')}" is ${typeName(holder)}, it has no field "${path.at(-1)}"`);

@@ -9,6 +9,8 @@ import type { BinaryOperator } from './parse.ts';
 import { Duration, Timestamp } from './time.ts';
 import type { Value } from './values.ts';
 
+const MAX_DEPTH = 1000;
+
 /** How the two sides are called in messages: a quoted field or piece of the expression. */
 export interface Sides {
   op: BinaryOperator;
@@ -60,7 +62,8 @@ export function finite(value: number, what: string): number {
   return value;
 }
 
-export function equal(a: Value, b: Value, budget: Budget): boolean {
+/** Deep equality; a RecordError beyond MAX_DEPTH levels. */
+export function equal(a: Value, b: Value, budget: Budget, depth = 0): boolean {
   if (a === b) return true;
   if (typeof a === 'string' || typeof b === 'string') {
     if (typeof a === 'string' && typeof b === 'string' && a.length === b.length) budget.chargeText(a.length);
@@ -68,18 +71,19 @@ export function equal(a: Value, b: Value, budget: Budget): boolean {
   }
   if (isNumeric(a) && isNumeric(b)) return compareNumbers(a, b) === 0;
   if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) return false;
+  if (depth > MAX_DEPTH) throw new RecordError(`values that nest deeper than ${MAX_DEPTH} levels can't be compared`);
   if (a instanceof Timestamp) return b instanceof Timestamp && a.ns === b.ns;
   if (a instanceof Duration) return b instanceof Duration && a.ns === b.ns;
   if (isList(a)) {
     if (!isList(b) || a.length !== b.length) return false;
     budget.charge(a.length);
-    return a.every((item, i) => equal(item, b[i] ?? null, budget));
+    return a.every((item, i) => equal(item, b[i] ?? null, budget, depth + 1));
   }
   if (!isObject(a) || !isObject(b) || a.size !== b.size) return false;
   budget.charge(a.size);
   for (const [key, value] of a) {
     const other = b.get(key);
-    if (other === undefined || !equal(value, other, budget)) return false;
+    if (other === undefined || !equal(value, other, budget, depth + 1)) return false;
   }
   return true;
 }

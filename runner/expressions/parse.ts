@@ -31,9 +31,9 @@ export type Ast = Place &
   );
 
 /** How deep brackets, signs and choices may nest. */
-export const MAX_NESTING = 100;
+const MAX_NESTING = 100;
 /** How high a tree may be: `a + b + c ...` is a tree as high as it is long. */
-export const MAX_HEIGHT = 250;
+const MAX_HEIGHT = 250;
 
 const RESERVED: ReadonlySet<string> = new Set(
   'as break const continue else false for function if import in let loop namespace null package return true var void while'.split(

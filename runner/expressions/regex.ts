@@ -12,7 +12,7 @@ type Instruction =
   | { kind: 'match' };
 
 const MAX_INSTRUCTIONS = 20_000;
-/** Remembered transitions; beyond them the memory starts anew, and so stays bounded on any text. */
+/** Remembered transitions and states; beyond them the memory starts anew, and so stays bounded on any text. */
 const MAX_REMEMBERED = 20_000;
 const END = -1;
 
@@ -24,8 +24,10 @@ interface State {
 }
 
 export interface LinearRegex {
-  /** True where the pattern matches somewhere in the text. */
-  test(text: string): boolean;
+  /** Size of the automaton. */
+  readonly instructions: number;
+  /** True where the pattern matches somewhere in the text. Every 8 instructions of work are charged as one step. */
+  test(text: string, charge: (steps: number) => void): boolean;
 }
 
 /** Throws PatternError. */
@@ -36,6 +38,8 @@ export function compileRegex(pattern: string): LinearRegex {
   let remembered = 0;
   const visited = new Int32Array(program.length);
   let visit = 0;
+  /** Instructions that `step` looked at. */
+  let tried = 0;
 
   const stateOf = (entries: number[], before: State['before']): State => {
     const key = `${before} ${entries.join(',')}`;
@@ -55,6 +59,7 @@ export function compileRegex(pattern: string): LinearRegex {
     for (let at = open.pop(); at !== undefined; at = open.pop()) {
       if (visited[at] === visit) continue;
       visited[at] = visit;
+      tried++;
       const instruction = program[at];
       if (instruction === undefined) continue;
       if (instruction.kind === 'match') return true;
@@ -71,22 +76,24 @@ export function compileRegex(pattern: string): LinearRegex {
   };
 
   return {
-    test(text) {
-      if (remembered > MAX_REMEMBERED) {
-        states = new Map();
-        remembered = 0;
-      }
+    instructions: program.length,
+    test(text, charge) {
+      charge(text.length >> 3);
       let state = stateOf([], 'start');
       for (let i = 0; i <= text.length; i++) {
         const code = i === text.length ? END : (text.codePointAt(i) ?? END);
         if (code > 0xffff) i++;
         let next = state.after.get(code);
         if (next === undefined) {
+          tried = 0;
           next = step(state, code);
-          if (++remembered % MAX_REMEMBERED !== 0) {
-            state.after.set(code, next);
-          } else {
+          const cost = 1 + (tried >> 3);
+          charge(cost);
+          remembered += cost;
+          state.after.set(code, next);
+          if (remembered > MAX_REMEMBERED) {
             states = new Map();
+            remembered = 0;
             if (next !== true) next = stateOf(next.entries, next.before);
           }
         }
@@ -146,7 +153,12 @@ function emit(regex: Regex, next: number, program: Instruction[]): number {
           begin = add(program, { kind: 'split', next: emit(regex.item, begin, program), other: next });
         }
       }
-      for (let i = 0; i < regex.min; i++) begin = emit(regex.item, begin, program);
+      for (let i = 0; i < regex.min; i++) {
+        const again = emit(regex.item, begin, program);
+        // Nothing, a thousand times, is nothing: counts of empty groups multiply without adding an instruction.
+        if (again === begin) break;
+        begin = again;
+      }
       return begin;
     }
   }

@@ -105,10 +105,10 @@ export function pattern(text: string): LinearRegex {
 function matches(call: Call, a: Value, b: Value | undefined): Value {
   const text = textAt(call, 0, a);
   const source = textAt(call, 1, b);
-  // One step of the automaton may visit each of its states, about one a character of the pattern.
-  call.budget.charge((text.length * (1 + (source.length >> 3))) >> 2);
+  const { budget } = call;
   try {
-    return pattern(source).test(text);
+    if (!patterns.has(source)) budget.charge(pattern(source).instructions);
+    return pattern(source).test(text, (steps) => budget.charge(steps));
   } catch (error) {
     if (error instanceof PatternError) throw new RecordError(`${call.labels[1]}: ${error.message}`);
     throw error;

@@ -34,6 +34,8 @@ export class Timestamp {
   }
 
   static fromMilliseconds(ms: number): Timestamp {
+    // Beyond any year; and what is not finite has no bigint.
+    if (!(Math.abs(ms) < 1e15)) return Timestamp.of(LAST + 1n);
     return Timestamp.of(BigInt(Math.round(ms * 1000)) * 1000n);
   }
 
@@ -114,7 +116,7 @@ const formats = new Map<string, Intl.DateTimeFormat>();
 /** Milliseconds that a zone's clock is ahead of UTC at an instant. */
 function zoneOffset(zone: string | undefined, ms: number): number {
   if (zone === undefined || zone === 'UTC') return 0;
-  const fixed = /^([+-]?)(\d\d):(\d\d)$/.exec(zone);
+  const fixed = /^([+-]?)([01]\d|2[0-3]):([0-5]\d)$/.exec(zone);
   if (fixed !== null) return (Number(fixed[2]) * 60 + Number(fixed[3])) * (fixed[1] === '-' ? -60_000 : 60_000);
   const format = formats.get(zone) ?? zoneFormat(zone);
   if (formats.size < 100) formats.set(zone, format);

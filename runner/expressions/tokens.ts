@@ -4,7 +4,7 @@
  */
 import { ExpressionError } from './errors.ts';
 
-export const MAX_LENGTH = 10_000;
+const MAX_LENGTH = 10_000;
 
 export interface Token {
   kind: 'name' | 'quoted-name' | 'number' | 'string' | 'operator' | 'end';

@@ -73,6 +73,23 @@ describe('work and memory of one record are bounded', () => {
   });
 });
 
+test('values that nest deeper than the stack are a record error', () => {
+  const deep = (): Value => {
+    let value: Value = [];
+    for (let i = 0; i < 100_000; i++) value = [value];
+    return value;
+  };
+  expect(() =>
+    run(
+      'a == b',
+      new Map([
+        ['a', deep()],
+        ['b', deep()],
+      ]),
+    ),
+  ).toThrow(RecordError);
+});
+
 describe('an expression reaches fields, and nothing of the host', () => {
   const record = new Map<string, Value>([
     ['s', 'text'],

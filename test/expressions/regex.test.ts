@@ -2,6 +2,8 @@
 import { describe, expect, test } from 'vitest';
 import { compileRegex } from '../../runner/expressions/regex.ts';
 
+const free = (): void => {};
+
 describe('a pattern is read as RE2 reads it', () => {
   test.each<[string, string, boolean]>([
     ['', '', true],
@@ -37,7 +39,7 @@ describe('a pattern is read as RE2 reads it', () => {
     ['(a*)*b', 'aaab', true],
     ['\\s', '\u00a0', false],
   ])('%s on %s', (pattern, text, matches) => {
-    expect(compileRegex(pattern).test(text)).toBe(matches);
+    expect(compileRegex(pattern).test(text, free)).toBe(matches);
   });
 });
 
@@ -66,7 +68,24 @@ test.each([
 test('what is remembered of texts stays bounded, and answers stay right, over many different characters', () => {
   const regex = compileRegex('^[^x]*x$');
   const many = Array.from({ length: 60_000 }, (_, i) => String.fromCodePoint(0x10000 + i)).join('');
-  expect(regex.test(`${many}x`)).toBe(true);
-  expect(regex.test(many)).toBe(false);
-  expect(regex.test('abx')).toBe(true);
+  expect(regex.test(`${many}x`, free)).toBe(true);
+  expect(regex.test(many, free)).toBe(false);
+  expect(regex.test('abx', free)).toBe(true);
+});
+
+test('empty groups with nested counts take no time to compile', () => {
+  expect(compileRegex(`${'('.repeat(90)}a?b${'(){1000}){1000}'.repeat(1)}${')'.repeat(89)}`).instructions).toBeLessThan(
+    5000,
+  );
+  expect(compileRegex(`${'('.repeat(90)}${'){1000}'.repeat(90)}`).test('', free)).toBe(true);
+});
+
+test('work is charged in proportion to the text, whatever the pattern', () => {
+  const regex = compileRegex('(a?){50}(a|b|[ab]){50}$');
+  let steps = 0;
+  regex.test('ab'.repeat(100_000), (more) => {
+    steps += more;
+  });
+  expect(steps).toBeGreaterThan(10_000);
+  expect(steps).toBeLessThan(100_000);
 });

@@ -4,7 +4,7 @@ import { Timestamp } from '../../runner/expressions/time.ts';
 import type { Value } from '../../runner/expressions/values.ts';
 
 /** Start of the run in all tests of expressions. */
-export const RUN_START = Date.UTC(2026, 2, 1, 12);
+const RUN_START = Date.UTC(2026, 2, 1, 12);
 
 /** JSON text to a value, with exact whole numbers. */
 export function recordOf(json: string): Value {
