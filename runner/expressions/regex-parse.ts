@@ -131,7 +131,8 @@ export function parseRegex(pattern: string): Regex {
 
   function atom(): Regex {
     const character = chars[at] ?? '';
-    if (character === '*' || character === '+' || character === '?') throw fail(`"${character}" has nothing to repeat`);
+    if (/^[*+?]$/.test(character) || rest(/^\{\d{1,5}(,\d{0,5})?\}/) !== null)
+      throw fail(`"${character}" has nothing to repeat`);
     if (character === '(') return group();
     if (character === '[') return charOf(charClass());
     at++;
@@ -245,7 +246,7 @@ export function parseRegex(pattern: string): Regex {
       return (property[1] === 'P') !== (property[3] === '^') ? not(test) : test;
     }
     if (/^[1-9]$/.test(character)) throw fail('back references are not supported: matching takes linear time');
-    if (character === '' || /^[A-Za-z0-9]$/.test(character)) throw fail(`"\\${character}" is not an escape`);
+    if (!/^[!-~]$/.test(character) || /^[A-Za-z0-9]$/.test(character)) throw fail(`"\\${character}" is not an escape`);
     at++;
     return character.codePointAt(0) ?? 0;
   }
