@@ -57,12 +57,6 @@ export function problem(where: Where, text: string, about: About = {}): OxiError
   return new OxiError('CONFIG_INVALID', `${placeText(where)}: ${subject}${text}`, { place });
 }
 
-/** The first problem and how many more there are, for a person at a terminal. */
-export function shortMessage(error: OxiError): string {
-  if (!(error instanceof ConfigErrors) || error.errors.length < 2) return error.message;
-  return `${error.errors[0]?.message ?? error.message}\nand ${error.errors.length - 1} more`;
-}
-
 /** `file:line:column`, or the option. */
 function placeText(where: Where): string {
   if (where.option !== undefined) return where.option;

@@ -1,8 +1,10 @@
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
+import { schemaText } from '../../runner/cli/schema.ts';
 import { type JsonSchema, pipelineSchema, projectSchema } from '../../runner/config/json-schema.ts';
-import { oxis } from './fixtures.ts';
+import { registry } from '../../runner/oxis/registry.ts';
+import { oxis, refusal } from './fixtures.ts';
 
 function validator(schema: JsonSchema): (yaml: string) => string[] {
   const validate = new Ajv2020({ allErrors: true, strict: false, validateFormats: false }).compile(schema);
@@ -79,4 +81,24 @@ oxis: { parse_json: { version: "1.0" } }
       expect(project(yaml)).not.toEqual([]);
     },
   );
+});
+
+describe('oxiflow schema', () => {
+  it('knows the config of every oxi there is', () => {
+    const check = validator(pipelineSchema(registry));
+    for (const name of registry.keys()) {
+      expect(check(`pipeline: [{ name: ${name}, config: { no_such_field: 1 } }]`), name).not.toEqual([]);
+    }
+    const yaml =
+      'pipeline: [{ name: read_file, config: { path: [a, b] } }, { name: parse_json }, { name: write_file, config: { path: "${OUT}", create_directories: false } }]';
+    expect(check(yaml)).toEqual([]);
+  });
+
+  it('prints the schema of both kinds of file, and of no other', async () => {
+    expect(JSON.parse(await schemaText('pipeline', oxis))).toEqual(pipelineSchema(oxis));
+    expect(JSON.parse(await schemaText('project', oxis))).toEqual(projectSchema());
+    const error = await refusal(schemaText('oxi', oxis));
+    expect(error.message).toBe('oxiflow schema: must be pipeline or project, got "oxi"');
+    expect(error.exitCode).toBe(2);
+  });
 });
