@@ -6,14 +6,20 @@ import { evaluateCondition } from '../oxis/expression.ts';
 import { registry } from '../oxis/registry.ts';
 
 /** Throws ConfigErrors and OxiError as `makePlan` does, and compiles every expression so that a bad one is found here. */
-export async function planOf(project: Project, pipeline: Pipeline, threads: number, world: { now: number }): Promise<Plan> {
+export async function planOf(
+  project: Project,
+  pipeline: Pipeline,
+  threads: number,
+  world: { now: number },
+): Promise<Plan> {
   const plan = await makePlan({
     steps: pipeline.steps,
     oxis: registry,
     projectRoot: project.root,
     threads,
     delivery: pipeline.delivery,
-    condition: (step, text) => evaluateCondition(text, step.id, { env: pipeline.environment, params: pipeline.params, now: world.now }),
+    condition: (step, text) =>
+      evaluateCondition(text, step.id, { env: pipeline.environment, params: pipeline.params, now: world.now }),
   });
   return plan;
 }

@@ -6,7 +6,10 @@ import { parseDuration } from '../config/units.ts';
 export function wholeNumber(min: number, max = Number.MAX_SAFE_INTEGER): (text: string) => number {
   return (text) => {
     const value = /^\d+$/.test(text) ? Number(text) : Number.NaN;
-    if (!(value >= min && value <= max)) throw new InvalidArgumentError(`It must be a whole number from ${min}${max === Number.MAX_SAFE_INTEGER ? '' : ` to ${max}`}.`);
+    if (!(value >= min && value <= max))
+      throw new InvalidArgumentError(
+        `It must be a whole number from ${min}${max === Number.MAX_SAFE_INTEGER ? '' : ` to ${max}`}.`,
+      );
     return value;
   };
 }
@@ -14,7 +17,8 @@ export function wholeNumber(min: number, max = Number.MAX_SAFE_INTEGER): (text: 
 /** "10s", "500ms", "2m" or a number of seconds, as milliseconds. */
 export function duration(text: string): number {
   const value = /^\d+(\.\d+)?$/.test(text) ? Number(text) * 1000 : parseDuration(text);
-  if (value === undefined || !Number.isFinite(value)) throw new InvalidArgumentError('It must be a duration such as 10s, 500ms or 2m.');
+  if (value === undefined || !Number.isFinite(value))
+    throw new InvalidArgumentError('It must be a duration such as 10s, 500ms or 2m.');
   return value;
 }
 

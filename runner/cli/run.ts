@@ -75,13 +75,19 @@ export function command(): Command {
     .option('--limit <n>', 'read at most n records', wholeNumber(0))
     .option('--dry-run', 'check everything and print the plan; write nothing')
     .option('--events <file|fd:N>', 'write events as NDJSON')
-    .addOption(new Option('--log-format <format>', 'lines for people or for machines').choices(['text', 'json']).default('text'))
+    .addOption(
+      new Option('--log-format <format>', 'lines for people or for machines').choices(['text', 'json']).default('text'),
+    )
     .option('--json', 'print the summary as one JSON document on stdout')
     .option('--summary <file>', 'write the summary as JSON')
     .option('--threads <n>', 'threads of stages that name none', wholeNumber(1, 64), 1)
     .option('--drain-timeout <time>', 'how long a stop may take', duration, 10_000)
     .option('--lease-wait <time>', 'how long to wait for another worker', duration)
-    .addOption(new Option('--on-orphan <what>', 'when the launcher is gone').choices(['auto', 'drain', 'continue']).default('auto'))
+    .addOption(
+      new Option('--on-orphan <what>', 'when the launcher is gone')
+        .choices(['auto', 'drain', 'continue'])
+        .default('auto'),
+    )
     .option('--parent-fd <n>', 'pipe whose end means that the launcher is gone', wholeNumber(0, 1023))
     .option('--state-backend <name>', 'auto, sqlite, file, nfs')
     .option('-v, --verbose', 'say more')
@@ -112,7 +118,9 @@ async function run(name: string, options: Options): Promise<number> {
     throw new OxiError('COMMAND_INVALID', 'run: --json and write_stdout both want standard output; use --summary FILE');
   if (options.dryRun) return dryRun(plan, pipeline, options);
 
-  const runKey = options.runKey ?? (pipeline.overridesHash === undefined ? pipeline.name : `${pipeline.name}-${pipeline.overridesHash}`);
+  const runKey =
+    options.runKey ??
+    (pipeline.overridesHash === undefined ? pipeline.name : `${pipeline.name}-${pipeline.overridesHash}`);
   const listeners = await eventListeners(options, log);
   using stopping = new Stopping({
     drainMs: options.drainTimeout,
@@ -120,7 +128,19 @@ async function run(name: string, options: Options): Promise<number> {
     onOrphan: options.onOrphan,
     say: (message) => log.warn(message),
   });
-  const result = await attempt({ project, pipeline, plan, options, runKey, log, terminal, redact, listeners, stopping, notices }).catch((error) => {
+  const result = await attempt({
+    project,
+    pipeline,
+    plan,
+    options,
+    runKey,
+    log,
+    terminal,
+    redact,
+    listeners,
+    stopping,
+    notices,
+  }).catch((error) => {
     if (error instanceof StopRequest) return error.exitCode;
     throw clean(error, redact);
   });
@@ -130,7 +150,10 @@ async function run(name: string, options: Options): Promise<number> {
 }
 
 async function load(name: string, options: Options): Promise<{ project: Project; pipeline: Pipeline }> {
-  const [{ loadProject }, { loadPipeline }] = await Promise.all([import('../config/project.ts'), import('../config/pipeline.ts')]);
+  const [{ loadProject }, { loadPipeline }] = await Promise.all([
+    import('../config/project.ts'),
+    import('../config/pipeline.ts'),
+  ]);
   const project = await loadProject(options.project ?? process.cwd(), {
     env: process.env,
     exact: options.project !== undefined,
@@ -138,7 +161,12 @@ async function load(name: string, options: Options): Promise<{ project: Project;
     envFile: options.envFile,
     stateBackend: options.stateBackend,
   });
-  const pipeline = await loadPipeline(project, name, { oxis: registry, sets: options.set, params: options.param, env: process.env });
+  const pipeline = await loadPipeline(project, name, {
+    oxis: registry,
+    sets: options.set,
+    params: options.param,
+    env: process.env,
+  });
   return { project, pipeline };
 }
 
@@ -186,7 +214,12 @@ async function attempt(a: AttemptInput): Promise<RunResult> {
       startPool: (spec, threads) => new StagePool(spec, threads),
       keepLease: (lease, on) =>
         startKeeper(
-          { settings, lease, renewMs: Math.min(project.heartbeatIntervalMs, lockTimeoutMs / 3), pollMs: Math.min(1000, lockTimeoutMs / 6) },
+          {
+            settings,
+            lease,
+            renewMs: Math.min(project.heartbeatIntervalMs, lockTimeoutMs / 3),
+            pollMs: Math.min(1000, lockTimeoutMs / 6),
+          },
           { ...on, trouble: (message) => log.warn(`state: ${message}`) },
         ),
       observe: async ({ runId, attempt }) => {
@@ -224,7 +257,8 @@ function saying(reporter: RunReporter, log: Log): RunReporter['started'] {
     RunReporter.prototype.started.call(reporter, start);
     for (const notice of start.notices) log.info(notice);
     const { resumedFrom } = start;
-    if (resumedFrom !== undefined) log.info(`going on from checkpoint ${resumedFrom.n}: ${resumedFrom.records} records are done`);
+    if (resumedFrom !== undefined)
+      log.info(`going on from checkpoint ${resumedFrom.n}: ${resumedFrom.records} records are done`);
   };
 }
 
@@ -264,12 +298,21 @@ async function dryRun(plan: Plan, pipeline: Pipeline, options: Options): Promise
   return EXIT.ok;
 }
 
-async function show(result: RunResult, runKey: string, pipeline: string, options: Options, terminal: Terminal, log: Log, redact: (text: string) => string): Promise<void> {
+async function show(
+  result: RunResult,
+  runKey: string,
+  pipeline: string,
+  options: Options,
+  terminal: Terminal,
+  log: Log,
+  redact: (text: string) => string,
+): Promise<void> {
   const { summary, runId, attempt, repeated } = result;
   const document = { pipeline, run_key: runKey, run_id: runId, attempt, ...summary };
   const text = `${redact(JSON.stringify(document))}\n`;
   if (repeated) log.info(`run "${runKey}" has finished under this invocation: nothing to do`);
-  if (!options.quiet && options.logFormat === 'text') terminal.write(summaryText(pipeline, summary as EventPayloads['run.finished'], terminal.columns));
+  if (!options.quiet && options.logFormat === 'text')
+    terminal.write(summaryText(pipeline, summary as EventPayloads['run.finished'], terminal.columns));
   if (summary.error !== undefined) log.error(summary.error.message);
   if (options.json) process.stdout.write(text);
   if (options.summary !== undefined) {

@@ -1,17 +1,7 @@
 /** `oxiflow schema pipeline|project`: prints the JSON Schema of the file, for editors. */
-import { Command, Command } from 'commander';
+import { Command } from 'commander';
 import type { ConfiguredOxi } from '../config/steps.ts';
 import { OxiError } from '../engine/errors.ts';
-
-export function command(): Command {
-  return new Command('schema')
-    .description('print the JSON Schema of a file, for editors')
-    .argument('<file>', 'pipeline or project')
-    .action(async (kind: string) => {
-      const { registry } = await import('../oxis/registry.ts');
-      process.stdout.write(await schemaText(kind, registry));
-    });
-}
 
 export function command(): Command {
   return new Command('schema')

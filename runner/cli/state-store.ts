@@ -61,6 +61,6 @@ export function printRows(rows: readonly (readonly string[])[]): void {
   }
 }
 
-function printable(text: string): string {
+export function printable(text: string): string {
   return text.replaceAll(/\p{Cc}|\p{Cf}|\u2028|\u2029/gu, (char) => JSON.stringify(char).slice(1, -1));
 }

@@ -63,11 +63,18 @@ export class Stopping implements Disposable {
       process.exit((this.#stop.signal.reason as StopRequest).exitCode);
     }
     const seconds = this.#o.drainMs / 1000;
-    this.#o.say(`${request.why}: finishing what was read and saving a checkpoint, ${seconds} s at most; a second time stops at once`);
+    this.#o.say(
+      `${request.why}: finishing what was read and saving a checkpoint, ${seconds} s at most; a second time stops at once`,
+    );
     this.#stop.abort(request);
     this.#drain = setTimeout(() => {
       const code = request.exitCode === EXIT.interrupted ? 'INTERRUPTED' : 'TERMINATED';
-      this.#kill.abort(new OxiError(code, `what was read could not be finished within ${seconds} s (--drain-timeout): the last checkpoint counts`));
+      this.#kill.abort(
+        new OxiError(
+          code,
+          `what was read could not be finished within ${seconds} s (--drain-timeout): the last checkpoint counts`,
+        ),
+      );
     }, this.#o.drainMs);
   }
 

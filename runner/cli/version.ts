@@ -11,7 +11,16 @@ export function command(): Command {
     .description('print the version')
     .option('--json', 'print one JSON document')
     .action((options: { json?: boolean }) => {
-      const document = { oxiflow: version(), node: process.versions.node, platform: process.platform, arch: process.arch };
-      process.stdout.write(options.json === true ? `${JSON.stringify(document)}\n` : `oxiflow ${document.oxiflow} (Node ${document.node})\n`);
+      const document = {
+        oxiflow: version(),
+        node: process.versions.node,
+        platform: process.platform,
+        arch: process.arch,
+      };
+      process.stdout.write(
+        options.json === true
+          ? `${JSON.stringify(document)}\n`
+          : `oxiflow ${document.oxiflow} (Node ${document.node})\n`,
+      );
     });
 }

@@ -4,7 +4,18 @@ import type { Grade } from '../state/store.ts';
 import type { Block, MakeContext, Split, StreamInfo } from './contracts.ts';
 import { imbalances, noCounters, type StepCounters } from './counters.ts';
 import { OxiError } from './errors.ts';
-import { type Barrier, type Flow, newChannel, type Position, runSink, runSource, runStage, runTogether, type SinkNode, type StageNode } from './flow.ts';
+import {
+  type Barrier,
+  type Flow,
+  newChannel,
+  type Position,
+  runSink,
+  runSource,
+  runStage,
+  runTogether,
+  type SinkNode,
+  type StageNode,
+} from './flow.ts';
 import { type Plan, type PlannedSink, type PlannedStage, stageSteps } from './plan.ts';
 import { errorsOf, type RunFigures } from './report.ts';
 import { type MakeSteps, StageProgram, type StageResult, type StageSpec } from './stage.ts';
@@ -81,10 +92,11 @@ export async function runFlow(a: Assembly, start: FlowStart): Promise<'finished'
     if (!last) channels.push(out);
     if (node.kind === 'stage') {
       work.push(runStage(stageNode(a, start, node, figuresOf, pools), input, out));
-    } else work.push(runSink(sinkNode(a, start, node, figuresOf(node.step.id).counters), input, last ? undefined : out, commit));
+    } else work.push(runSink(sinkNode(a, start, node, figuresOf(node.step.id)), input, last ? undefined : out, commit));
   });
   const first = channels[0] as Flow;
-  const position: Position = start.from === undefined ? { split: 0, offset: 0, records: 0, framer: null } : positionOf(start.from);
+  const position: Position =
+    start.from === undefined ? { split: 0, offset: 0, records: 0, framer: null } : positionOf(start.from);
   work.unshift(
     runSource(
       {
@@ -105,6 +117,9 @@ export async function runFlow(a: Assembly, start: FlowStart): Promise<'finished'
           start.figures.bytes += bytes;
           start.figures.records = records;
         },
+        busy: (ms) => {
+          figuresOf(plan.source.step.id).busyMs += ms;
+        },
       },
       first,
     ),
@@ -122,7 +137,10 @@ function checkEnd(a: Assembly, figures: RunFigures, barrier: Barrier): void {
   checkErrors(a, figures, true);
   const broken = imbalances(a.plan.steps.map(({ id }) => ({ id, counters: barrier.counters.get(id) ?? noCounters() })));
   if (broken.length > 0)
-    throw new OxiError('BALANCE_BROKEN', `the records do not add up: ${broken.join('; ')}. Nothing was published; this is a bug of oxiflow`);
+    throw new OxiError(
+      'BALANCE_BROKEN',
+      `the records do not add up: ${broken.join('; ')}. Nothing was published; this is a bug of oxiflow`,
+    );
 }
 
 function positionOf(checkpoint: Checkpoint): Position {
@@ -212,7 +230,11 @@ function stageNode(
       if (counters === undefined || first === undefined) return;
       for (const { message, offset } of broken) {
         if (first.onError === 'stop')
-          throw new OxiError('RECORD_INVALID', `${message}. Set "on_error: drop" on the step "${first.id}" to leave such records out`, { place: { step: first.id, offset } });
+          throw new OxiError(
+            'RECORD_INVALID',
+            `${message}. Set "on_error: drop" on the step "${first.id}" to leave such records out`,
+            { place: { step: first.id, offset } },
+          );
         counters.in++;
         counters.dropped++;
         if (result.failures.length < 3) result.failures.push({ step: first.id, message });
@@ -221,7 +243,12 @@ function stageNode(
   };
 }
 
-function sinkNode(a: Assembly, start: FlowStart, planned: PlannedSink, counters: StepCounters): SinkNode {
+function sinkNode(
+  a: Assembly,
+  start: FlowStart,
+  planned: PlannedSink,
+  figures: { counters: StepCounters; busyMs: number },
+): SinkNode {
   const { step, formatter } = planned;
   const context: MakeContext = { projectRoot: a.projectRoot, stepId: formatter?.id ?? step.id };
   const encoder = formatter?.oxi.encoder(formatter.config as never, start.stream, context);
@@ -239,7 +266,10 @@ function sinkNode(a: Assembly, start: FlowStart, planned: PlannedSink, counters:
     sink: planned.sink,
     encoder,
     layOut: program === undefined ? undefined : async (block) => (await program.process(block)).block,
-    counters,
+    counters: figures.counters,
+    busy: (ms) => {
+      figures.busyMs += ms;
+    },
     skip: start.skip.get(step.id) ?? 0,
   };
 }
@@ -255,6 +285,8 @@ function checkErrors(a: Assembly, figures: RunFigures, atEnd: boolean): void {
   }
   const { records } = figures;
   if (records === 0 || (!atEnd && records < SHARE_FROM) || errors / records <= maxErrors.share) return;
-  throw new OxiError('TOO_MANY_ERRORS', `${errors} of ${records} records were bad and "max_errors" allows ${maxErrors.share * 100} %`);
+  throw new OxiError(
+    'TOO_MANY_ERRORS',
+    `${errors} of ${records} records were bad and "max_errors" allows ${maxErrors.share * 100} %`,
+  );
 }
-

@@ -5,7 +5,7 @@
 import type { Checkpoint, SplitDocument } from '../state/documents.ts';
 import type { Json, Lease, StateStore } from '../state/store.ts';
 import type { Source, Split } from './contracts.ts';
-import { type StepCounters } from './counters.ts';
+import type { StepCounters } from './counters.ts';
 import { crashpoint } from './crashpoint.ts';
 import { OxiError } from './errors.ts';
 import type { Barrier } from './flow.ts';
@@ -66,7 +66,10 @@ export class Committer {
     };
     const hard = barrier.grade === 'hard' ? checkpoint : this.#document.checkpoint.hard;
     this.#document = {
-      checkpoint: { ...(hard === undefined ? {} : { hard }), ...(barrier.grade === 'soft' ? { soft: checkpoint } : {}) },
+      checkpoint: {
+        ...(hard === undefined ? {} : { hard }),
+        ...(barrier.grade === 'soft' ? { soft: checkpoint } : {}),
+      },
       ...(barrier.last === 'finished' ? { finishing: true } : {}),
     };
     crashpoint('commit');
@@ -101,7 +104,10 @@ export class Committer {
 }
 
 export function lost(runKey: string): OxiError {
-  return new OxiError('LEASE_LOST', `run "${runKey}": another worker took it over; this one stops and changes nothing more`);
+  return new OxiError(
+    'LEASE_LOST',
+    `run "${runKey}": another worker took it over; this one stops and changes nothing more`,
+  );
 }
 
 /** Bytes of the input before a position. */

@@ -292,7 +292,12 @@ export interface ParserOxi<C = never> extends OxiCommon {
   /** Finds out how records stand in the stream; `select` is the path of a json_select that follows directly. */
   detect(config: C, first: Uint8Array, name: string, select: SelectPath | undefined): StreamInfo;
   /** `at`: the snapshot of an earlier framer and the offset of the first byte that will be pushed. */
-  frame(config: C, stream: StreamInfo, select: SelectPath | undefined, at: { offset: number; state: Json; name: string }): Framer;
+  frame(
+    config: C,
+    stream: StreamInfo,
+    select: SelectPath | undefined,
+    at: { offset: number; state: Json; name: string },
+  ): Framer;
   /** The record's own part of parsing, on the threads of the stage. */
   make(config: C, context: MakeContext): Step;
 }

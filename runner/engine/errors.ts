@@ -110,10 +110,18 @@ export function ioError(error: unknown, what: string, place: ErrorPlace = {}): u
       return new OxiError('PERMISSION_DENIED', `${what}: permission denied (${errno})`, options);
     case 'ENOSPC':
     case 'EDQUOT':
-      return new OxiError('DISK_FULL', `${what}: no space left on the disk; free some and start again, the run resumes`, options);
+      return new OxiError(
+        'DISK_FULL',
+        `${what}: no space left on the disk; free some and start again, the run resumes`,
+        options,
+      );
     case 'EPIPE':
       return new OxiError('OUTPUT_CLOSED', `${what}: closed by its reader`, options);
     default:
-      return new OxiError('IO_FAILED', `${what}: ${errno}${error instanceof Error ? ` (${error.message})` : ''}`, options);
+      return new OxiError(
+        'IO_FAILED',
+        `${what}: ${errno}${error instanceof Error ? ` (${error.message})` : ''}`,
+        options,
+      );
   }
 }

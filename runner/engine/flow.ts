@@ -2,9 +2,20 @@
  * The flow of one run: source, stages and sinks as nodes that channels join. Blocks and barriers travel in one order; a barrier
  * that has come out at the end stands behind everything that the position in it covers, so committing it loses nothing.
  */
-import type { Json, Grade } from '../state/store.ts';
+import type { Grade, Json } from '../state/store.ts';
 import { Channel } from './channel.ts';
-import type { Block, Encoder, Framer, Mark, ParserOxi, SelectPath, Sink, Source, Split, StreamInfo } from './contracts.ts';
+import type {
+  Block,
+  Encoder,
+  Framer,
+  Mark,
+  ParserOxi,
+  SelectPath,
+  Sink,
+  Source,
+  Split,
+  StreamInfo,
+} from './contracts.ts';
 import { noCounters, type StepCounters } from './counters.ts';
 import { crashpoint } from './crashpoint.ts';
 import { OxiError } from './errors.ts';
@@ -61,9 +72,7 @@ export interface SourceNode {
   source: Source;
   splits: readonly Split[];
   stepId: string;
-  parser:
-    | { oxi: ParserOxi; config: unknown; stream: StreamInfo; select: SelectPath | undefined }
-    | undefined;
+  parser: { oxi: ParserOxi; config: unknown; stream: StreamInfo; select: SelectPath | undefined } | undefined;
   counters: StepCounters;
   from: Position;
   /** Records to read at most, over the whole run. */
@@ -74,6 +83,8 @@ export interface SourceNode {
   /** Aborted: stop reading, send the last barrier. */
   stop: AbortSignal;
   progress(bytes: number, records: number): void;
+  /** Milliseconds spent cutting records. */
+  busy(ms: number): void;
 }
 
 /** Reads splits in order, cuts records, and injects barriers between blocks. */
@@ -114,14 +125,23 @@ async function readSplit(
   let after = start;
   const take = async (framed: ReturnType<Framer['push']>): Promise<void> => {
     const room = node.limit - records;
-    const broken = (framed.broken ?? []).slice(0, room).map(({ offset, reason }) => ({ offset, message: `${split.name}: record at byte ${offset}: ${reason}` }));
+    const broken = (framed.broken ?? [])
+      .slice(0, room)
+      .map(({ offset, reason }) => ({ offset, message: `${split.name}: record at byte ${offset}: ${reason}` }));
     const count = Math.min(framed.count, room - broken.length);
     if (count + broken.length === 0) return;
     records += count + broken.length;
     node.counters.added += count + broken.length;
     node.counters.out += count + broken.length;
     const { bytes, spans, offsets } = framed;
-    const block: Block = { bytes, spans: spans.subarray(0, 2 * count), offsets: offsets.subarray(0, count), count, split: split.index, whole: framed.whole === true };
+    const block: Block = {
+      bytes,
+      spans: spans.subarray(0, 2 * count),
+      offsets: offsets.subarray(0, count),
+      count,
+      split: split.index,
+      whole: framed.whole === true,
+    };
     await out.send({ kind: 'block', block, broken }, weightOf(block));
   };
 
@@ -131,7 +151,10 @@ async function readSplit(
     after = raw.after;
     node.counters.bytes_in += size;
     node.counters.bytes_out += size;
-    await take(framer.push(raw.bytes));
+    const started = performance.now();
+    const framed = framer.push(raw.bytes);
+    node.busy(performance.now() - started);
+    await take(framed);
     node.progress(size, records);
     if (records >= node.limit) return { split: node.splits.length, offset: 0, records, framer: null };
     await between({ split: split.index, offset: after - framer.pending, records, framer: framer.snapshot() });
@@ -205,7 +228,8 @@ export async function runStage(node: StageNode, input: Flow, out: Flow): Promise
     addAll(node.counters, result.counters);
     node.done(result);
     if (result.failures.length > 0) node.failed(result.failures);
-    if (result.block.count > 0) await out.send({ kind: 'block', block: result.block, broken: [] }, weightOf(result.block));
+    if (result.block.count > 0)
+      await out.send({ kind: 'block', block: result.block, broken: [] }, weightOf(result.block));
   };
   const work = async (item: BlockItem, how: (block: Block) => Promise<StageResult>): Promise<StageResult> => {
     const result = await how(item.block);
@@ -261,7 +285,10 @@ async function runPooled(threads: number, { inline, pooled, finish, pass }: Pool
   }
   const work = pooled();
   // In the order of arrival; each entry is a promise of a result, or a barrier between two.
-  const line = new Channel<{ result: Promise<StageResult> } | { barrier: Barrier }>({ bytes: 2 * threads, records: 2 * threads });
+  const line = new Channel<{ result: Promise<StageResult> } | { barrier: Barrier }>({
+    bytes: 2 * threads,
+    records: 2 * threads,
+  });
   const one = { bytes: 1, records: 1 };
   const enqueue = async (entry: Item): Promise<void> => {
     if (entry.kind === 'barrier') return line.send({ barrier: entry.barrier }, BARRIER_WEIGHT);
@@ -300,13 +327,22 @@ export interface SinkNode {
   counters: StepCounters;
   /** Records that the sink has already, beyond the checkpoint: they are not written again. */
   skip: number;
+  /** Milliseconds spent laying out and writing. */
+  busy(ms: number): void;
 }
 
 /** Lays out, writes, and answers barriers with its mark; `out` gets every block too (a sink in the middle). */
-export async function runSink(node: SinkNode, input: Flow, out: Flow | undefined, commit: (barrier: Barrier) => Promise<void>): Promise<void> {
+export async function runSink(
+  node: SinkNode,
+  input: Flow,
+  out: Flow | undefined,
+  commit: (barrier: Barrier) => Promise<void>,
+): Promise<void> {
   for (let item = await input.receive(); item !== undefined; item = await input.receive()) {
     if (item.kind === 'block') {
+      const started = performance.now();
       await writeBlock(node, item.block);
+      node.busy(performance.now() - started);
       await out?.send(item, weightOf(item.block));
       continue;
     }
@@ -326,7 +362,14 @@ async function writeBlock(node: SinkNode, block: Block): Promise<void> {
   const skipped = Math.min(node.skip, block.count);
   node.skip -= skipped;
   const rest: Block =
-    skipped === 0 ? block : { ...block, spans: block.spans.subarray(2 * skipped), offsets: block.offsets.subarray(skipped), count: block.count - skipped };
+    skipped === 0
+      ? block
+      : {
+          ...block,
+          spans: block.spans.subarray(2 * skipped),
+          offsets: block.offsets.subarray(skipped),
+          count: block.count - skipped,
+        };
   if (rest.count > 0) {
     const laidOut = node.layOut === undefined ? rest : await node.layOut(rest);
     if (node.encoder !== undefined) await writePieces(node, node.encoder.encode(laidOut), rest.count);
@@ -348,7 +391,11 @@ async function writePieces(node: SinkNode, pieces: readonly Uint8Array[], record
 }
 
 /** Runs all nodes to their end; the first failure fails every channel, and is thrown once all of them have stopped. */
-export async function runTogether(nodes: readonly Promise<void>[], channels: readonly Flow[], abort: AbortSignal): Promise<void> {
+export async function runTogether(
+  nodes: readonly Promise<void>[],
+  channels: readonly Flow[],
+  abort: AbortSignal,
+): Promise<void> {
   const stopAll = (error: unknown): void => {
     for (const channel of channels) channel.fail(error);
   };

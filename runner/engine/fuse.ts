@@ -113,7 +113,9 @@ function overlaps(written: readonly FieldPath[], touched: readonly FieldPath[]):
 }
 
 /** Cuts a chain of steps into passes and block steps, in order. */
-export function fuse(steps: readonly { owner: number; step: RecordStep | BlockStep }[]): (Op[] | { owner: number; step: BlockStep })[] {
+export function fuse(
+  steps: readonly { owner: number; step: RecordStep | BlockStep }[],
+): (Op[] | { owner: number; step: BlockStep })[] {
   const parts: (Op[] | { owner: number; step: BlockStep })[] = [];
   let written: FieldPath[] = [];
   for (const { owner, step } of steps) {

@@ -30,8 +30,14 @@ export async function holdLease(o: HoldOptions): Promise<Held> {
     const who = `worker ${workerId} (process ${pid} on ${host})`;
     const left = deadline - performance.now();
     if (left <= 0)
-      throw new OxiError('LEASE_HELD', `run "${o.runKey}": ${who} works on it; waited ${Math.round(o.waitMs / 1000)} s (--lease-wait). Try again later, or stop that worker`);
-    if (!said) o.say(`run "${o.runKey}": waiting for ${who} to finish or to lose its lease, ${Math.ceil(left / 1000)} s at most`);
+      throw new OxiError(
+        'LEASE_HELD',
+        `run "${o.runKey}": ${who} works on it; waited ${Math.round(o.waitMs / 1000)} s (--lease-wait). Try again later, or stop that worker`,
+      );
+    if (!said)
+      o.say(
+        `run "${o.runKey}": waiting for ${who} to finish or to lose its lease, ${Math.ceil(left / 1000)} s at most`,
+      );
     said = true;
     await sleep(Math.min(POLL_MS, left), undefined, { signal: o.stop }).catch(() => {
       throw o.stop.reason;

@@ -3,7 +3,17 @@
  * which threads run what. Reads nothing of the data; starts nothing.
  */
 import { createHash } from 'node:crypto';
-import type { FormatterOxi, Oxi, ParserOxi, SelectPath, Sink, SinkOxi, Source, SourceOxi, StepOxi } from './contracts.ts';
+import type {
+  FormatterOxi,
+  Oxi,
+  ParserOxi,
+  SelectPath,
+  Sink,
+  SinkOxi,
+  Source,
+  SourceOxi,
+  StepOxi,
+} from './contracts.ts';
 import { OxiError } from './errors.ts';
 import type { StageStepSpec } from './stage.ts';
 
@@ -18,10 +28,12 @@ export interface StepInput {
   readonly maxMemoryMb: number | undefined;
   readonly continueOnError: boolean;
   readonly condition: string | undefined;
-  readonly limits: object | undefined;
+  readonly limits: unknown;
   readonly where: { file: string; line: number; column: number };
   readonly references: readonly { readonly reference: { readonly step: string } }[];
   resolve(steps: ReadonlyMap<string, Readonly<Record<string, string | number>>>): unknown;
+  /** Place of a field of its config. */
+  locate(field: string): { file: string; line: number; column: number };
 }
 
 export interface PlannedStep {
@@ -101,7 +113,7 @@ class Builder {
 
   async add(input: StepInput): Promise<void> {
     refuseUnsupported(input);
-    if (input.condition !== undefined && !this.#o.condition(input, input.condition)) {
+    if (input.condition !== undefined && !locating(input, () => this.#o.condition(input, input.condition ?? ''))) {
       this.#skipped.push(input.id);
       return;
     }
@@ -139,7 +151,11 @@ class Builder {
 
   async #addSource(input: StepInput, step: PlannedStep, oxi: SourceOxi): Promise<void> {
     if (this.#source !== undefined)
-      throw this.#error(input, `the pipeline has a source already ("${this.#source.step.id}"), and this version reads one a pipeline`, 'UNSUPPORTED');
+      throw this.#error(
+        input,
+        `the pipeline has a source already ("${this.#source.step.id}"), and this version reads one a pipeline`,
+        'UNSUPPORTED',
+      );
     if (this.#steps.length > 0) throw this.#error(input, 'a source has to be the first step');
     const source = oxi.make(step.config as never, this.#context(input));
     this.#source = { step, oxi, source };
@@ -153,7 +169,11 @@ class Builder {
 
   #addParser(input: StepInput, step: PlannedStep, oxi: ParserOxi): void {
     this.#needSource(input);
-    if (this.#stream !== 'bytes') throw this.#error(input, `"${input.oxi}" reads bytes and what comes here is ${this.#stream}; put it straight behind the source`);
+    if (this.#stream !== 'bytes')
+      throw this.#error(
+        input,
+        `"${input.oxi}" reads bytes and what comes here is ${this.#stream}; put it straight behind the source`,
+      );
     this.#parser = { step, oxi };
     this.#stream = 'records';
     this.#stage(input).steps.push(step);
@@ -161,6 +181,8 @@ class Builder {
 
   #addStep(input: StepInput, step: PlannedStep, oxi: StepOxi): void {
     this.#needRecords(input);
+    // Made once to find what is wrong with it before anything starts; the stages make their own.
+    locating(input, () => oxi.make(step.config as never, this.#context(input)));
     if (oxi.select !== undefined && this.#parser !== undefined && this.#steps.at(-1) === this.#parser.step)
       this.#select = oxi.select(step.config as never);
     this.#stage(input).steps.push(step);
@@ -191,9 +213,17 @@ class Builder {
     if (this.#o.delivery !== 'exactly_once') return;
     const source = this.#source;
     if (source !== undefined && source.source.kind === 'once')
-      throw this.#error(input, `"delivery: exactly_once" can't hold: "${source.step.id}" can be read only once`, 'DELIVERY_IMPOSSIBLE');
+      throw this.#error(
+        input,
+        `"delivery: exactly_once" can't hold: "${source.step.id}" can be read only once`,
+        'DELIVERY_IMPOSSIBLE',
+      );
     if (sink.guarantee === 'append')
-      throw this.#error(input, `"delivery: exactly_once" can't hold: what "${input.id}" has written can't be taken back; write to a file, or say at_least_once`, 'DELIVERY_IMPOSSIBLE');
+      throw this.#error(
+        input,
+        `"delivery: exactly_once" can't hold: what "${input.id}" has written can't be taken back; write to a file, or say at_least_once`,
+        'DELIVERY_IMPOSSIBLE',
+      );
   }
 
   /** The stage that this step joins: the last one, unless a sink stands between or both name different thread counts. */
@@ -207,43 +237,92 @@ class Builder {
         return last;
       }
     }
-    const stage: PlannedStage = { kind: 'stage', steps: [], threads: input.threads ?? this.#o.threads, explicit: input.threads !== undefined };
+    const stage: PlannedStage = {
+      kind: 'stage',
+      steps: [],
+      threads: input.threads ?? this.#o.threads,
+      explicit: input.threads !== undefined,
+    };
     this.#nodes.push(stage);
     return stage;
   }
 
   finish(): Plan {
     const first = this.#o.steps[0];
-    if (this.#source === undefined) throw first === undefined ? new OxiError('CONFIG_INVALID', 'the pipeline has no steps') : this.#error(first, 'the pipeline has no source: begin it with read_file or read_stdin');
+    if (this.#source === undefined)
+      throw first === undefined
+        ? new OxiError('CONFIG_INVALID', 'the pipeline has no steps')
+        : this.#error(first, 'the pipeline has no source: begin it with read_file or read_stdin');
     if (this.#nodes.at(-1)?.kind !== 'sink') {
       const last = this.#last ?? first;
-      if (last !== undefined) throw this.#error(last, `the pipeline ends with "${last.oxi}" and what it makes goes nowhere: end it with write_file or write_stdout`);
+      if (last !== undefined)
+        throw this.#error(
+          last,
+          `the pipeline ends with "${last.oxi}" and what it makes goes nowhere: end it with write_file or write_stdout`,
+        );
     }
-    return { source: this.#source, parser: this.#parser, select: this.#select, nodes: this.#nodes, steps: this.#steps, skipped: this.#skipped };
+    return {
+      source: this.#source,
+      parser: this.#parser,
+      select: this.#select,
+      nodes: this.#nodes,
+      steps: this.#steps,
+      skipped: this.#skipped,
+    };
   }
 
   #needSource(input: StepInput): void {
-    if (this.#source === undefined) throw this.#error(input, 'nothing comes into this step: begin the pipeline with a source such as read_file');
+    if (this.#source === undefined)
+      throw this.#error(input, 'nothing comes into this step: begin the pipeline with a source such as read_file');
   }
 
   #needRecords(input: StepInput): void {
     this.#needSource(input);
-    if (this.#stream === 'bytes') throw this.#error(input, `"${input.oxi}" works on records and bytes come here: put parse_json before it`);
-    if (this.#stream === 'text') throw this.#error(input, `"${input.oxi}" works on records and text comes here: put it before "${this.#formatter?.id ?? 'the formatter'}"`);
+    if (this.#stream === 'bytes')
+      throw this.#error(input, `"${input.oxi}" works on records and bytes come here: put parse_json before it`);
+    if (this.#stream === 'text')
+      throw this.#error(
+        input,
+        `"${input.oxi}" works on records and text comes here: put it before "${this.#formatter?.id ?? 'the formatter'}"`,
+      );
   }
 
   #context(input: StepInput): { projectRoot: string; stepId: string } {
     return { projectRoot: this.#o.projectRoot, stepId: input.id };
   }
 
-  #error(input: StepInput, text: string, code: 'CONFIG_INVALID' | 'UNSUPPORTED' | 'DELIVERY_IMPOSSIBLE' = 'CONFIG_INVALID'): OxiError {
+  #error(
+    input: StepInput,
+    text: string,
+    code: 'CONFIG_INVALID' | 'UNSUPPORTED' | 'DELIVERY_IMPOSSIBLE' = 'CONFIG_INVALID',
+  ): OxiError {
     return stepError(input, text, code);
   }
 }
 
-function stepError(input: StepInput, text: string, code: 'CONFIG_INVALID' | 'UNSUPPORTED' | 'DELIVERY_IMPOSSIBLE'): OxiError {
+/** Gives an error of a step's configuration the place in the file. */
+function locating<T>(input: StepInput, work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    if (!(error instanceof OxiError) || error.place.file !== undefined) throw error;
+    const { file, line, column } = input.locate(error.place.field ?? '');
+    throw new OxiError(error.code, `${file}:${line}:${column}: ${error.message}`, {
+      place: { ...error.place, file, line, column },
+      cause: error,
+    });
+  }
+}
+
+function stepError(
+  input: StepInput,
+  text: string,
+  code: 'CONFIG_INVALID' | 'UNSUPPORTED' | 'DELIVERY_IMPOSSIBLE',
+): OxiError {
   const { file, line, column } = input.where;
-  return new OxiError(code, `${file}:${line}:${column}: step "${input.id}": ${text}`, { place: { step: input.id, file, line, column } });
+  return new OxiError(code, `${file}:${line}:${column}: step "${input.id}": ${text}`, {
+    place: { step: input.id, file, line, column },
+  });
 }
 
 /** Fields of the format that this version would not honour: refused, since passing over them would change what a pipeline means. */
@@ -257,7 +336,12 @@ function refuseUnsupported(input: StepInput): void {
     [input.limits !== undefined, 'limits'],
   ];
   const field = asked.find(([is]) => is)?.[1];
-  if (field !== undefined) throw stepError(input, `"${field}" belongs to the format and this version can't honour it: leave it out`, 'UNSUPPORTED');
+  if (field !== undefined)
+    throw stepError(
+      input,
+      `"${field}" belongs to the format and this version can't honour it: leave it out`,
+      'UNSUPPORTED',
+    );
 }
 
 /** A hash of plain data. A secret counts as `***`: a rotated password does not make another plan. */
@@ -274,4 +358,3 @@ export function hashOf(value: unknown): string {
 export function stageSteps(stage: PlannedStage): StageStepSpec[] {
   return stage.steps.map(({ id, oxi, config, onError }) => ({ id, oxi, config, onError }));
 }
-

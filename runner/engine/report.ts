@@ -1,6 +1,6 @@
 /** What a run tells about itself while it works and when it ends; observation implements `RunObserver`, the engine calls it. */
 import type { Checkpoint } from '../state/documents.ts';
-import type { Oxi, Output, Split } from './contracts.ts';
+import type { Output, Oxi, Split } from './contracts.ts';
 import { addCounters, differenceOf, inFlight, noCounters, type StepCounters } from './counters.ts';
 import type { ErrorCode, ExitCode } from './errors.ts';
 import type { Plan } from './plan.ts';
@@ -59,7 +59,11 @@ export interface RunObserver {
   finished(summary: RunSummary): void;
 }
 
-export function makeFigures(plan: Plan, before: Readonly<Record<string, StepCounters>>, totalBytes: number | undefined): RunFigures {
+export function makeFigures(
+  plan: Plan,
+  before: Readonly<Record<string, StepCounters>>,
+  totalBytes: number | undefined,
+): RunFigures {
   const stageOf = new Map<string, number>([[plan.source.step.id, 0]]);
   plan.nodes.forEach((node, i) => {
     for (const step of node.kind === 'stage' ? node.steps : [node.step]) stageOf.set(step.id, i + 1);
@@ -77,7 +81,10 @@ export function makeFigures(plan: Plan, before: Readonly<Record<string, StepCoun
 }
 
 export function errorsOf(figures: RunFigures): number {
-  return figures.steps.reduce((sum, { counters: c }) => sum + c.dropped + c.dead_lettered + c.failed + c.passed_on_error, 0);
+  return figures.steps.reduce(
+    (sum, { counters: c }) => sum + c.dropped + c.dead_lettered + c.failed + c.passed_on_error,
+    0,
+  );
 }
 
 function report(c: StepCounters): CountersReport {
@@ -89,15 +96,29 @@ export function countersReport(figures: RunFigures): RunSummary['counters'] {
   return {
     total: report(asOne(figures.steps.map((step) => step.counters))),
     attempt: report(asOne(attempts)),
-    steps: figures.steps.map((step) => ({ step: step.id, oxi: step.oxi, busy_ms: step.busyMs, counters: report(step.counters) })),
+    steps: figures.steps.map((step) => ({
+      step: step.id,
+      oxi: step.oxi,
+      busy_ms: step.busyMs,
+      counters: report(step.counters),
+    })),
   };
 }
 
-/** The run as one step: what it read, what it wrote, and what became of the rest. */
+/** The run as one step: what it read, what it wrote, and what became of the rest. What steps made and took in is set off. */
 function asOne(steps: readonly StepCounters[]): StepCounters {
   const total = noCounters();
   for (const counters of steps) addCounters(total, counters);
   const first = steps[0] ?? noCounters();
   const last = steps.at(-1) ?? noCounters();
-  return { ...total, in: 0, out: last.out, bytes_in: first.bytes_in, bytes_out: last.bytes_out };
+  const made = total.added - first.added - total.collected;
+  return {
+    ...total,
+    in: 0,
+    added: first.added + Math.max(0, made),
+    collected: Math.max(0, -made),
+    out: last.out,
+    bytes_in: first.bytes_in,
+    bytes_out: last.bytes_out,
+  };
 }

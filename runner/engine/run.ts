@@ -60,7 +60,10 @@ export async function executeRun(o: RunOptions): Promise<RunResult> {
     say: o.say,
   });
   const gone = new AbortController();
-  const keeper = o.keepLease(held.lease, { lost: () => gone.abort(lost(o.runKey)), cancelled: (from) => o.cancelled(from) });
+  const keeper = o.keepLease(held.lease, {
+    lost: () => gone.abort(lost(o.runKey)),
+    cancelled: (from) => o.cancelled(from),
+  });
   try {
     return await new Run({ ...o, kill: AbortSignal.any([o.kill, gone.signal]) }, held).execute();
   } finally {
@@ -95,7 +98,12 @@ class Run {
     const split = storedSplit === undefined ? { checkpoint: {} } : parseSplitDocument(storedSplit.body);
     this.#version = stored?.version ?? 0;
     if (!fresh && before?.status === 'finished' && invocation !== undefined && before.invocation === invocation)
-      return { runId: before.run_id, attempt: before.attempt, summary: before.summary as unknown as RunSummary, repeated: true };
+      return {
+        runId: before.run_id,
+        attempt: before.attempt,
+        summary: before.summary as unknown as RunSummary,
+        repeated: true,
+      };
 
     const notices: string[] = [];
     const resumable = !fresh && before !== undefined && before.status !== 'finished';
@@ -230,7 +238,9 @@ class Run {
       pipeline: this.#o.pipeline,
       step,
       token: this.#lease.token,
-      ...(predecessor === undefined ? {} : { predecessor: { token: predecessor.token, provenDead: predecessor.provenDead || predecessor.released } }),
+      ...(predecessor === undefined
+        ? {}
+        : { predecessor: { token: predecessor.token, provenDead: predecessor.provenDead || predecessor.released } }),
       finishing,
     });
   }
@@ -268,7 +278,13 @@ class Run {
     return { ...summary, error: { code: known ? cause.code : 'INTERNAL', message } };
   }
 
-  #summary(status: RunSummary['status'], exit_code: RunSummary['exit_code'], figures: RunFigures, committer: Committer, outputs: RunSummary['outputs']): RunSummary {
+  #summary(
+    status: RunSummary['status'],
+    exit_code: RunSummary['exit_code'],
+    figures: RunFigures,
+    committer: Committer,
+    outputs: RunSummary['outputs'],
+  ): RunSummary {
     const attempt_ms = this.#elapsed();
     const checkpoint = committer.last;
     const earlier = Math.max(0, (checkpoint?.elapsed_ms ?? 0) - attempt_ms);
@@ -299,7 +315,15 @@ class Run {
     try {
       await this.#save();
       const { run_id, attempt } = this.#document;
-      await store.appendHistory({ runKey, runId: run_id, pipeline, attempt, status, finishedAt: at, summary: summary as unknown as { [key: string]: Json } });
+      await store.appendHistory({
+        runKey,
+        runId: run_id,
+        pipeline,
+        attempt,
+        status,
+        finishedAt: at,
+        summary: summary as unknown as { [key: string]: Json },
+      });
       if (finished) await store.prune(HISTORY_MS);
     } catch (failure) {
       if (finished) throw failure;
@@ -311,7 +335,12 @@ class Run {
     const body = this.#document as unknown as { [key: string]: Json };
     const { store, runKey } = this.#o;
     for (;;) {
-      const result = await store.write(runKey, 'run', { expected: this.#version, token: this.#lease.token, body, grade: 'hard' });
+      const result = await store.write(runKey, 'run', {
+        expected: this.#version,
+        token: this.#lease.token,
+        body,
+        grade: 'hard',
+      });
       if (result.written) {
         this.#version = result.version;
         return;
@@ -342,4 +371,3 @@ async function detectStream(plan: Plan, splits: readonly Split[]): Promise<Strea
 function totalOf(splits: readonly Split[]): number | undefined {
   return splits.every(({ size }) => size !== undefined) ? bytesBefore(splits, splits.length, 0) : undefined;
 }
-

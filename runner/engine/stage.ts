@@ -2,8 +2,7 @@
  * A stage: neighbouring steps that run together on one pool. `StageProgram` is the work itself, the same on the main thread and
  * on a thread of the pool: a block goes in, a block and its counters come out. It knows nothing of order, threads or channels.
  */
-import type { Block, BlockStep, RecordStep, Step, StepContext, StreamInfo } from './contracts.ts';
-import { RecordError } from './contracts.ts';
+import type { Block, BlockStep, RecordError, RecordStep, Step, StepContext, StreamInfo } from './contracts.ts';
 import { addCounters, noCounters, type StepCounters } from './counters.ts';
 import { OxiError } from './errors.ts';
 import { fuse, type Op, Pass, type PassEvents } from './fuse.ts';
@@ -90,7 +89,8 @@ export class StageProgram {
     const first = this.#counters[0];
     if (first !== undefined) first.bytes_in = bytesOf(block);
     let current = block;
-    for (const part of this.#parts) current = part instanceof Pass ? this.#pass(part, current) : await this.#step(part, current);
+    for (const part of this.#parts)
+      current = part instanceof Pass ? this.#pass(part, current) : await this.#step(part, current);
     const last = this.#counters.at(-1);
     if (last !== undefined) last.bytes_out = bytesOf(current);
     return { block: current, counters: this.#counters, failures: this.#failures, busyMs: performance.now() - started };
@@ -151,7 +151,10 @@ export class StageProgram {
     if (owner === 0 && error.at !== undefined && this.#spec.stream.framing !== 'lines')
       throw new OxiError('DOCUMENT_BROKEN', `${split}: byte ${offset}: ${error.message}`, { place, cause: error });
     if (step.onError === 'stop')
-      throw new OxiError('RECORD_INVALID', `${message}. Set "on_error: drop" on the step to leave such records out`, { place, cause: error });
+      throw new OxiError('RECORD_INVALID', `${message}. Set "on_error: drop" on the step to leave such records out`, {
+        place,
+        cause: error,
+      });
     this.#of(owner).dropped++;
     if (this.#failures.length < KEPT_FAILURES) this.#failures.push({ step: step.id, message });
   }

@@ -28,10 +28,10 @@ export function decodeString(b: Buffer, start: number, end: number): string {
   let ascii = true;
   for (let i = start + 1; i < end - 1; i++) {
     const c = b[i] as number;
-    if (c === 0x5c) return JSON.parse(b.toString("utf8", start, end)) as string;
+    if (c === 0x5c) return JSON.parse(b.toString('utf8', start, end)) as string;
     if (c > 0x7f) ascii = false;
   }
-  return ascii ? b.toString("latin1", start + 1, end - 1) : b.toString("utf8", start + 1, end - 1);
+  return ascii ? b.toString('latin1', start + 1, end - 1) : b.toString('utf8', start + 1, end - 1);
 }
 
 /** A number token: the nearest double, or a bigint where it is written as a whole number beyond 2^53. */
@@ -43,7 +43,7 @@ function decodeNumber(b: Buffer, start: number, end: number): number | bigint {
   for (let i = negative ? start + 1 : start; i < end; i++) {
     const c = b[i] as number;
     if (c === 0x2e) point = digits;
-    else if (c > 0x39) return Number(b.toString("latin1", start, end));
+    else if (c > 0x39) return Number(b.toString('latin1', start, end));
     else {
       mantissa = mantissa * 10 + (c - 0x30);
       digits++;
@@ -54,7 +54,7 @@ function decodeNumber(b: Buffer, start: number, end: number): number | bigint {
     const value = point < 0 ? mantissa : mantissa / (POWERS[digits - point] as number);
     return negative ? -value : value;
   }
-  const text = b.toString("latin1", start, end);
+  const text = b.toString('latin1', start, end);
   const value = Number(text);
   return point < 0 && Math.abs(value) >= MAX_EXACT ? exact(text, value) : value;
 }

@@ -100,7 +100,8 @@ function skipEscape(b: Uint8Array, p: number, end: number): number {
       const unit = hex4(b, p + 2, end);
       if (unit < 0) return fail(p, 'an escape \\u needs four hexadecimal digits');
       if (unit < 0xd800 || unit > 0xdfff) return p + 6;
-      if (unit > 0xdbff || p + 7 >= end || b[p + 6] !== BACKSLASH || b[p + 7] !== 0x75) return fail(p, 'a lone surrogate');
+      if (unit > 0xdbff || p + 7 >= end || b[p + 6] !== BACKSLASH || b[p + 7] !== 0x75)
+        return fail(p, 'a lone surrogate');
       const low = hex4(b, p + 8, end);
       if (low < 0xdc00 || low > 0xdfff) return fail(p, 'a lone surrogate');
       return p + 12;

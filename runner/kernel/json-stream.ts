@@ -120,7 +120,10 @@ export class JsonStream implements Framer {
     const from = this.#keepFrom();
     const rest = this.#b.subarray(from);
     const first = this.#waiting[0] as Buffer;
-    this.#rebase(from, rest.length === 0 && this.#waiting.length === 1 ? first : Buffer.concat([rest, ...this.#waiting]));
+    this.#rebase(
+      from,
+      rest.length === 0 && this.#waiting.length === 1 ? first : Buffer.concat([rest, ...this.#waiting]),
+    );
     this.#waiting = [];
     this.#waitingBytes = 0;
   }
@@ -259,7 +262,8 @@ export class JsonStream implements Framer {
     if (this.#found) this.#broken(p, `${describePath(this.#path)} stands twice in the document`);
     this.#found = true;
     if (this.#o.spread !== 'no' && c === 0x5b) this.#inside = true;
-    else if (this.#o.spread === 'must') this.#broken(p, 'it does not begin with "[": the framing array needs one array');
+    else if (this.#o.spread === 'must')
+      this.#broken(p, 'it does not begin with "[": the framing array needs one array');
     else {
       this.#recordAt = p;
       this.#recordDepth = depth;
@@ -321,12 +325,17 @@ export class JsonStream implements Framer {
       return;
     }
     if (strict)
-      this.#broken(this.#b.length, `${describePath(this.#path)} is not in it; check the path, or set "strict: false" or "default_on_missing"`);
+      this.#broken(
+        this.#b.length,
+        `${describePath(this.#path)} is not in it; check the path, or set "strict: false" or "default_on_missing"`,
+      );
   }
 
   #broken(at: number, reason: string): never {
     const offset = this.#base + at;
-    throw new OxiError('DOCUMENT_BROKEN', `${this.#o.name}: byte ${offset}: ${reason}`, { place: { file: this.#o.name, offset } });
+    throw new OxiError('DOCUMENT_BROKEN', `${this.#o.name}: byte ${offset}: ${reason}`, {
+      place: { file: this.#o.name, offset },
+    });
   }
 }
 
@@ -341,4 +350,3 @@ export function describePath(path: readonly (string | number)[]): string {
     .map((s) => (typeof s === 'number' ? `[${s}]` : /^[A-Za-z_][\w-]*$/.test(s) ? `.${s}` : `[${JSON.stringify(s)}]`))
     .join('');
 }
-

@@ -10,7 +10,14 @@ export interface LayoutOptions {
 }
 
 /** Writes the valid compact JSON text `b[start, end)` to `out`; `level` is the depth that its first line stands at. */
-export function layOut(b: Buffer, start: number, end: number, options: LayoutOptions, level: number, out: ByteWriter): void {
+export function layOut(
+  b: Buffer,
+  start: number,
+  end: number,
+  options: LayoutOptions,
+  level: number,
+  out: ByteWriter,
+): void {
   new Layout(b, options, out).value(start, end, level);
 }
 
@@ -41,7 +48,8 @@ class Layout {
     const out = this.#out;
     out.byte(open);
     const members = this.#members(start, end, open === 0x7b);
-    if (open === 0x7b && this.#o.sortKeys) members.sort((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : a.start - b.start));
+    if (open === 0x7b && this.#o.sortKeys)
+      members.sort((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : a.start - b.start));
     members.forEach((member, i) => {
       if (i > 0) out.byte(0x2c);
       this.#newLine(level + 1);
@@ -56,7 +64,11 @@ class Layout {
   }
 
   /** Spans of what stands between the brackets. */
-  #members(start: number, end: number, isObject: boolean): { key: string; start: number; value: number; end: number }[] {
+  #members(
+    start: number,
+    end: number,
+    isObject: boolean,
+  ): { key: string; start: number; value: number; end: number }[] {
     const b = this.#b;
     const members: { key: string; start: number; value: number; end: number }[] = [];
     let p = start + 1;

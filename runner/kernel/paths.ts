@@ -44,7 +44,8 @@ export class PathTree {
       found = this.root;
       for (const name of path) {
         const child: PathNode | undefined = found.children.find((candidate) => candidate.name === name);
-        if (child === undefined) throw new Error(`the field ${path.join('.')} is used and was not declared in "touches"`);
+        if (child === undefined)
+          throw new Error(`the field ${path.join('.')} is used and was not declared in "touches"`);
         found = child;
       }
       this.#known.set(path, found);

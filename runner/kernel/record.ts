@@ -7,7 +7,17 @@ import type { FieldPath, RecordView } from '../engine/contracts.ts';
 import { RecordError } from '../engine/contracts.ts';
 import type { Value } from '../expressions/values.ts';
 import { decodeString, decodeText, decodeValue } from './decode.ts';
-import { compact, fail, lastFailure, resetSpaces, sawSpaces, skipColon, skipSpace, skipString, skipValue } from './grammar.ts';
+import {
+  compact,
+  fail,
+  lastFailure,
+  resetSpaces,
+  sawSpaces,
+  skipColon,
+  skipSpace,
+  skipString,
+  skipValue,
+} from './grammar.ts';
 import type { PathNode, PathTree } from './paths.ts';
 import type { ByteWriter } from './writer.ts';
 
@@ -160,7 +170,15 @@ export class JsonRecord implements RecordView {
   }
 
   /** Adds a member; of a touched key only the last one stays, at the place of the first. */
-  #member(table: Table, child: PathNode | undefined, ks: number, ke: number, vs: number, ve: number, inner: Table | undefined): void {
+  #member(
+    table: Table,
+    child: PathNode | undefined,
+    ks: number,
+    ke: number,
+    vs: number,
+    ve: number,
+    inner: Table | undefined,
+  ): void {
     const before = child === undefined ? -1 : (table.entry[child.id] as number);
     if (before < 0) {
       const i = table.add(ks, ke, vs, ve, inner);
@@ -252,7 +270,8 @@ export class JsonRecord implements RecordView {
   /** The table of `node`, made with its parents where the record has no such object. */
   #madeTable(node: PathNode): Table {
     if (node.parent === undefined) {
-      if (this.#root === undefined) throw new RecordError('the record is not an object: it has no fields that could be set');
+      if (this.#root === undefined)
+        throw new RecordError('the record is not an object: it has no fields that could be set');
       return this.#root;
     }
     const outer = this.#madeTable(node.parent);
@@ -280,7 +299,14 @@ export class JsonRecord implements RecordView {
   }
 
   rename(renames: readonly { from: FieldPath; to: FieldPath }[]): void {
-    const moves: { table: Table; i: number; source: PathNode; target: PathNode; to: FieldPath; text: string | undefined }[] = [];
+    const moves: {
+      table: Table;
+      i: number;
+      source: PathNode;
+      target: PathNode;
+      to: FieldPath;
+      text: string | undefined;
+    }[] = [];
     for (const { from, to } of renames) {
       const source = this.#tree.node(from);
       const target = this.#tree.node(to);
@@ -288,7 +314,14 @@ export class JsonRecord implements RecordView {
       const i = table?.entry[source.id] ?? -1;
       if (table === undefined || i < 0 || source === target) continue;
       // Into another object the value goes with its text; it is read before anything moves.
-      moves.push({ table, i, source, target, to, text: source.parent === target.parent ? undefined : this.#entryText(table, i) });
+      moves.push({
+        table,
+        i,
+        source,
+        target,
+        to,
+        text: source.parent === target.parent ? undefined : this.#entryText(table, i),
+      });
     }
     for (const { table, source, i, text } of moves) {
       table.entry[source.id] = -1;
@@ -362,7 +395,11 @@ export class JsonRecord implements RecordView {
       if (isPlain(table, i)) {
         // Neighbours that stand side by side in the source are copied as one piece.
         let last = i;
-        while (last + 1 < table.count && isPlain(table, last + 1) && table.keyStart[last + 1] === (table.valueEnd[last] as number) + 1)
+        while (
+          last + 1 < table.count &&
+          isPlain(table, last + 1) &&
+          table.keyStart[last + 1] === (table.valueEnd[last] as number) + 1
+        )
           last++;
         out.copy(this.#bytes, table.keyStart[i] as number, table.valueEnd[last] as number);
         i = last + 1;
@@ -391,7 +428,7 @@ export class JsonRecord implements RecordView {
     const parts: string[] = [];
     for (let i = 0; i < table.count; i++) {
       if (table.gone[i]) continue;
-      const key = table.keyTexts[i] ?? this.#bytes.toString("utf8", table.keyStart[i], table.keyEnd[i]);
+      const key = table.keyTexts[i] ?? this.#bytes.toString('utf8', table.keyStart[i], table.keyEnd[i]);
       parts.push(`${key}:${this.#entryText(table, i)}`);
     }
     return `{${parts.join(',')}}`;
@@ -401,7 +438,7 @@ export class JsonRecord implements RecordView {
     const inner = table.tables[i];
     if (table.texts[i] !== undefined) return table.texts[i] as string;
     if (inner !== undefined && (isDirty(inner) || !hasSource(table, i))) return this.#textOf(inner);
-    return this.#bytes.toString("utf8", table.valueStart[i], table.valueEnd[i]);
+    return this.#bytes.toString('utf8', table.valueStart[i], table.valueEnd[i]);
   }
 }
 

@@ -21,7 +21,11 @@ export class SpanList {
 
   /** What was added since the last call; the arrays are the receiver's. */
   take(): { spans: Uint32Array<ArrayBuffer>; offsets: Float64Array<ArrayBuffer>; count: number } {
-    const taken = { spans: this.#spans.slice(0, 2 * this.count), offsets: this.#offsets.slice(0, this.count), count: this.count };
+    const taken = {
+      spans: this.#spans.slice(0, 2 * this.count),
+      offsets: this.#offsets.slice(0, this.count),
+      count: this.count,
+    };
     this.count = 0;
     return taken;
   }

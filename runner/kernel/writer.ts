@@ -58,6 +58,6 @@ export class ByteWriter {
         return;
       }
     }
-    this.length += out.write(text, this.length, "utf8");
+    this.length += out.write(text, this.length, 'utf8');
   }
 }

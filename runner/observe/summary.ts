@@ -21,7 +21,7 @@ const STATUS: Record<Finished['status'], string> = {
  */
 export function summaryText(pipeline: string, finished: Finished, width: number): string {
   const { status, counters, durations, outputs } = finished;
-  const read = humanCount(counters.total.added);
+  const read = humanCount(counters.steps[0]?.counters.added ?? 0);
   const errors = errorCount(counters.total);
   const facts = [
     `${read} read`,

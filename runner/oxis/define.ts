@@ -5,8 +5,10 @@ import type { FormatterOxi, Oxi, ParserOxi, SinkOxi, SourceOxi, StepOxi } from '
 type Schema = z.ZodType;
 type With<S extends Schema, D> = Omit<D, 'config'> & { config: S };
 
-export const defineSource = <S extends Schema>(oxi: With<S, SourceOxi<z.output<S>>>): SourceOxi => oxi as unknown as SourceOxi;
-export const defineParser = <S extends Schema>(oxi: With<S, ParserOxi<z.output<S>>>): ParserOxi => oxi as unknown as ParserOxi;
+export const defineSource = <S extends Schema>(oxi: With<S, SourceOxi<z.output<S>>>): SourceOxi =>
+  oxi as unknown as SourceOxi;
+export const defineParser = <S extends Schema>(oxi: With<S, ParserOxi<z.output<S>>>): ParserOxi =>
+  oxi as unknown as ParserOxi;
 export const defineStep = <S extends Schema>(oxi: With<S, StepOxi<z.output<S>>>): StepOxi => oxi as unknown as StepOxi;
 export const defineFormatter = <S extends Schema>(oxi: With<S, FormatterOxi<z.output<S>>>): FormatterOxi =>
   oxi as unknown as FormatterOxi;

@@ -1,5 +1,6 @@
 /** Expressions as the transforms use them: compiled once a step, evaluated for the record at hand. */
 import type { FieldPath, RecordView, StepContext } from '../engine/contracts.ts';
+import { RecordError } from '../engine/contracts.ts';
 import { OxiError } from '../engine/errors.ts';
 import { compileExpression, type RecordReader, type Scope } from '../expressions/compile.ts';
 import { ExpressionError } from '../expressions/errors.ts';
@@ -42,8 +43,12 @@ function naming<T>(step: string, field: string, work: () => T): T {
   try {
     return work();
   } catch (error) {
-    if (!(error instanceof ExpressionError)) throw error;
-    throw new OxiError('CONFIG_INVALID', `step "${step}", field "${field}": ${error.message}`, { place: { step, field }, cause: error });
+    // A condition has no record: what is missing or of the wrong type in it is wrong in the configuration.
+    if (!(error instanceof ExpressionError) && !(error instanceof RecordError)) throw error;
+    throw new OxiError('CONFIG_INVALID', `step "${step}", field "${field}": ${error.message}`, {
+      place: { step, field },
+      cause: error,
+    });
   }
 }
 

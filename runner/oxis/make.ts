@@ -5,6 +5,7 @@ import { registry } from './registry.ts';
 export const makeSteps: MakeSteps = (spec) =>
   spec.steps.map(({ id, oxi, config }) => {
     const definition = registry.get(oxi);
-    if (definition === undefined || definition.kind === 'source' || definition.kind === 'sink') throw new Error(`${oxi} is no step of a stage`);
+    if (definition === undefined || definition.kind === 'source' || definition.kind === 'sink')
+      throw new Error(`${oxi} is no step of a stage`);
     return definition.make(config as never, { projectRoot: spec.projectRoot, stepId: id });
   });

@@ -11,6 +11,16 @@ import { parseJson } from './formats/parse-json.ts';
 import { filter } from './transforms/filter.ts';
 import { map } from './transforms/map.ts';
 
-const oxis: readonly Oxi[] = [readFile, writeFile, readStdin, writeStdout, parseJson, formatJson, jsonSelect, filter, map];
+const oxis: readonly Oxi[] = [
+  readFile,
+  writeFile,
+  readStdin,
+  writeStdout,
+  parseJson,
+  formatJson,
+  jsonSelect,
+  filter,
+  map,
+];
 
 export const registry: OxiRegistry = new Map(oxis.map((oxi) => [oxi.name, oxi]));

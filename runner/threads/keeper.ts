@@ -12,7 +12,10 @@ export interface KeeperStart {
   pollMs: number;
 }
 
-export type KeeperMessage = { kind: 'lost' } | { kind: 'cancelled'; from: string } | { kind: 'trouble'; message: string };
+export type KeeperMessage =
+  | { kind: 'lost' }
+  | { kind: 'cancelled'; from: string }
+  | { kind: 'trouble'; message: string };
 
 export interface KeeperEvents {
   lost(): void;

@@ -26,7 +26,8 @@ export interface ThrownError {
 
 export function packError(error: unknown): ThrownError {
   if (error instanceof OxiError) return { code: error.code, place: error.place, message: error.message };
-  if (error instanceof Error) return { message: error.message, ...(error.stack === undefined ? {} : { stack: error.stack }) };
+  if (error instanceof Error)
+    return { message: error.message, ...(error.stack === undefined ? {} : { stack: error.stack }) };
   return { message: String(error) };
 }
 
@@ -52,7 +53,8 @@ interface View {
 
 /** The view itself where nothing else shares its memory, else a copy. Small Buffers live in a shared pool: never given away. */
 function owned<T extends Uint8Array | Uint32Array | Float64Array>(view: T & View): T & { buffer: ArrayBuffer } {
-  if (view.buffer instanceof ArrayBuffer && view.byteLength === view.buffer.byteLength) return view as T & { buffer: ArrayBuffer };
+  if (view.buffer instanceof ArrayBuffer && view.byteLength === view.buffer.byteLength)
+    return view as T & { buffer: ArrayBuffer };
   // Not `slice`: for a Buffer that would be a view again.
   const bytes = new Uint8Array(view.byteLength);
   bytes.set(new Uint8Array(view.buffer, view.byteOffset, view.byteLength));

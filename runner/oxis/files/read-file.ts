@@ -13,11 +13,15 @@ const READ_BYTES = 512 * 1024;
 const FINGERPRINT_BYTES = 64 * 1024;
 
 const config = z.strictObject({
-  path: z
-    .union([z.string().min(1), z.array(z.string().min(1)).min(1)])
-    .meta({ description: 'File, list of files, or pattern (`*`, `**`, `?`, `[a-z]`, `{a,b}`); matches are read in the order of their names.' }),
+  path: z.union([z.string().min(1), z.array(z.string().min(1)).min(1)]).meta({
+    description:
+      'File, list of files, or pattern (`*`, `**`, `?`, `[a-z]`, `{a,b}`); matches are read in the order of their names.',
+  }),
   encoding: z.literal('utf-8').default('utf-8').meta({ description: 'How text is encoded.' }),
-  binary: z.boolean().default(false).meta({ description: 'Bytes without a meaning: no byte order mark is looked for.' }),
+  binary: z
+    .boolean()
+    .default(false)
+    .meta({ description: 'Bytes without a meaning: no byte order mark is looked for.' }),
 });
 
 export const readFile = defineSource({
@@ -26,7 +30,8 @@ export const readFile = defineSource({
   summary: 'Reads files: one path, a list, or a pattern.',
   output: 'bytes',
   config,
-  make: (c, context) => new FileSource(typeof c.path === 'string' ? [c.path] : c.path, context.projectRoot, context.stepId),
+  make: (c, context) =>
+    new FileSource(typeof c.path === 'string' ? [c.path] : c.path, context.projectRoot, context.stepId),
 });
 
 class FileSource implements Source {
@@ -71,12 +76,17 @@ class FileSource implements Source {
     try {
       const info = await stat(resolve(this.#root, path));
       if (info.isDirectory())
-        throw new OxiError('CONFIG_INVALID', `step "${this.#step}": ${path} is a folder; name a file in it, or a pattern such as "${path}/*.json"`, {
-          place: { step: this.#step, field: 'path', file: path },
-        });
+        throw new OxiError(
+          'CONFIG_INVALID',
+          `step "${this.#step}": ${path} is a folder; name a file in it, or a pattern such as "${path}/*.json"`,
+          {
+            place: { step: this.#step, field: 'path', file: path },
+          },
+        );
       return [{ name: path, size: info.size }];
     } catch (error) {
-      if (error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ENOTDIR')) return undefined;
+      if (error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ENOTDIR'))
+        return undefined;
       throw ioError(error, path, { step: this.#step, file: path });
     }
   }
@@ -151,7 +161,9 @@ class FileSource implements Source {
 
   async fingerprint(split: Split, offset: number): Promise<string> {
     const from = Math.max(0, offset - FINGERPRINT_BYTES);
-    return createHash('sha256').update(await this.#range(split, from, offset - from)).digest('hex');
+    return createHash('sha256')
+      .update(await this.#range(split, from, offset - from))
+      .digest('hex');
   }
 
   async metadata(split: Split): Promise<Record<string, string | number>> {

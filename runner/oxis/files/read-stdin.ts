@@ -6,11 +6,27 @@ import { defineSource } from '../define.ts';
 
 const config = z.strictObject({
   prompt: z.string().optional().meta({ description: 'Text that is shown on a terminal before reading.' }),
-  timeout_seconds: z.number().positive().optional().meta({ description: 'How long to wait for the first byte.', unit: 'seconds' }),
+  timeout_seconds: z
+    .number()
+    .positive()
+    .optional()
+    .meta({ description: 'How long to wait for the first byte.', unit: 'seconds' }),
   echo: z.literal(false).default(false).meta({ description: 'Whether input is repeated on stderr.' }),
-  binary: z.boolean().default(false).meta({ description: 'Bytes without a meaning: no byte order mark is looked for.' }),
-  format: z.literal(['auto', 'text']).default('auto').meta({ description: 'Kept for older projects; a parser says how the text is read.' }),
-  buffer_size: z.number().int().min(1024).max(16777216).optional().meta({ description: 'Kept for older projects.', unit: 'bytes' }),
+  binary: z
+    .boolean()
+    .default(false)
+    .meta({ description: 'Bytes without a meaning: no byte order mark is looked for.' }),
+  format: z
+    .literal(['auto', 'text'])
+    .default('auto')
+    .meta({ description: 'Kept for older projects; a parser says how the text is read.' }),
+  buffer_size: z
+    .number()
+    .int()
+    .min(1024)
+    .max(16777216)
+    .optional()
+    .meta({ description: 'Kept for older projects.', unit: 'bytes' }),
 });
 
 export const readStdin = defineSource({
@@ -58,7 +74,11 @@ class StdinSource implements Source {
     if (seconds === undefined) return this.#value(read);
     const { promise, reject } = Promise.withResolvers<never>();
     const timer = setTimeout(() => {
-      reject(new OxiError('IO_FAILED', `step "${this.#step}": nothing came on standard input for ${seconds} seconds`, { place: { step: this.#step } }));
+      reject(
+        new OxiError('IO_FAILED', `step "${this.#step}": nothing came on standard input for ${seconds} seconds`, {
+          place: { step: this.#step },
+        }),
+      );
     }, seconds * 1000);
     try {
       return await Promise.race([this.#value(read), promise]);

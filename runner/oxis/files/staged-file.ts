@@ -184,9 +184,13 @@ export class StagedFile {
   }
 
   #changed(): OxiError {
-    return new OxiError('IO_FAILED', `${this.#o.name}: another program changed it while this run was appending; its records are kept in ${this.#staged}`, {
-      place: { step: this.#o.step, file: this.#o.name },
-    });
+    return new OxiError(
+      'IO_FAILED',
+      `${this.#o.name}: another program changed it while this run was appending; its records are kept in ${this.#staged}`,
+      {
+        place: { step: this.#o.step, file: this.#o.name },
+      },
+    );
   }
 
   /** A predecessor that died while publishing got as far as the end; `staged`: how many staged files are left. */
@@ -228,26 +232,39 @@ export function existsError(o: StagedOptions): OxiError {
 }
 
 /** Staged files of earlier tokens of the same run and step. */
-async function stagedBefore(folder: string, stem: string, token: number): Promise<{ path: string; token: number; size: number }[]> {
+async function stagedBefore(
+  folder: string,
+  stem: string,
+  token: number,
+): Promise<{ path: string; token: number; size: number }[]> {
   const found: { path: string; token: number; size: number }[] = [];
   for (const name of await readdir(folder)) {
     const match = name.startsWith(`${stem}.`) ? /^\.(\d+)\.oxiflow-part(\.copy)?$/.exec(name.slice(stem.length)) : null;
     if (match === null || Number(match[1]) >= token) continue;
     const path = join(folder, name);
     // An unfinished copy is of no use to anybody.
-    found.push({ path, token: match[2] === undefined ? Number(match[1]) : -1, size: match[2] === undefined ? await sizeOf(path) : -1 });
+    found.push({
+      path,
+      token: match[2] === undefined ? Number(match[1]) : -1,
+      size: match[2] === undefined ? await sizeOf(path) : -1,
+    });
   }
   return found;
 }
 
 /** The youngest that holds everything up to the mark. */
-async function lastWhole(files: readonly { path: string; token: number; size: number }[], bytes: number): Promise<{ path: string; token: number } | undefined> {
+async function lastWhole(
+  files: readonly { path: string; token: number; size: number }[],
+  bytes: number,
+): Promise<{ path: string; token: number } | undefined> {
   return files.filter((file) => file.size >= bytes).sort((a, b) => b.token - a.token)[0];
 }
 
 function lostReason(name: string, files: readonly { size: number }[], bytes: number): string {
   const longest = Math.max(-1, ...files.map((file) => file.size));
-  return longest < 0 ? `what was staged for ${name} is gone` : `what was staged for ${name} has ${longest} bytes, the checkpoint speaks of ${bytes}`;
+  return longest < 0
+    ? `what was staged for ${name} is gone`
+    : `what was staged for ${name} has ${longest} bytes, the checkpoint speaks of ${bytes}`;
 }
 
 async function sizeOf(path: string): Promise<number> {

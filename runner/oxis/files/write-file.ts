@@ -11,7 +11,10 @@ import { existsError, StagedFile, type StagedOptions } from './staged-file.ts';
 
 const config = z.strictObject({
   path: z.string().min(1).meta({ description: 'Where the output goes.' }),
-  append: z.boolean().default(false).meta({ description: 'Join the output to the end of what is there, once the run has succeeded.' }),
+  append: z
+    .boolean()
+    .default(false)
+    .meta({ description: 'Join the output to the end of what is there, once the run has succeeded.' }),
   create_dirs: z.boolean().default(true).meta({ description: 'Make missing folders.' }),
   overwrite: z.boolean().default(true).meta({ description: 'Replace what is there; false refuses to start.' }),
   backup: z.boolean().default(false).meta({ description: 'Keep what is there as PATH.bak.' }),
@@ -55,18 +58,28 @@ class FileSink implements Sink {
   async check(): Promise<void> {
     const place = { step: this.#o.step, field: 'path', file: this.#o.name };
     const there = await stat(this.#o.path).catch(() => undefined);
-    if (there?.isDirectory()) throw new OxiError('CONFIG_INVALID', `step "${this.#o.step}": ${this.#o.name} is a folder; name a file`, { place });
+    if (there?.isDirectory())
+      throw new OxiError('CONFIG_INVALID', `step "${this.#o.step}": ${this.#o.name} is a folder; name a file`, {
+        place,
+      });
     if (there !== undefined && !this.#o.overwrite) throw existsError(this.#o);
     if (this.#createFolders) return;
     const folder = await stat(dirname(this.#o.path)).catch(() => undefined);
     if (folder === undefined)
-      throw new OxiError('CONFIG_INVALID', `step "${this.#o.step}": the folder of ${this.#o.name} does not exist and "create_dirs" is false`, { place });
+      throw new OxiError(
+        'CONFIG_INVALID',
+        `step "${this.#o.step}": the folder of ${this.#o.name} does not exist and "create_dirs" is false`,
+        { place },
+      );
   }
 
   async open(run: SinkRun, mark: Mark | undefined): Promise<Held> {
     if (this.#createFolders) {
       await mkdir(dirname(this.#o.path), { recursive: true }).catch((error) => {
-        throw ioError(error, `step "${this.#o.step}": folder of ${this.#o.name}`, { step: this.#o.step, file: this.#o.name });
+        throw ioError(error, `step "${this.#o.step}": folder of ${this.#o.name}`, {
+          step: this.#o.step,
+          file: this.#o.name,
+        });
       });
     }
     this.#records = mark?.records ?? 0;

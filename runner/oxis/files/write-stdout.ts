@@ -6,11 +6,22 @@ import { defineSink } from '../define.ts';
 import { jsonFormat } from '../formats/format-json.ts';
 
 const config = z.strictObject({
-  format: z.literal(['auto', 'text', 'json']).default('auto').meta({ description: 'How records are written that no formatter laid out: auto and text as lines, json as the source was framed.' }),
+  format: z.literal(['auto', 'text', 'json']).default('auto').meta({
+    description:
+      'How records are written that no formatter laid out: auto and text as lines, json as the source was framed.',
+  }),
   newline: z.literal(true).default(true).meta({ description: 'A line feed ends the output.' }),
   prefix: z.literal('').default('').meta({ description: 'Text in front of the output.' }),
-  json_pretty: z.boolean().default(false).meta({ description: 'Records that no formatter laid out are indented; needs format json.' }),
-  flush_interval: z.number().int().min(0).optional().meta({ description: 'Kept for older projects: output is never held back.', unit: 'milliseconds' }),
+  json_pretty: z
+    .boolean()
+    .default(false)
+    .meta({ description: 'Records that no formatter laid out are indented; needs format json.' }),
+  flush_interval: z
+    .number()
+    .int()
+    .min(0)
+    .optional()
+    .meta({ description: 'Kept for older projects: output is never held back.', unit: 'milliseconds' }),
 });
 
 export const writeStdout = defineSink({

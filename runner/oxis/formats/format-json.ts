@@ -9,14 +9,17 @@ import { ByteWriter } from '../../kernel/writer.ts';
 import { defineFormatter } from '../define.ts';
 
 const config = z.strictObject({
-  framing: z
-    .literal(['auto', 'lines', 'array', 'document'])
-    .default('auto')
-    .meta({ description: 'How records are put together. auto: as the source was framed; what json_select took from a document is an array where it was one.' }),
+  framing: z.literal(['auto', 'lines', 'array', 'document']).default('auto').meta({
+    description:
+      'How records are put together. auto: as the source was framed; what json_select took from a document is an array where it was one.',
+  }),
   pretty: z.boolean().default(false).meta({ description: 'Indented, a member a line; needs array or document.' }),
   indent: z.number().int().min(1).max(16).default(2).meta({ description: 'Spaces a level, with pretty.' }),
   sort_keys: z.boolean().default(false).meta({ description: 'Keys of every object in order.' }),
-  compact: z.boolean().default(true).meta({ description: 'No white space outside strings; false is another way to say pretty.' }),
+  compact: z
+    .boolean()
+    .default(true)
+    .meta({ description: 'No white space outside strings; false is another way to say pretty.' }),
 });
 
 type Config = z.output<typeof config>;
@@ -32,13 +35,19 @@ export const formatJson = defineFormatter({
   summary: 'Writes JSON: lines, an array or a document.',
   config,
   make: (c): BlockStep | { form: 'record'; cardinality: 'one'; touches: []; apply: () => 'keep' } =>
-    isPretty(c) || c.sort_keys ? new LayoutStep(c) : { form: 'record', cardinality: 'one', touches: [], apply: () => 'keep' },
+    isPretty(c) || c.sort_keys
+      ? new LayoutStep(c)
+      : { form: 'record', cardinality: 'one', touches: [], apply: () => 'keep' },
   encoder: (c, stream, context) => {
     const framing = framingOf(c, stream);
     if (framing === 'lines' && isPretty(c))
-      throw new OxiError('CONFIG_INVALID', `step "${context.stepId}": "pretty" needs "framing: array" or "framing: document", and the framing is lines`, {
-        place: { step: context.stepId, field: 'pretty' },
-      });
+      throw new OxiError(
+        'CONFIG_INVALID',
+        `step "${context.stepId}": "pretty" needs "framing: array" or "framing: document", and the framing is lines`,
+        {
+          place: { step: context.stepId, field: 'pretty' },
+        },
+      );
     return new JsonEncoder({ framing, pretty: isPretty(c), step: context.stepId });
   },
 });

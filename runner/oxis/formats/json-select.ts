@@ -13,10 +13,18 @@ const config = z.strictObject({
   path: z
     .string()
     .min(1)
-    .refine((text) => parsePath(text) !== undefined, { error: 'must be a path such as `.data.items`, `[0].users[1].profile` or `["odd key"]`' })
+    .refine((text) => parsePath(text) !== undefined, {
+      error: 'must be a path such as `.data.items`, `[0].users[1].profile` or `["odd key"]`',
+    })
     .meta({ description: 'Path to what is selected: keys by dots, elements by [number], odd keys by ["key"].' }),
-  strict: z.boolean().default(true).meta({ description: 'Nothing at the path is an error; false leaves such a record out.' }),
-  default_on_missing: z.json().optional().meta({ description: 'The record that stands in where there is nothing at the path.' }),
+  strict: z
+    .boolean()
+    .default(true)
+    .meta({ description: 'Nothing at the path is an error; false leaves such a record out.' }),
+  default_on_missing: z
+    .json()
+    .optional()
+    .meta({ description: 'The record that stands in where there is nothing at the path.' }),
 });
 
 type Config = z.output<typeof config>;
@@ -97,7 +105,12 @@ class SelectStep implements BlockStep {
 }
 
 /** The value at the path in compact valid JSON; of a key that stands twice, the last. */
-function find(b: Buffer, start: number, end: number, path: readonly (string | number)[]): { start: number; end: number } | undefined {
+function find(
+  b: Buffer,
+  start: number,
+  end: number,
+  path: readonly (string | number)[],
+): { start: number; end: number } | undefined {
   let at = { start, end };
   for (const segment of path) {
     const open = b[at.start];
@@ -116,12 +129,17 @@ function find(b: Buffer, start: number, end: number, path: readonly (string | nu
 }
 
 function spread(b: Buffer, start: number, end: number, emit: (start: number, end: number) => void): void {
-  if (b[start] !== 0x5b) return emit(start, end);
-  members(b, start, end, (_ks, _ke, valueStart, valueEnd) => emit(valueStart, valueEnd));
+  if (b[start] !== 0x5b) emit(start, end);
+  else members(b, start, end, (_ks, _ke, valueStart, valueEnd) => emit(valueStart, valueEnd));
 }
 
 /** Calls `each` for every member of the object, or element of the array, at `start`. */
-function members(b: Buffer, start: number, end: number, each: (ks: number, ke: number, vs: number, ve: number) => void): void {
+function members(
+  b: Buffer,
+  start: number,
+  end: number,
+  each: (ks: number, ke: number, vs: number, ve: number) => void,
+): void {
   const isObject = b[start] === 0x7b;
   let p = start + 1;
   while (p < end - 1) {
@@ -137,4 +155,3 @@ function members(b: Buffer, start: number, end: number, each: (ks: number, ke: n
     p++;
   }
 }
-

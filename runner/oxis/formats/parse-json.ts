@@ -9,14 +9,17 @@ import { defineParser } from '../define.ts';
 const MB = 1024 * 1024;
 
 const config = z.strictObject({
-  framing: z
-    .literal(['auto', 'lines', 'array', 'document'])
-    .default('auto')
-    .meta({ description: 'How records stand in the text. auto: lines for .ndjson and .jsonl; else an array where it begins with "["; else lines where the first line is a whole value; else one document.' }),
+  framing: z.literal(['auto', 'lines', 'array', 'document']).default('auto').meta({
+    description:
+      'How records stand in the text. auto: lines for .ndjson and .jsonl; else an array where it begins with "["; else lines where the first line is a whole value; else one document.',
+  }),
   strict: z.literal(true).default(true).meta({ description: 'Records keep to RFC 8259.' }),
   allow_comments: z.literal(false).default(false).meta({ description: 'Comments in the text.' }),
   allow_trailing_commas: z.literal(false).default(false).meta({ description: 'Commas before a closing bracket.' }),
-  array_handling: z.literal('preserve').default('preserve').meta({ description: 'What becomes of arrays inside records.' }),
+  array_handling: z
+    .literal('preserve')
+    .default('preserve')
+    .meta({ description: 'What becomes of arrays inside records.' }),
   flatten: z.literal(false).default(false).meta({ description: 'Nested objects become one level.' }),
   max_record_mb: z.number().int().min(1).max(512).default(64).meta({ description: 'Largest record.', unit: 'MB' }),
 });

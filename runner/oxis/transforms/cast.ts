@@ -30,7 +30,14 @@ export function castValue(value: Value, type: CastType, field: string): string {
     case 'float':
       return toFloat(value) ?? refuse();
     case 'decimal':
-      return (typeof value === 'number' || typeof value === 'bigint' ? Decimal.fromNumber(value) : typeof value === 'string' ? Decimal.parse(value.trim()) : undefined)?.toString() ?? refuse();
+      return (
+        (typeof value === 'number' || typeof value === 'bigint'
+          ? Decimal.fromNumber(value)
+          : typeof value === 'string'
+            ? Decimal.parse(value.trim())
+            : undefined
+        )?.toString() ?? refuse()
+      );
     case 'timestamp':
       return toTimestamp(value) ?? refuse();
     case 'json':
@@ -68,7 +75,8 @@ function toFloat(value: Value): string | undefined {
 
 /** RFC 3339 text, a date, a date and time without a zone (read as UTC), or seconds since 1970. */
 function toTimestamp(value: Value): string | undefined {
-  if (typeof value === 'number' && Math.abs(value) < 1e12) return JSON.stringify(Timestamp.fromMilliseconds(value * 1000).toString());
+  if (typeof value === 'number' && Math.abs(value) < 1e12)
+    return JSON.stringify(Timestamp.fromMilliseconds(value * 1000).toString());
   if (typeof value !== 'string') return undefined;
   const text = value.trim();
   const time = Timestamp.parse(text) ?? Timestamp.parse(`${text}Z`) ?? Timestamp.parse(`${text}T00:00:00Z`);

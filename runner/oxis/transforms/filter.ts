@@ -2,8 +2,8 @@
 import * as z from 'zod';
 import type { RecordStep } from '../../engine/contracts.ts';
 import { RecordError } from '../../engine/contracts.ts';
-import { compileRecordExpression } from '../expression.ts';
 import { defineStep } from '../define.ts';
+import { compileRecordExpression } from '../expression.ts';
 
 const config = z.strictObject({
   where: z.string().min(1).meta({ description: 'An expression; the record stays where it is true.', expression: true }),

@@ -4,21 +4,29 @@ import type { FieldPath, RecordStep } from '../../engine/contracts.ts';
 import { RecordError } from '../../engine/contracts.ts';
 import { toJson } from '../../expressions/stringify.ts';
 import type { Value } from '../../expressions/values.ts';
-import { type CastType, castTypes, castValue } from './cast.ts';
-import { compileRecordExpression } from '../expression.ts';
 import { defineStep } from '../define.ts';
+import { compileRecordExpression } from '../expression.ts';
+import { type CastType, castTypes, castValue } from './cast.ts';
 
 const fieldList = z.array(z.string().min(1)).min(1);
 
 const config = z
   .strictObject({
-    set: z.record(z.string().min(1), z.string().min(1)).optional().meta({ description: 'Field to expression; a dot in a field nests.', expression: true }),
-    rename: z.record(z.string().min(1), z.string().min(1)).optional().meta({ description: 'Old field to new one; it keeps its place.' }),
+    set: z
+      .record(z.string().min(1), z.string().min(1))
+      .optional()
+      .meta({ description: 'Field to expression; a dot in a field nests.', expression: true }),
+    rename: z
+      .record(z.string().min(1), z.string().min(1))
+      .optional()
+      .meta({ description: 'Old field to new one; it keeps its place.' }),
     drop: fieldList.optional().meta({ description: 'Fields to remove.' }),
     select: fieldList.optional().meta({ description: 'Fields to keep; all others go.' }),
     cast: z.record(z.string().min(1), z.literal(castTypes)).optional().meta({ description: 'Field to type.' }),
   })
-  .refine((c) => Object.values(c).some((value) => value !== undefined), { error: 'needs one of set, cast, rename, drop, select' });
+  .refine((c) => Object.values(c).some((value) => value !== undefined), {
+    error: 'needs one of set, cast, rename, drop, select',
+  });
 
 type Config = z.output<typeof config>;
 
@@ -74,7 +82,11 @@ function setPhase(c: Config, stepId: string): RecordStep[] {
 
 function castPhase(c: Config): RecordStep[] {
   if (c.cast === undefined) return [];
-  const casts = Object.entries(c.cast).map(([field, type]) => ({ path: fieldPath(field), field, type: type as CastType }));
+  const casts = Object.entries(c.cast).map(([field, type]) => ({
+    path: fieldPath(field),
+    field,
+    type: type as CastType,
+  }));
   const paths = casts.map(({ path }) => path);
   return [
     {
