@@ -74,7 +74,8 @@ function configRule(oxi: ConfiguredOxi): JsonSchema {
 
 /** The config of one oxi: its fields and their aliases (never both), and `threads`. */
 function configSchema(oxi: ConfiguredOxi): JsonSchema {
-  const schema = objectPart(toJson(oxi.config));
+  const whole = toJson(oxi.config);
+  const schema = objectPart(whole);
   const properties = { ...(schema.properties as JsonSchema | undefined) };
   const required = requiredOf(schema);
   const choices: JsonSchema[] = [];
@@ -90,14 +91,28 @@ function configSchema(oxi: ConfiguredOxi): JsonSchema {
     description: 'Threads of the step, at most.',
     anyOf: [{ type: 'integer', minimum: 1, maximum: MAX_THREADS }, REFERENCE],
   };
+  const recursive = whole.$defs === undefined ? {} : { $defs: whole.$defs };
   const aliased = new Set(Object.values(oxi.aliases ?? {}));
-  return {
+  const full = {
     ...schema,
+    ...recursive,
     properties,
     required: required.filter((name) => !aliased.has(name)),
     ...(choices.length > 0 ? { allOf: choices } : {}),
     ...(oxi.summary === undefined ? {} : { description: oxi.summary }),
   };
+  return moved(full, `#/$defs/${oxi.name}/`) as JsonSchema;
+}
+
+/** Types that hold themselves come with definitions of their own: their references have to follow to the new place. */
+function moved(part: unknown, place: string): unknown {
+  if (Array.isArray(part)) return part.map((item) => moved(item, place));
+  if (typeof part !== 'object' || part === null) return part;
+  const entries = Object.entries(part).map(([key, value]) => {
+    const reference = key === '$ref' && typeof value === 'string' && value.startsWith('#/');
+    return [key, reference ? place + value.slice(2) : moved(value, place)];
+  });
+  return Object.fromEntries(entries);
 }
 
 /** Maps may be left empty in YAML (null): the part of a schema that speaks of the map itself. */

@@ -66,7 +66,7 @@ const definitions: ConfiguredOxi[] = [
     config: z.strictObject({
       path: z.string(),
       create_dirs: z._default(z.boolean(), true),
-      default_on_missing: z.optional(z.unknown()),
+      default_on_missing: z.optional(z.json()),
     }),
     aliases: { create_directories: 'create_dirs' },
   },
