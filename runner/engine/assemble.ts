@@ -259,7 +259,7 @@ function sinkNode(
     // A sink without a formatter before it lays records out by itself, beside the stream that goes on.
     const spec: StageSpec = { ...stageSpec(a, start, { kind: 'stage', steps: [], threads: 1, explicit: false }) };
     spec.steps = [{ id: step.id, oxi: formatter.oxi.name, config: formatter.config, onError: 'stop' }];
-    program = new StageProgram(spec, a.makeSteps);
+    program = new StageProgram(spec, a.makeSteps, true);
   }
   return {
     stepId: step.id,

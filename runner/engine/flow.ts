@@ -2,6 +2,7 @@
  * The flow of one run: source, stages and sinks as nodes that channels join. Blocks and barriers travel in one order; a barrier
  * that has come out at the end stands behind everything that the position in it covers, so committing it loses nothing.
  */
+import { giveBuffer } from '../kernel/buffers.ts';
 import type { Grade, Json } from '../state/store.ts';
 import { Channel } from './channel.ts';
 import type {
@@ -230,6 +231,7 @@ export async function runStage(node: StageNode, input: Flow, out: Flow): Promise
     if (result.failures.length > 0) node.failed(result.failures);
     if (result.block.count > 0)
       await out.send({ kind: 'block', block: result.block, broken: [] }, weightOf(result.block));
+    else giveBuffer(result.block.bytes);
   };
   const work = async (item: BlockItem, how: (block: Block) => Promise<StageResult>): Promise<StageResult> => {
     const result = await how(item.block);
@@ -343,7 +345,8 @@ export async function runSink(
       const started = performance.now();
       await writeBlock(node, item.block);
       node.busy(performance.now() - started);
-      await out?.send(item, weightOf(item.block));
+      if (out === undefined) giveBuffer(item.block.bytes);
+      else await out.send(item, weightOf(item.block));
       continue;
     }
     const { barrier } = item;
@@ -374,6 +377,7 @@ async function writeBlock(node: SinkNode, block: Block): Promise<void> {
     const laidOut = node.layOut === undefined ? rest : await node.layOut(rest);
     if (node.encoder !== undefined) await writePieces(node, node.encoder.encode(laidOut), rest.count);
     else await writePieces(node, [rest.bytes.subarray(rest.spans[0], rest.spans[2 * rest.count - 1])], rest.count);
+    if (laidOut.bytes.buffer !== rest.bytes.buffer) giveBuffer(laidOut.bytes);
   }
   node.counters.in += block.count;
   node.counters.out += block.count;

@@ -2,6 +2,8 @@
  * A stage: neighbouring steps that run together on one pool. `StageProgram` is the work itself, the same on the main thread and
  * on a thread of the pool: a block goes in, a block and its counters come out. It knows nothing of order, threads or channels.
  */
+
+import { giveBuffer } from '../kernel/buffers.ts';
 import type { Block, BlockStep, RecordError, RecordStep, Step, StepContext, StreamInfo } from './contracts.ts';
 import { addCounters, noCounters, type StepCounters } from './counters.ts';
 import { OxiError } from './errors.ts';
@@ -52,14 +54,17 @@ type Part = Pass | { owner: number; step: BlockStep };
 
 export class StageProgram {
   readonly #spec: StageSpec;
+  readonly #keepsInput: boolean;
   readonly #parts: Part[];
   readonly #context: StepContext;
   #counters: StepCounters[] = [];
   #failures: Failure[] = [];
   #seen: boolean[] = [];
 
-  constructor(spec: StageSpec, makeSteps: MakeSteps) {
+  /** `keepsInput`: somebody else still needs the blocks that come in. */
+  constructor(spec: StageSpec, makeSteps: MakeSteps, keepsInput = false) {
     this.#spec = spec;
+    this.#keepsInput = keepsInput;
     const flat = makeSteps(spec).flatMap((made, owner) =>
       (isList(made) ? made : [made]).map((step) => ({ owner, step }) as { owner: number; step: Step }),
     );
@@ -89,8 +94,12 @@ export class StageProgram {
     const first = this.#counters[0];
     if (first !== undefined) first.bytes_in = bytesOf(block);
     let current = block;
-    for (const part of this.#parts)
-      current = part instanceof Pass ? this.#pass(part, current) : await this.#step(part, current);
+    for (const part of this.#parts) {
+      const next = part instanceof Pass ? this.#pass(part, current) : await this.#step(part, current);
+      if (next.bytes.buffer !== current.bytes.buffer && (current !== block || !this.#keepsInput))
+        giveBuffer(current.bytes);
+      current = next;
+    }
     const last = this.#counters.at(-1);
     if (last !== undefined) last.bytes_out = bytesOf(current);
     return { block: current, counters: this.#counters, failures: this.#failures, busyMs: performance.now() - started };

@@ -7,6 +7,7 @@ import { isUtf8 } from 'node:buffer';
 import type { FramedRecords, Framer, SelectPath } from '../engine/contracts.ts';
 import { OxiError } from '../engine/errors.ts';
 import type { Json } from '../state/store.ts';
+import { giveBuffer, takeBuffer } from './buffers.ts';
 import { decodeString } from './decode.ts';
 import { lastFailure, MAX_DEPTH, skipSpace, skipString, skipValue } from './grammar.ts';
 import { SpanList } from './spans.ts';
@@ -120,10 +121,9 @@ export class JsonStream implements Framer {
     const from = this.#keepFrom();
     const rest = this.#b.subarray(from);
     const first = this.#waiting[0] as Buffer;
-    this.#rebase(
-      from,
-      rest.length === 0 && this.#waiting.length === 1 ? first : Buffer.concat([rest, ...this.#waiting]),
-    );
+    const alone = rest.length === 0 && this.#waiting.length === 1;
+    this.#rebase(from, alone ? first : joined([rest, ...this.#waiting], rest.length + this.#waitingBytes));
+    if (!alone) for (const chunk of this.#waiting) giveBuffer(chunk);
     this.#waiting = [];
     this.#waitingBytes = 0;
   }
@@ -337,6 +337,13 @@ export class JsonStream implements Framer {
       place: { file: this.#o.name, offset },
     });
   }
+}
+
+function joined(parts: readonly Buffer[], size: number): Buffer {
+  const whole = takeBuffer(size).subarray(0, size);
+  let at = 0;
+  for (const part of parts) at += part.copy(whole, at);
+  return whole;
 }
 
 function isDelimiter(c: number): boolean {

@@ -5,6 +5,9 @@ import { SpanList } from './spans.ts';
 
 const LF = 0x0a;
 
+/** Room that a source leaves in front of what it reads: the beginning of a line that was cut off goes there, without a copy of the rest. */
+export const READ_HEADROOM = 64 << 10;
+
 export class LineFramer implements Framer {
   readonly #maxRecordBytes: number;
   /** Offset in the split of the first byte of the line at hand. */
@@ -46,7 +49,7 @@ export class LineFramer implements Framer {
         whole -= first;
         this.#lineAt += this.#size + first;
       } else {
-        block = Buffer.concat([...this.#waiting, chunk]);
+        block = this.#joined(chunk);
         whole += this.#size;
       }
     }
@@ -72,6 +75,17 @@ export class LineFramer implements Framer {
     this.#size = 0;
     this.#cut(block, block.length);
     return this.#take(block);
+  }
+
+  /** The beginning that waits, and the chunk behind it: in the room before the chunk, where it fits. */
+  #joined(chunk: Buffer): Buffer {
+    const from = chunk.byteOffset - this.#size;
+    if (from < 0 || this.#size > READ_HEADROOM || chunk.buffer.byteLength < READ_HEADROOM)
+      return Buffer.concat([...this.#waiting, chunk]);
+    const block = Buffer.from(chunk.buffer as ArrayBuffer, from, this.#size + chunk.length);
+    let at = 0;
+    for (const part of this.#waiting) at += part.copy(block, at);
+    return block;
   }
 
   #take(bytes: Buffer): FramedRecords {

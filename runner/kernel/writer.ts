@@ -1,5 +1,7 @@
 /** A growing buffer that records are written to; positions are numbers, growth is checked before each write. */
 
+import { giveBuffer, takeBuffer } from './buffers.ts';
+
 /** Below this many bytes a loop is faster than a call into the runtime. */
 const LOOP_LIMIT = 40;
 
@@ -8,20 +10,15 @@ export class ByteWriter {
   length = 0;
 
   constructor(capacity: number) {
-    this.bytes = Buffer.allocUnsafeSlow(capacity);
-  }
-
-  /** Starts anew with a buffer of at least `capacity` bytes; the old one belongs to whoever took it. */
-  restart(capacity: number): void {
-    this.bytes = Buffer.allocUnsafeSlow(capacity);
-    this.length = 0;
+    this.bytes = takeBuffer(capacity);
   }
 
   #room(extra: number): void {
     const needed = this.length + extra;
     if (needed <= this.bytes.length) return;
-    const bigger = Buffer.allocUnsafeSlow(Math.max(needed, this.bytes.length * 2));
+    const bigger = takeBuffer(Math.max(needed, this.bytes.length * 2));
     this.bytes.copy(bigger, 0, 0, this.length);
+    giveBuffer(this.bytes);
     this.bytes = bigger;
   }
 

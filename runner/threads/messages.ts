@@ -38,27 +38,18 @@ export function unpackError(packed: ThrownError): Error {
   return error;
 }
 
-/** A block whose arrays own their memory whole, and the list that gives it away. */
+/** A block that can be given to another thread, and what is given away with it. */
 export function packBlock(block: Block): { block: Block; transfer: ArrayBuffer[] } {
-  const bytes = owned(block.bytes);
-  const spans = owned(block.spans);
-  const offsets = owned(block.offsets);
-  return { block: { ...block, bytes, spans, offsets }, transfer: [bytes.buffer, spans.buffer, offsets.buffer] };
+  const transfer: ArrayBuffer[] = [];
+  const bytes = isOwn(block.bytes) ? block.bytes : new Uint8Array(block.bytes);
+  // A view of a part would be copied with all of its memory.
+  const spans = block.spans.byteLength === block.spans.buffer.byteLength ? block.spans : block.spans.slice();
+  const offsets = block.offsets.byteLength === block.offsets.buffer.byteLength ? block.offsets : block.offsets.slice();
+  for (const { buffer } of [bytes, spans, offsets]) if (buffer instanceof ArrayBuffer) transfer.push(buffer);
+  return { block: { ...block, bytes, spans, offsets }, transfer };
 }
 
-interface View {
-  readonly buffer: ArrayBufferLike;
-  readonly byteLength: number;
-}
-
-/** The view itself where nothing else shares its memory, else a copy. Small Buffers live in a shared pool: never given away. */
-function owned<T extends Uint8Array | Uint32Array | Float64Array>(view: T & View): T & { buffer: ArrayBuffer } {
-  if (view.buffer instanceof ArrayBuffer && view.byteLength === view.buffer.byteLength)
-    return view as T & { buffer: ArrayBuffer };
-  // Not `slice`: for a Buffer that would be a view again.
-  const bytes = new Uint8Array(view.byteLength);
-  bytes.set(new Uint8Array(view.buffer, view.byteOffset, view.byteLength));
-  if (view instanceof Uint32Array) return new Uint32Array(bytes.buffer) as T & { buffer: ArrayBuffer };
-  if (view instanceof Float64Array) return new Float64Array(bytes.buffer) as T & { buffer: ArrayBuffer };
-  return bytes as T & { buffer: ArrayBuffer };
+/** Nothing else lives in its memory: small Buffers share Node's pool, everything larger belongs to its block alone. */
+function isOwn(bytes: Uint8Array): boolean {
+  return bytes.buffer instanceof ArrayBuffer && bytes.buffer.byteLength > Buffer.poolSize;
 }

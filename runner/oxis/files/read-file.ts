@@ -5,6 +5,8 @@ import { basename, resolve } from 'node:path';
 import * as z from 'zod';
 import type { RawBlock, Source, Split } from '../../engine/contracts.ts';
 import { ioError, OxiError } from '../../engine/errors.ts';
+import { takeBuffer } from '../../kernel/buffers.ts';
+import { READ_HEADROOM } from '../../kernel/lines.ts';
 import { defineSource } from '../define.ts';
 
 /** One read; large enough that a call costs nothing, small enough for many in flight. */
@@ -134,7 +136,8 @@ class FileSource implements Source {
   }
 
   async #read(file: FileHandle, split: Split, at: number): Promise<Uint8Array> {
-    const buffer = Buffer.allocUnsafeSlow(READ_BYTES);
+    const memory = takeBuffer(READ_HEADROOM + READ_BYTES);
+    const buffer = memory.subarray(READ_HEADROOM, READ_HEADROOM + READ_BYTES);
     try {
       const { bytesRead } = await file.read(buffer, 0, READ_BYTES, at);
       return bytesRead === READ_BYTES ? buffer : buffer.subarray(0, bytesRead);
