@@ -1,11 +1,13 @@
 /** Builds `dist/`: the program, the entries of its threads, and chunks that load when they are needed. No node_modules needed. */
-import { chmod, rm } from 'node:fs/promises';
+import { chmod, mkdir, rename, rm, symlink } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
+const dist = `${root}/dist`;
+const fresh = `${root}/.dist-${process.pid}`;
+const old = `${fresh}-old`;
 
-await rm(`${root}/dist`, { recursive: true, force: true });
 await build({
   absWorkingDir: root,
   entryPoints: {
@@ -13,7 +15,7 @@ await build({
     'stage-thread': 'runner/threads/stage-thread.ts',
     'keeper-thread': 'runner/threads/keeper-thread.ts',
   },
-  outdir: 'dist',
+  outdir: fresh,
   outExtension: { '.js': '.mjs' },
   chunkNames: '[name]-[hash]',
   bundle: true,
@@ -29,4 +31,17 @@ await build({
   banner: { js: "import{createRequire as $r}from'node:module';const require=$r(import.meta.url);" },
   logLevel: 'warning',
 });
-await chmod(`${root}/dist/oxiflow.mjs`, 0o755);
+await chmod(`${fresh}/oxiflow.mjs`, 0o755);
+
+// A build takes the place of the last one at once: whoever starts the program meanwhile finds one or the other, whole.
+await rename(dist, old).catch((error) => {
+  if (error.code !== 'ENOENT') throw error;
+});
+await rename(fresh, dist);
+await rm(old, { recursive: true, force: true });
+
+// npx finds the project's own program here; without the link it would install the project into a cache first.
+await mkdir(`${root}/node_modules/.bin`, { recursive: true });
+const link = `${root}/node_modules/.bin/oxiflow`;
+await rm(link, { force: true });
+await symlink('../../dist/oxiflow.mjs', link);
