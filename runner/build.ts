@@ -40,7 +40,7 @@ await rename(dist, old).catch((error) => {
 await rename(fresh, dist);
 await rm(old, { recursive: true, force: true });
 
-// npx finds the project's own program here; without the link it would install the project into a cache first.
+// npx looks here first. (A `bin` in package.json would make it install the project into a cache before it starts anything.)
 await mkdir(`${root}/node_modules/.bin`, { recursive: true });
 const link = `${root}/node_modules/.bin/oxiflow`;
 await rm(link, { force: true });
