@@ -4,9 +4,9 @@
  */
 
 /** Kept at most, in bytes: a few blocks between reader, stage and sink. */
-const KEPT_BYTES = 16 << 20;
-/** Smaller ones are cheaper to make than to keep. */
-const SMALLEST = 64 << 10;
+const KEPT_BYTES = 8 << 20;
+/** Smaller ones are cheaper to make than to keep; small Buffers live side by side in Node's pool, which belongs to nobody. */
+const SMALLEST = Math.max(64 << 10, Buffer.poolSize + 1);
 
 const kept: ArrayBuffer[] = [];
 let keptBytes = 0;
