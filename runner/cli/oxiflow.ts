@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 /** The program's entry: refuses a Node or a system that can't run it in one line, then loads the rest, cached where Node can. */
 import module from 'node:module';
+import v8 from 'node:v8';
 
 const MIN_MAJOR = 22;
 const MIN_MINOR = 18;
@@ -19,6 +20,8 @@ if (refused !== undefined) {
   process.exitCode = 2;
 } else {
   module.enableCompileCache?.();
+  // Records make garbage that dies at once: a young generation that does not grow costs no speed and saves a third of the memory.
+  v8.setFlagsFromString('--semi-space-growth-factor=1');
   const { main } = await import('./main.ts');
   process.exitCode = await main(process.argv.slice(2));
 }

@@ -53,7 +53,7 @@ type BlockItem = { kind: 'block'; block: Block; broken: readonly BrokenRecord[] 
 type Item = BlockItem | { kind: 'barrier'; barrier: Barrier };
 
 /** Between two nodes, at most. Blocks of 512 KB: enough to keep both sides busy, little enough to stay in constant memory. */
-const BOUNDS = { bytes: 4 << 20, records: 1 << 20 };
+const BOUNDS = { bytes: 2 << 20, records: 1 << 20 };
 
 export type Flow = Channel<Item>;
 

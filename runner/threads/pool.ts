@@ -6,6 +6,9 @@ import type { StageResult, StageSpec } from '../engine/stage.ts';
 import { threadEntry } from './entry.ts';
 import { type AnswerMessage, packBlock, type ThreadStart, unpackError, type WorkMessage } from './messages.ts';
 
+/** Garbage of the records is short-lived: a small young generation costs no speed and keeps the memory of a thread small. */
+const YOUNG_MB = 6;
+
 interface Waiting {
   resolve(result: StageResult): void;
   reject(error: unknown): void;
@@ -29,7 +32,11 @@ export class StagePool implements AsyncDisposable {
   }
 
   #start(start: ThreadStart): Member {
-    const worker = new Worker(threadEntry('stage-thread'), { workerData: start, name: `oxiflow: ${this.#name}` });
+    const worker = new Worker(threadEntry('stage-thread'), {
+      workerData: start,
+      name: `oxiflow: ${this.#name}`,
+      resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MB },
+    });
     const member: Member = { worker, waiting: new Map() };
     worker.on('message', (answer: AnswerMessage) => {
       const waiting = member.waiting.get(answer.id);

@@ -10,7 +10,9 @@ import { READ_HEADROOM } from '../../kernel/lines.ts';
 import { defineSource } from '../define.ts';
 
 /** One read; large enough that a call costs nothing, small enough for many in flight. */
-const READ_BYTES = 512 * 1024;
+const READ_BYTES = 448 * 1024;
+/** Memory of a read: room in front for a line cut off, and behind, so that it can serve for an output a little longer than its input. */
+const MEMORY_BYTES = READ_HEADROOM + READ_BYTES + 128 * 1024;
 /** How much of the input before a position is hashed, to tell whether it is still the same input. */
 const FINGERPRINT_BYTES = 64 * 1024;
 
@@ -136,7 +138,7 @@ class FileSource implements Source {
   }
 
   async #read(file: FileHandle, split: Split, at: number): Promise<Uint8Array> {
-    const memory = takeBuffer(READ_HEADROOM + READ_BYTES);
+    const memory = takeBuffer(MEMORY_BYTES);
     const buffer = memory.subarray(READ_HEADROOM, READ_HEADROOM + READ_BYTES);
     try {
       const { bytesRead } = await file.read(buffer, 0, READ_BYTES, at);
