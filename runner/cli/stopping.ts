@@ -6,6 +6,9 @@ import { Socket } from 'node:net';
 import { EXIT, OxiError } from '../engine/errors.ts';
 import { StopRequest } from '../engine/stop.ts';
 
+/** After a stop that could not wait any longer: for the last words to get out. */
+const LEFT_BEHIND_MS = 1000;
+
 export interface StoppingOptions {
   drainMs: number;
   /** A descriptor that the launcher holds the other end of; its end means that the launcher is gone. */
@@ -80,6 +83,8 @@ export class Stopping implements Disposable {
 
   [Symbol.dispose](): void {
     clearTimeout(this.#drain);
+    // A write that hangs would keep the process alive although the run is over.
+    if (this.#kill.signal.aborted) setTimeout(() => process.exit(), LEFT_BEHIND_MS).unref();
     this.#parent?.destroy();
     process.off('SIGTERM', this.#onTerm);
     process.off('SIGINT', this.#onInt);

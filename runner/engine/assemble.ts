@@ -74,6 +74,7 @@ export async function runFlow(a: Assembly, start: FlowStart): Promise<'finished'
     return figures;
   };
   const pools: Pool[] = [];
+  const halt = new AbortController();
   const clock = new BarrierClock(a, start.from?.n ?? 0);
   const end: { last: Barrier['last'] } = { last: 'no' };
   const commit = async (barrier: Barrier): Promise<void> => {
@@ -113,6 +114,7 @@ export async function runFlow(a: Assembly, start: FlowStart): Promise<'finished'
         due: () => clock.due(),
         nextBarrier: () => clock.next(),
         stop: a.stop,
+        reading: AbortSignal.any([a.stop, halt.signal]),
         progress: (bytes, records) => {
           start.figures.bytes += bytes;
           start.figures.records = records;
@@ -125,7 +127,7 @@ export async function runFlow(a: Assembly, start: FlowStart): Promise<'finished'
     ),
   );
   try {
-    await runTogether(work, channels, a.kill);
+    await runTogether(work, channels, a.kill, halt);
   } finally {
     await Promise.all(pools.map((pool) => pool[Symbol.asyncDispose]()));
   }

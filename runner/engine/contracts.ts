@@ -235,6 +235,8 @@ export type Held =
 export interface Sink {
   /** How it keeps a mark: with the data (transaction), by cutting back (truncate), by keys, or not at all (append). */
   readonly guarantee: 'transaction' | 'truncate' | 'keyed' | 'append';
+  /** What it writes to, as one text: no two sinks of a pipeline may have the same. */
+  readonly target: string;
   /** Refuses (throws, exit 2) what can be known to fail before anything starts. Writes nothing. */
   check?(): Promise<void>;
   open(run: SinkRun, mark: Mark | undefined): Promise<Held>;

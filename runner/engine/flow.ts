@@ -19,7 +19,6 @@ import type {
 } from './contracts.ts';
 import { noCounters, type StepCounters } from './counters.ts';
 import { crashpoint } from './crashpoint.ts';
-import { OxiError } from './errors.ts';
 import type { Failure, StageResult } from './stage.ts';
 import { addAll } from './stage.ts';
 
@@ -83,6 +82,8 @@ export interface SourceNode {
   nextBarrier(): number;
   /** Aborted: stop reading, send the last barrier. */
   stop: AbortSignal;
+  /** Aborted by `stop`, and by a failure elsewhere in the flow: whoever waits for input gives up. */
+  reading: AbortSignal;
   progress(bytes: number, records: number): void;
   /** Milliseconds spent cutting records. */
   busy(ms: number): void;
@@ -146,7 +147,7 @@ async function readSplit(
     await out.send({ kind: 'block', block, broken }, weightOf(block));
   };
 
-  for await (const raw of node.source.open(split, start, node.stop)) {
+  for await (const raw of node.source.open(split, start, node.reading)) {
     crashpoint('read');
     const size = raw.after - after;
     after = raw.after;
@@ -394,30 +395,36 @@ async function writePieces(node: SinkNode, pieces: readonly Uint8Array[], record
   }
 }
 
-/** Runs all nodes to their end; the first failure fails every channel, and is thrown once all of them have stopped. */
+/** How long a node may take to notice that the flow was aborted; one that hangs in a write is left behind. */
+const LEAVE_MS = 500;
+
+/**
+ * Runs all nodes to their end; the first failure fails every channel, aborts `halt`, and is thrown once all of them have
+ * stopped. After `abort` nobody is waited for longer than a moment.
+ */
 export async function runTogether(
   nodes: readonly Promise<void>[],
   channels: readonly Flow[],
   abort: AbortSignal,
+  halt: AbortController,
 ): Promise<void> {
+  let first: { error: unknown } | undefined;
   const stopAll = (error: unknown): void => {
+    first ??= { error };
+    halt.abort();
     for (const channel of channels) channel.fail(error);
   };
-  const onAbort = (): void => stopAll(abort.reason ?? new OxiError('INTERRUPTED', 'the run was stopped'));
+  const all = Promise.all(nodes.map((node) => node.catch(stopAll)));
+  const left = Promise.withResolvers<void>();
+  let late: NodeJS.Timeout | undefined;
+  const onAbort = (): void => {
+    stopAll(abort.reason);
+    late = setTimeout(left.resolve, LEAVE_MS);
+  };
   if (abort.aborted) onAbort();
-  abort.addEventListener('abort', onAbort, { once: true });
-  try {
-    let first: { error: unknown } | undefined;
-    await Promise.all(
-      nodes.map((node) =>
-        node.catch((error) => {
-          first ??= { error };
-          stopAll(error);
-        }),
-      ),
-    );
-    if (first !== undefined) throw first.error;
-  } finally {
-    abort.removeEventListener('abort', onAbort);
-  }
+  else abort.addEventListener('abort', onAbort, { once: true });
+  await Promise.race([all, left.promise]);
+  clearTimeout(late);
+  abort.removeEventListener('abort', onAbort);
+  if (first !== undefined) throw first.error;
 }

@@ -198,6 +198,8 @@ class Builder {
   #addSink(input: StepInput, step: PlannedStep, oxi: SinkOxi): void {
     this.#needSource(input);
     const sink = oxi.make(step.config as never, this.#context(input));
+    const twin = this.#nodes.find((node) => node.kind === 'sink' && node.sink.target === sink.target);
+    if (twin?.kind === 'sink') throw this.#error(input, `"${twin.step.id}" writes to the same place: ${sink.target}`);
     this.#checkDelivery(input, sink);
     let formatter = this.#formatter;
     if (this.#stream === 'records') {

@@ -275,7 +275,7 @@ class Run {
     const known = cause instanceof OxiError;
     const summary = this.#summary('failed', known ? cause.exitCode : 1, figures, committer, []);
     const message = known ? cause.message : cause instanceof Error ? (cause.stack ?? cause.message) : String(cause);
-    return { ...summary, error: { code: known ? cause.code : 'INTERNAL', message } };
+    return { ...summary, error: { code: known ? cause.code : 'INTERNAL', message: this.#o.redact(message) } };
   }
 
   #summary(
@@ -308,7 +308,7 @@ class Run {
       ...this.#document,
       status: finished ? 'finished' : status === 'failed' ? 'failed' : 'interrupted',
       ...(finished ? { finished_at: at } : {}),
-      ...(error === undefined ? {} : { error: { code: error.code, message: this.#o.redact(error.message) } }),
+      ...(error === undefined ? {} : { error: { code: error.code, message: error.message } }),
       summary: summary as unknown as { [key: string]: Json },
     };
     crashpoint('end');

@@ -17,6 +17,7 @@ const tell = (message: KeeperMessage): void => port.postMessage(message);
 await using store = await openStore(settings);
 let nextRenewal = 0;
 let told = false;
+let trouble = '';
 while (!closing.signal.aborted) {
   try {
     if (performance.now() >= nextRenewal) {
@@ -33,7 +34,9 @@ while (!closing.signal.aborted) {
     }
   } catch (error) {
     // The store is out of reach for the moment: the lease lives on until its end, and the next renewal may succeed.
-    tell({ kind: 'trouble', message: error instanceof Error ? error.message : String(error) });
+    const message = error instanceof Error ? error.message : String(error);
+    if (message !== trouble) tell({ kind: 'trouble', message });
+    trouble = message;
   }
   await sleep(pollMs, undefined, { signal: closing.signal }).catch(() => undefined);
 }

@@ -57,6 +57,8 @@ export class StagedFile {
       const others = await stagedBefore(folder, stem, run.token);
       if (mark === undefined) {
         for (const { path } of others) await remove(path);
+        // Our own name can only be there where the state was deleted and tokens began anew.
+        await remove(this.#staged);
         this.#file = await open(this.#staged, 'wx', 0o666);
         await this.#remember();
         return { at: 'mark' };

@@ -44,6 +44,7 @@ export const writeFile = defineSink({
 
 class FileSink implements Sink {
   readonly guarantee = 'truncate';
+  readonly target: string;
   readonly #o: StagedOptions;
   readonly #createFolders: boolean;
   readonly #file: StagedFile;
@@ -51,6 +52,7 @@ class FileSink implements Sink {
 
   constructor(options: StagedOptions, createFolders: boolean) {
     this.#o = options;
+    this.target = options.path;
     this.#createFolders = createFolders;
     this.#file = new StagedFile(options);
   }

@@ -1,4 +1,7 @@
 /** `write_stdout`: text on standard output. What was written can't be taken back: a resumed run repeats what came after its checkpoint. */
+import { fstatSync } from 'node:fs';
+import { Socket } from 'node:net';
+import type { Writable } from 'node:stream';
 import * as z from 'zod';
 import type { Held, Mark, Output, Sink, SinkRun } from '../../engine/contracts.ts';
 import { ioError } from '../../engine/errors.ts';
@@ -35,7 +38,9 @@ export const writeStdout = defineSink({
 
 class StdoutSink implements Sink {
   readonly guarantee = 'append';
+  readonly target = 'standard output';
   readonly #step: string;
+  #out: Writable = process.stdout;
   #records = 0;
   #bytes = 0;
   #failure: unknown;
@@ -51,14 +56,15 @@ class StdoutSink implements Sink {
   async open(_run: SinkRun, mark: Mark | undefined): Promise<Held> {
     this.#records = mark?.records ?? 0;
     this.#bytes = mark?.bytes ?? 0;
-    process.stdout.on('error', this.#onError);
+    this.#out = openStdout();
+    this.#out.on('error', this.#onError);
     return { at: 'mark' };
   }
 
   async write(bytes: Uint8Array, records: number): Promise<void> {
     if (this.#failure !== undefined) throw ioError(this.#failure, 'standard output', { step: this.#step });
     await new Promise<void>((resolve, reject) => {
-      process.stdout.write(bytes, (error) => {
+      this.#out.write(bytes, (error) => {
         if (error) reject(ioError(error, 'standard output', { step: this.#step }));
         else resolve();
       });
@@ -78,6 +84,13 @@ class StdoutSink implements Sink {
   async abort(): Promise<void> {}
 
   async close(): Promise<void> {
-    process.stdout.off('error', this.#onError);
+    this.#out.off('error', this.#onError);
+    if (this.#out !== process.stdout) this.#out.on('error', () => undefined).destroy();
   }
+}
+
+/** Node writes to a pipe of its own standard output by blocking the whole process; a socket over the same descriptor waits. */
+function openStdout(): Writable {
+  const kind = fstatSync(1);
+  return kind.isFIFO() || kind.isSocket() ? new Socket({ fd: 1, readable: false, writable: true }) : process.stdout;
 }
