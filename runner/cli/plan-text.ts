@@ -55,7 +55,7 @@ export function planDocument(pipeline: Pipeline, plan: Plan, splits: readonly Sp
           : {
               kind: 'stage',
               threads: node.threads,
-              tier: 'values',
+              tier: node.tier,
               steps: node.steps.map(({ id, oxi }) => ({ id, oxi })),
             },
       ),

@@ -259,7 +259,9 @@ function sinkNode(
   let program: StageProgram | undefined;
   if (formatter?.own === true) {
     // A sink without a formatter before it lays records out by itself, beside the stream that goes on.
-    const spec: StageSpec = { ...stageSpec(a, start, { kind: 'stage', steps: [], threads: 1, explicit: false }) };
+    const spec: StageSpec = {
+      ...stageSpec(a, start, { kind: 'stage', steps: [], threads: 1, explicit: false, tier: 'values' }),
+    };
     spec.steps = [{ id: step.id, oxi: formatter.oxi.name, config: formatter.config, onError: 'stop' }];
     program = new StageProgram(spec, a.makeSteps, true);
   }

@@ -48,6 +48,7 @@ export interface Split {
 }
 
 export interface RawBlock {
+  /** Alone on their memory, which is the receiver's from here on: it is written to, and used again. */
   bytes: Uint8Array;
   /** Offset in the split of the first byte behind this block. */
   after: number;
@@ -109,6 +110,13 @@ export interface StreamInfo {
 /** A path of object keys from the root of a record; the empty path is the record itself. */
 export type FieldPath = readonly string[];
 
+/**
+ * How a stage works on its records, cheapest first. bytes: the kernel runs built-in operations on spans. spans: compiled
+ * functions over the touched fields, spliced back. values: each record as a table of its members.
+ */
+export const TIERS = ['bytes', 'spans', 'values'] as const;
+export type Tier = (typeof TIERS)[number];
+
 /** The outcome of a record step for one record. */
 export type Verdict = 'keep' | 'filter';
 
@@ -153,6 +161,11 @@ export interface RecordStep {
   readonly touches: readonly FieldPath[];
   /** Those of them that it gives another value, place or name. */
   readonly writes?: readonly FieldPath[];
+  /**
+   * The same meaning in cheaper tiers, as data that the tier compiles; the bytes that leave are the same in every tier. A stage
+   * runs on the cheapest tier that all of its steps have a form for, and on `apply` where there is none.
+   */
+  readonly forms?: { readonly bytes?: JsonObject; readonly spans?: JsonObject };
   /** Throws RecordError for this record only. */
   apply(record: RecordView, context: StepContext): Verdict;
 }

@@ -12,8 +12,11 @@ import type {
   SinkOxi,
   Source,
   SourceOxi,
+  Step,
   StepOxi,
+  Tier,
 } from './contracts.ts';
+import { TIERS } from './contracts.ts';
 import { OxiError } from './errors.ts';
 import type { StageStepSpec } from './stage.ts';
 
@@ -44,6 +47,8 @@ export interface PlannedStep {
   onError: 'stop' | 'drop';
   /** Of everything that decides what the step does. */
   hash: string;
+  /** The framer may do its work: see `StreamInfo.selected`. */
+  byFramer?: true;
 }
 
 export interface PlannedStage {
@@ -53,6 +58,8 @@ export interface PlannedStage {
   threads: number;
   /** Some step said how many. */
   explicit: boolean;
+  /** The cheapest that all of its steps have. */
+  tier: Tier;
 }
 
 export interface PlannedSink {
@@ -92,6 +99,9 @@ export async function makePlan(options: PlanOptions): Promise<Plan> {
   for (const step of options.steps) await builder.add(step);
   return builder.finish();
 }
+
+/** The tiers that this build can run. */
+const AVAILABLE: ReadonlySet<Tier> = new Set<Tier>(['values']);
 
 class Builder {
   readonly #o: PlanOptions;
@@ -176,21 +186,21 @@ class Builder {
       );
     this.#parser = { step, oxi };
     this.#stream = 'records';
-    this.#stage(input).steps.push(step);
+    this.#join(input, step, oxi);
   }
 
   #addStep(input: StepInput, step: PlannedStep, oxi: StepOxi): void {
     this.#needRecords(input);
-    // Made once to find what is wrong with it before anything starts; the stages make their own.
-    locating(input, () => oxi.make(step.config as never, this.#context(input)));
-    if (oxi.select !== undefined && this.#parser !== undefined && this.#steps.at(-1) === this.#parser.step)
+    if (oxi.select !== undefined && this.#parser !== undefined && this.#steps.at(-1) === this.#parser.step) {
       this.#select = oxi.select(step.config as never);
-    this.#stage(input).steps.push(step);
+      step.byFramer = true;
+    }
+    this.#join(input, step, oxi);
   }
 
   #addFormatter(input: StepInput, step: PlannedStep, oxi: FormatterOxi): void {
     this.#needRecords(input);
-    this.#stage(input).steps.push(step);
+    this.#join(input, step, oxi);
     this.#formatter = { oxi, config: step.config, id: input.id, own: false };
     this.#stream = 'text';
   }
@@ -228,6 +238,15 @@ class Builder {
       );
   }
 
+  #join(input: StepInput, step: PlannedStep, oxi: ParserOxi | StepOxi | FormatterOxi): void {
+    const stage = this.#stage(input);
+    stage.steps.push(step);
+    // Made once to find what is wrong with it before anything starts, and which forms it has; the stages make their own.
+    const made = locating(input, () => oxi.make(step.config as never, this.#context(input)));
+    const tiers = Array.isArray(made) ? made.map(tierOf) : [tierOf(made as Step)];
+    for (const tier of tiers) if (TIERS.indexOf(tier) > TIERS.indexOf(stage.tier)) stage.tier = tier;
+  }
+
   /** The stage that this step joins: the last one, unless a sink stands between or both name different thread counts. */
   #stage(input: StepInput): PlannedStage {
     const last = this.#nodes.at(-1);
@@ -244,6 +263,7 @@ class Builder {
       steps: [],
       threads: input.threads ?? this.#o.threads,
       explicit: input.threads !== undefined,
+      tier: 'bytes',
     };
     this.#nodes.push(stage);
     return stage;
@@ -302,6 +322,13 @@ class Builder {
   }
 }
 
+/** The cheapest tier that a step has a form for, of those that this build can run. */
+function tierOf(step: Step): Tier {
+  if (step.form !== 'record' || step.forms === undefined) return 'values';
+  if (AVAILABLE.has('bytes') && step.forms.bytes !== undefined) return 'bytes';
+  return AVAILABLE.has('spans') && step.forms.spans !== undefined ? 'spans' : 'values';
+}
+
 /** Gives an error of a step's configuration the place in the file. */
 function locating<T>(input: StepInput, work: () => T): T {
   try {
@@ -358,5 +385,11 @@ export function hashOf(value: unknown): string {
 
 /** The specs that cross to a thread. */
 export function stageSteps(stage: PlannedStage): StageStepSpec[] {
-  return stage.steps.map(({ id, oxi, config, onError }) => ({ id, oxi, config, onError }));
+  return stage.steps.map(({ id, oxi, config, onError, byFramer }) => ({
+    id,
+    oxi,
+    config,
+    onError,
+    ...(byFramer === undefined ? {} : { byFramer }),
+  }));
 }

@@ -16,6 +16,8 @@ export interface StageStepSpec {
   /** The oxi's checked configuration. */
   config: unknown;
   onError: 'stop' | 'drop';
+  /** Where the stream is `selected`, the framer has done its work already. */
+  byFramer?: true;
 }
 
 /** Everything that a thread needs to do the work of a stage. */
@@ -47,6 +49,8 @@ export interface StageResult {
 
 const KEPT_FAILURES = 3;
 
+const PASS: RecordStep = { form: 'record', cardinality: 'one', touches: [], apply: () => 'keep' };
+
 /** Makes the steps of a stage; the registry lies outside the engine. */
 export type MakeSteps = (spec: StageSpec) => (Step | readonly RecordStep[])[];
 
@@ -65,9 +69,10 @@ export class StageProgram {
   constructor(spec: StageSpec, makeSteps: MakeSteps, keepsInput = false) {
     this.#spec = spec;
     this.#keepsInput = keepsInput;
-    const flat = makeSteps(spec).flatMap((made, owner) =>
-      (isList(made) ? made : [made]).map((step) => ({ owner, step }) as { owner: number; step: Step }),
-    );
+    const flat = makeSteps(spec).flatMap((made, owner): { owner: number; step: Step }[] => {
+      if (spec.stream.selected && spec.steps[owner]?.byFramer === true) return [{ owner, step: PASS }];
+      return isList(made) ? made.map((step) => ({ owner, step })) : [{ owner, step: made }];
+    });
     this.#parts = fuse(flat).map((part) => (Array.isArray(part) ? new Pass(part, part[0]?.owner ?? 0) : part));
     this.#context = {
       now: spec.now,

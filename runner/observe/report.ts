@@ -1,8 +1,9 @@
 /** Turns what the engine says of a run into events: at once what happens, and on a timer how far it is and what it costs. */
-import type { Checkpoint } from '../state/documents.ts';
+
 import type { Split } from '../engine/contracts.ts';
 import { inFlight } from '../engine/counters.ts';
 import { errorsOf, type RunFigures, type RunObserver, type RunStart, type RunSummary } from '../engine/report.ts';
+import type { Checkpoint } from '../state/documents.ts';
 import { RateMeter } from './meter.ts';
 import { MetricsMeter, type StepReading } from './metrics.ts';
 import type { EventPayloads, EventSink } from './types.ts';
@@ -45,21 +46,31 @@ export class RunReporter implements RunObserver {
     this.#rates = new RateMeter(now, figures);
     this.#meter = new MetricsMeter(now, this.#readings());
     const stages = [
-      { stage: 0, threads: 1, tier: 'values' as const, steps: [figures.steps[0]] },
+      { stage: 0, threads: 1, tier: 'bytes' as const, steps: [figures.steps[0]] },
       ...plan.nodes.map((node, i) => ({
         stage: i + 1,
         threads: node.kind === 'stage' ? node.threads : 1,
-        tier: 'values' as const,
+        tier: node.kind === 'stage' ? node.tier : ('bytes' as const),
         steps: figures.steps.filter((step) => step.stage === i + 1),
       })),
-    ].map((stage) => ({ ...stage, steps: stage.steps.flatMap((step) => (step === undefined ? [] : [{ step: step.id, oxi: step.oxi, kind: step.kind }])) }));
+    ].map((stage) => ({
+      ...stage,
+      steps: stage.steps.flatMap((step) =>
+        step === undefined ? [] : [{ step: step.id, oxi: step.oxi, kind: step.kind }],
+      ),
+    }));
     events.emit('run.started', {
       plan: { stages },
       backend: this.#o.backend,
       resumed_from:
         resumedFrom === undefined
           ? null
-          : { checkpoint: resumedFrom.n, grade: resumedFrom.grade, positions: positions(resumedFrom, splits), records: resumedFrom.records },
+          : {
+              checkpoint: resumedFrom.n,
+              grade: resumedFrom.grade,
+              positions: positions(resumedFrom, splits),
+              records: resumedFrom.records,
+            },
       notices: [...this.#o.notices, ...notices],
       process: this.#o.process,
     });
