@@ -15,15 +15,6 @@ export function note<S extends z.core.$ZodType>(schema: S, about: string | Note)
   return schema;
 }
 
-/** Makes a value at its first use. */
-export function once<T>(make: () => T): () => T {
-  let made: { value: T } | undefined;
-  return () => {
-    made ??= { value: make() };
-    return made.value;
-  };
-}
-
 /** A duration in text ("30s"), in milliseconds once read. */
 export const duration = (description: string) =>
   z.pipe(

@@ -1,6 +1,7 @@
 /** The fields of a pipeline file, but for the config of its oxis. Its JSON Schema for editors is made from this, too. */
 import * as z from 'zod/mini';
-import { note, once } from './fields.ts';
+import { once } from '../engine/once.ts';
+import { note } from './fields.ts';
 
 const text = (description: string) => note(z.string().check(z.minLength(1)), description);
 const positive = (description: string) => note(z.int().check(z.minimum(1)), description);

@@ -1,6 +1,7 @@
 /** The fields of oxiflow.yaml, a schema a section. Its JSON Schema for editors is made from this, too. */
 import * as z from 'zod/mini';
-import { duration, note, once, secretText } from './fields.ts';
+import { once } from '../engine/once.ts';
+import { duration, note, secretText } from './fields.ts';
 
 const text = (description: string) => note(z.string().check(z.minLength(1)), description);
 const optionalText = (description: string) => z.optional(text(description));

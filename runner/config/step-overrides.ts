@@ -1,6 +1,6 @@
 /** Puts `--set` values into a step: a field of the oxi's config first, else a universal field. */
 import type { $ZodType } from 'zod/v4/core';
-import { once } from './fields.ts';
+import { once } from '../engine/once.ts';
 import { didYouMean, listNames } from './nearest.ts';
 import { applyOverride, type Override } from './overrides.ts';
 import { stepSchema, threadsSchema } from './pipeline-schema.ts';

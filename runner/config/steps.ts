@@ -1,8 +1,8 @@
 /** The steps of a pipeline: universal fields, ids, and the config of each oxi by the oxi's own schema. */
 import * as z from 'zod/mini';
 import type { output } from 'zod/v4/core';
+import { once } from '../engine/once.ts';
 import { type DecodeContext, type Decoded, decode } from './decode.ts';
-import { once } from './fields.ts';
 import { didYouMean, listNames } from './nearest.ts';
 import type { Override } from './overrides.ts';
 import { type limitsSchema, stepSchema, threadsSchema } from './pipeline-schema.ts';

@@ -1,17 +1,34 @@
 /** Typed definitions of oxis: `config` of `make` is what the schema gives, and the registry sees all of them as one type. */
-import type * as z from 'zod';
+import * as z from 'zod/mini';
 import type { FormatterOxi, Oxi, ParserOxi, SinkOxi, SourceOxi, StepOxi } from '../engine/contracts.ts';
+import { once } from '../engine/once.ts';
 
-type Schema = z.ZodType;
-type With<S extends Schema, D> = Omit<D, 'config'> & { config: S };
+type Schema = z.core.$ZodType;
+/** `config`: a schema, or what makes it at its first use. */
+type With<S extends Schema, D> = Omit<D, 'config'> & { config: S | (() => S) };
 
-export const defineSource = <S extends Schema>(oxi: With<S, SourceOxi<z.output<S>>>): SourceOxi =>
-  oxi as unknown as SourceOxi;
-export const defineParser = <S extends Schema>(oxi: With<S, ParserOxi<z.output<S>>>): ParserOxi =>
-  oxi as unknown as ParserOxi;
-export const defineStep = <S extends Schema>(oxi: With<S, StepOxi<z.output<S>>>): StepOxi => oxi as unknown as StepOxi;
-export const defineFormatter = <S extends Schema>(oxi: With<S, FormatterOxi<z.output<S>>>): FormatterOxi =>
-  oxi as unknown as FormatterOxi;
-export const defineSink = <S extends Schema>(oxi: With<S, SinkOxi<z.output<S>>>): SinkOxi => oxi as unknown as SinkOxi;
+export const defineSource = <S extends Schema>(oxi: With<S, SourceOxi<z.output<S>>>) => defined<SourceOxi>(oxi);
+export const defineParser = <S extends Schema>(oxi: With<S, ParserOxi<z.output<S>>>) => defined<ParserOxi>(oxi);
+export const defineStep = <S extends Schema>(oxi: With<S, StepOxi<z.output<S>>>) => defined<StepOxi>(oxi);
+export const defineFormatter = <S extends Schema>(oxi: With<S, FormatterOxi<z.output<S>>>) =>
+  defined<FormatterOxi>(oxi);
+export const defineSink = <S extends Schema>(oxi: With<S, SinkOxi<z.output<S>>>) => defined<SinkOxi>(oxi);
+
+/** The schema is made when it is first asked for: most runs use a few oxis, and their threads need no schema at all. */
+function defined<D extends Oxi>(oxi: { config: Schema | (() => Schema) }): D {
+  const { config } = oxi;
+  const get = typeof config === 'function' ? once(config) : () => config;
+  return Object.defineProperty({ ...oxi }, 'config', { get, enumerable: true }) as unknown as D;
+}
+
+/** Says what a field of a config is for; `unit` is that of a bare number. */
+export function field<S extends Schema>(
+  schema: S,
+  description: string,
+  more: { unit?: string; expression?: true; secret?: true } = {},
+): S {
+  z.globalRegistry.add(schema, { description, ...more });
+  return schema;
+}
 
 export type OxiRegistry = ReadonlyMap<string, Oxi>;

@@ -2,12 +2,12 @@
 import { createHash } from 'node:crypto';
 import { type FileHandle, glob, open, stat } from 'node:fs/promises';
 import { basename, resolve } from 'node:path';
-import * as z from 'zod';
+import * as z from 'zod/mini';
 import type { RawBlock, Source, Split } from '../../engine/contracts.ts';
 import { ioError, OxiError } from '../../engine/errors.ts';
 import { takeBuffer } from '../../kernel/buffers.ts';
 import { READ_HEADROOM } from '../../kernel/lines.ts';
-import { defineSource } from '../define.ts';
+import { defineSource, field } from '../define.ts';
 
 /** One read; large enough that a call costs nothing, small enough for many in flight. */
 const READ_BYTES = 448 * 1024;
@@ -16,17 +16,17 @@ const MEMORY_BYTES = READ_HEADROOM + READ_BYTES + 128 * 1024;
 /** How much of the input before a position is hashed, to tell whether it is still the same input. */
 const FINGERPRINT_BYTES = 64 * 1024;
 
-const config = z.strictObject({
-  path: z.union([z.string().min(1), z.array(z.string().min(1)).min(1)]).meta({
-    description:
+const config = () => {
+  const path = z.string().check(z.minLength(1));
+  return z.strictObject({
+    path: field(
+      z.union([path, z.array(path).check(z.minLength(1))]),
       'File, list of files, or pattern (`*`, `**`, `?`, `[a-z]`, `{a,b}`); matches are read in the order of their names.',
-  }),
-  encoding: z.literal('utf-8').default('utf-8').meta({ description: 'How text is encoded.' }),
-  binary: z
-    .boolean()
-    .default(false)
-    .meta({ description: 'Bytes without a meaning: no byte order mark is looked for.' }),
-});
+    ),
+    encoding: field(z._default(z.literal('utf-8'), 'utf-8'), 'How text is encoded.'),
+    binary: field(z._default(z.boolean(), false), 'Bytes without a meaning: no byte order mark is looked for.'),
+  });
+};
 
 export const readFile = defineSource({
   name: 'read_file',

@@ -1,33 +1,25 @@
 /** `read_stdin`: the bytes that another program writes. They can't be read twice, so a run that reads them is never resumed. */
-import * as z from 'zod';
+import * as z from 'zod/mini';
 import type { RawBlock, Source, Split } from '../../engine/contracts.ts';
 import { ioError, OxiError } from '../../engine/errors.ts';
-import { defineSource } from '../define.ts';
+import { defineSource, field } from '../define.ts';
 
-const config = z.strictObject({
-  prompt: z.string().optional().meta({ description: 'Text that is shown on a terminal before reading.' }),
-  timeout_seconds: z
-    .number()
-    .positive()
-    .optional()
-    .meta({ description: 'How long to wait for the first byte.', unit: 'seconds' }),
-  echo: z.literal(false).default(false).meta({ description: 'Whether input is repeated on stderr.' }),
-  binary: z
-    .boolean()
-    .default(false)
-    .meta({ description: 'Bytes without a meaning: no byte order mark is looked for.' }),
-  format: z
-    .literal(['auto', 'text'])
-    .default('auto')
-    .meta({ description: 'Kept for older projects; a parser says how the text is read.' }),
-  buffer_size: z
-    .number()
-    .int()
-    .min(1024)
-    .max(16777216)
-    .optional()
-    .meta({ description: 'Kept for older projects.', unit: 'bytes' }),
-});
+const config = () =>
+  z.strictObject({
+    prompt: field(z.optional(z.string()), 'Text that is shown on a terminal before reading.'),
+    timeout_seconds: field(z.optional(z.number().check(z.positive())), 'How long to wait for the first byte.', {
+      unit: 'seconds',
+    }),
+    echo: field(z._default(z.literal(false), false), 'Whether input is repeated on stderr.'),
+    binary: field(z._default(z.boolean(), false), 'Bytes without a meaning: no byte order mark is looked for.'),
+    format: field(
+      z._default(z.literal(['auto', 'text']), 'auto'),
+      'Kept for older projects; a parser says how the text is read.',
+    ),
+    buffer_size: field(z.optional(z.int().check(z.gte(1024), z.lte(16777216))), 'Kept for older projects.', {
+      unit: 'bytes',
+    }),
+  });
 
 export const readStdin = defineSource({
   name: 'read_stdin',
@@ -41,13 +33,13 @@ export const readStdin = defineSource({
 class StdinSource implements Source {
   readonly kind = 'once';
   readonly bounded = true;
-  readonly #config: z.output<typeof config>;
+  readonly #config: z.output<ReturnType<typeof config>>;
   readonly #step: string;
   #chunks: AsyncIterator<Buffer> | undefined;
   /** Bytes that were looked at and not given out. */
   #ahead: Buffer = Buffer.alloc(0);
 
-  constructor(c: z.output<typeof config>, step: string) {
+  constructor(c: z.output<ReturnType<typeof config>>, step: string) {
     this.#config = c;
     this.#step = step;
   }

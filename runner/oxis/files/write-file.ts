@@ -1,25 +1,26 @@
 /** `write_file`: a file that is either the old one or the new one, whole, at every moment. */
 import { mkdir, stat } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
-import * as z from 'zod';
+import * as z from 'zod/mini';
 import type { Held, Mark, Output, Sink, SinkRun } from '../../engine/contracts.ts';
 import { ioError, OxiError } from '../../engine/errors.ts';
 import type { Grade } from '../../state/store.ts';
-import { defineSink } from '../define.ts';
+import { defineSink, field } from '../define.ts';
 import { jsonFormat } from '../formats/format-json.ts';
 import { existsError, StagedFile, type StagedOptions } from './staged-file.ts';
 
-const config = z.strictObject({
-  path: z.string().min(1).meta({ description: 'Where the output goes.' }),
-  append: z
-    .boolean()
-    .default(false)
-    .meta({ description: 'Join the output to the end of what is there, once the run has succeeded.' }),
-  create_dirs: z.boolean().default(true).meta({ description: 'Make missing folders.' }),
-  overwrite: z.boolean().default(true).meta({ description: 'Replace what is there; false refuses to start.' }),
-  backup: z.boolean().default(false).meta({ description: 'Keep what is there as PATH.bak.' }),
-  encoding: z.literal('utf-8').default('utf-8').meta({ description: 'How text is encoded.' }),
-});
+const config = () =>
+  z.strictObject({
+    path: field(z.string().check(z.minLength(1)), 'Where the output goes.'),
+    append: field(
+      z._default(z.boolean(), false),
+      'Join the output to the end of what is there, once the run has succeeded.',
+    ),
+    create_dirs: field(z._default(z.boolean(), true), 'Make missing folders.'),
+    overwrite: field(z._default(z.boolean(), true), 'Replace what is there; false refuses to start.'),
+    backup: field(z._default(z.boolean(), false), 'Keep what is there as PATH.bak.'),
+    encoding: field(z._default(z.literal('utf-8'), 'utf-8'), 'How text is encoded.'),
+  });
 
 export const writeFile = defineSink({
   name: 'write_file',

@@ -2,30 +2,28 @@
 import { fstatSync } from 'node:fs';
 import { Socket } from 'node:net';
 import type { Writable } from 'node:stream';
-import * as z from 'zod';
+import * as z from 'zod/mini';
 import type { Held, Mark, Output, Sink, SinkRun } from '../../engine/contracts.ts';
 import { ioError } from '../../engine/errors.ts';
-import { defineSink } from '../define.ts';
+import { defineSink, field } from '../define.ts';
 import { jsonFormat } from '../formats/format-json.ts';
 
-const config = z.strictObject({
-  format: z.literal(['auto', 'text', 'json']).default('auto').meta({
-    description:
+const config = () =>
+  z.strictObject({
+    format: field(
+      z._default(z.literal(['auto', 'text', 'json']), 'auto'),
       'How records are written that no formatter laid out: auto and text as lines, json as the source was framed.',
-  }),
-  newline: z.literal(true).default(true).meta({ description: 'A line feed ends the output.' }),
-  prefix: z.literal('').default('').meta({ description: 'Text in front of the output.' }),
-  json_pretty: z
-    .boolean()
-    .default(false)
-    .meta({ description: 'Records that no formatter laid out are indented; needs format json.' }),
-  flush_interval: z
-    .number()
-    .int()
-    .min(0)
-    .optional()
-    .meta({ description: 'Kept for older projects: output is never held back.', unit: 'milliseconds' }),
-});
+    ),
+    newline: field(z._default(z.literal(true), true), 'A line feed ends the output.'),
+    prefix: field(z._default(z.literal(''), ''), 'Text in front of the output.'),
+    json_pretty: field(
+      z._default(z.boolean(), false),
+      'Records that no formatter laid out are indented; needs format json.',
+    ),
+    flush_interval: field(z.optional(z.int().check(z.gte(0))), 'Kept for older projects: output is never held back.', {
+      unit: 'milliseconds',
+    }),
+  });
 
 export const writeStdout = defineSink({
   name: 'write_stdout',

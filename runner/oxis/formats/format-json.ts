@@ -1,32 +1,33 @@
 /** `format_json`: records become JSON text: lines, one array, or one document. */
-import * as z from 'zod';
+import * as z from 'zod/mini';
 import type { Block, BlockStep, Framing, StreamInfo } from '../../engine/contracts.ts';
 import { OxiError } from '../../engine/errors.ts';
 import { JsonEncoder } from '../../kernel/encode.ts';
 import { layOut } from '../../kernel/layout.ts';
 import { SpanList } from '../../kernel/spans.ts';
 import { ByteWriter } from '../../kernel/writer.ts';
-import { defineFormatter } from '../define.ts';
+import { defineFormatter, field } from '../define.ts';
 
-const config = z.strictObject({
-  framing: z.literal(['auto', 'lines', 'array', 'document']).default('auto').meta({
-    description:
+const config = () =>
+  z.strictObject({
+    framing: field(
+      z._default(z.literal(['auto', 'lines', 'array', 'document']), 'auto'),
       'How records are put together. auto: as the source was framed; what json_select took from a document is an array where it was one.',
-  }),
-  pretty: z.boolean().default(false).meta({ description: 'Indented, a member a line; needs array or document.' }),
-  indent: z.number().int().min(1).max(16).default(2).meta({ description: 'Spaces a level, with pretty.' }),
-  sort_keys: z.boolean().default(false).meta({ description: 'Keys of every object in order.' }),
-  compact: z
-    .boolean()
-    .default(true)
-    .meta({ description: 'No white space outside strings; false is another way to say pretty.' }),
-});
+    ),
+    pretty: field(z._default(z.boolean(), false), 'Indented, a member a line; needs array or document.'),
+    indent: field(z._default(z.int().check(z.gte(1), z.lte(16)), 2), 'Spaces a level, with pretty.'),
+    sort_keys: field(z._default(z.boolean(), false), 'Keys of every object in order.'),
+    compact: field(
+      z._default(z.boolean(), true),
+      'No white space outside strings; false is another way to say pretty.',
+    ),
+  });
 
-type Config = z.output<typeof config>;
+type Config = z.output<ReturnType<typeof config>>;
 
 /** A whole config, for sinks that lay out records by themselves. */
 export function jsonFormat(fields: Partial<Config>): { oxi: string; config: Config } {
-  return { oxi: 'format_json', config: config.parse(fields) };
+  return { oxi: 'format_json', config: z.parse(config(), fields) };
 }
 
 export const formatJson = defineFormatter({

@@ -1,5 +1,5 @@
 /** `json_select`: what stands at a path takes the place of the record; an array there becomes the stream. */
-import * as z from 'zod';
+import * as z from 'zod/mini';
 import type { Block, BlockStep, FailRecord, SelectPath, StepContext } from '../../engine/contracts.ts';
 import { RecordError } from '../../engine/contracts.ts';
 import { decodeString } from '../../kernel/decode.ts';
@@ -7,27 +7,24 @@ import { skipColon, skipString, skipValue } from '../../kernel/grammar.ts';
 import { describePath } from '../../kernel/json-stream.ts';
 import { SpanList } from '../../kernel/spans.ts';
 import { ByteWriter } from '../../kernel/writer.ts';
-import { defineStep } from '../define.ts';
+import { defineStep, field } from '../define.ts';
 
-const config = z.strictObject({
-  path: z
-    .string()
-    .min(1)
-    .refine((text) => parsePath(text) !== undefined, {
-      error: 'must be a path such as `.data.items`, `[0].users[1].profile` or `["odd key"]`',
-    })
-    .meta({ description: 'Path to what is selected: keys by dots, elements by [number], odd keys by ["key"].' }),
-  strict: z
-    .boolean()
-    .default(true)
-    .meta({ description: 'Nothing at the path is an error; false leaves such a record out.' }),
-  default_on_missing: z
-    .json()
-    .optional()
-    .meta({ description: 'The record that stands in where there is nothing at the path.' }),
-});
+const config = () =>
+  z.strictObject({
+    path: field(
+      z.string().check(
+        z.minLength(1),
+        z.refine((text) => parsePath(text) !== undefined, {
+          error: 'must be a path such as `.data.items`, `[0].users[1].profile` or `["odd key"]`',
+        }),
+      ),
+      'Path to what is selected: keys by dots, elements by [number], odd keys by ["key"].',
+    ),
+    strict: field(z._default(z.boolean(), true), 'Nothing at the path is an error; false leaves such a record out.'),
+    default_on_missing: field(z.optional(z.json()), 'The record that stands in where there is nothing at the path.'),
+  });
 
-type Config = z.output<typeof config>;
+type Config = z.output<ReturnType<typeof config>>;
 
 export const jsonSelect = defineStep({
   name: 'json_select',
@@ -77,10 +74,9 @@ class SelectStep implements BlockStep {
     this.#path = path;
   }
 
-  process(block: Block, context: StepContext, fail: FailRecord): Block {
-    const selectedByFramer = context.stream.selected;
+  process(block: Block, _context: StepContext, fail: FailRecord): Block {
     const bytes = Buffer.from(block.bytes.buffer, block.bytes.byteOffset, block.bytes.byteLength);
-    if (selectedByFramer) return block;
+    let whole = block.whole === true;
     const out = new ByteWriter(bytes.length + 64);
     const spans = new SpanList();
     const emit = (start: number, end: number, offset: number): void => {
@@ -92,7 +88,10 @@ class SelectStep implements BlockStep {
     for (let i = 0; i < block.count; i++) {
       const offset = block.offsets[i] as number;
       const found = find(bytes, block.spans[2 * i] as number, block.spans[2 * i + 1] as number, this.#path.segments);
-      if (found !== undefined) spread(bytes, found.start, found.end, (start, end) => emit(start, end, offset));
+      if (found !== undefined && bytes[found.start] === 0x5b) {
+        members(bytes, found.start, found.end, (_ks, _ke, start, end) => emit(start, end, offset));
+        whole = false;
+      } else if (found !== undefined) emit(found.start, found.end, offset);
       else if (this.#path.fallback !== undefined) {
         const at = out.length;
         out.text(this.#path.fallback);
@@ -100,7 +99,7 @@ class SelectStep implements BlockStep {
         out.byte(0x0a);
       } else if (this.#path.strict) fail(i, new RecordError(`${describePath(this.#path.segments)} is not there`));
     }
-    return { ...block, bytes: out.bytes.subarray(0, out.length), ...spans.take() };
+    return { ...block, bytes: out.bytes.subarray(0, out.length), ...spans.take(), whole };
   }
 }
 
@@ -126,11 +125,6 @@ function find(
     at = found;
   }
   return at;
-}
-
-function spread(b: Buffer, start: number, end: number, emit: (start: number, end: number) => void): void {
-  if (b[start] !== 0x5b) emit(start, end);
-  else members(b, start, end, (_ks, _ke, valueStart, valueEnd) => emit(valueStart, valueEnd));
 }
 
 /** Calls `each` for every member of the object, or element of the array, at `start`. */

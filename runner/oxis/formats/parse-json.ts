@@ -1,28 +1,26 @@
 /** `parse_json`: a byte stream becomes JSON records, whichever way they stand in it. */
-import * as z from 'zod';
+import * as z from 'zod/mini';
 import type { Framing, StreamInfo } from '../../engine/contracts.ts';
 import { skipSpace, skipValue } from '../../kernel/grammar.ts';
 import { JsonStream } from '../../kernel/json-stream.ts';
 import { LineFramer } from '../../kernel/lines.ts';
-import { defineParser } from '../define.ts';
+import { defineParser, field } from '../define.ts';
 
 const MB = 1024 * 1024;
 
-const config = z.strictObject({
-  framing: z.literal(['auto', 'lines', 'array', 'document']).default('auto').meta({
-    description:
+const config = () =>
+  z.strictObject({
+    framing: field(
+      z._default(z.literal(['auto', 'lines', 'array', 'document']), 'auto'),
       'How records stand in the text. auto: lines for .ndjson and .jsonl; else an array where it begins with "["; else lines where the first line is a whole value; else one document.',
-  }),
-  strict: z.literal(true).default(true).meta({ description: 'Records keep to RFC 8259.' }),
-  allow_comments: z.literal(false).default(false).meta({ description: 'Comments in the text.' }),
-  allow_trailing_commas: z.literal(false).default(false).meta({ description: 'Commas before a closing bracket.' }),
-  array_handling: z
-    .literal('preserve')
-    .default('preserve')
-    .meta({ description: 'What becomes of arrays inside records.' }),
-  flatten: z.literal(false).default(false).meta({ description: 'Nested objects become one level.' }),
-  max_record_mb: z.number().int().min(1).max(512).default(64).meta({ description: 'Largest record.', unit: 'MB' }),
-});
+    ),
+    strict: field(z._default(z.literal(true), true), 'Records keep to RFC 8259.'),
+    allow_comments: field(z._default(z.literal(false), false), 'Comments in the text.'),
+    allow_trailing_commas: field(z._default(z.literal(false), false), 'Commas before a closing bracket.'),
+    array_handling: field(z._default(z.literal('preserve'), 'preserve'), 'What becomes of arrays inside records.'),
+    flatten: field(z._default(z.literal(false), false), 'Nested objects become one level.'),
+    max_record_mb: field(z._default(z.int().check(z.gte(1), z.lte(512)), 64), 'Largest record.', { unit: 'MB' }),
+  });
 
 export const parseJson = defineParser({
   name: 'parse_json',

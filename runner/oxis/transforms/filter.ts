@@ -1,13 +1,16 @@
 /** `filter`: keeps the records for which an expression is true. */
-import * as z from 'zod';
+import * as z from 'zod/mini';
 import type { RecordStep } from '../../engine/contracts.ts';
 import { RecordError } from '../../engine/contracts.ts';
-import { defineStep } from '../define.ts';
+import { defineStep, field } from '../define.ts';
 import { compileRecordExpression } from '../expression.ts';
 
-const config = z.strictObject({
-  where: z.string().min(1).meta({ description: 'An expression; the record stays where it is true.', expression: true }),
-});
+const config = () =>
+  z.strictObject({
+    where: field(z.string().check(z.minLength(1)), 'An expression; the record stays where it is true.', {
+      expression: true,
+    }),
+  });
 
 export const filter = defineStep({
   name: 'filter',
