@@ -1,5 +1,6 @@
 /** Valid JSON text in bytes to values: doubles, exact whole numbers beyond 2^53 (bigint), strings, lists, Maps in text order. */
 import type { Value } from '../expressions/values.ts';
+import { lastFailure, skipSpace, skipValue } from './grammar.ts';
 
 const POWERS = Array.from({ length: 23 }, (_, i) => 10 ** i);
 const MAX_EXACT = 2 ** 53;
@@ -132,7 +133,10 @@ function isScalarByte(c: number): boolean {
 
 /** The value of JSON text; throws SyntaxError where it is none. */
 export function decodeText(text: string): Value {
-  JSON.parse(text);
   const bytes = Buffer.from(text);
-  return new Reader(bytes, 0).value();
+  const start = skipSpace(bytes, 0, bytes.length);
+  const end = skipValue(bytes, start, bytes.length, 0);
+  if (end < 0) throw new SyntaxError(lastFailure().reason);
+  if (skipSpace(bytes, end, bytes.length) < bytes.length) throw new SyntaxError('text behind the end of the value');
+  return new Reader(bytes, start).value();
 }

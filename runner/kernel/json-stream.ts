@@ -11,6 +11,7 @@ import { giveBuffer, takeBuffer } from './buffers.ts';
 import { decodeString } from './decode.ts';
 import { lastFailure, MAX_DEPTH, skipSpace, skipString, skipValue } from './grammar.ts';
 import { SpanList } from './spans.ts';
+import { firstBadUtf8 } from './utf8.ts';
 
 /** What the machine waits for. */
 const VALUE = 0;
@@ -21,6 +22,8 @@ const COLON = 4;
 const AFTER = 5; // behind a value: a comma, a closing bracket, or the end of the document
 
 const NONE = -1;
+/** Bytes of an escaped surrogate pair: what may be missing of a text that is cut off. */
+const LONGEST_ESCAPE = 12;
 const EMPTY = Buffer.alloc(0);
 
 export interface StreamOptions {
@@ -62,6 +65,10 @@ export class JsonStream implements Framer {
   #waitingBytes = 0;
   #recordAt = NONE;
   #recordDepth = 0;
+  /** Inside a text that is no part of a record: it is checked and forgotten as it comes. */
+  #inText = false;
+  /** What is wrong behind the records that were cut before it: thrown once those are given out. */
+  #failure: { error: unknown } | undefined;
   /** The record is the selected value itself. */
   #whole = false;
   /** Behind the last record, in `#b`: where a later attempt goes on, and the state there; none before the first record. */
@@ -93,16 +100,26 @@ export class JsonStream implements Framer {
   }
 
   push(bytes: Uint8Array): FramedRecords {
+    if (this.#failure !== undefined) throw this.#failure.error;
     this.#waiting.push(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength));
     this.#waitingBytes += bytes.byteLength;
     // What is left of `#b` is an unfinished token or record: joined again only once it has doubled, so the cost stays linear.
     if (this.#waitingBytes < this.#b.length - this.#keepFrom()) return this.#take();
     this.#join();
-    this.#run(false);
+    try {
+      this.#run(false);
+      // Beyond the limit by so much that a token which is cut off here can't turn out to be broken in front of it.
+      this.#checkSize(this.#keepFrom(), this.#b.length - LONGEST_ESCAPE);
+    } catch (error) {
+      // The records in front of it come out first, however the bytes came in.
+      if (this.#spans.count === 0) throw error;
+      this.#failure = { error };
+    }
     return this.#take();
   }
 
   end(): FramedRecords {
+    if (this.#failure !== undefined) throw this.#failure.error;
     this.#join();
     this.#run(true);
     if (this.#state !== AFTER || this.#open.length > 0) this.#broken(this.#b.length, 'the document ends too early');
@@ -153,6 +170,11 @@ export class JsonStream implements Framer {
     const end = b.length;
     let p = this.#p;
     for (;;) {
+      if (this.#inText) {
+        p = this.#restOfText(p, last);
+        this.#p = p;
+        if (this.#inText) return;
+      }
       p = skipSpace(b, p, end);
       this.#p = p;
       if (p >= end) return;
@@ -211,55 +233,79 @@ export class JsonStream implements Framer {
       this.#state = c === 0x7b ? FIRST_KEY : FIRST_VALUE;
       return p + 1;
     }
-    let q: number;
-    if (c === 0x22) q = this.#string(p, last);
-    else {
-      q = p;
-      while (q < b.length && !isDelimiter(b[q] as number)) q++;
-      if (q === b.length && !last) return NONE;
-      const stop = skipValue(b, p, q, 0);
-      if (stop < 0) this.#broken(lastFailure().at, lastFailure().reason);
-      if (stop < q) this.#broken(stop, 'unexpected text behind a value');
+    if (c === 0x22) {
+      this.#begin(p, c);
+      if (this.#recordAt === NONE) {
+        this.#inText = true;
+        this.#state = AFTER;
+        return p + 1;
+      }
+      const q = this.#string(p, last);
+      if (q !== NONE) this.#ended(q);
+      return q;
     }
-    if (q === NONE) return NONE;
+    let q = p;
+    while (q < b.length && !isDelimiter(b[q] as number)) q++;
+    if (q === b.length && !last) return NONE;
+    this.#checkSize(this.#keepFrom(), q);
+    const stop = skipValue(b, p, q, 0);
+    if (stop < 0) this.#broken(lastFailure().at, lastFailure().reason);
+    if (stop < q) this.#broken(stop, 'unexpected text behind a value');
     this.#begin(p, c);
     this.#ended(q);
-    this.#state = AFTER;
     return q;
   }
 
-  /** Offset behind the string at `p`, or NONE where it is not whole yet. */
+  /** Offset behind the key, or the string of a record, at `p`; NONE where it is not whole yet. */
   #string(p: number, last: boolean): number {
     const b = this.#b;
     const q = skipString(b, p + 1, b.length);
-    if (q < 0) {
-      const failure = lastFailure();
-      // An escape that is cut off fails in front of the end: up to twelve bytes may still be missing.
-      if (!last && failure.at > b.length - 12) {
-        this.#checkSize(b.length);
-        return NONE;
-      }
-      this.#broken(failure.at, failure.reason);
-    }
-    if (this.#recordAt === NONE && !isUtf8(b.subarray(p, q))) this.#broken(p, 'invalid UTF-8 in a string');
+    const { at, reason } = q < 0 ? lastFailure() : { at: q, reason: '' };
+    // An escape that is cut off fails in front of the end.
+    if (q < 0 && !last && at > b.length - LONGEST_ESCAPE) return NONE;
+    this.#checkSize(this.#keepFrom(), at);
+    // Records are checked as a whole, by whoever loads them.
+    if (this.#recordAt === NONE) this.#checkUtf8(p, at);
+    if (q < 0) this.#broken(at, reason);
     return q;
+  }
+
+  /** Goes on at `p` in a text that nobody wants; returns the offset behind it, or as far as it is known to be right. */
+  #restOfText(p: number, last: boolean): number {
+    const b = this.#b;
+    const q = skipString(b, p, b.length);
+    if (q >= 0) {
+      this.#checkUtf8(p, q);
+      this.#inText = false;
+      return q;
+    }
+    const { at, reason } = lastFailure();
+    if (last || at <= b.length - LONGEST_ESCAPE) {
+      this.#checkUtf8(p, at);
+      this.#broken(at, reason);
+    }
+    const stop = wholeCharacters(b, p, at);
+    this.#checkUtf8(p, stop);
+    return stop;
+  }
+
+  #checkUtf8(start: number, end: number): void {
+    if (!isUtf8(this.#b.subarray(start, end))) this.#broken(firstBadUtf8(this.#b, start, end), 'invalid UTF-8');
   }
 
   /** A value begins: is it the selected one, a record, or on the way? Returns whether its container lies on the path. */
   #begin(p: number, c: number): boolean {
+    if (this.#recordAt !== NONE) return false;
     const depth = this.#open.length;
-    if (this.#recordAt !== NONE) {
-      this.#checkSize(p);
-      return false;
-    }
     if (this.#inside && depth === this.#path.length + 1) {
       this.#recordAt = p;
       this.#recordDepth = depth;
       return false;
     }
     if (this.#chain !== depth || (depth > 0 && !this.#hit)) return false;
+    // The last one would count; but what the first one held is on its way already.
+    if (this.#found) this.#broken(p, `${describePath(this.#path.slice(0, depth))} stands twice in the document`);
     if (depth < this.#path.length) return c === (typeof this.#path[depth] === 'string' ? 0x7b : 0x5b);
-    if (this.#found) this.#broken(p, `${describePath(this.#path)} stands twice in the document`);
     this.#found = true;
     if (this.#o.spread !== 'no' && c === 0x5b) this.#inside = true;
     else if (this.#o.spread === 'must')
@@ -274,7 +320,9 @@ export class JsonStream implements Framer {
 
   /** A value ended at `q`, with the containers around it open. */
   #ended(q: number): void {
+    this.#state = AFTER;
     if (this.#recordAt === NONE || this.#open.length !== this.#recordDepth) return;
+    this.#checkSize(this.#recordAt, q);
     this.#spans.add(this.#recordAt, q, this.#base + this.#recordAt);
     this.#recordAt = NONE;
     this.#safe = q;
@@ -287,7 +335,6 @@ export class JsonStream implements Framer {
     if (this.#chain > depth) this.#chain = depth;
     if (this.#inside && depth === this.#path.length && this.#recordAt === NONE) this.#inside = false;
     this.#ended(p + 1);
-    this.#state = AFTER;
     return p + 1;
   }
 
@@ -309,10 +356,10 @@ export class JsonStream implements Framer {
     return this.#close(p);
   }
 
-  /** The record at hand reaches to `p` at least: refused where that is too large to hold. */
-  #checkSize(p: number): void {
-    if (p - this.#keepFrom() > this.#o.maxRecordBytes)
-      this.#broken(this.#keepFrom(), `a record is larger than ${this.#o.maxRecordBytes} bytes`);
+  /** What has to be held reaches from `from` to `p` at least: refused where that is too large. */
+  #checkSize(from: number, p: number): void {
+    if (p - from <= this.#o.maxRecordBytes) return;
+    throw this.#error(from, `a record is larger than ${this.#o.maxRecordBytes} bytes`);
   }
 
   #missing(): void {
@@ -332,11 +379,27 @@ export class JsonStream implements Framer {
   }
 
   #broken(at: number, reason: string): never {
+    this.#checkSize(this.#keepFrom(), at);
+    throw this.#error(at, reason);
+  }
+
+  #error(at: number, reason: string): OxiError {
     const offset = this.#base + at;
-    throw new OxiError('DOCUMENT_BROKEN', `${this.#o.name}: byte ${offset}: ${reason}`, {
+    return new OxiError('DOCUMENT_BROKEN', `${this.#o.name}: byte ${offset}: ${reason}`, {
       place: { file: this.#o.name, offset },
     });
   }
+}
+
+/** The end of the last whole character of `b[start, end)`. */
+function wholeCharacters(b: Buffer, start: number, end: number): number {
+  for (let i = end - 1; i >= start && i >= end - 3; i--) {
+    const c = b[i] as number;
+    if (c < 0x80) return end;
+    if (c < 0xc0) continue;
+    return i + (c < 0xe0 ? 2 : c < 0xf0 ? 3 : 4) > end ? i : end;
+  }
+  return end;
 }
 
 function joined(parts: readonly Buffer[], size: number): Buffer {

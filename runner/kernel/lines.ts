@@ -16,6 +16,7 @@ export class LineFramer implements Framer {
   #waiting: Buffer[] = [];
   #size = 0;
   #skipping = false;
+  #broken: { offset: number; reason: string }[] = [];
   readonly #spans = new SpanList();
 
   constructor(offset: number, maxRecordBytes: number) {
@@ -38,13 +39,12 @@ export class LineFramer implements Framer {
       this.#keep(chunk);
       return this.#take(Buffer.alloc(0));
     }
-    const broken: { offset: number; reason: string }[] = [];
     let block = chunk;
     let whole = last + 1;
     if (this.#skipping || this.#size > 0) {
       const first = chunk.indexOf(LF) + 1;
-      if (this.#skipping || this.#size + first > this.#maxRecordBytes) {
-        broken.push({ offset: this.#lineAt, reason: `a line is longer than ${this.#maxRecordBytes} bytes` });
+      if (this.#skipping || this.#size + first - 1 > this.#maxRecordBytes) {
+        this.#tooLong(this.#lineAt);
         block = chunk.subarray(first);
         whole -= first;
         this.#lineAt += this.#size + first;
@@ -58,17 +58,15 @@ export class LineFramer implements Framer {
     this.#skipping = false;
     this.#cut(block, whole);
     this.#keep(Buffer.from(block.subarray(whole)));
-    const framed = this.#take(block);
-    if (broken.length > 0) framed.broken = broken;
-    return framed;
+    return this.#take(block);
   }
 
   end(): FramedRecords {
     if (this.#skipping) {
-      const broken = [{ offset: this.#lineAt, reason: `a line is longer than ${this.#maxRecordBytes} bytes` }];
+      this.#tooLong(this.#lineAt);
       this.#lineAt += this.#size;
       this.#size = 0;
-      return { ...this.#take(Buffer.alloc(0)), broken };
+      return this.#take(Buffer.alloc(0));
     }
     const block = Buffer.concat(this.#waiting);
     this.#waiting = [];
@@ -89,7 +87,16 @@ export class LineFramer implements Framer {
   }
 
   #take(bytes: Buffer): FramedRecords {
-    return { bytes, ...this.#spans.take() };
+    const framed: FramedRecords = { bytes, ...this.#spans.take() };
+    if (this.#broken.length > 0) {
+      framed.broken = this.#broken;
+      this.#broken = [];
+    }
+    return framed;
+  }
+
+  #tooLong(offset: number): void {
+    this.#broken.push({ offset, reason: `a line is longer than ${this.#maxRecordBytes} bytes` });
   }
 
   /** The beginning of a line whose end has not come. */
@@ -113,7 +120,8 @@ export class LineFramer implements Framer {
       let stop = e;
       while (start < stop && (b[start] as number) <= 0x20 && isSpace(b[start] as number)) start++;
       while (stop > start && isSpace(b[stop - 1] as number)) stop--;
-      if (stop > start) this.#spans.add(start, stop, base + start);
+      if (e - p > this.#maxRecordBytes) this.#tooLong(base + p);
+      else if (stop > start) this.#spans.add(start, stop, base + start);
       p = e + 1;
     }
     this.#lineAt = base + end;

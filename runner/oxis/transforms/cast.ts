@@ -12,8 +12,8 @@ export type CastType = (typeof castTypes)[number];
 const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$/;
 const WHOLE = /^[+-]?\d+$/;
 
-/** JSON text of `value` as `type`. Throws RecordError where it is no such thing. */
-export function castValue(value: Value, type: CastType, field: string): string {
+/** JSON text of `value` as `type`; `text`: the source of a number. Throws RecordError where it is no such thing. */
+export function castValue(value: Value, type: CastType, field: string, text?: string): string {
   const refuse = (): never => {
     throw new RecordError(`"${field}" can't be cast to ${type}: it is ${described(value)}`);
   };
@@ -30,14 +30,7 @@ export function castValue(value: Value, type: CastType, field: string): string {
     case 'float':
       return toFloat(value) ?? refuse();
     case 'decimal':
-      return (
-        (typeof value === 'number' || typeof value === 'bigint'
-          ? Decimal.fromNumber(value)
-          : typeof value === 'string'
-            ? Decimal.parse(value.trim())
-            : undefined
-        )?.toString() ?? refuse()
-      );
+      return toDecimal(text ?? value) ?? refuse();
     case 'timestamp':
       return toTimestamp(value) ?? refuse();
     case 'json':
@@ -71,6 +64,17 @@ function toFloat(value: Value): string | undefined {
         ? Number(value)
         : Number.NaN;
   return Number.isFinite(number) ? JSON.stringify(number) : undefined;
+}
+
+/** Every digit of a text, or of a number as people read it. */
+function toDecimal(value: Value): string | undefined {
+  if (typeof value !== 'string' && typeof value !== 'number' && typeof value !== 'bigint') return undefined;
+  try {
+    return Decimal.parse(String(value).trim())?.toString();
+  } catch (error) {
+    if (error instanceof RangeError) return undefined;
+    throw error;
+  }
 }
 
 /** RFC 3339 text, a date, a date and time without a zone (read as UTC), or seconds since 1970. */

@@ -1,34 +1,35 @@
 /** `map`: sets, casts, renames, drops and selects fields, in this order; each `set` sees the record as it came in. */
-import * as z from 'zod';
+import * as z from 'zod/mini';
 import type { FieldPath, RecordStep } from '../../engine/contracts.ts';
 import { RecordError } from '../../engine/contracts.ts';
+import type { RecordReader } from '../../expressions/compile.ts';
 import { toJson } from '../../expressions/stringify.ts';
 import type { Value } from '../../expressions/values.ts';
-import { defineStep } from '../define.ts';
+import { defineStep, field } from '../define.ts';
 import { compileRecordExpression } from '../expression.ts';
 import { type CastType, castTypes, castValue } from './cast.ts';
 
-const fieldList = z.array(z.string().min(1)).min(1);
+const config = () => {
+  const name = z.string().check(z.minLength(1));
+  const names = z.array(name).check(z.minLength(1));
+  return z
+    .strictObject({
+      set: field(z.optional(z.record(name, name)), 'Field to expression; a dot in a field nests.', {
+        expression: true,
+      }),
+      rename: field(z.optional(z.record(name, name)), 'Old field to new one; it keeps its place.'),
+      drop: field(z.optional(names), 'Fields to remove.'),
+      select: field(z.optional(names), 'Fields to keep; all others go.'),
+      cast: field(z.optional(z.record(name, z.literal(castTypes))), 'Field to type.'),
+    })
+    .check(
+      z.refine((c) => Object.values(c).some((value) => value !== undefined), {
+        error: 'needs one of set, cast, rename, drop, select',
+      }),
+    );
+};
 
-const config = z
-  .strictObject({
-    set: z
-      .record(z.string().min(1), z.string().min(1))
-      .optional()
-      .meta({ description: 'Field to expression; a dot in a field nests.', expression: true }),
-    rename: z
-      .record(z.string().min(1), z.string().min(1))
-      .optional()
-      .meta({ description: 'Old field to new one; it keeps its place.' }),
-    drop: fieldList.optional().meta({ description: 'Fields to remove.' }),
-    select: fieldList.optional().meta({ description: 'Fields to keep; all others go.' }),
-    cast: z.record(z.string().min(1), z.literal(castTypes)).optional().meta({ description: 'Field to type.' }),
-  })
-  .refine((c) => Object.values(c).some((value) => value !== undefined), {
-    error: 'needs one of set, cast, rename, drop, select',
-  });
-
-type Config = z.output<typeof config>;
+type Config = z.output<ReturnType<typeof config>>;
 
 export const map = defineStep({
   name: 'map',
@@ -98,7 +99,7 @@ function castPhase(c: Config): RecordStep[] {
         for (const { path, field, type } of casts) {
           const value = record.get(path);
           if (value === undefined || value === null) continue;
-          record.set(path, castValue(value as Value, type, field));
+          record.set(path, castValue(value as Value, type, field, (record as RecordReader).numberText?.(path)));
         }
         return 'keep';
       },

@@ -1,0 +1,207 @@
+/**
+ * A pipeline as the command line runs it, from checked configuration through plan, framer, stages and encoder, with the input
+ * and the output in memory. What the golden files and the engine's tests stand on.
+ */
+import * as z from 'zod';
+import { type Pool, runFlow } from '../../runner/engine/assemble.ts';
+import type { Oxi, Sink, Source } from '../../runner/engine/contracts.ts';
+import type { StepCounters } from '../../runner/engine/counters.ts';
+import { makePlan, type StepInput } from '../../runner/engine/plan.ts';
+import { makeFigures } from '../../runner/engine/report.ts';
+import type { StageSpec } from '../../runner/engine/stage.ts';
+import { defineSink, defineSource } from '../../runner/oxis/define.ts';
+import { jsonFormat } from '../../runner/oxis/formats/format-json.ts';
+import { makeSteps } from '../../runner/oxis/make.ts';
+import { registry } from '../../runner/oxis/registry.ts';
+
+export interface GoldenStep {
+  oxi: string;
+  config?: Record<string, unknown>;
+  on_error?: 'stop' | 'drop';
+  threads?: number;
+}
+
+export interface FlowInput {
+  /** What the input is called: its ending may say how it is framed. */
+  name: string;
+  bytes: Uint8Array;
+  /** The input comes in pieces of so many bytes. */
+  piece: number;
+  steps: readonly GoldenStep[];
+  startPool?: (spec: StageSpec, threads: number) => Pool;
+}
+
+export interface FlowOutput {
+  bytes: Buffer;
+  counters: Map<string, StepCounters>;
+  errors: string[];
+}
+
+class MemorySource implements Source {
+  readonly kind = 'offset';
+  readonly bounded = true;
+  readonly #input: FlowInput;
+
+  constructor(input: FlowInput) {
+    this.#input = input;
+  }
+
+  async splits(): Promise<{ index: number; name: string; size: number }[]> {
+    return [{ index: 0, name: this.#input.name, size: this.#input.bytes.length }];
+  }
+
+  async recorded(): Promise<{ index: number; name: string; size: number }[]> {
+    return this.splits();
+  }
+
+  async peek(_split: unknown, length: number): Promise<Uint8Array> {
+    return this.#input.bytes.slice(0, length);
+  }
+
+  async *open(_split: unknown, from: number): AsyncGenerator<{ bytes: Uint8Array; after: number }> {
+    const { bytes, piece } = this.#input;
+    for (let at = from; at < bytes.length; at += piece) {
+      // Every piece has memory of its own, as those of a file have.
+      const part = Uint8Array.from(bytes.subarray(at, at + piece));
+      yield { bytes: part, after: at + part.length };
+    }
+  }
+
+  async close(): Promise<void> {}
+}
+
+class MemorySink implements Sink {
+  readonly guarantee = 'truncate';
+  readonly target = 'memory';
+  readonly pieces: Buffer[] = [];
+
+  async open(): Promise<{ at: 'mark' }> {
+    return { at: 'mark' };
+  }
+
+  async write(bytes: Uint8Array): Promise<void> {
+    this.pieces.push(Buffer.from(bytes));
+  }
+
+  async prepare(n: number): Promise<{ n: number; records: number; bytes: number; data: Record<string, never> }> {
+    return { n, records: 0, bytes: 0, data: {} };
+  }
+
+  async finish(): Promise<{ rows: number; bytes: number }> {
+    return { rows: 0, bytes: 0 };
+  }
+
+  async abort(): Promise<void> {}
+  async close(): Promise<void> {}
+}
+
+function stepInput(
+  { oxi, config, on_error, threads }: GoldenStep,
+  i: number,
+  oxis: ReadonlyMap<string, Oxi>,
+): StepInput {
+  const definition = oxis.get(oxi);
+  if (definition === undefined) throw new Error(`no oxi ${oxi}`);
+  const where = { file: 'pipelines/golden.yaml', line: i + 1, column: 1 };
+  return {
+    oxi,
+    id: `${oxi}_${i}`,
+    onError: on_error ?? 'stop',
+    threads,
+    retryAttempts: 0,
+    timeoutSeconds: undefined,
+    maxMemoryMb: undefined,
+    continueOnError: false,
+    condition: undefined,
+    limits: undefined,
+    where,
+    references: [],
+    resolve: () => z.parse(definition.config as z.ZodType, config ?? {}),
+    locate: () => where,
+  };
+}
+
+/** Runs to the end. Throws what stops the run. Ids of the steps: `in_0`, then the oxi and its place, then `out_N`. */
+export async function runInMemory(input: FlowInput): Promise<FlowOutput> {
+  const sink = new MemorySink();
+  const oxis = new Map(registry);
+  const nothing = z.strictObject({});
+  oxis.set(
+    'in',
+    defineSource({
+      name: 'in',
+      kind: 'source',
+      summary: '',
+      output: 'bytes',
+      config: nothing,
+      make: () => new MemorySource(input),
+    }),
+  );
+  oxis.set(
+    'out',
+    defineSink({
+      name: 'out',
+      kind: 'sink',
+      summary: '',
+      config: nothing,
+      make: () => sink,
+      implicitFormat: () => jsonFormat({}),
+    }),
+  );
+  const chain = [{ oxi: 'in' }, ...input.steps, { oxi: 'out' }];
+  const plan = await makePlan({
+    steps: chain.map((step, i) => stepInput(step, i, oxis)),
+    oxis,
+    projectRoot: '/',
+    threads: 1,
+    delivery: 'at_least_once',
+    condition: () => true,
+  });
+  const { source } = plan.source;
+  const splits = await source.splits();
+  const first = splits[0] as { index: number; name: string; size: number };
+  const stream =
+    plan.parser === undefined
+      ? ({ framing: 'lines', selected: false } as const)
+      : plan.parser.oxi.detect(
+          plan.parser.step.config as never,
+          await source.peek(first, 64 * 1024),
+          first.name,
+          plan.select,
+        );
+  const errors: string[] = [];
+  const figures = makeFigures(plan, {}, first.size);
+  await runFlow(
+    {
+      plan,
+      projectRoot: '/',
+      params: new Map(),
+      env: new Map(),
+      maxErrors: undefined,
+      limit: Number.POSITIVE_INFINITY,
+      softIntervalMs: Number.POSITIVE_INFINITY,
+      hardIntervalMs: Number.POSITIVE_INFINITY,
+      makeSteps,
+      startPool:
+        input.startPool ??
+        (() => {
+          throw new Error('no threads here');
+        }),
+      redact: (text) => text,
+      stop: new AbortController().signal,
+      kill: new AbortController().signal,
+    },
+    {
+      from: undefined,
+      splits,
+      stream,
+      figures,
+      startMs: Date.parse('2026-03-01T00:00:00Z'),
+      commit: async () => undefined,
+      recordErrors: (messages) => errors.push(...messages),
+      skip: new Map(),
+    },
+  );
+  const counters = new Map(figures.steps.map((step) => [step.id, step.counters]));
+  return { bytes: Buffer.concat(sink.pieces), counters, errors };
+}
