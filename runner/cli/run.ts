@@ -44,7 +44,7 @@ interface Options {
   json?: true;
   summary?: string;
   threads: number;
-  drainTimeout: number;
+  drainTimeout?: number;
   leaseWait?: number;
   onOrphan: 'auto' | 'drain' | 'continue';
   parentFd?: number;
@@ -54,6 +54,7 @@ interface Options {
 }
 
 const SOFT_INTERVAL_MS = 500;
+const DRAIN_MS = 10_000;
 /** Beyond the lease: what its holder may need to be noticed as gone. */
 const LEASE_WAIT_EXTRA_MS = 5000;
 /** Events that still wait when the run is over. */
@@ -81,7 +82,7 @@ export function command(): Command {
     .option('--json', 'print the summary as one JSON document on stdout')
     .option('--summary <file>', 'write the summary as JSON')
     .option('--threads <n>', 'threads of stages that name none', wholeNumber(1, 64), 1)
-    .option('--drain-timeout <time>', 'how long a stop may take', duration, 10_000)
+    .option('--drain-timeout <time>', 'how long a stop may take (default: 10s)', duration)
     .option('--lease-wait <time>', 'how long to wait for another worker', duration)
     .addOption(
       new Option('--on-orphan <what>', 'when the launcher is gone')
@@ -123,7 +124,7 @@ async function run(name: string, options: Options): Promise<number> {
     (pipeline.overridesHash === undefined ? pipeline.name : `${pipeline.name}-${pipeline.overridesHash}`);
   const listeners = await eventListeners(options, log);
   using stopping = new Stopping({
-    drainMs: options.drainTimeout,
+    drainMs: options.drainTimeout ?? DRAIN_MS,
     parentFd: options.parentFd,
     onOrphan: options.onOrphan,
     say: (message) => log.warn(message),

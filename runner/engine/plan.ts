@@ -336,7 +336,9 @@ function locating<T>(input: StepInput, work: () => T): T {
   } catch (error) {
     if (!(error instanceof OxiError) || error.place.file !== undefined) throw error;
     const { file, line, column } = input.locate(error.place.field ?? '');
-    throw new OxiError(error.code, `${file}:${line}:${column}: ${error.message}`, {
+    // A field that `--set` gave stands on no line.
+    const at = line === 0 ? `--set ${input.id}.${error.place.field ?? ''}` : `${file}:${line}:${column}`;
+    throw new OxiError(error.code, `${at}: ${error.message}`, {
       place: { ...error.place, file, line, column },
       cause: error,
     });

@@ -114,10 +114,13 @@ class Run {
       run = undefined;
     }
     let from = run === undefined ? undefined : trustedCheckpoint(split.checkpoint, this.#o.holder);
-    if (run !== undefined) {
+    if (run !== undefined && from === undefined) {
+      // Nothing was saved that a change could belie: an attempt that got nowhere binds nobody.
+      if (!(await this.#isUnchanged(run, hashes))) run = undefined;
+    } else if (run !== undefined) {
       const changes = checkPlan(run, hashes, plan, this.#o.acceptChanges);
       if (changes.length > 0) notices.push(`going on with a changed plan: ${changes.join(', ')}`);
-      if (split.finishing !== true || from === undefined) await checkInput(run, plan.source.source, run.splits, from);
+      if (split.finishing !== true) await checkInput(run, plan.source.source, run.splits, from);
     }
     const splits = run?.splits ?? (await plan.source.source.splits());
     if (run === undefined) for (const { sink } of this.#sinks) await sink.check?.();
@@ -229,6 +232,17 @@ class Run {
   }
 
   readonly #skip = new Map<string, number>();
+
+  async #isUnchanged(run: RunDocument, hashes: PlanHashes): Promise<boolean> {
+    try {
+      checkPlan(run, hashes, this.#o.plan, false);
+      await checkInput(run, this.#o.plan.source.source, run.splits, undefined);
+      return true;
+    } catch (error) {
+      if (error instanceof OxiError) return false;
+      throw error;
+    }
+  }
 
   #sinkRun(runId: string, finishing: boolean): (step: string) => SinkRun {
     const { predecessor } = this.#held;
