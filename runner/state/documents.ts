@@ -5,101 +5,108 @@
 import * as z from 'zod/mini';
 import type { $ZodType } from 'zod/v4/core';
 import { OxiError } from '../engine/errors.ts';
+import { once } from '../engine/once.ts';
 import type { Json } from './store.ts';
 
-const count = z.int().check(z.nonnegative());
-const json = z.custom<Json>((value) => value !== undefined);
-const jsonObject = z.record(z.string(), json);
+/** Made when the first document is read: start-up counts. */
+const schemas = once(() => {
+  const count = z.int().check(z.nonnegative());
+  const json = z.custom<Json>((value) => value !== undefined);
+  const jsonObject = z.record(z.string(), json);
 
-const stepCounters = z.strictObject({
-  in: count,
-  added: count,
-  out: count,
-  filtered: count,
-  dropped: count,
-  dead_lettered: count,
-  failed: count,
-  collected: count,
-  passed_on_error: count,
-  bytes_in: count,
-  bytes_out: count,
+  const stepCounters = z.strictObject({
+    in: count,
+    added: count,
+    out: count,
+    filtered: count,
+    dropped: count,
+    dead_lettered: count,
+    failed: count,
+    collected: count,
+    passed_on_error: count,
+    bytes_in: count,
+    bytes_out: count,
+  });
+
+  const checkpoint = z.strictObject({
+    /** Counts checkpoints of the run, over all attempts. */
+    n: count,
+    grade: z.enum(['soft', 'hard']),
+    /** The boot and host that made it: a soft one is trusted there only. */
+    boot_id: z.string(),
+    host: z.string(),
+    /** ISO time, for people. */
+    at: z.string(),
+    position: z.strictObject({
+      /** Index of the split that is being read. */
+      split: count,
+      /** Bytes from the start of the split. */
+      offset: count,
+      /** Records read of all splits before the position. */
+      ordinal: count,
+      framer: json,
+      /** Hash of the 64 KB before the offset. */
+      fingerprint: z.string(),
+    }),
+    /** By id of the step. */
+    snapshots: jsonObject,
+    marks: z.record(z.string(), z.strictObject({ n: count, records: count, bytes: count, data: jsonObject })),
+    encoders: jsonObject,
+    counters: z.record(z.string(), stepCounters),
+    /** Records and bytes read so far, over all attempts. */
+    records: count,
+    bytes: count,
+    /** Milliseconds that the attempts worked so far. */
+    elapsed_ms: count,
+  });
+
+  const run = z.strictObject({
+    run_key: z.string(),
+    /** Constant over all attempts. */
+    run_id: z.string(),
+    pipeline: z.string(),
+    attempt: count,
+    status: z.enum(['running', 'finishing', 'finished', 'failed', 'interrupted']),
+    invocation: z.exactOptional(z.string()),
+    plan: z.strictObject({
+      steps: z.array(z.strictObject({ id: z.string(), hash: z.string() })),
+      parameters_hash: z.string(),
+    }),
+    stream: z.strictObject({ framing: z.enum(['lines', 'array', 'document']), selected: z.boolean() }),
+    splits: z.array(z.strictObject({ index: count, name: z.string(), size: z.exactOptional(count) })),
+    /** ISO times. `finished_at`: when the run ended for good; retention counts from it. */
+    started_at: z.string(),
+    finished_at: z.exactOptional(z.string()),
+    error: z.exactOptional(z.strictObject({ code: z.string(), message: z.string() })),
+    summary: z.exactOptional(jsonObject),
+    worker_id: z.string(),
+    /** The checkpoint that this attempt went on from. */
+    resumed_from: z.exactOptional(count),
+  });
+
+  const split = z.strictObject({
+    /** The newest of each grade; the soft one only where it is newer than the hard one. */
+    checkpoint: z.strictObject({ hard: z.exactOptional(checkpoint), soft: z.exactOptional(checkpoint) }),
+    /** The last checkpoint covers everything: what is left is to make the outputs visible. */
+    finishing: z.exactOptional(z.boolean()),
+  });
+
+  return { checkpoint, run, split };
 });
 
-const checkpoint = z.strictObject({
-  /** Counts checkpoints of the run, over all attempts. */
-  n: count,
-  grade: z.enum(['soft', 'hard']),
-  /** The boot and host that made it: a soft one is trusted there only. */
-  boot_id: z.string(),
-  host: z.string(),
-  /** ISO time, for people. */
-  at: z.string(),
-  position: z.strictObject({
-    /** Index of the split that is being read. */
-    split: count,
-    /** Bytes from the start of the split. */
-    offset: count,
-    /** Records read of all splits before the position. */
-    ordinal: count,
-    framer: json,
-    /** Hash of the 64 KB before the offset. */
-    fingerprint: z.string(),
-  }),
-  /** By id of the step. */
-  snapshots: jsonObject,
-  marks: z.record(z.string(), z.strictObject({ n: count, records: count, bytes: count, data: jsonObject })),
-  encoders: jsonObject,
-  counters: z.record(z.string(), stepCounters),
-  /** Records and bytes read so far, over all attempts. */
-  records: count,
-  bytes: count,
-  /** Milliseconds that the attempts worked so far. */
-  elapsed_ms: count,
-});
-
-const runDocument = z.strictObject({
-  run_key: z.string(),
-  /** Constant over all attempts. */
-  run_id: z.string(),
-  pipeline: z.string(),
-  attempt: count,
-  status: z.enum(['running', 'finishing', 'finished', 'failed', 'interrupted']),
-  invocation: z.exactOptional(z.string()),
-  plan: z.strictObject({
-    steps: z.array(z.strictObject({ id: z.string(), hash: z.string() })),
-    parameters_hash: z.string(),
-  }),
-  stream: z.strictObject({ framing: z.enum(['lines', 'array', 'document']), selected: z.boolean() }),
-  splits: z.array(z.strictObject({ index: count, name: z.string(), size: z.exactOptional(count) })),
-  /** ISO times. `finished_at`: when the run ended for good; retention counts from it. */
-  started_at: z.string(),
-  finished_at: z.exactOptional(z.string()),
-  error: z.exactOptional(z.strictObject({ code: z.string(), message: z.string() })),
-  summary: z.exactOptional(jsonObject),
-  worker_id: z.string(),
-  /** The checkpoint that this attempt went on from. */
-  resumed_from: z.exactOptional(count),
-});
-
-const splitDocument = z.strictObject({
-  /** The newest of each grade; the soft one only where it is newer than the hard one. */
-  checkpoint: z.strictObject({ hard: z.exactOptional(checkpoint), soft: z.exactOptional(checkpoint) }),
-  /** The last checkpoint covers everything: what is left is to make the outputs visible. */
-  finishing: z.exactOptional(z.boolean()),
-});
-
-export type Checkpoint = z.infer<typeof checkpoint>;
-export type RunDocument = z.infer<typeof runDocument>;
-export type SplitDocument = z.infer<typeof splitDocument>;
+type Schemas = ReturnType<typeof schemas>;
+export type Checkpoint = z.infer<Schemas['checkpoint']>;
+export type RunDocument = z.infer<Schemas['run']>;
+export type SplitDocument = z.infer<Schemas['split']>;
 
 /** Throws OxiError STATE_CORRUPT where `body` is no run document. */
 export function parseRunDocument(body: { [key: string]: Json }): RunDocument {
-  return parse(runDocument, body, 'run document');
+  return parse(schemas().run, body, 'run document');
 }
 
 /** Throws OxiError STATE_CORRUPT where `body` is no split document. */
 export function parseSplitDocument(body: { [key: string]: Json }): SplitDocument {
-  return parse(splitDocument, body, 'split document');
+  return parse(schemas().split, body, 'split document');
 }
 
 function parse<T>(schema: $ZodType<T>, body: { [key: string]: Json }, what: string): T {

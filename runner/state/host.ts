@@ -2,7 +2,6 @@
  * Who this process is, and whether another one is dead for certain. Proof needs the same host, boot and process-id
  * namespace (or an older boot of this very host); where there is none, only the end of a lease helps.
  */
-import { execFileSync } from 'node:child_process';
 import { hash } from 'node:crypto';
 import { readFileSync, readlinkSync } from 'node:fs';
 import { hostname } from 'node:os';
@@ -81,11 +80,13 @@ function isProcessGone(pid: number, isSameStart: (startedAt: string) => boolean)
 function processAt(pid: number): { startedAt: string; zombie: boolean } | undefined {
   try {
     if (process.platform === 'linux') return parseProcStat(readFileSync(`/proc/${pid}/stat`, 'latin1'));
-    const text = execFileSync('ps', ['-o', 'stat=,lstart=', '-p', String(pid)], {
-      encoding: 'utf8',
-      env: { ...process.env, LC_ALL: 'C', TZ: 'UTC' },
-      stdio: ['ignore', 'pipe', 'ignore'],
-    }).trim();
+    const text = processes()
+      .execFileSync('ps', ['-o', 'stat=,lstart=', '-p', String(pid)], {
+        encoding: 'utf8',
+        env: { ...process.env, LC_ALL: 'C', TZ: 'UTC' },
+        stdio: ['ignore', 'pipe', 'ignore'],
+      })
+      .trim();
     const [state = '', ...started] = text.split(/\s+/);
     return { startedAt: started.join(' '), zombie: state.startsWith('Z') };
   } catch {
@@ -109,7 +110,7 @@ function readHost(): string {
 function readBootId(): string {
   if (process.platform === 'linux') return readText('/proc/sys/kernel/random/boot_id');
   try {
-    return execFileSync('sysctl', ['-n', 'kern.bootsessionuuid'], { encoding: 'utf8' }).trim();
+    return processes().execFileSync('sysctl', ['-n', 'kern.bootsessionuuid'], { encoding: 'utf8' }).trim();
   } catch {
     return '';
   }
@@ -121,6 +122,11 @@ function readPidSpace(): string {
   } catch {
     return 'unknown';
   }
+}
+
+/** Asked for where there is no /proc to read: it is dear to load. */
+function processes(): typeof import('node:child_process') {
+  return process.getBuiltinModule('node:child_process');
 }
 
 function readText(path: string): string {

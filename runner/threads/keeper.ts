@@ -1,5 +1,5 @@
 /** Starts the thread that keeps a lease. A run that is over within a second needs none, so the thread comes late. */
-import { Worker } from 'node:worker_threads';
+import type { Worker } from 'node:worker_threads';
 import type { StoreSettings } from '../state/open.ts';
 import type { Lease } from '../state/store.ts';
 import { threadEntry } from './entry.ts';
@@ -31,7 +31,9 @@ export function startKeeper(start: KeeperStart, on: KeeperEvents): AsyncDisposab
   let worker: Worker | undefined;
   let closing = false;
   const begin = setTimeout(() => {
-    worker = new Worker(threadEntry('keeper-thread'), { workerData: start, name: 'oxiflow: lease' });
+    // Dear to load, and short runs end before.
+    const threads = process.getBuiltinModule('node:worker_threads');
+    worker = new threads.Worker(threadEntry('keeper-thread'), { workerData: start, name: 'oxiflow: lease' });
     worker.on('message', (message: KeeperMessage) => {
       if (message.kind === 'lost') on.lost();
       else if (message.kind === 'cancelled') on.cancelled(message.from);
