@@ -2,19 +2,85 @@
  * What a new attempt does: begin, go on from a checkpoint, or nothing at all. A checkpoint belongs to its plan and its input;
  * where either has changed it is refused, never guessed at.
  */
-import type { Checkpoint, RunDocument } from '../state/documents.ts';
+import type { Checkpoint, RunDocument, SplitDocument } from '../state/documents.ts';
 import type { Holder } from '../state/store.ts';
 import type { Source, Split } from './contracts.ts';
 import { OxiError } from './errors.ts';
-import type { Plan } from './plan.ts';
+import { hashOf, type Plan } from './plan.ts';
 
-export interface PlanHashes {
+interface PlanHashes {
   steps: { id: string; hash: string }[];
   parameters_hash: string;
 }
 
+export interface Beginning {
+  /** The unfinished run that this attempt goes on with; absent: a new run. */
+  run: RunDocument | undefined;
+  /** Where it goes on; absent: from zero. */
+  from: Checkpoint | undefined;
+  /** All is read and written: what is left is to publish. */
+  finishing: boolean;
+  hashes: PlanHashes;
+  notices: string[];
+}
+
+export interface BeginningOptions {
+  plan: Plan;
+  params: ReadonlyMap<string, unknown>;
+  holder: Holder;
+  fresh: boolean;
+  acceptChanges: boolean;
+}
+
+/** Throws OxiError PLAN_CHANGED, INPUT_CHANGED, INPUT_MISSING where a checkpoint is there and can't be gone on from. */
+export async function findBeginning(
+  before: RunDocument | undefined,
+  split: SplitDocument,
+  o: BeginningOptions,
+): Promise<Beginning> {
+  const { plan } = o;
+  const { source, step } = plan.source;
+  const hashes = planHashes(plan, o.params);
+  const anew = (notices: string[]): Beginning => ({
+    run: undefined,
+    from: undefined,
+    finishing: false,
+    hashes,
+    notices,
+  });
+  if (o.fresh || before === undefined || before.status === 'finished') return anew([]);
+  const finishing = split.finishing === true;
+  if (source.kind === 'once' && !finishing)
+    return anew([`"${step.id}" can be read only once: the unfinished run starts over`]);
+  const from = trustedCheckpoint(split.checkpoint, o.holder);
+  if (from === undefined) {
+    // Nothing was saved that a change could belie: an attempt that got nowhere binds nobody.
+    const same = await isUnchanged(before, hashes, plan);
+    return same ? { run: before, from, finishing: false, hashes, notices: [] } : anew([]);
+  }
+  const changes = checkPlan(before, hashes, plan, o.acceptChanges);
+  if (!finishing) await checkInput(before, source, before.splits, from);
+  const notices = changes.length === 0 ? [] : [`going on with a changed plan: ${changes.join(', ')}`];
+  return { run: before, from, finishing, hashes, notices };
+}
+
+function planHashes(plan: Plan, params: ReadonlyMap<string, unknown>): PlanHashes {
+  return { steps: plan.steps.map(({ id, hash }) => ({ id, hash })), parameters_hash: hashOf([...params]) };
+}
+
+async function isUnchanged(run: RunDocument, hashes: PlanHashes, plan: Plan): Promise<boolean> {
+  try {
+    checkPlan(run, hashes, plan, false);
+    await checkInput(run, plan.source.source, run.splits, undefined);
+    return true;
+  } catch (error) {
+    if (error instanceof OxiError) return false;
+    throw error;
+  }
+}
+
 /** The soft checkpoint counts on the boot that made it, elsewhere only the hard one does. */
-export function trustedCheckpoint(
+function trustedCheckpoint(
   checkpoints: { hard?: Checkpoint | undefined; soft?: Checkpoint | undefined },
   here: Holder,
 ): Checkpoint | undefined {
@@ -24,7 +90,7 @@ export function trustedCheckpoint(
 }
 
 /** Throws OxiError PLAN_CHANGED unless the changes are accepted; a changed source or parser can't be. */
-export function checkPlan(run: RunDocument, now: PlanHashes, plan: Plan, accept: boolean): string[] {
+function checkPlan(run: RunDocument, now: PlanHashes, plan: Plan, accept: boolean): string[] {
   const before = new Map(run.plan.steps.map(({ id, hash }) => [id, hash]));
   const changes: string[] = [];
   const fixed = new Set([plan.source.step.id, plan.parser?.step.id]);
@@ -47,7 +113,7 @@ export function checkPlan(run: RunDocument, now: PlanHashes, plan: Plan, accept:
 }
 
 /** Throws OxiError INPUT_CHANGED where a recorded split is not what it was, INPUT_MISSING where it is gone. */
-export async function checkInput(
+async function checkInput(
   run: RunDocument,
   source: Source,
   splits: readonly Split[],

@@ -11,9 +11,9 @@ import type { Mark, Output, SinkRun, Split, StreamInfo } from './contracts.ts';
 import { crashpoint } from './crashpoint.ts';
 import { OxiError } from './errors.ts';
 import { type Held, holdLease } from './hold.ts';
-import { hashOf, type Plan, type PlannedSink } from './plan.ts';
+import type { Plan, PlannedSink } from './plan.ts';
 import { countersReport, makeFigures, type RunFigures, type RunObserver, type RunSummary } from './report.ts';
-import { checkInput, checkPlan, type PlanHashes, trustedCheckpoint } from './resume.ts';
+import { findBeginning } from './resume.ts';
 import type { StopRequest } from './stop.ts';
 
 export interface RunOptions extends Assembly {
@@ -105,27 +105,11 @@ class Run {
         repeated: true,
       };
 
-    const notices: string[] = [];
-    const resumable = !fresh && before !== undefined && before.status !== 'finished';
-    const hashes = planHashes(plan, this.#o.params);
-    let run = resumable ? before : undefined;
-    if (run !== undefined && plan.source.source.kind === 'once' && split.finishing !== true) {
-      notices.push(`"${plan.source.step.id}" can be read only once: the unfinished run starts over`);
-      run = undefined;
-    }
-    let from = run === undefined ? undefined : trustedCheckpoint(split.checkpoint, this.#o.holder);
-    if (run !== undefined && from === undefined) {
-      // Nothing was saved that a change could belie: an attempt that got nowhere binds nobody.
-      if (!(await this.#isUnchanged(run, hashes))) run = undefined;
-    } else if (run !== undefined) {
-      const changes = checkPlan(run, hashes, plan, this.#o.acceptChanges);
-      if (changes.length > 0) notices.push(`going on with a changed plan: ${changes.join(', ')}`);
-      if (split.finishing !== true) await checkInput(run, plan.source.source, run.splits, from);
-    }
+    const beginning = await findBeginning(before, split, this.#o);
+    const { run, notices } = beginning;
     const splits = run?.splits ?? (await plan.source.source.splits());
     if (run === undefined) for (const { sink } of this.#sinks) await sink.check?.();
     const stream = run?.stream ?? (await detectStream(plan, splits));
-
     const committer = new Committer({
       store,
       lease: this.#lease,
@@ -134,28 +118,28 @@ class Run {
       source: plan.source.source,
       splits,
       now: this.#o.now,
-      elapsedMs: () => (from?.elapsed_ms ?? 0) + this.#elapsed(),
+      elapsedMs: () => (beginning.from?.elapsed_ms ?? 0) + this.#elapsed(),
     });
     // Checkpoints of another run go first: were this process to die behind the next line, the run begins from zero again.
     if (run === undefined) await committer.reset();
-    const attempt = (run?.attempt ?? 0) + 1;
     const runId = run?.run_id ?? randomUUID();
-    const finishing = split.finishing === true && run !== undefined && from !== undefined;
-    const sinkRun = this.#sinkRun(runId, finishing);
-    const lostReason = await this.#openSinks(sinkRun, from);
+    const lostReason = await this.#openSinks(this.#sinkRun(runId, beginning.finishing), beginning.from);
     if (lostReason !== undefined) {
       notices.push(`${lostReason}: the run starts from zero`);
-      from = undefined;
+      beginning.from = undefined;
+      beginning.finishing = false;
       await committer.reset();
     }
+    const { from, finishing } = beginning;
+    const attempt = (run?.attempt ?? 0) + 1;
     this.#document = {
       run_key: runKey,
       run_id: runId,
       pipeline: this.#o.pipeline,
       attempt,
-      status: finishing && from !== undefined ? 'finishing' : 'running',
+      status: finishing ? 'finishing' : 'running',
       ...(invocation === undefined ? {} : { invocation }),
-      plan: hashes,
+      plan: beginning.hashes,
       stream,
       splits: splits.map(({ index, name, size }) => ({ index, name, ...(size === undefined ? {} : { size }) })),
       started_at: run?.started_at ?? this.#o.now().toISOString(),
@@ -169,7 +153,7 @@ class Run {
     figures.records = from?.records ?? 0;
     figures.bytes = from?.bytes ?? 0;
     observer.started({ plan, splits, figures, resumedFrom: from, notices });
-    const work = { observer, figures, from, committer, splits, stream, finishing: finishing && from !== undefined };
+    const work = { observer, figures, from, committer, splits, stream, finishing };
     const summary = await this.#work(work).catch((error) => this.#failed(error, figures, committer));
     for (const { sink } of this.#sinks) await sink.close();
     await plan.source.source.close();
@@ -232,17 +216,6 @@ class Run {
   }
 
   readonly #skip = new Map<string, number>();
-
-  async #isUnchanged(run: RunDocument, hashes: PlanHashes): Promise<boolean> {
-    try {
-      checkPlan(run, hashes, this.#o.plan, false);
-      await checkInput(run, this.#o.plan.source.source, run.splits, undefined);
-      return true;
-    } catch (error) {
-      if (error instanceof OxiError) return false;
-      throw error;
-    }
-  }
 
   #sinkRun(runId: string, finishing: boolean): (step: string) => SinkRun {
     const { predecessor } = this.#held;
@@ -368,10 +341,6 @@ class Run {
   #elapsed(): number {
     return performance.now() - this.#startedAt;
   }
-}
-
-export function planHashes(plan: Plan, params: ReadonlyMap<string, unknown>): PlanHashes {
-  return { steps: plan.steps.map(({ id, hash }) => ({ id, hash })), parameters_hash: hashOf([...params]) };
 }
 
 /** How records stand in the input, seen from the first bytes of the first split. */
