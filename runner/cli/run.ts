@@ -1,11 +1,11 @@
 /** `oxiflow run NAME`: one attempt of a run, wired: configuration, state, events, threads, signals. The engine does the work. */
 import { randomBytes } from 'node:crypto';
-import { writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { Command, Option } from 'commander';
 import type { Pipeline } from '../config/pipeline.ts';
 import type { Project } from '../config/project.ts';
-import { EXIT, ioError, OxiError } from '../engine/errors.ts';
+import { softInterval } from '../engine/crashpoint.ts';
+import { EXIT, OxiError } from '../engine/errors.ts';
 import type { Plan } from '../engine/plan.ts';
 import { executeRun, type RunResult } from '../engine/run.ts';
 import { StopRequest } from '../engine/stop.ts';
@@ -25,6 +25,7 @@ import { StagePool } from '../threads/pool.ts';
 import { planOf } from './load.ts';
 import { collected, duration, wholeNumber } from './options.ts';
 import { Stopping } from './stopping.ts';
+import { checkSummary, writeSummary } from './summary-file.ts';
 import { version } from './version.ts';
 
 interface Options {
@@ -117,6 +118,7 @@ async function run(name: string, options: Options): Promise<number> {
   });
   if (options.json && plan.steps.some(({ oxi }) => oxi === 'write_stdout'))
     throw new OxiError('COMMAND_INVALID', 'run: --json and write_stdout both want standard output; use --summary FILE');
+  if (options.summary !== undefined) await checkSummary(options.summary);
   if (options.dryRun) return dryRun(plan, pipeline, options);
 
   const runKey =
@@ -209,7 +211,7 @@ async function attempt(a: AttemptInput): Promise<RunResult> {
       maxErrors: pipeline.maxErrors,
       lockTimeoutMs,
       leaseWaitMs: options.leaseWait ?? lockTimeoutMs + LEASE_WAIT_EXTRA_MS,
-      softIntervalMs: SOFT_INTERVAL_MS,
+      softIntervalMs: softInterval(SOFT_INTERVAL_MS),
       hardIntervalMs: project.checkpointIntervalMs,
       makeSteps,
       startPool: (spec, threads) => new StagePool(spec, threads),
@@ -291,11 +293,12 @@ async function eventListeners(options: Options, log: Log): Promise<EventListener
 }
 
 async function dryRun(plan: Plan, pipeline: Pipeline, options: Options): Promise<number> {
-  const { planText } = await import('./plan-text.ts');
+  const { planDocument, planText } = await import('./plan-text.ts');
   const splits = await plan.source.source.splits();
   for (const node of plan.nodes) if (node.kind === 'sink') await node.sink.check?.();
   await plan.source.source.close();
-  if (!options.quiet) process.stderr.write(planText(pipeline.name, plan, splits));
+  if (options.json) process.stdout.write(`${JSON.stringify(planDocument(pipeline, plan, splits))}\n`);
+  else if (!options.quiet) process.stderr.write(planText(pipeline.name, plan, splits));
   return EXIT.ok;
 }
 
@@ -316,11 +319,7 @@ async function show(
     terminal.write(summaryText(pipeline, summary as EventPayloads['run.finished'], terminal.columns));
   if (summary.error !== undefined) log.error(summary.error.message);
   if (options.json) process.stdout.write(text);
-  if (options.summary !== undefined) {
-    await writeFile(options.summary, text).catch((error) => {
-      throw ioError(error, `--summary ${options.summary}`);
-    });
-  }
+  if (options.summary !== undefined) await writeSummary(options.summary, text);
 }
 
 /** The same error without secrets in its sentence. */

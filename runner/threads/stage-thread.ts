@@ -1,5 +1,6 @@
 /** The entry of a thread of a stage's pool: makes the steps of the stage, then works on one block after the other. */
 import { parentPort, workerData } from 'node:worker_threads';
+import { threadpoint } from '../engine/crashpoint.ts';
 import { StageProgram } from '../engine/stage.ts';
 import { makeSteps } from '../oxis/make.ts';
 import { type AnswerMessage, packBlock, packError, type ThreadStart, type WorkMessage } from './messages.ts';
@@ -10,6 +11,7 @@ const { spec } = workerData as ThreadStart;
 const program = new StageProgram(spec, makeSteps);
 
 port.on('message', ({ id, block }: WorkMessage) => {
+  threadpoint();
   program.process(block).then(
     (result) => {
       const packed = packBlock(result.block);
