@@ -24,31 +24,59 @@ export async function main(args: readonly string[]): Promise<ExitCode> {
   const program = new Command('oxiflow')
     .description('Runs data pipelines: one YAML file each, in constant memory, and a retry is a resume.')
     .version(version(), '-V, --version', 'print the version')
-    .helpOption('-h, --help', 'show help')
-    .showSuggestionAfterError(true)
-    .exitOverride();
-  const wanted = VERBS.find(({ name }) => name === args.find((arg) => !arg.startsWith('-')));
+    .helpOption('-h, --help', 'show help');
+  // `oxiflow help run` is what `oxiflow run --help` is.
+  const words = args[0] === 'help' ? [...args.slice(1), '--help'] : args;
+  const [word] = words;
+  const wanted = VERBS.find(({ name }) => name === word);
   for (const verb of VERBS) {
-    if (verb === wanted) program.addCommand(strict((await verb.load()).command()));
+    if (verb === wanted) program.addCommand((await verb.load()).command());
     else program.command(verb.name).description(verb.summary);
   }
   program.action(() => {
     program.outputHelp({ error: true });
     process.exitCode = EXIT.config;
   });
+  strict(program);
   try {
-    await program.parseAsync([...args], { from: 'user' });
+    if (word !== undefined && wanted === undefined && !word.startsWith('-')) throw await unknownVerb(word);
+    await program.parseAsync([...words], { from: 'user' });
     return (process.exitCode as ExitCode | undefined) ?? EXIT.ok;
   } catch (error) {
     return report(error, args.includes('-v') || args.includes('--verbose'));
   }
 }
 
-/** Commander ends the process by itself unless every command is told not to. */
-function strict(command: Command): Command {
+/** Commander ends the process by itself, and speaks in a style of its own, unless every command is told not to. */
+function strict(command: Command, names = command.name()): void {
   command.exitOverride();
-  for (const sub of command.commands) strict(sub);
-  return command;
+  command.configureOutput({
+    outputError: (text, write) => write(`${names}: ${commanderSentence(text)} ${names} --help shows how\n`),
+  });
+  for (const sub of command.commands) strict(sub, `${names} ${sub.name()}`);
+}
+
+/** `error: unknown option '--x'` and `(Did you mean --y?)` in two lines, in our style in one. */
+function commanderSentence(text: string): string {
+  const sentence = text
+    .trim()
+    .replace(/^error: /, '')
+    .replaceAll(/\s*\n\(Did you mean (.*?)\?\)/g, '; did you mean $1?')
+    .replaceAll("'", '"')
+    .replace(/\.$/, '')
+    .replaceAll(/\. ([A-Z])/g, (_, first: string) => `: ${first.toLowerCase()}`);
+  return sentence.endsWith('?') ? sentence : `${sentence};`;
+}
+
+async function unknownVerb(word: string): Promise<OxiError> {
+  const { didYouMean } = await import('../config/nearest.ts');
+  const names = VERBS.map(({ name }) => name);
+  const near = didYouMean(word, names);
+  const shown = JSON.stringify(word.slice(0, 60));
+  return new OxiError(
+    'COMMAND_INVALID',
+    `oxiflow: unknown verb ${shown}${near === '' ? `; there are: ${names.join(', ')}` : near}`,
+  );
 }
 
 /** Prints what went wrong and returns the exit code; what nobody expected is printed with its stack. */

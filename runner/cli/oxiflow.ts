@@ -1,5 +1,8 @@
-#!/usr/bin/env node
-/** The program's entry: refuses a Node or a system that can't run it in one line, then loads the rest, cached where Node can. */
+#!/usr/bin/env -S node --
+/**
+ * The program's entry: refuses a Node or a system that can't run it in one line, then loads the rest, cached where Node can.
+ * The "--" above keeps --env-file for us: Node takes it even from behind the name of the script.
+ */
 import module from 'node:module';
 import v8 from 'node:v8';
 

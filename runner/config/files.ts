@@ -1,4 +1,5 @@
 /** Finding and reading the project's files: the project folder, and the file of a pipeline by name or path. */
+import type { Stats } from 'node:fs';
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { basename, dirname, isAbsolute, join, relative, resolve } from 'node:path';
 import { errnoOf, ioError, OxiError } from '../engine/errors.ts';
@@ -42,11 +43,19 @@ export async function findProjectRoot(start: string, pipeline: string | undefine
 }
 
 async function isFile(path: string): Promise<boolean> {
+  return (await statOf(path))?.isFile() === true;
+}
+
+export async function isFolder(path: string): Promise<boolean> {
+  return (await statOf(path))?.isDirectory() === true;
+}
+
+async function statOf(path: string): Promise<Stats | undefined> {
   try {
-    return (await stat(path)).isFile();
+    return await stat(path);
   } catch (error) {
     const errno = errnoOf(error);
-    if (errno === 'ENOENT' || errno === 'ENOTDIR' || errno === 'ENAMETOOLONG') return false;
+    if (errno === 'ENOENT' || errno === 'ENOTDIR' || errno === 'ENAMETOOLONG') return undefined;
     throw ioError(error, path, { file: path });
   }
 }
@@ -105,7 +114,8 @@ export async function readPipelineFile(
     return { name: name.replace(/\.ya?ml$/i, ''), path, shown, text };
   }
   const known = (await listPipelines(root, settings.pipelineDir)).map((file) => file.name);
-  const where = isPipelinePath(nameOrPath) ? '' : ` in ${shownPath(root, folder)}/`;
+  // Where there is nothing at all, the whole path tells a person who stands in the wrong folder.
+  const where = isPipelinePath(nameOrPath) ? '' : ` in ${known.length === 0 ? folder : shownPath(root, folder)}/`;
   const others = known.length === 0 ? '; there are no pipelines yet' : `; there are: ${listNames(known, 8)}`;
   const shown = JSON.stringify(nameOrPath.length > 80 ? `${nameOrPath.slice(0, 77)}...` : nameOrPath);
   const near = didYouMean(nameOrPath, known);

@@ -5,7 +5,7 @@ import { OxiError } from '../engine/errors.ts';
 import { Secret } from '../engine/secret.ts';
 import { type DecodeContext, decode } from './decode.ts';
 import { Environment, layered, readEnvFile } from './environment.ts';
-import { findProjectRoot, PROJECT_FILE, readText, shownPath } from './files.ts';
+import { findProjectRoot, isFolder, PROJECT_FILE, readText, shownPath } from './files.ts';
 import { didYouMean, listNames } from './nearest.ts';
 import { Problems, problem, type Where } from './problems.ts';
 import {
@@ -72,6 +72,8 @@ export async function loadProject(start: string, options: LoadProjectOptions): P
       place: { file: path },
     });
   }
+  if (text === undefined && options.exact === true && !(await isFolder(root)))
+    throw new OxiError('COMMAND_INVALID', `--project ${start}: no such folder`, { place: { file: root } });
   const envFile = options.envFile === undefined ? new Environment() : await readEnvFile(options.envFile);
   const problems = new Problems();
   const tree = text === undefined ? undefined : parseTree(text, shownPath(root, path), problems);

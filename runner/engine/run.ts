@@ -110,6 +110,12 @@ class Run {
     const splits = run?.splits ?? (await plan.source.source.splits());
     if (run === undefined) for (const { sink } of this.#sinks) await sink.check?.();
     const stream = run?.stream ?? (await detectStream(plan, splits));
+    // Made once to find what is wrong with it before anything is written; the flow makes its own.
+    for (const { formatter, step } of this.#sinks)
+      formatter?.oxi.encoder(formatter.config as never, stream, {
+        projectRoot: this.#o.projectRoot,
+        stepId: formatter.id ?? step.id,
+      });
     const committer = new Committer({
       store,
       lease: this.#lease,
@@ -155,6 +161,9 @@ class Run {
     observer.started({ plan, splits, figures, resumedFrom: from, notices });
     const work = { observer, figures, from, committer, splits, stream, finishing };
     const summary = await this.#work(work).catch((error) => this.#failed(error, figures, committer));
+    // Nothing was saved that speaks of what the sinks hold: nobody goes on from it.
+    if (summary.status === 'failed' && from === undefined && committer.last === undefined)
+      for (const { sink } of this.#sinks) await sink.abort().catch(() => undefined);
     for (const { sink } of this.#sinks) await sink.close();
     await plan.source.source.close();
     await this.#end(summary);

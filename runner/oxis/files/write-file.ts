@@ -3,7 +3,7 @@ import { mkdir, stat } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import * as z from 'zod/mini';
 import type { Held, Mark, Output, Sink, SinkRun } from '../../engine/contracts.ts';
-import { ioError, OxiError } from '../../engine/errors.ts';
+import { errnoOf, ioError, OxiError } from '../../engine/errors.ts';
 import type { Grade } from '../../state/store.ts';
 import { defineSink, field } from '../define.ts';
 import { jsonFormat } from '../formats/format-json.ts';
@@ -60,7 +60,12 @@ class FileSink implements Sink {
 
   async check(): Promise<void> {
     const place = { step: this.#o.step, field: 'path', file: this.#o.name };
-    const there = await stat(this.#o.path).catch(() => undefined);
+    const there = await stat(this.#o.path).catch((error) => {
+      if (errnoOf(error) !== 'ENOTDIR') return undefined;
+      throw new OxiError('CONFIG_INVALID', `step "${this.#o.step}": ${this.#o.name} lies below a file; name a folder`, {
+        place,
+      });
+    });
     if (there?.isDirectory())
       throw new OxiError('CONFIG_INVALID', `step "${this.#o.step}": ${this.#o.name} is a folder; name a file`, {
         place,
