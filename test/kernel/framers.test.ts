@@ -288,8 +288,8 @@ function effort(
   let largest = 0;
   let fed = 0;
   const { copy } = Buffer.prototype;
-  vi.spyOn(Buffer.prototype, 'copy').mockImplementation(function (this: Buffer, ...args: Parameters<Buffer['copy']>) {
-    const size = copy.apply(this, args);
+  vi.spyOn(Buffer.prototype, 'copy').mockImplementation(function (this: Buffer, ...args: unknown[]) {
+    const size = copy.apply(this, args as Parameters<Buffer['copy']>);
     copied += size;
     return size;
   });

@@ -1,0 +1,154 @@
+/** Every oxi of the registry passes the suite of its kind; one that nobody put here fails. */
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { open } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Readable, Writable } from 'node:stream';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { registry } from '../../runner/oxis/registry.ts';
+import { describeSink, describeSource, describeStep, makeSink, makeSource, sinkRun, text } from './oxi-suite.ts';
+
+// Standard output is that of the tests: the sink gets a stream in its place, which it takes unless it sees a pipe.
+vi.mock('node:fs', async (original) => {
+  const fs = await original<typeof import('node:fs')>();
+  const none = { isFIFO: () => false, isSocket: () => false };
+  return { ...fs, fstatSync: (fd: number) => (fd === 1 ? none : fs.fstatSync(fd)) };
+});
+
+const covered = new Set<string>();
+const covering = <H extends { oxi: string }>(describeIt: (harness: H) => void, harness: H): void => {
+  covered.add(harness.oxi);
+  describeIt(harness);
+};
+
+afterEach(() => {
+  vi.restoreAllMocks();
+});
+
+covering(describeSource, {
+  oxi: 'read_file',
+  // One block that waits to be taken, and one on its way.
+  ahead: 2 * 512 * 1024,
+  make: async (content, folder) => {
+    const path = join(folder, 'rides.ndjson');
+    writeFileSync(path, content);
+    let asked = 0;
+    const handle = await open(path);
+    const prototype = Object.getPrototypeOf(handle) as typeof handle;
+    await handle.close();
+    const { read } = prototype;
+    vi.spyOn(prototype, 'read').mockImplementation(async function (this: typeof handle, ...args: unknown[]) {
+      const done = await (read as (...args: unknown[]) => ReturnType<typeof handle.read>).apply(this, args);
+      asked += done.bytesRead;
+      return done;
+    } as never);
+    const source = makeSource('read_file', { path: 'rides.ndjson' }, { projectRoot: folder, stepId: 'rides' });
+    return { source, asked: () => asked };
+  },
+});
+
+covering(describeSource, {
+  oxi: 'read_stdin',
+  ahead: 2 * 64 * 1024,
+  make: async (content, folder) => {
+    let at = 0;
+    const stdin = new Readable({
+      highWaterMark: 64 * 1024,
+      read(size) {
+        const part = Uint8Array.from(content.subarray(at, at + size));
+        at += part.length;
+        this.push(part.length === 0 ? null : part);
+      },
+    });
+    vi.spyOn(process, 'stdin', 'get').mockReturnValue(stdin as unknown as typeof process.stdin);
+    return { source: makeSource('read_stdin', {}, { projectRoot: folder, stepId: 'stdin' }), asked: () => at };
+  },
+});
+
+covering(describeStep, {
+  oxi: 'parse_json',
+  record: (i) => `{ "ride" : ${i}.50 }`,
+  becomes: (i) => [`{"ride":${i}.50}`],
+});
+covering(describeStep, {
+  oxi: 'filter',
+  config: { where: 'ride % 3 == 0' },
+  record: (i) => `{"ride":${i}}`,
+  becomes: (i) => (i % 3 === 0 ? [`{"ride":${i}}`] : []),
+  bad: ['{"lost":1}', '{"ride":"x"}', '7'],
+});
+covering(describeStep, {
+  oxi: 'map',
+  config: { set: { next: 'ride + 1' }, rename: { at: 'time' }, drop: ['x'], cast: { fare: 'int' } },
+  record: (i) => `{"ride":${i},"x":0,"at":1.50,"fare":"${i}"}`,
+  becomes: (i) => [`{"ride":${i},"time":1.50,"fare":${i},"next":${i + 1}}`],
+  bad: ['{"lost":1}', '{"ride":1,"fare":"free"}', '[1]'],
+});
+covering(describeStep, {
+  oxi: 'json_select',
+  config: { path: '.stops' },
+  record: (i) => `{"stops":[${Array.from({ length: i % 4 }, (_, k) => `${i}.${k}`).join(',')}]}`,
+  becomes: (i) => Array.from({ length: i % 4 }, (_, k) => `${i}.${k}`),
+  bad: ['{"lost":1}', '7'],
+});
+covering(describeStep, {
+  oxi: 'format_json',
+  config: { sort_keys: true },
+  record: (i) => `{"b":${i},"a":1.50}`,
+  becomes: (i) => [`{"a":1.50,"b":${i}}`],
+});
+
+covering(describeSink, {
+  oxi: 'write_file',
+  make: (folder) => makeSink('write_file', { path: 'out/rides.ndjson' }, { projectRoot: folder, stepId: 'out' }),
+  output: (folder) => {
+    const path = join(folder, 'out', 'rides.ndjson');
+    return existsSync(path) ? readFileSync(path) : undefined;
+  },
+  left: (folder) => (existsSync(join(folder, 'out')) ? readdirSync(join(folder, 'out')) : []),
+});
+
+describe('standard output', () => {
+  let written: Buffer[] = [];
+  beforeEach(() => {
+    written = [];
+    const stdout = new Writable({
+      write(chunk: Buffer, _encoding, done) {
+        written.push(Buffer.from(chunk));
+        done();
+      },
+    });
+    vi.spyOn(process, 'stdout', 'get').mockReturnValue(stdout as unknown as typeof process.stdout);
+  });
+
+  covering(describeSink, {
+    oxi: 'write_stdout',
+    make: (folder) => makeSink('write_stdout', {}, { projectRoot: folder, stepId: 'out' }),
+    output: () => Buffer.concat(written),
+    left: (folder) => readdirSync(folder),
+  });
+
+  test('write_stdout takes the next bytes only when the last ones were taken', async () => {
+    let take: (() => void) | undefined;
+    const slow = new Writable({
+      write(_chunk, _encoding, done) {
+        take = done;
+      },
+    });
+    vi.spyOn(process, 'stdout', 'get').mockReturnValue(slow as unknown as typeof process.stdout);
+    const sink = makeSink('write_stdout', {}, { projectRoot: '/', stepId: 'out' });
+    await sink.open(sinkRun(1), undefined);
+    let isTaken = false;
+    const writing = sink.write(text('1'), 1).then(() => {
+      isTaken = true;
+    });
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(isTaken).toBe(false);
+    take?.();
+    await writing;
+    await sink.close();
+  });
+});
+
+test('every oxi of the registry is held to its contract', () => {
+  expect([...registry.keys()].filter((name) => !covered.has(name))).toEqual([]);
+});
