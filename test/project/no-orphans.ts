@@ -30,7 +30,9 @@ export default function setup(): (() => Promise<void>) | undefined {
     if (left.length === 0) return;
     for (const { pid } of left) kill(pid);
     const list = left.map(({ pid, command }) => `  ${pid} ${command}`).join('\n');
-    throw new Error(`processes that tests left behind (they are killed now):\n${list}`);
+    // Vitest only prints an error that is thrown here; this is what fails the run.
+    process.exitCode = 1;
+    process.stderr.write(`FAILED: tests left processes behind (they are killed now):\n${list}\n`);
   };
 }
 
