@@ -6,10 +6,11 @@
 import { didYouMean } from '../config/nearest.ts';
 import type { FieldPath } from '../engine/contracts.ts';
 import { RecordError } from '../engine/contracts.ts';
+import type { Call } from './calls.ts';
 import { binary, negate } from './compile-operators.ts';
 import { ExpressionError, MissingError } from './errors.ts';
 import { type Compiling, Frame, type Run, type Scope, sourceOf } from './frame.ts';
-import { type Call, FUNCTIONS } from './functions.ts';
+import { FUNCTIONS } from './functions.ts';
 import { isAbsorbable, MACROS, TAKEN } from './macros.ts';
 import { isList, isObject, typeName } from './operators.ts';
 import { type Ast, parse } from './parse.ts';

@@ -1,7 +1,7 @@
 /** Functions that turn a value of one type into another: int double decimal string bool timestamp duration type dyn uint. */
 import { RecordError } from '../engine/contracts.ts';
+import type { Call, FunctionDefinition, Implementation } from './calls.ts';
 import { Decimal } from './decimal.ts';
-import type { Call, FunctionDefinition, Implementation } from './functions.ts';
 import { inRange, isList, isObject, typeName } from './operators.ts';
 import { Duration, Timestamp } from './time.ts';
 import type { Value } from './values.ts';

@@ -3,31 +3,13 @@
  * unless `form` says otherwise. A new function is one entry here and one row in `test/contract/expressions.yaml`.
  */
 import { RecordError } from '../engine/contracts.ts';
-import type { Budget } from './budget.ts';
+import type { Call, FunctionDefinition, Implementation } from './calls.ts';
 import { conversions } from './conversions.ts';
 import { Decimal } from './decimal.ts';
 import { finite, inRange, isList, isObject, typeName } from './operators.ts';
 import { texts } from './texts.ts';
 import { Duration, Timestamp } from './time.ts';
 import type { Value } from './values.ts';
-
-/** One call in an expression: what its arguments are called in messages, and the budget that its work is charged to. */
-export interface Call {
-  name: string;
-  labels: readonly string[];
-  budget: Budget;
-  /** Start of the run, milliseconds since the epoch. */
-  now: () => number;
-}
-
-export type Implementation = (call: Call, a: Value, b: Value | undefined, c: Value | undefined) => Value;
-
-export interface FunctionDefinition {
-  min: number;
-  max: number;
-  form?: 'call' | 'method';
-  run: Implementation;
-}
 
 const noNumber = (call: Call, value: Value): RecordError =>
   new RecordError(

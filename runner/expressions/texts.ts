@@ -1,6 +1,6 @@
 /** Functions on text. Positions and sizes count code points, as in CEL; every result is bounded before it is made. */
 import { RecordError } from '../engine/contracts.ts';
-import type { Call, FunctionDefinition, Implementation } from './functions.ts';
+import type { Call, FunctionDefinition, Implementation } from './calls.ts';
 import { isList, typeName } from './operators.ts';
 import { compileRegex, type LinearRegex } from './regex.ts';
 import { PatternError } from './regex-parse.ts';

@@ -357,7 +357,7 @@ export class JsonRecord implements RecordView {
     for (let i = 0; i < table.count; i++) {
       const below = kept.get(i);
       const inner = table.tables[i];
-      if (below !== undefined && below.some((path) => path.length === depth + 1)) continue;
+      if (below?.some((path) => path.length === depth + 1)) continue;
       if (below !== undefined && inner?.node !== undefined) this.#keep(inner, inner.node, below, depth + 1);
       else {
         table.gone[i] = true;
