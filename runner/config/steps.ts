@@ -187,7 +187,7 @@ function readStep(
     limits: value.limits,
     where: step.node.where,
     references: first.steps,
-    locate: first.locate,
+    locate: (field) => universal.entries.get(field)?.value.where ?? first.locate(field),
     resolve: (steps) => {
       if (!first.deferred) return first.value;
       const late = new Problems();

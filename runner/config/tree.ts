@@ -68,7 +68,9 @@ export function parseTree(text: string, file: string, problems: Problems): Node 
     return place(Math.max(line, 1), Math.max(col, 1));
   };
   const document = compose(text, lines, at);
-  for (const error of document.errors) {
+  // What stands behind a tab is misread: only the tab is wrong.
+  const tab = document.errors.find(({ code }) => code === 'TAB_AS_INDENT');
+  for (const error of tab === undefined ? document.errors : [tab]) {
     const [start] = error.pos;
     problems.add(at(start + (/^ */.exec(text.slice(start, start + 1000))?.[0].length ?? 0)), yamlSentence(error, text));
   }

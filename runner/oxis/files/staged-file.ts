@@ -228,9 +228,13 @@ export class StagedFile {
 }
 
 export function existsError(o: StagedOptions): OxiError {
-  return new OxiError('OUTPUT_EXISTS', `step "${o.step}": ${o.name} exists and "overwrite" is false`, {
-    place: { step: o.step, field: 'overwrite', file: o.name },
-  });
+  return new OxiError(
+    'OUTPUT_EXISTS',
+    `step "${o.step}": ${o.name} exists and "overwrite" is false: move it away, or set "overwrite: true"`,
+    {
+      place: { step: o.step, field: 'overwrite', file: o.name },
+    },
+  );
 }
 
 /** Staged files of earlier tokens of the same run and step. */
