@@ -3,7 +3,7 @@
  * Counters travel with barriers, so those in a checkpoint are exact for the records before it.
  */
 
-export const COUNTER_FIELDS = [
+const COUNTER_FIELDS = [
   'in',
   'added',
   'out',
@@ -17,7 +17,7 @@ export const COUNTER_FIELDS = [
   'bytes_out',
 ] as const;
 
-export type CounterField = (typeof COUNTER_FIELDS)[number];
+type CounterField = (typeof COUNTER_FIELDS)[number];
 
 /** Records unless the name says bytes. */
 export type StepCounters = Record<CounterField, number>;

@@ -21,7 +21,7 @@ export const EXIT = {
 export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
 
 /** A stable name for each kind of failure, and the exit code that it ends a run with. */
-export const ERROR_CODES = {
+const ERROR_CODES = {
   CONFIG_INVALID: EXIT.config,
   COMMAND_INVALID: EXIT.config,
   NODE_TOO_OLD: EXIT.config,

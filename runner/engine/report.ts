@@ -6,7 +6,7 @@ import type { ErrorCode, ExitCode } from './errors.ts';
 import type { Plan } from './plan.ts';
 
 /** One step, live. `counters` are over all attempts, `busyMs` of this one. */
-export interface StepFigures {
+interface StepFigures {
   readonly id: string;
   readonly oxi: string;
   readonly kind: Oxi['kind'];
@@ -34,7 +34,7 @@ export interface RunStart {
   notices: readonly string[];
 }
 
-export type CountersReport = StepCounters & { in_flight: number };
+type CountersReport = StepCounters & { in_flight: number };
 
 /** How an attempt ended; the fields of the event `run.finished`. */
 export interface RunSummary {

@@ -7,7 +7,7 @@ import { safeText } from './safe-text.ts';
 import type { TextOut } from './terminal.ts';
 import type { EventSink } from './types.ts';
 
-export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
+type LogLevel = 'debug' | 'info' | 'warn' | 'error';
 
 const RANK: Record<LogLevel, number> = { debug: 20, info: 30, warn: 40, error: 50 };
 
@@ -15,7 +15,7 @@ const RANK: Record<LogLevel, number> = { debug: 20, info: 30, warn: 40, error: 5
 const MAX_CONTENT = 200;
 
 /** Facts beside the message. */
-export interface LogFields {
+interface LogFields {
   step?: string;
   /** A piece of a record, for debugging. */
   content?: string;

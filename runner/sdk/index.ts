@@ -9,6 +9,7 @@ export type {
   Framer,
   Framing,
   Held,
+  JsonObject,
   MakeContext,
   Mark,
   Output,

@@ -31,7 +31,7 @@ function inFolder(): { path: string } {
   return folder;
 }
 
-export function configOf(oxi: string, config: Record<string, unknown>): never {
+function configOf(oxi: string, config: Record<string, unknown>): never {
   const definition = registry.get(oxi);
   if (definition === undefined) throw new Error(`no oxi ${oxi}`);
   return z.parse(definition.config as z.ZodType, config) as never;

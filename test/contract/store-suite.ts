@@ -17,7 +17,7 @@ import type {
 } from '../../runner/state/store.ts';
 import type { Acknowledged, ChildTask } from './store-child.ts';
 
-export const DAMAGES = ['empty', 'truncated', 'nul bytes', 'bit flip', 'wrong shape', 'duplicate keys'] as const;
+const DAMAGES = ['empty', 'truncated', 'nul bytes', 'bit flip', 'wrong shape', 'duplicate keys'] as const;
 export type Damage = (typeof DAMAGES)[number];
 
 export interface Bench {

@@ -6,7 +6,7 @@ import { delimiter, join, resolve } from 'node:path';
 
 export const ROOT = resolve(import.meta.dirname, '../..');
 
-export interface Said {
+interface Said {
   status: number | null;
   stdout: string;
   stderr: string;

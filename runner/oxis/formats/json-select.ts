@@ -42,7 +42,7 @@ function selectPath(c: Config): SelectPath {
 }
 
 /** `.data.items`, `data.items`, `[0].users[1]`, `.["odd key"]`; `.` and `$` alone are the whole. */
-export function parsePath(text: string): (string | number)[] | undefined {
+function parsePath(text: string): (string | number)[] | undefined {
   const segments: (string | number)[] = [];
   let rest = text.startsWith('$') ? text.slice(1) : text;
   if (rest === '.' || rest === '') return segments;

@@ -57,4 +57,4 @@ function guess(first: Buffer, name: string): Framing {
 }
 
 /** How much of a stream is looked at to find out its framing. */
-export const PEEK_BYTES = 64 * 1024;
+const PEEK_BYTES = 64 * 1024;

@@ -46,7 +46,7 @@ export const map = defineStep({
 });
 
 /** A field as it is written in the configuration: dots nest, `\.` is a dot in a name. */
-export function fieldPath(text: string): FieldPath {
+function fieldPath(text: string): FieldPath {
   return text.split(/(?<!\\)\./).map((part) => part.replaceAll('\\.', '.'));
 }
 
