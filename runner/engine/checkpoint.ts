@@ -16,6 +16,7 @@ export interface CommitterOptions {
   /** Version of the split document as it was read. */
   version: number;
   document: SplitDocument;
+  runId: string;
   source: Source;
   splits: readonly Split[];
   now(): Date;
@@ -66,6 +67,7 @@ export class Committer {
     };
     const hard = barrier.grade === 'hard' ? checkpoint : this.#document.checkpoint.hard;
     this.#document = {
+      run_id: this.#o.runId,
       checkpoint: {
         ...(hard === undefined ? {} : { hard }),
         ...(barrier.grade === 'soft' ? { soft: checkpoint } : {}),
@@ -78,10 +80,10 @@ export class Committer {
     return checkpoint;
   }
 
-  /** Forgets every checkpoint: the run starts from zero. */
+  /** Forgets every checkpoint: the run starts from zero. Should the machine forget this, their run is another one all the same. */
   async reset(): Promise<void> {
-    this.#document = { checkpoint: {} };
-    await this.#write('hard');
+    this.#document = { run_id: this.#o.runId, checkpoint: {} };
+    await this.#write('soft');
   }
 
   async #write(grade: 'soft' | 'hard'): Promise<void> {

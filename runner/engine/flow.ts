@@ -43,7 +43,7 @@ export interface Barrier {
 }
 
 /** A record that nobody could cut; it counts as one that the parser refused. */
-export interface BrokenRecord {
+interface BrokenRecord {
   offset: number;
   message: string;
 }
@@ -125,6 +125,13 @@ async function readSplit(
   const start = from.offset > 0 ? from.offset : await textStart(node, split);
   const framer = openFramer(node, split, start, from.framer);
   let after = start;
+  let counted = start;
+  // What is read and not cut yet is read again by whoever goes on from here: it counts when it is cut.
+  const countBytes = (upTo: number): void => {
+    node.counters.bytes_in += upTo - counted;
+    node.counters.bytes_out += upTo - counted;
+    counted = upTo;
+  };
   const take = async (framed: ReturnType<Framer['push']>): Promise<void> => {
     const room = node.limit - records;
     const broken = (framed.broken ?? [])
@@ -151,11 +158,10 @@ async function readSplit(
     crashpoint('read');
     const size = raw.after - after;
     after = raw.after;
-    node.counters.bytes_in += size;
-    node.counters.bytes_out += size;
     const started = performance.now();
     const framed = framer.push(raw.bytes);
     node.busy(performance.now() - started);
+    countBytes(after - framer.pending);
     await take(framed);
     node.progress(size, records);
     if (records >= node.limit) return { split: node.splits.length, offset: 0, records, framer: null };
@@ -165,6 +171,7 @@ async function readSplit(
   if (node.stop.aborted && (split.size === undefined || after < split.size || framer.pending > 0))
     return { split: split.index, offset: after - framer.pending, records, framer: framer.snapshot() };
   await take(framer.end());
+  countBytes(after);
   node.progress(0, records);
   return { split: split.index + 1, offset: 0, records, framer: null };
 }

@@ -3,8 +3,14 @@
  * flow run, and publishes. Whatever happens in between, the next attempt goes on from the last checkpoint.
  */
 import { randomUUID } from 'node:crypto';
-import { type Checkpoint, parseRunDocument, parseSplitDocument, type RunDocument } from '../state/documents.ts';
-import type { Holder, Json, Lease, StateStore } from '../state/store.ts';
+import {
+  type Checkpoint,
+  parseRunDocument,
+  parseSplitDocument,
+  type RunDocument,
+  type SplitDocument,
+} from '../state/documents.ts';
+import type { Grade, Holder, Json, Lease, StateStore, StoredDocument } from '../state/store.ts';
 import { type Assembly, runFlow } from './assemble.ts';
 import { bytesBefore, Committer, lost } from './checkpoint.ts';
 import type { Mark, Output, SinkRun, Split, StreamInfo } from './contracts.ts';
@@ -95,7 +101,7 @@ class Run {
     const stored = await store.read(runKey, 'run');
     const storedSplit = await store.read(runKey, PART);
     const before = stored === undefined ? undefined : parseRunDocument(stored.body);
-    const split = storedSplit === undefined ? { checkpoint: {} } : parseSplitDocument(storedSplit.body);
+    const split = parseSplit(storedSplit, before?.run_id);
     this.#version = stored?.version ?? 0;
     if (!fresh && before?.status === 'finished' && invocation !== undefined && before.invocation === invocation)
       return {
@@ -116,9 +122,11 @@ class Run {
         projectRoot: this.#o.projectRoot,
         stepId: formatter.id ?? step.id,
       });
+    const runId = run?.run_id ?? randomUUID();
     const committer = new Committer({
       store,
       lease: this.#lease,
+      runId,
       version: storedSplit?.version ?? 0,
       document: split,
       source: plan.source.source,
@@ -127,8 +135,7 @@ class Run {
       elapsedMs: () => (beginning.from?.elapsed_ms ?? 0) + this.#elapsed(),
     });
     // Checkpoints of another run go first: were this process to die behind the next line, the run begins from zero again.
-    if (run === undefined) await committer.reset();
-    const runId = run?.run_id ?? randomUUID();
+    if (run === undefined && storedSplit !== undefined) await committer.reset();
     const lostReason = await this.#openSinks(this.#sinkRun(runId, beginning.finishing), beginning.from);
     if (lostReason !== undefined) {
       notices.push(`${lostReason}: the run starts from zero`);
@@ -152,7 +159,8 @@ class Run {
       worker_id: this.#o.holder.workerId,
       ...(from === undefined ? {} : { resumed_from: from.n }),
     };
-    await this.#save();
+    // With the first hard checkpoint this has to be durable, and not before.
+    await this.#save(store.ordered ? 'soft' : 'hard');
 
     const observer = await this.#o.observe({ runId, attempt });
     const figures = makeFigures(plan, from?.counters ?? {}, totalOf(splits));
@@ -309,7 +317,8 @@ class Run {
     };
     crashpoint('end');
     try {
-      await this.#save();
+      // Lost with the machine, it is found out again: the outputs are in place and the last checkpoint says so.
+      await this.#save('soft');
       const { run_id, attempt } = this.#document;
       await store.appendHistory({
         runKey,
@@ -327,7 +336,7 @@ class Run {
     crashpoint('ended');
   }
 
-  async #save(): Promise<void> {
+  async #save(grade: Grade): Promise<void> {
     const body = this.#document as unknown as { [key: string]: Json };
     const { store, runKey } = this.#o;
     for (;;) {
@@ -335,7 +344,7 @@ class Run {
         expected: this.#version,
         token: this.#lease.token,
         body,
-        grade: 'hard',
+        grade,
       });
       if (result.written) {
         this.#version = result.version;
@@ -350,6 +359,12 @@ class Run {
   #elapsed(): number {
     return performance.now() - this.#startedAt;
   }
+}
+
+/** The checkpoints of this run; none where those in the store belong to another one. */
+function parseSplit(stored: StoredDocument | undefined, runId: string | undefined): SplitDocument {
+  const split = stored === undefined ? undefined : parseSplitDocument(stored.body);
+  return split === undefined || split.run_id !== runId ? { checkpoint: {} } : split;
 }
 
 /** How records stand in the input, seen from the first bytes of the first split. */

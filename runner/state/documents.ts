@@ -85,6 +85,8 @@ const schemas = once(() => {
   });
 
   const split = z.strictObject({
+    /** The run that the checkpoints belong to: those of another one count for nothing. */
+    run_id: z.exactOptional(z.string()),
     /** The newest of each grade; the soft one only where it is newer than the hard one. */
     checkpoint: z.strictObject({ hard: z.exactOptional(checkpoint), soft: z.exactOptional(checkpoint) }),
     /** The last checkpoint covers everything: what is left is to make the outputs visible. */

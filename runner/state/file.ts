@@ -39,6 +39,7 @@ export function openFileStore(basePath: string, options: store.StoreOptions = {}
 
 class FileStore implements store.StateStore {
   readonly backend = 'file';
+  readonly ordered = false;
   readonly location: string;
   readonly #runs: string;
   readonly #watch: LeaseWatch;

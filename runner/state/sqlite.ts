@@ -32,6 +32,7 @@ export function openSqliteStore(path: string, options: store.StoreOptions = {}):
 
 class SqliteStore implements store.StateStore {
   readonly backend = 'sqlite';
+  readonly ordered = true;
   readonly location: string;
   readonly #watch: LeaseWatch;
   #opening: Promise<Database> | undefined;
@@ -76,7 +77,8 @@ class SqliteStore implements store.StateStore {
 
   async acquire(runKey: string, part: store.Part, holder: store.Holder, ttlMs: number): Promise<store.AcquireResult> {
     checkRunKey(runKey);
-    return this.#change('hard', (database): store.AcquireResult => {
+    // A machine that forgets a token in a crash has lost its holder too.
+    return this.#change('soft', (database): store.AcquireResult => {
       const row = this.#part(database, runKey, part);
       documentOf(database, row);
       const record = leaseOf(row, this.location);
@@ -167,7 +169,7 @@ class SqliteStore implements store.StateStore {
   }
 
   appendHistory(entry: store.HistoryEntry): Promise<void> {
-    return this.#change('hard', (database) => {
+    return this.#change('soft', (database) => {
       database
         .sql('INSERT INTO history (run_key, pipeline, finished_ms, entry) VALUES (?, ?, ?, ?)')
         .run(entry.runKey, entry.pipeline, finishedMs(entry), JSON.stringify(entry));

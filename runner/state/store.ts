@@ -88,6 +88,8 @@ export interface StoreOptions {
 export interface StateStore extends AsyncDisposable {
   /** `file`, `sqlite`, ... */
   readonly backend: string;
+  /** A hard write makes every earlier soft one durable too (a log); elsewhere only its own document. */
+  readonly ordered: boolean;
   /** Where it keeps things, for people; never with a secret in it. */
   readonly location: string;
 
