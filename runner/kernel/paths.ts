@@ -3,17 +3,18 @@ import type { FieldPath } from '../engine/contracts.ts';
 
 export interface PathNode {
   readonly name: string;
-  /** The key as it stands between quotes when nothing is escaped. */
-  readonly bytes: Buffer;
+  /** The key in quotes, as it stands in a record when nothing is escaped. */
+  readonly quoted: Buffer;
+  /** The same as `JSON.stringify` writes it. */
+  readonly json: Buffer;
   /** Place among the children of its parent. */
   readonly id: number;
   readonly children: PathNode[];
-  /** Nobody reads it; it stands here so that the step that writes finds the old one. */
   readonly parent: PathNode | undefined;
 }
 
 function node(name: string, id: number, parent: PathNode | undefined): PathNode {
-  return { name, bytes: Buffer.from(name), id, children: [], parent };
+  return { name, quoted: Buffer.from(`"${name}"`), json: Buffer.from(JSON.stringify(name)), id, children: [], parent };
 }
 
 export class PathTree {

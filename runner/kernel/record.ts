@@ -23,52 +23,69 @@ import type { ByteWriter } from './writer.ts';
 
 const QUOTE = 0x22;
 
-/** The members of one object. Entry i is source text, or text of a step (`texts[i]`), or an object with a table of its own. */
+/** What an entry of a table is, as bits; none of them: it stands in the source as it is. */
+const GONE = 1;
+/** Its key is `keys[i]`, given by a step. */
+const KEY = 2;
+/** Its value is `texts[i]`, given by a step. */
+const TEXT = 4;
+/** Its value is the touched object `tables[i]`. */
+const TABLE = 8;
+/** No value of it stands in the source. */
+const MADE = 16;
+
+/** The members of one object, in order. An entry is a touched member, or a run of others between two of them. */
 class Table {
   node: PathNode | undefined;
   count = 0;
+  kind: number[] = [];
   keyStart: number[] = [];
   keyEnd: number[] = [];
   valueStart: number[] = [];
   valueEnd: number[] = [];
-  /** JSON text of the key, quotes included, where a step gave it. */
-  keyTexts: (string | undefined)[] = [];
-  /** JSON text of the value, where a step gave it. */
-  texts: (string | undefined)[] = [];
-  /** The table of a touched object inside. */
-  tables: (Table | undefined)[] = [];
-  gone: boolean[] = [];
+  /** JSON text of the key. */
+  keys: Buffer[] = [];
+  /** JSON text of the value. */
+  texts: string[] = [];
+  tables: Table[] = [];
   /** Entry of each touched child, by the child's id; -1 where there is none. */
   entry: number[] = [];
   dirty = false;
 
-  reset(node: PathNode | undefined): void {
+  reset(node: PathNode): void {
     this.node = node;
     this.count = 0;
     this.dirty = false;
-    const children = node === undefined ? 0 : node.children.length;
-    for (let i = 0; i < children; i++) this.entry[i] = -1;
+    for (let i = 0; i < node.children.length; i++) this.entry[i] = -1;
   }
 
-  add(keyStart: number, keyEnd: number, valueStart: number, valueEnd: number, table: Table | undefined): number {
+  add(kind: number, keyStart: number, keyEnd: number, valueStart: number, valueEnd: number): number {
     const i = this.count++;
+    this.kind[i] = kind;
     this.keyStart[i] = keyStart;
     this.keyEnd[i] = keyEnd;
     this.valueStart[i] = valueStart;
     this.valueEnd[i] = valueEnd;
-    this.keyTexts[i] = undefined;
-    this.texts[i] = undefined;
-    this.tables[i] = table;
-    this.gone[i] = false;
     return i;
   }
 
-  /** A new member with text of a step; its key is `name`. */
-  addText(name: string, text: string | undefined, table: Table | undefined): number {
-    const i = this.add(0, 0, 0, 0, table);
-    this.keyTexts[i] = JSON.stringify(name);
-    this.texts[i] = text;
+  /** A new member, last; its value is still to be given. */
+  make(node: PathNode): number {
+    const i = this.add(KEY | MADE, 0, 0, 0, 0);
+    this.keys[i] = node.json;
+    this.entry[node.id] = i;
+    this.dirty = true;
     return i;
+  }
+
+  /** Takes an entry out. */
+  remove(i: number): void {
+    this.kind[i] = (this.kind[i] as number) | GONE;
+    this.dirty = true;
+  }
+
+  is(i: number, bits: number): boolean {
+    return ((this.kind[i] as number) & bits) !== 0;
   }
 }
 
@@ -129,7 +146,7 @@ export class JsonRecord implements RecordView {
     this.#object(this.#bytes, 0, this.#end, this.#tree.root, this.#root, 0);
   }
 
-  #table(node: PathNode | undefined): Table {
+  #table(node: PathNode): Table {
     let table = this.#pool[this.#used];
     if (table === undefined) {
       table = new Table();
@@ -144,6 +161,7 @@ export class JsonRecord implements RecordView {
   #object(b: Buffer, p: number, end: number, node: PathNode, table: Table, depth: number): number {
     p = skipSpace(b, p + 1, end);
     if (p < end && b[p] === 0x7d) return p + 1;
+    let run = -1;
     for (;;) {
       if (p >= end || b[p] !== QUOTE) return fail(p, 'a key in quotes is missing');
       const keyStart = p;
@@ -153,13 +171,25 @@ export class JsonRecord implements RecordView {
       if (p < 0) return -1;
       const child = childNamed(node, b, keyStart, keyEnd);
       const valueStart = p;
-      let inner: Table | undefined;
-      if (child !== undefined && child.children.length > 0 && b[p] === 0x7b) {
-        inner = this.#table(child);
-        p = this.#object(b, p, end, child, inner, depth + 1);
-      } else p = skipValue(b, p, end, depth + 1);
-      if (p < 0) return -1;
-      this.#member(table, child, keyStart, keyEnd, valueStart, p, inner);
+      if (child === undefined) {
+        p = skipValue(b, p, end, depth + 1);
+        if (p < 0) return -1;
+        if (run < 0) run = table.add(0, keyStart, keyEnd, valueStart, p);
+        else table.valueEnd[run] = p;
+      } else {
+        run = -1;
+        let inner: Table | undefined;
+        if (child.children.length > 0 && b[p] === 0x7b) {
+          inner = this.#table(child);
+          p = this.#object(b, p, end, child, inner, depth + 1);
+        } else p = skipValue(b, p, end, depth + 1);
+        if (p < 0) return -1;
+        this.#member(table, child, keyStart, keyEnd, valueStart, p, inner);
+      }
+      if (p < end && b[p] === 0x2c && b[p + 1] === QUOTE) {
+        p++;
+        continue;
+      }
       p = skipSpace(b, p, end);
       if (p >= end) return fail(end, 'an object is not closed');
       const c = b[p];
@@ -169,29 +199,32 @@ export class JsonRecord implements RecordView {
     }
   }
 
-  /** Adds a member; of a touched key only the last one stays, at the place of the first. */
+  /** Adds a touched member; of a key only the last one stays, at the place of the first. */
   #member(
     table: Table,
-    child: PathNode | undefined,
+    child: PathNode,
     ks: number,
     ke: number,
     vs: number,
     ve: number,
     inner: Table | undefined,
   ): void {
-    const before = child === undefined ? -1 : (table.entry[child.id] as number);
-    if (before < 0) {
-      const i = table.add(ks, ke, vs, ve, inner);
-      if (child !== undefined) table.entry[child.id] = i;
-      return;
+    let i = table.entry[child.id] as number;
+    if (i < 0) {
+      i = table.add(0, ks, ke, vs, ve);
+      table.entry[child.id] = i;
+    } else {
+      table.keyStart[i] = ks;
+      table.keyEnd[i] = ke;
+      table.valueStart[i] = vs;
+      table.valueEnd[i] = ve;
+      table.kind[i] = 0;
+      table.dirty = true;
+      this.#edited = true;
     }
-    table.keyStart[before] = ks;
-    table.keyEnd[before] = ke;
-    table.valueStart[before] = vs;
-    table.valueEnd[before] = ve;
-    table.tables[before] = inner;
-    table.dirty = true;
-    this.#edited = true;
+    if (inner === undefined) return;
+    table.kind[i] = TABLE;
+    table.tables[i] = inner;
   }
 
   // ---------------------------------------------------------------- reading
@@ -212,7 +245,7 @@ export class JsonRecord implements RecordView {
     const node = this.#tree.node(path);
     const table = this.#tableOf(node.parent as PathNode);
     const i = table?.entry[node.id] ?? -1;
-    if (table === undefined || i < 0 || table.texts[i] !== undefined || !hasSource(table, i)) return undefined;
+    if (table === undefined || i < 0 || table.is(i, TEXT | MADE)) return undefined;
     const c = this.#bytes[table.valueStart[i] as number] as number;
     if (c !== 0x2d && (c < 0x30 || c > 0x39)) return undefined;
     return this.#bytes.toString('latin1', table.valueStart[i], table.valueEnd[i]);
@@ -236,10 +269,9 @@ export class JsonRecord implements RecordView {
   }
 
   #entryValue(table: Table, i: number): Value {
-    const text = table.texts[i];
-    if (text !== undefined) return decodeText(text);
-    const inner = table.tables[i];
-    if (inner !== undefined && isDirty(inner)) return decodeText(this.#textOf(inner));
+    const kind = table.kind[i] as number;
+    if ((kind & TEXT) !== 0) return decodeText(table.texts[i] as string);
+    if ((kind & TABLE) !== 0 && isEdited(table, i)) return decodeText(this.#textOf(table.tables[i] as Table));
     return decodeValue(this.#bytes, table.valueStart[i] as number, table.valueEnd[i] as number);
   }
 
@@ -249,7 +281,7 @@ export class JsonRecord implements RecordView {
     const outer = this.#tableOf(node.parent);
     if (outer === undefined) return undefined;
     const i = outer.entry[node.id] as number;
-    return i < 0 ? undefined : outer.tables[i];
+    return i < 0 || !outer.is(i, TABLE) ? undefined : outer.tables[i];
   }
 
   // ---------------------------------------------------------------- editing
@@ -257,14 +289,12 @@ export class JsonRecord implements RecordView {
   set(path: FieldPath, json: string): void {
     const node = this.#tree.node(path);
     const table = this.#madeTable(node.parent as PathNode);
-    const i = table.entry[node.id] as number;
+    let i = table.entry[node.id] as number;
+    if (i < 0) i = table.make(node);
+    table.texts[i] = json;
+    table.kind[i] = ((table.kind[i] as number) & ~TABLE) | TEXT;
     table.dirty = true;
     this.#edited = true;
-    if (i < 0) table.entry[node.id] = table.addText(node.name, json, undefined);
-    else {
-      table.texts[i] = json;
-      table.tables[i] = undefined;
-    }
   }
 
   /** The table of `node`, made with its parents where the record has no such object. */
@@ -277,13 +307,12 @@ export class JsonRecord implements RecordView {
     const outer = this.#madeTable(node.parent);
     let i = outer.entry[node.id] as number;
     if (i < 0) {
-      i = outer.addText(node.name, undefined, this.#table(node));
-      outer.entry[node.id] = i;
-      outer.dirty = true;
+      i = outer.make(node);
+      outer.kind[i] = KEY | MADE | TABLE;
+      outer.tables[i] = this.#table(node);
     }
-    const inner = outer.tables[i];
-    if (inner === undefined) throw new RecordError(`"${node.name}" is not an object: no field can be set inside it`);
-    return inner;
+    if (!outer.is(i, TABLE)) throw new RecordError(`"${node.name}" is not an object: no field can be set inside it`);
+    return outer.tables[i] as Table;
   }
 
   drop(path: FieldPath): void {
@@ -292,9 +321,8 @@ export class JsonRecord implements RecordView {
     if (table === undefined) return;
     const i = table.entry[node.id] as number;
     if (i < 0) return;
-    table.gone[i] = true;
+    table.remove(i);
     table.entry[node.id] = -1;
-    table.dirty = true;
     this.#edited = true;
   }
 
@@ -325,7 +353,7 @@ export class JsonRecord implements RecordView {
     }
     for (const { table, source, i, text } of moves) {
       table.entry[source.id] = -1;
-      if (text !== undefined) table.gone[i] = true;
+      if (text !== undefined) table.remove(i);
       table.dirty = true;
       this.#edited = true;
     }
@@ -335,8 +363,9 @@ export class JsonRecord implements RecordView {
         continue;
       }
       const old = table.entry[target.id] as number;
-      if (old >= 0) table.gone[old] = true;
-      table.keyTexts[i] = JSON.stringify(target.name);
+      if (old >= 0) table.remove(old);
+      table.keys[i] = target.json;
+      table.kind[i] = (table.kind[i] as number) | KEY;
       table.entry[target.id] = i;
     }
   }
@@ -356,12 +385,11 @@ export class JsonRecord implements RecordView {
     }
     for (let i = 0; i < table.count; i++) {
       const below = kept.get(i);
-      const inner = table.tables[i];
       if (below?.some((path) => path.length === depth + 1)) continue;
+      const inner = below !== undefined && table.is(i, TABLE) ? table.tables[i] : undefined;
       if (below !== undefined && inner?.node !== undefined) this.#keep(inner, inner.node, below, depth + 1);
       else {
-        table.gone[i] = true;
-        table.dirty = true;
+        table.remove(i);
         this.#edited = true;
       }
     }
@@ -384,96 +412,83 @@ export class JsonRecord implements RecordView {
   #emitTable(table: Table, out: ByteWriter): void {
     out.byte(0x7b);
     let first = true;
-    let i = 0;
-    while (i < table.count) {
-      if (table.gone[i]) {
-        i++;
-        continue;
-      }
+    for (let i = 0; i < table.count; i++) {
+      if (table.is(i, GONE)) continue;
       if (!first) out.byte(0x2c);
       first = false;
       if (isPlain(table, i)) {
         // Neighbours that stand side by side in the source are copied as one piece.
-        let last = i;
+        const start = table.keyStart[i] as number;
         while (
-          last + 1 < table.count &&
-          isPlain(table, last + 1) &&
-          table.keyStart[last + 1] === (table.valueEnd[last] as number) + 1
+          i + 1 < table.count &&
+          isPlain(table, i + 1) &&
+          table.keyStart[i + 1] === (table.valueEnd[i] as number) + 1
         )
-          last++;
-        out.copy(this.#bytes, table.keyStart[i] as number, table.valueEnd[last] as number);
-        i = last + 1;
+          i++;
+        out.copy(this.#bytes, start, table.valueEnd[i] as number);
         continue;
       }
-      const key = table.keyTexts[i];
-      if (key === undefined) out.copy(this.#bytes, table.keyStart[i] as number, table.keyEnd[i] as number);
-      else out.text(key);
+      if (table.is(i, KEY)) {
+        const key = table.keys[i] as Buffer;
+        out.copy(key, 0, key.length);
+      } else out.copy(this.#bytes, table.keyStart[i] as number, table.keyEnd[i] as number);
       out.byte(0x3a);
-      this.#emitValue(table, i, out);
-      i++;
+      if (table.is(i, TEXT)) out.text(table.texts[i] as string);
+      else if (isEdited(table, i)) this.#emitTable(table.tables[i] as Table, out);
+      else out.copy(this.#bytes, table.valueStart[i] as number, table.valueEnd[i] as number);
     }
     out.byte(0x7d);
-  }
-
-  #emitValue(table: Table, i: number, out: ByteWriter): void {
-    const text = table.texts[i];
-    const inner = table.tables[i];
-    if (text !== undefined) out.text(text);
-    else if (inner !== undefined && (isDirty(inner) || !hasSource(table, i))) this.#emitTable(inner, out);
-    else out.copy(this.#bytes, table.valueStart[i] as number, table.valueEnd[i] as number);
   }
 
   /** The text of a table: the slow road, for reading back what was edited. */
   #textOf(table: Table): string {
     const parts: string[] = [];
     for (let i = 0; i < table.count; i++) {
-      if (table.gone[i]) continue;
-      const key = table.keyTexts[i] ?? this.#bytes.toString('utf8', table.keyStart[i], table.keyEnd[i]);
+      if (table.is(i, GONE)) continue;
+      const key = table.is(i, KEY)
+        ? String(table.keys[i])
+        : this.#bytes.toString('utf8', table.keyStart[i], table.keyEnd[i]);
       parts.push(`${key}:${this.#entryText(table, i)}`);
     }
     return `{${parts.join(',')}}`;
   }
 
+  /** The text of an entry's value; of a run, with all that follows in it. */
   #entryText(table: Table, i: number): string {
-    const inner = table.tables[i];
-    if (table.texts[i] !== undefined) return table.texts[i] as string;
-    if (inner !== undefined && (isDirty(inner) || !hasSource(table, i))) return this.#textOf(inner);
+    if (table.is(i, TEXT)) return table.texts[i] as string;
+    if (isEdited(table, i)) return this.#textOf(table.tables[i] as Table);
     return this.#bytes.toString('utf8', table.valueStart[i], table.valueEnd[i]);
   }
 }
 
 function isDirty(table: Table): boolean {
   if (table.dirty) return true;
-  for (let i = 0; i < table.count; i++) {
-    const inner = table.tables[i];
-    if (inner !== undefined && !table.gone[i] && isDirty(inner)) return true;
-  }
+  for (let i = 0; i < table.count; i++) if (!table.is(i, GONE) && isEdited(table, i)) return true;
   return false;
 }
 
-/** The value stands in the source; without it a step made the object. */
-function hasSource(table: Table, i: number): boolean {
-  return table.valueEnd[i] !== 0;
+/** The value is a touched object that is not, or no longer, what stands in the source. */
+function isEdited(table: Table, i: number): boolean {
+  return table.is(i, TABLE) && (table.is(i, MADE) || isDirty(table.tables[i] as Table));
 }
 
 /** The entry stands in the source as it is. */
 function isPlain(table: Table, i: number): boolean {
-  if (table.gone[i] || table.keyTexts[i] !== undefined || table.texts[i] !== undefined) return false;
-  const inner = table.tables[i];
-  return inner === undefined || !isDirty(inner);
+  return !table.is(i, GONE | KEY | TEXT) && !isEdited(table, i);
 }
 
 /** The touched child whose key stands at `b[keyStart, keyEnd)`, quotes included. */
 function childNamed(node: PathNode, b: Buffer, keyStart: number, keyEnd: number): PathNode | undefined {
-  const length = keyEnd - keyStart - 2;
+  const length = keyEnd - keyStart;
+  const last = keyEnd - 2;
   const children = node.children;
   for (let k = 0; k < children.length; k++) {
     const child = children[k] as PathNode;
-    const name = child.bytes;
-    if (name.length !== length) continue;
-    let i = 0;
-    while (i < length && name[i] === b[keyStart + 1 + i]) i++;
-    if (i === length && (length === 0 || !hasBackslash(b, keyStart, keyEnd))) return child;
+    const quoted = child.quoted;
+    if (quoted.length !== length || quoted[length - 2] !== b[last]) continue;
+    let i = 1;
+    while (quoted[i] === b[keyStart + i] && i < length - 2) i++;
+    if (i >= length - 2 && !hasBackslash(b, keyStart, keyEnd)) return child;
   }
   if (!hasBackslash(b, keyStart, keyEnd)) return undefined;
   const text = decodeString(b, keyStart, keyEnd);
