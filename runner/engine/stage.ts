@@ -185,10 +185,11 @@ export function addAll(into: readonly StepCounters[], delta: readonly StepCounte
   });
 }
 
-/** Bytes of the records alone. */
-function bytesOf(block: Block): number {
-  const { spans, count } = block;
-  return count === 0 ? 0 : (spans[2 * count - 1] as number) - (spans[0] as number);
+/** Bytes of the records alone: what lies between them depends on where blocks were cut. */
+function bytesOf({ spans, count }: Block): number {
+  let bytes = 0;
+  for (let i = 0; i < 2 * count; i += 2) bytes += (spans[i + 1] as number) - (spans[i] as number);
+  return bytes;
 }
 
 function isList<T>(value: T | readonly T[]): value is readonly T[] {
