@@ -1,7 +1,7 @@
 /** Builds `dist/`: the program, the entries of its threads, and chunks that load when they are needed. No node_modules needed. */
 import { chmod, mkdir, readFile, rename, rm, symlink } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
-import { build, type Plugin } from 'esbuild';
+import { type BuildOptions, build, type Plugin } from 'esbuild';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const dist = `${root}/dist`;
@@ -25,18 +25,11 @@ const quick: Plugin = {
   },
 };
 
-await build({
+const options: BuildOptions = {
   absWorkingDir: root,
-  entryPoints: {
-    oxiflow: 'runner/cli/oxiflow.ts',
-    'stage-thread': 'runner/threads/stage-thread.ts',
-    'keeper-thread': 'runner/threads/keeper-thread.ts',
-  },
   outdir: fresh,
   outExtension: { '.js': '.mjs' },
-  chunkNames: '[name]-[hash]',
   bundle: true,
-  splitting: true,
   format: 'esm',
   platform: 'node',
   target: 'node22.18',
@@ -48,7 +41,13 @@ await build({
   banner: { js: 'const require=process.getBuiltinModule;' },
   plugins: [quick],
   logLevel: 'warning',
-});
+};
+// The threads share no chunk with the program: it would fall into many more pieces, and each costs time at the start.
+const threads = ['runner/threads/stage-thread.ts', 'runner/threads/keeper-thread.ts'];
+await Promise.all([
+  build({ ...options, entryPoints: ['runner/cli/oxiflow.ts'], splitting: true, chunkNames: '[name]-[hash]' }),
+  ...threads.map((entry) => build({ ...options, entryPoints: [entry] })),
+]);
 await chmod(`${fresh}/oxiflow.mjs`, 0o755);
 
 // A build takes the place of the last one at once: whoever starts the program meanwhile finds one or the other, whole.

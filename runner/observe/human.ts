@@ -4,7 +4,8 @@ const UNITS = ['B', 'KB', 'MB', 'GB', 'TB', 'PB'] as const;
 
 /** 1234567 as `1,234,567`. */
 export function humanCount(count: number): string {
-  return Math.round(count).toLocaleString('en-US');
+  // By hand: the first use of a locale costs ten milliseconds.
+  return String(Math.round(count)).replace(/\B(?=(\d{3})+$)/g, ',');
 }
 
 /** Three digits and a unit of 1000 bytes: `999 B`, `1.23 MB`, `45.6 GB`. */
