@@ -43,7 +43,7 @@ export async function main(args: readonly string[]): Promise<ExitCode> {
     await program.parseAsync([...words], { from: 'user' });
     return (process.exitCode as ExitCode | undefined) ?? EXIT.ok;
   } catch (error) {
-    return report(error, args.includes('-v') || args.includes('--verbose'));
+    return report(error, args);
   }
 }
 
@@ -80,18 +80,29 @@ async function unknownVerb(word: string): Promise<OxiError> {
 }
 
 /** Prints what went wrong and returns the exit code; what nobody expected is printed with its stack. */
-function report(error: unknown, verbose: boolean): ExitCode {
+function report(error: unknown, args: readonly string[]): ExitCode {
   if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.config;
-  if (error instanceof ConfigErrors && !verbose && error.errors.length > 1) {
-    process.stderr.write(`${error.errors[0]?.message}\nand ${error.errors.length - 1} more; -v shows them all\n`);
-    return error.exitCode;
-  }
-  if (error instanceof OxiError) {
-    process.stderr.write(`${error.message}\n`);
-    return error.exitCode;
-  }
-  process.stderr.write(
-    `oxiflow met a bug: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`,
-  );
-  return EXIT.failed;
+  const known = error instanceof OxiError;
+  const message = known ? sentences(error, args) : `oxiflow met a bug: ${stackOf(error)}`;
+  process.stderr.write(wantsJson(args) ? jsonLine(known ? error.code : 'INTERNAL', message) : `${message}\n`);
+  return known ? error.exitCode : EXIT.failed;
+}
+
+function sentences(error: OxiError, args: readonly string[]): string {
+  const all = args.includes('-v') || args.includes('--verbose');
+  if (all || !(error instanceof ConfigErrors) || error.errors.length === 1) return error.message;
+  return `${error.errors[0]?.message}\nand ${error.errors.length - 1} more; -v shows them all`;
+}
+
+function stackOf(error: unknown): string {
+  return error instanceof Error ? (error.stack ?? error.message) : String(error);
+}
+
+/** Whoever reads the log as JSON reads what was wrong with the start there, too. */
+function wantsJson(args: readonly string[]): boolean {
+  return args.includes('--log-format=json') || args[args.indexOf('--log-format') + 1] === 'json';
+}
+
+function jsonLine(code: string, message: string): string {
+  return `${JSON.stringify({ level: 'error', ts: new Date().toISOString(), code, message })}\n`;
 }
