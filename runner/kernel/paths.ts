@@ -1,6 +1,13 @@
 /** The fields that the steps of a pass touch, as a tree: what the scan of a record has to find, and nothing else. */
 import type { FieldPath } from '../engine/contracts.ts';
 
+/** A key where records of the stream had it last: they are alike, so it is looked for there first. */
+interface Habit {
+  /** In quotes, with the colon. */
+  readonly key: Buffer;
+  readonly child: PathNode | undefined;
+}
+
 export interface PathNode {
   readonly name: string;
   /** The key in quotes, as it stands in a record when nothing is escaped. */
@@ -10,11 +17,17 @@ export interface PathNode {
   /** Place among the children of its parent. */
   readonly id: number;
   readonly children: PathNode[];
+  /** By the place of the member in the object. */
+  readonly habits: Habit[];
+  /** Keys that were not where they were expected. */
+  surprises: number;
   readonly parent: PathNode | undefined;
 }
 
 function node(name: string, id: number, parent: PathNode | undefined): PathNode {
-  return { name, quoted: Buffer.from(`"${name}"`), json: Buffer.from(JSON.stringify(name)), id, children: [], parent };
+  const quoted = Buffer.from(`"${name}"`);
+  const json = Buffer.from(JSON.stringify(name));
+  return { name, quoted, json, id, children: [], habits: [], surprises: 0, parent };
 }
 
 export class PathTree {

@@ -22,6 +22,7 @@ import type { PathNode, PathTree } from './paths.ts';
 import type { ByteWriter } from './writer.ts';
 
 const QUOTE = 0x22;
+const MAX_SURPRISES = 1000;
 
 /** What an entry of a table is, as bits; none of them: it stands in the source as it is. */
 const GONE = 1;
@@ -162,14 +163,25 @@ export class JsonRecord implements RecordView {
     p = skipSpace(b, p + 1, end);
     if (p < end && b[p] === 0x7d) return p + 1;
     let run = -1;
-    for (;;) {
-      if (p >= end || b[p] !== QUOTE) return fail(p, 'a key in quotes is missing');
+    for (let place = 0; ; place++) {
       const keyStart = p;
-      const keyEnd = skipString(b, p + 1, end);
-      if (keyEnd < 0) return -1;
-      p = skipColon(b, keyEnd, end);
-      if (p < 0) return -1;
-      const child = childNamed(node, b, keyStart, keyEnd);
+      let keyEnd: number;
+      let child: PathNode | undefined;
+      const habit = node.habits[place];
+      if (habit !== undefined && startsWith(b, p, end, habit.key)) {
+        p += habit.key.length;
+        keyEnd = p - 1;
+        child = habit.child;
+        if ((b[p] as number) <= 0x20) p = skipSpace(b, p, end);
+      } else {
+        if (p >= end || b[p] !== QUOTE) return fail(p, 'a key in quotes is missing');
+        keyEnd = skipString(b, p + 1, end);
+        if (keyEnd < 0) return -1;
+        p = skipColon(b, keyEnd, end);
+        if (p < 0) return -1;
+        child = childNamed(node, b, keyStart, keyEnd);
+        if (node.surprises < MAX_SURPRISES && b[keyEnd] === 0x3a) learn(node, place, b, keyStart, keyEnd, child);
+      }
       const valueStart = p;
       if (child === undefined) {
         p = skipValue(b, p, end, depth + 1);
@@ -493,6 +505,26 @@ function childNamed(node: PathNode, b: Buffer, keyStart: number, keyEnd: number)
   if (!hasBackslash(b, keyStart, keyEnd)) return undefined;
   const text = decodeString(b, keyStart, keyEnd);
   return children.find((child) => child.name === text);
+}
+
+function startsWith(b: Buffer, p: number, end: number, key: Buffer): boolean {
+  const length = key.length;
+  if (p + length > end) return false;
+  for (let i = 0; i < length; i++) if (b[p + i] !== key[i]) return false;
+  return true;
+}
+
+/** Records that differ much have no habits: after some surprises nothing more is learnt of them. */
+function learn(
+  node: PathNode,
+  place: number,
+  b: Buffer,
+  start: number,
+  end: number,
+  child: PathNode | undefined,
+): void {
+  node.surprises++;
+  if (place <= node.habits.length) node.habits[place] = { key: Buffer.from(b.subarray(start, end + 1)), child };
 }
 
 function hasBackslash(b: Buffer, start: number, end: number): boolean {

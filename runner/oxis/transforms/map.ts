@@ -65,16 +65,15 @@ function setPhase(c: Config, stepId: string): RecordStep[] {
       touches: sets.flatMap(({ path, expression }) => [path, ...expression.touches]),
       writes: sets.map(({ path }) => path),
       apply: (record, scope) => {
-        sets.forEach(({ expression, field }, i) => {
+        for (let i = 0; i < sets.length; i++) {
+          const { expression, field } = sets[i] as (typeof sets)[number];
           try {
             texts[i] = toJson(expression.evaluate(record, scope));
           } catch (error) {
             throw error instanceof RecordError ? new RecordError(`set "${field}": ${error.message}`) : error;
           }
-        });
-        sets.forEach(({ path }, i) => {
-          record.set(path, texts[i] as string);
-        });
+        }
+        for (let i = 0; i < sets.length; i++) record.set((sets[i] as (typeof sets)[number]).path, texts[i] as string);
         return 'keep';
       },
     },
