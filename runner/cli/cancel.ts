@@ -1,7 +1,7 @@
 /** `oxiflow cancel --run-key KEY`: asks whoever works on a run to save a checkpoint and end; the runner looks for it. */
 import { hostname, userInfo } from 'node:os';
 import { Command } from 'commander';
-import { findRun, printJson, type StateOptions, withStateOptions, withStore } from './state-store.ts';
+import { findRun, isAtWork, printJson, type StateOptions, withStateOptions, withStore } from './state-store.ts';
 
 export function command(): Command {
   return withStateOptions(new Command('cancel'))
@@ -11,7 +11,7 @@ export function command(): Command {
       withStore(options, async (store) => {
         const { status } = await findRun(store, options.runKey);
         // A request for a run that nobody works on would end its next attempt.
-        const requested = status === 'running' || status === 'finishing';
+        const requested = isAtWork(status);
         if (requested) {
           await store.request(options.runKey, { kind: 'cancel', at: new Date().toISOString(), from: whoAsks() });
         }

@@ -42,6 +42,11 @@ export async function findRun(store: StateStore, runKey: string): Promise<Pipeli
   throw new OxiError('COMMAND_INVALID', `no run "${runKey}" in ${store.location}: ${there}`);
 }
 
+/** Somebody works on a run with this status, or died doing it. */
+export function isAtWork(status: string): boolean {
+  return status === 'running' || status === 'finishing';
+}
+
 export function printJson(value: unknown): void {
   process.stdout.write(`${JSON.stringify(value)}\n`);
 }

@@ -1,6 +1,14 @@
 /** `oxiflow status --run-key KEY`: whether a run is at work, in a few lines. */
 import { Command } from 'commander';
-import { findRun, printJson, printRows, type StateOptions, withStateOptions, withStore } from './state-store.ts';
+import {
+  findRun,
+  isAtWork,
+  printJson,
+  printRows,
+  type StateOptions,
+  withStateOptions,
+  withStore,
+} from './state-store.ts';
 
 export function command(): Command {
   return withStateOptions(new Command('status'))
@@ -15,7 +23,9 @@ export function command(): Command {
           run_id: state.run_id,
           attempt: state.attempt,
           status: state.status,
-          cancel_requested: (await store.requests(options.runKey)).some((request) => request.kind === 'cancel'),
+          // A request that a run has ended by stays in the store until the next attempt begins.
+          cancel_requested:
+            isAtWork(state.status) && (await store.requests(options.runKey)).some(({ kind }) => kind === 'cancel'),
           worker_id: state.worker_id,
           checkpoint: state.batch_number,
           records: state.records_processed,
