@@ -18,18 +18,33 @@ export function layOut(
   level: number,
   out: ByteWriter,
 ): void {
-  new Layout(b, options, out).value(start, end, level);
+  new Layout(b, options, out, containerEnds(b, start, end)).value(start, end, level);
+}
+
+/** Offset behind each container, by its first byte: found once, so that depth costs nothing. */
+function containerEnds(b: Buffer, start: number, end: number): ReadonlyMap<number, number> {
+  const ends = new Map<number, number>();
+  const open: number[] = [];
+  for (let p = start; p < end; p++) {
+    const c = b[p];
+    if (c === 0x22) p = skipString(b, p + 1, end) - 1;
+    else if (c === 0x7b || c === 0x5b) open.push(p);
+    else if (c === 0x7d || c === 0x5d) ends.set(open.pop() as number, p + 1);
+  }
+  return ends;
 }
 
 class Layout {
   readonly #b: Buffer;
   readonly #o: LayoutOptions;
   readonly #out: ByteWriter;
+  readonly #ends: ReadonlyMap<number, number>;
 
-  constructor(b: Buffer, options: LayoutOptions, out: ByteWriter) {
+  constructor(b: Buffer, options: LayoutOptions, out: ByteWriter, ends: ReadonlyMap<number, number>) {
     this.#b = b;
     this.#o = options;
     this.#out = out;
+    this.#ends = ends;
   }
 
   value(start: number, end: number, level: number): void {
@@ -88,19 +103,13 @@ class Layout {
     return members;
   }
 
-  /** Behind the value at `p`; the text is valid, so counting brackets is enough. */
+  /** Behind the value at `p`, inside a container that ends at `end`. */
   #valueEnd(p: number, end: number): number {
     const b = this.#b;
-    let depth = 0;
-    for (; p < end; p++) {
-      const c = b[p];
-      if (c === 0x22) p = skipString(b, p + 1, end) - 1;
-      else if (c === 0x7b || c === 0x5b) depth++;
-      else if (c === 0x7d || c === 0x5d) {
-        if (depth === 0) return p;
-        depth--;
-      } else if (c === 0x2c && depth === 0) return p;
-    }
+    const c = b[p];
+    if (c === 0x22) return skipString(b, p + 1, end);
+    if (c === 0x7b || c === 0x5b) return this.#ends.get(p) as number;
+    while (b[p] !== 0x2c && p < end - 1) p++;
     return p;
   }
 }
