@@ -1,0 +1,261 @@
+/**
+ * The story that the fault tests tell: a web shop's events of a day are read, filtered, priced and written. Expected bytes
+ * and counts come from the oracle, and every attempt of a run is measured against them and against a run that nobody disturbed.
+ */
+import { linkSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect } from 'vitest';
+import type { RunSummary } from '../../runner/engine/report.ts';
+import { generateFile, ODD_KINDS } from '../fixtures/generate.ts';
+import { asLines, event } from '../oracle/pipelines.ts';
+import { parse, print, read } from '../oracle/tokens.ts';
+import { Attempt, type AttemptOptions, type Ended } from './runner.ts';
+
+export const BACKENDS = ['sqlite', 'file'] as const;
+export type Backend = (typeof BACKENDS)[number];
+
+export interface Story {
+  input: 'lines' | 'array' | 'document';
+  output: 'lines' | 'array' | 'pretty';
+  threads: 1 | 2;
+  /** What stands under the output's name before the run. */
+  before?: string;
+  append?: true;
+  backup?: true;
+  overwrite?: false;
+  /** A second sink in the middle of the chain. */
+  middle?: true;
+}
+
+export const PLAIN: Story = { input: 'lines', output: 'lines', threads: 1 };
+
+/** The events of a day in each of the forms that they can be read in. */
+export class Day {
+  readonly folder = mkdtempSync(join(tmpdir(), 'oxiflow-day-'));
+  readonly #lines: readonly string[];
+  readonly #priced: readonly string[];
+  readonly #good: readonly string[];
+  readonly #undisturbed = new Map<string, RunSummary>();
+
+  constructor(seed: number, bytes: number) {
+    const path = this.path('lines');
+    generateFile(path, { seed, bytes, odd: ODD_KINDS });
+    this.#lines = readFileSync(path, 'utf8')
+      .split('\n')
+      .filter((line) => line.trim() !== '');
+    const elements = this.#lines.join(',\n');
+    writeFileSync(this.path('array'), `[\n${elements}\n]\n`);
+    writeFileSync(this.path('document'), `{"shop":"north","data":{"count":[1,{}],"items":[${elements}]},"end":true}\n`);
+    const outcome = this.#lines.map((line) => ({ line, priced: event(line) }));
+    this.#priced = outcome.flatMap(({ priced }) => priced ?? []);
+    this.#good = outcome.flatMap(({ line, priced }) => (priced === undefined ? [] : filtered(line)));
+  }
+
+  path(input: Story['input']): string {
+    return join(this.folder, input === 'lines' ? 'events.ndjson' : `${input}.json`);
+  }
+
+  get counts(): { read: number; written: number } {
+    return { read: this.#lines.length, written: this.#priced.length };
+  }
+
+  /** Files of the folder `out` when the run has succeeded. */
+  expected(story: Story): Map<string, string> {
+    const files = new Map([
+      [outputOf(story), (story.append === true ? (story.before ?? '') : '') + laidOut(this.#priced, story.output)],
+    ]);
+    if (story.backup === true && story.before !== undefined) files.set(`${outputOf(story)}.bak`, story.before);
+    if (story.middle === true) files.set('good.json', laidOut(this.#good, story.input === 'lines' ? 'lines' : 'array'));
+    return files;
+  }
+
+  /** The summary of a run that nobody disturbed; it is held to the oracle first. */
+  async undisturbed(story: Story): Promise<RunSummary> {
+    const name = JSON.stringify(story);
+    const known = this.#undisturbed.get(name);
+    if (known !== undefined) return known;
+    const shop = new Shop(this, { story, backend: 'sqlite' });
+    const ended = await shop.attempt().ended;
+    expect(ended.code, ended.stderr).toBe(0);
+    shop.expectOutputs('undisturbed');
+    const summary = shop.summary();
+    const { read, written } = this.counts;
+    expect(summary.counters.total).toMatchObject({ added: read, out: written, filtered: read - written, in_flight: 0 });
+    this.#undisturbed.set(name, summary);
+    shop.remove();
+    return summary;
+  }
+
+  remove(): void {
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+}
+
+/** A record that a filter has looked at: of a key that stands twice, the last one stays. */
+function filtered(line: string): string {
+  const record = parse(line);
+  read(record, 'ok');
+  return print(record);
+}
+
+function outputOf(story: Story): string {
+  return story.output === 'lines' ? 'priced.ndjson' : 'priced.json';
+}
+
+export interface ShopOptions {
+  story?: Story;
+  backend: Backend;
+  /** Milliseconds between soft checkpoints. */
+  softMs?: number;
+  /** Settings of `state_manager` beside the backend. */
+  state?: Readonly<Record<string, unknown>>;
+  lockTimeout?: string;
+  /** Steps in place of the usual sink. */
+  sinks?: readonly object[];
+  /** Path or pattern of the input, and its files by name; the day's file where left out. */
+  input?: { path: string; files: Readonly<Record<string, string>> };
+}
+
+/** A project folder with one pipeline, `shop`. */
+export class Shop {
+  readonly root = mkdtempSync(join(tmpdir(), 'oxiflow-shop-'));
+  readonly story: Story;
+  readonly #day: Day;
+  readonly #options: ShopOptions;
+
+  constructor(day: Day, options: ShopOptions) {
+    this.#day = day;
+    this.#options = options;
+    this.story = options.story ?? PLAIN;
+    for (const name of ['in', 'out', 'pipelines']) mkdirSync(join(this.root, name));
+    const { backend, lockTimeout } = options;
+    const section = { [backend]: lockTimeout === undefined ? {} : { lock_timeout: lockTimeout } };
+    const project = { project: { name: 'shop' }, state_manager: { backend, ...section, ...options.state } };
+    writeFileSync(join(this.root, 'oxiflow.yaml'), JSON.stringify(project));
+    if (options.input === undefined) linkSync(day.path(this.story.input), join(this.root, this.input));
+    else for (const [name, text] of Object.entries(options.input.files)) writeFileSync(join(this.root, name), text);
+    this.writePipeline();
+    if (this.story.before !== undefined) writeFileSync(this.output, this.story.before);
+  }
+
+  get input(): string {
+    return this.#options.input?.path ?? `in/${this.story.input === 'lines' ? 'events.ndjson' : 'events.json'}`;
+  }
+
+  get output(): string {
+    return join(this.root, 'out', outputOf(this.story));
+  }
+
+  /** Writes the pipeline; `total` is what the map makes of the amount. */
+  writePipeline(total = 'round(amount * 119) / 100', filter = 'ok == true'): void {
+    const { input, output, append, backup, overwrite, middle } = this.story;
+    const file = { path: `out/${outputOf(this.story)}`, append, backup, overwrite };
+    const steps = [
+      { name: 'read_file', config: { path: this.input } },
+      { name: 'parse_json', config: { framing: input } },
+      ...(input === 'document' ? [{ name: 'json_select', config: { path: '.data.items' } }] : []),
+      { name: 'filter', config: { where: filter } },
+      ...(middle === true ? [{ name: 'write_file', id: 'good', config: { path: 'out/good.json' } }] : []),
+      {
+        name: 'map',
+        config: {
+          set: { total, user_key: 'user.country + ":" + string(user.id)' },
+          rename: { ts: 'timestamp' },
+          drop: ['ua'],
+        },
+      },
+      { name: 'format_json', config: output === 'pretty' ? { framing: 'array', pretty: true } : { framing: output } },
+      ...(this.#options.sinks ?? [{ name: 'write_file', id: 'priced', config: file }]),
+    ];
+    writeFileSync(join(this.root, 'pipelines/shop.yaml'), JSON.stringify({ pipeline: steps }));
+  }
+
+  attempt(args: readonly string[] = [], options: AttemptOptions = {}): Attempt {
+    const { softMs = 15 } = this.#options;
+    const all = ['run', 'shop', '--project', this.root, '--threads', String(this.story.threads)];
+    return new Attempt([...all, '--events', 'fd:3', '--summary', this.#summaryPath, ...args], {
+      ...options,
+      env: { OXIFLOW_SOFT_INTERVAL_MS: String(softMs), ...options.env },
+    });
+  }
+
+  /** Another verb on this project. */
+  verb(...args: readonly string[]): Promise<Ended> {
+    return new Attempt([...args, '--project', this.root], {}).ended;
+  }
+
+  get #summaryPath(): string {
+    return join(this.root, 'summary.json');
+  }
+
+  summary(): RunSummary {
+    return JSON.parse(readFileSync(this.#summaryPath, 'utf8')) as RunSummary;
+  }
+
+  /** Names in the folder of the outputs, hidden ones too. */
+  outputs(): string[] {
+    return readdirSync(join(this.root, 'out')).sort();
+  }
+
+  staged(): string[] {
+    return this.outputs().filter((name) => name.includes('.oxiflow-part'));
+  }
+
+  /** The outputs are those of the oracle, byte for byte, and nothing else lies beside them. */
+  expectOutputs(hint: string): void {
+    const expected = this.#day.expected(this.story);
+    expect(this.outputs(), hint).toEqual([...expected.keys()].sort());
+    for (const [name, text] of expected)
+      expectSame(readFileSync(join(this.root, 'out', name), 'utf8'), text, `${hint}: ${name}`);
+  }
+
+  /** The run has succeeded as if nothing had happened: bytes and counters of all attempts together. */
+  async expectDone(ended: Ended, hint: string): Promise<void> {
+    expect(ended.code, `${hint}\n${ended.stderr}`).toBe(0);
+    this.expectOutputs(hint);
+    const undisturbed = await this.#day.undisturbed(this.story);
+    const { status, counters } = this.summary();
+    expect(status, hint).toBe('succeeded');
+    expect(counters.total, hint).toEqual(undisturbed.counters.total);
+    expect(countersOf(counters), hint).toEqual(countersOf(undisturbed.counters));
+  }
+
+  remove(): void {
+    rmSync(this.root, { recursive: true, force: true });
+  }
+}
+
+function countersOf(counters: RunSummary['counters']): Record<string, unknown> {
+  return Object.fromEntries(counters.steps.map(({ step, counters: c }) => [step, c]));
+}
+
+/** As `toBe`, without printing megabytes. */
+function expectSame(actual: string, expected: string, hint: string): void {
+  if (actual === expected) return;
+  let at = 0;
+  while (at < actual.length && actual[at] === expected[at]) at += 1;
+  const around = (text: string): string => JSON.stringify(text.slice(Math.max(0, at - 60), at + 60));
+  expect.fail(
+    `${hint}: ${actual.length} characters, expected ${expected.length}; they part at ${at}: ${around(actual)}, expected ${around(expected)}`,
+  );
+}
+
+function laidOut(records: readonly string[], output: Story['output']): string {
+  if (output === 'lines') return asLines(records);
+  const array = `[${records.join(',')}]`;
+  return `${output === 'array' ? array : indented(array)}\n`;
+}
+
+/** Compact JSON with every member on a line of its own; tokens keep their text. */
+function indented(compact: string): string {
+  let depth = 0;
+  const line = (): string => `\n${'  '.repeat(depth)}`;
+  return compact.replace(/"(?:[^"\\]|\\.)*"|\[\]|\{\}|[{}[\],:]/g, (token) => {
+    if (token.length > 1) return token;
+    if (token === ',') return `,${line()}`;
+    if (token === ':') return ': ';
+    depth += token === '{' || token === '[' ? 1 : -1;
+    return token === '{' || token === '[' ? `${token}${line()}` : `${line()}${token}`;
+  });
+}
