@@ -2,8 +2,8 @@
 import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
 import { Command, Option } from 'commander';
-import type { Pipeline } from '../config/pipeline.ts';
-import type { Project } from '../config/project.ts';
+import { loadPipeline, type Pipeline } from '../config/pipeline.ts';
+import { loadProject, type Project } from '../config/project.ts';
 import { softInterval } from '../engine/crashpoint.ts';
 import { EXIT, OxiError } from '../engine/errors.ts';
 import type { Plan } from '../engine/plan.ts';
@@ -153,10 +153,6 @@ async function run(name: string, options: Options): Promise<number> {
 }
 
 async function load(name: string, options: Options): Promise<{ project: Project; pipeline: Pipeline }> {
-  const [{ loadProject }, { loadPipeline }] = await Promise.all([
-    import('../config/project.ts'),
-    import('../config/pipeline.ts'),
-  ]);
   const project = await loadProject(options.project ?? process.cwd(), {
     env: process.env,
     exact: options.project !== undefined,
