@@ -13,7 +13,8 @@ const PROGRAM = fileURLToPath(new URL('../../dist/oxiflow.mjs', import.meta.url)
 const BYTES = 1_000_000_000;
 const LIMIT_MB = 200;
 /** Prints the peak of the process, in kilobytes, as its last words. */
-const PEAK = "data:text/javascript,process.on('exit',()=>process.stderr.write('peak '+process.resourceUsage().maxRSS+'\\n'))";
+const PEAK =
+  "data:text/javascript,process.on('exit',()=>process.stderr.write('peak '+process.resourceUsage().maxRSS+'\\n'))";
 
 let folder = '';
 
