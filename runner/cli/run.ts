@@ -143,9 +143,14 @@ async function run(name: string, options: Options): Promise<number> {
     listeners,
     stopping,
     notices,
-  }).catch((error) => {
-    if (error instanceof StopRequest) return error.exitCode;
-    throw clean(error, redact);
+  }).catch(async (error) => {
+    if (error instanceof StopRequest) {
+      await refuse(listeners, 'STOPPED', error.why);
+      return error.exitCode;
+    }
+    const failure = clean(error, redact);
+    if (failure instanceof OxiError) await refuse(listeners, failure.code, failure.message);
+    throw failure;
   });
   if (typeof result === 'number') return result;
   await show(result, runKey, pipeline.name, options, terminal, log, redact);
@@ -286,6 +291,12 @@ async function eventListeners(options: Options, log: Log): Promise<EventListener
     if (pipes !== undefined) listeners.push(pipes);
   }
   return listeners;
+}
+
+/** Whoever was promised news of the run learns that there will be none; who had the whole story is not told again. */
+async function refuse(listeners: readonly EventListener[], code: string, message: string): Promise<void> {
+  for (const listener of listeners) listener.onRefused?.(code, message);
+  await Promise.all(listeners.map((listener) => listener.close?.(EVENTS_DEADLINE_MS)));
 }
 
 async function dryRun(plan: Plan, pipeline: Pipeline, options: Options): Promise<number> {

@@ -81,6 +81,10 @@ class PipesListener implements EventListener {
     }
   }
 
+  onRefused(code: string, message: string): void {
+    if (!this.#closed) this.#end(code, message);
+  }
+
   async close(): Promise<void> {
     if (!this.#closed) this.#end('RunEnded', 'the run ended without a result');
   }

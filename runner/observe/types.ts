@@ -31,6 +31,8 @@ export interface EventListener {
   onEvent?(event: RunEvent): void;
   /** Every progress report, also those too frequent for the event stream. */
   onProgress?(progress: EventPayloads['progress']): void;
+  /** No attempt was begun, and why: there will be no events. */
+  onRefused?(code: string, message: string): void;
   /** No more events: gives up what it holds after `deadlineMs`. */
   close?(deadlineMs: number): Promise<void>;
 }
