@@ -100,6 +100,16 @@ describe('a stage', () => {
   });
 });
 
+test('a json_select in a stage of its own still knows whether the framer did its work', async () => {
+  const bytes = Buffer.from('{\n"groups": [{"items": [1, 2]}, {"items": [3]}]}');
+  const steps = [
+    { oxi: 'parse_json', threads: 2 },
+    { oxi: 'json_select', config: { path: '.groups' }, threads: 3 },
+    { oxi: 'json_select', config: { path: '.items' }, threads: 2 },
+  ];
+  expect(String((await runInMemory({ name: 'groups.json', bytes, piece: 1000, steps })).bytes)).toBe('[1,2,3]\n');
+});
+
 test('a balance that does not hold is said, inside a step and between two', () => {
   const step = (id: string, more: Partial<ReturnType<typeof noCounters>>) => ({
     id,

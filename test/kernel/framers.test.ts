@@ -326,8 +326,8 @@ describe('work and memory', () => {
     new JsonStream({ name: 'big', select: path, spread: 'yes', maxRecordBytes: 64 * MB }, { offset: 0, state: null });
 
   test('50 MB in a list that nobody wants are never held', () => {
-    const list = Buffer.from(`[${'12.5,"été",'.repeat(PIECE / 8)}0],`);
-    const parts = [Buffer.from('{"skip":['), ...repeated(list, 500), Buffer.from('0],"data":[1,2]}')];
+    const list = Buffer.from(`[${`12.5,"${'été'.repeat(25)}",`.repeat(PIECE / 128)}0],`);
+    const parts = [Buffer.from('{"skip":['), ...repeated(list, 800), Buffer.from('0],"data":[1,2]}')];
     const { records, largest, fed } = effort(big(select(['data'])), parts);
     expect(fed).toBeGreaterThan(50 * MB);
     expect(records).toBe(2);
@@ -355,7 +355,7 @@ describe('work and memory', () => {
   });
 
   test('a record of 20 MB in many members is copied a few times and looked at once', () => {
-    const member = Buffer.from(`"k":[${'"v",'.repeat(PIECE / 4)}0],`);
+    const member = Buffer.from(`"k":[${`"${'v'.repeat(60)}",`.repeat(PIECE / 64)}0],`);
     const parts = [Buffer.from('[{'), ...repeated(member, 330), Buffer.from('"z":0}]')];
     const { records, copied, fed } = effort(big(ROOT), parts);
     expect(fed).toBeGreaterThan(20 * MB);
