@@ -2,7 +2,7 @@
  * What can end a run from outside: signals, a launcher that is gone, a cancel request, the end of the time for draining.
  * The first asks for a drain, a second one (or the end of that time) stops at once.
  */
-import { Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import { EXIT, OxiError } from '../engine/errors.ts';
 import { StopRequest } from '../engine/stop.ts';
 
@@ -50,7 +50,9 @@ export class Stopping implements Disposable {
     const { parentFd, onOrphan } = this.#o;
     if (parentFd === undefined || onOrphan === 'continue') return;
     try {
-      const parent = new Socket({ fd: parentFd, readable: true, writable: false });
+      // Loaded here: a run that nobody launched this way starts without it.
+      const net = process.getBuiltinModule('node:net');
+      const parent = new net.Socket({ fd: parentFd, readable: true, writable: false });
       const gone = (): void => this.request(new StopRequest('the program that started it is gone'));
       parent.on('end', gone).on('error', gone).resume();
       parent.unref();

@@ -1,5 +1,5 @@
 /** The threads of one stage. Blocks go to the thread with the least to do; a thread that dies fails the run, it never hangs. */
-import { Worker } from 'node:worker_threads';
+import type { Worker } from 'node:worker_threads';
 import type { Block } from '../engine/contracts.ts';
 import { OxiError } from '../engine/errors.ts';
 import type { StageResult, StageSpec } from '../engine/stage.ts';
@@ -32,7 +32,8 @@ export class StagePool implements AsyncDisposable {
   }
 
   #start(start: ThreadStart): Member {
-    const worker = new Worker(threadEntry('stage-thread'), {
+    // Loaded here: a run on one thread starts without it.
+    const worker = new (process.getBuiltinModule('node:worker_threads').Worker)(threadEntry('stage-thread'), {
       workerData: start,
       name: `oxiflow: ${this.#name}`,
       resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MB },

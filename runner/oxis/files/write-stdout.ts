@@ -1,6 +1,5 @@
 /** `write_stdout`: text on standard output. What was written can't be taken back: a resumed run repeats what came after its checkpoint. */
 import { fstatSync } from 'node:fs';
-import { Socket } from 'node:net';
 import type { Writable } from 'node:stream';
 import * as z from 'zod/mini';
 import type { Held, Mark, Output, Sink, SinkRun } from '../../engine/contracts.ts';
@@ -90,5 +89,8 @@ class StdoutSink implements Sink {
 /** Node writes to a pipe of its own standard output by blocking the whole process; a socket over the same descriptor waits. */
 function openStdout(): Writable {
   const kind = fstatSync(1);
-  return kind.isFIFO() || kind.isSocket() ? new Socket({ fd: 1, readable: false, writable: true }) : process.stdout;
+  if (!kind.isFIFO() && !kind.isSocket()) return process.stdout;
+  // Loaded here: other sinks start without it.
+  const net = process.getBuiltinModule('node:net');
+  return new net.Socket({ fd: 1, readable: false, writable: true });
 }
