@@ -136,6 +136,7 @@ class Run {
     });
     // Checkpoints of another run go first: were this process to die behind the next line, the run begins from zero again.
     if (run === undefined && storedSplit !== undefined) await committer.reset();
+    crashpoint('begin');
     const lostReason = await this.#openSinks(this.#sinkRun(runId, beginning.finishing), beginning.from);
     if (lostReason !== undefined) {
       notices.push(`${lostReason}: the run starts from zero`);
@@ -143,6 +144,7 @@ class Run {
       beginning.finishing = false;
       await committer.reset();
     }
+    crashpoint('opened');
     const { from, finishing } = beginning;
     const attempt = (run?.attempt ?? 0) + 1;
     this.#document = {
@@ -205,6 +207,10 @@ class Run {
         skip: this.#skip,
       });
       if (ended === 'interrupted') return this.#interrupted(figures, committer);
+    } else if (from !== undefined) {
+      const marks: Record<string, Mark> = {};
+      for (const { sink, step } of this.#sinks) marks[step.id] = await sink.prepare(from.n, 'hard');
+      await committer.restate(marks);
     }
     const last = committer.last;
     if (last === undefined) throw new Error('the flow ended without a checkpoint');

@@ -1,22 +1,46 @@
 /**
- * Starts the runner from its sources (builds have no crash points), each attempt in a process group of its own, and holds
- * every attempt to one promise: when it is over, nobody of its group is left.
+ * Starts the runner in a bundle of its own that has its crash points (`dist/` leaves them out), each attempt in a process
+ * group of its own, and holds every attempt to one promise: when it is over, nobody of its group is left.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { expect } from 'vitest';
+import { build } from 'esbuild';
+import { afterAll, expect } from 'vitest';
 import type { EventPayloads, RunEvent } from '../../runner/observe/types.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
-const PROGRAM = `${ROOT}/runner/cli/oxiflow.ts`;
+const bundle = mkdtempSync(join(tmpdir(), 'oxiflow-bundle-'));
+const PROGRAM = join(bundle, 'oxiflow.mjs');
 /** The Node of the checkout: the tests' own may be another one. */
-export const NODE = `${ROOT}/node_modules/node/bin/node`;
+const NODE = `${ROOT}/node_modules/node/bin/node`;
 /** An attempt that takes longer hangs: it is killed and fails the test. */
 const LONGEST_MS = 30_000;
+
+await build({
+  absWorkingDir: ROOT,
+  entryPoints: {
+    oxiflow: 'runner/cli/oxiflow.ts',
+    'stage-thread': 'runner/threads/stage-thread.ts',
+    'keeper-thread': 'runner/threads/keeper-thread.ts',
+  },
+  outdir: bundle,
+  outExtension: { '.js': '.mjs' },
+  bundle: true,
+  splitting: true,
+  format: 'esm',
+  platform: 'node',
+  define: { OXIFLOW_BUNDLED: 'true' },
+  banner: { js: 'const require=process.getBuiltinModule;' },
+  logLevel: 'warning',
+});
+afterAll(() => rmSync(bundle, { recursive: true, force: true }));
 
 type Resumed = NonNullable<EventPayloads['run.started']['resumed_from']>;
 

@@ -31,6 +31,8 @@ export class StagedFile {
   #file: FileHandle | undefined;
   #bytes = 0;
   #inode = '';
+  /** Size of an output that is appended to, as the last checkpoint of a run that only has to publish saw it. */
+  #base: number | undefined;
   /** A predecessor had put the output in place before it died. */
   #published = false;
 
@@ -55,6 +57,10 @@ export class StagedFile {
       const folder = dirname(this.#target);
       this.#staged = join(folder, `${stem}.${run.token}${SUFFIX}`);
       const others = await stagedBefore(folder, stem, run.token);
+      // What an earlier open found does not count: the run may have to start from zero.
+      this.#published = false;
+      this.#bytes = 0;
+      this.#base = run.finishing && mark !== undefined ? Number(mark.data.base ?? 0) : undefined;
       if (mark === undefined) {
         for (const { path } of others) await remove(path);
         // Our own name can only be there where the state was deleted and tokens began anew.
@@ -67,6 +73,7 @@ export class StagedFile {
         for (const { path } of others) await remove(path);
         this.#published = true;
         this.#bytes = mark.bytes;
+        this.#inode = String(mark.data.inode ?? '');
         return { at: 'mark' };
       }
       const source = await lastWhole(others, mark.bytes);
@@ -115,7 +122,7 @@ export class StagedFile {
   async prepare(hard: boolean): Promise<{ inode: string; base: number }> {
     return this.#guard(async () => {
       if (hard && !this.#published) await this.#opened().sync();
-      return { inode: this.#inode, base: this.#o.append ? await sizeOf(this.#target) : 0 };
+      return { inode: this.#inode, base: this.#o.append ? (this.#base ?? (await sizeOf(this.#target))) : 0 };
     });
   }
 
@@ -141,10 +148,16 @@ export class StagedFile {
       await staged.chmod(old.mode & 0o777).finally(() => staged.close());
     }
     if (old !== undefined && this.#o.backup) {
-      const backup = `${this.#target}.bak`;
-      await remove(`${backup}.new`);
-      await link(this.#target, `${backup}.new`);
-      await rename(`${backup}.new`, backup);
+      // Under a name of our token, which a successor clears away.
+      const backup = `${this.#staged}.copy`;
+      await remove(backup);
+      await link(this.#target, backup);
+      crashpoint('backing');
+      // Still there: no successor has published behind our back, so the link holds the old output and not its new one.
+      await stat(this.#staged);
+      await rename(backup, `${this.#target}.bak`);
+      // Where both are the same file already, a rename does nothing at all.
+      await remove(backup);
       crashpoint('backup');
     }
     if (this.#o.overwrite) return rename(this.#staged, this.#target);
@@ -152,6 +165,7 @@ export class StagedFile {
     await link(this.#staged, this.#target).catch((error) => {
       throw errnoOf(error) === 'EEXIST' ? existsError(this.#o) : error;
     });
+    crashpoint('linked');
     await unlink(this.#staged);
   }
 

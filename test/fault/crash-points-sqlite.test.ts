@@ -1,0 +1,3 @@
+import { crashPointTests } from './crash-points.ts';
+
+crashPointTests('sqlite');

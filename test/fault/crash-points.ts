@@ -1,0 +1,99 @@
+/** Lets a run die at each of its numbered places in turn, and again while it resumes; the next attempt makes it whole. */
+import { afterAll, describe, expect, test } from 'vitest';
+import { type Random, randomOf, SEED, SOAK } from './random.ts';
+import { type Backend, Day, Shop, type Story } from './shop.ts';
+
+/** Together they pass every kind of place. Two reads, each with a checkpoint behind it. */
+const STORIES: readonly (Story & { name: string })[] = [
+  {
+    name: 'an output replaced, with a backup',
+    input: 'lines',
+    output: 'array',
+    threads: 1,
+    before: 'old',
+    backup: true,
+  },
+  { name: 'an output appended to', input: 'document', output: 'lines', threads: 1, before: 'old\n', append: true },
+  {
+    name: 'two sinks, nothing overwritten',
+    input: 'array',
+    output: 'lines',
+    threads: 1,
+    middle: true,
+    overwrite: false,
+  },
+];
+const BYTES = 800_000;
+
+const KINDS = [
+  ...['begin', 'opened', 'read', 'apply', 'write', 'prepare', 'commit', 'committed'],
+  ...['publish', 'backing', 'backup', 'linked', 'join', 'published', 'end', 'ended'],
+];
+
+/** Names of the places that a run passes, in order. */
+async function placesOf(day: Day, story: Story): Promise<string[]> {
+  const shop = new Shop(day, { story, backend: 'sqlite', softMs: 0 });
+  const ended = await shop.attempt(['--invocation', 'nightly'], { env: { OXIFLOW_CRASH_REPORT: '1' } }).ended;
+  await shop.expectDone(ended, 'nothing disturbed');
+  shop.remove();
+  return [...ended.stderr.matchAll(/^crashpoint \d+ (\w+)$/gm)].map(([, name = '']) => name);
+}
+
+/** Dies at the places `at`, an attempt each, then runs to its end. */
+async function crashAt(day: Day, story: Story, backend: Backend, at: readonly number[]): Promise<void> {
+  const shop = new Shop(day, { story, backend, softMs: 0 });
+  for (const [i, place] of at.entries()) {
+    const attempt = shop.attempt(['--invocation', 'nightly'], { env: { OXIFLOW_CRASH_AT: String(place) } });
+    const { code, signal, stderr } = await attempt.ended;
+    // The first attempt passes every place; a resumed one may have less left to do.
+    if (i === 0) expect(signal, stderr).toBe('SIGKILL');
+    else if (signal === null) expect(code, stderr).toBe(0);
+  }
+  const last = await shop.attempt(['--invocation', 'nightly']).ended;
+  await shop.expectDone(last, `crashed at ${at.join(', then ')}; state in ${backend}`);
+  shop.remove();
+}
+
+export function crashPointTests(backend: Backend): void {
+  describe(`a crash at each numbered place costs nothing, state in ${backend}`, () => {
+    const day = new Day(SEED, BYTES);
+    afterAll(() => day.remove());
+    const hit = new Map<string, number>();
+
+    test.each(STORIES)(
+      '$name',
+      async ({ name: _name, ...story }) => {
+        const places = await placesOf(day, story);
+        await inTwos(places, async (name, i) => {
+          await crashAt(day, story, backend, [i + 1]);
+          hit.set(name, (hit.get(name) ?? 0) + 1);
+        });
+      },
+      240_000,
+    );
+
+    test('a second crash while the first is made good', async () => {
+      const random: Random = randomOf(SEED + (backend === 'file' ? 1 : 0));
+      const rounds = Array.from({ length: 5 * Math.max(1, SOAK) }, () => ({
+        ...random.pick(STORIES),
+        at: [1 + random.below(15), 1 + random.below(15), 1 + random.below(12)],
+      }));
+      await inTwos(rounds, ({ name: _name, at, ...story }) => crashAt(day, story, backend, at));
+    }, 240_000);
+
+    test('every kind of place was hit', () => {
+      process.stdout.write(`${backend}: crashed at ${[...hit].map(([name, n]) => `${name} ${n}`).join(', ')}\n`);
+      expect([...hit.keys()].sort()).toEqual([...KINDS].sort());
+    });
+  });
+}
+
+/** Works on two at a time: an attempt mostly waits for its own start. */
+async function inTwos<T>(list: readonly T[], work: (item: T, index: number) => Promise<void>): Promise<void> {
+  const queue = list.entries();
+  await Promise.all(
+    [0, 1].map(async () => {
+      for (const [index, item] of queue) await work(item, index);
+    }),
+  );
+}
