@@ -52,6 +52,8 @@ export interface RawBlock {
   bytes: Uint8Array;
   /** Offset in the split of the first byte behind this block. */
   after: number;
+  /** So many bytes in front of `bytes`, in the same memory, may be written to: a line that was cut off is put together there. */
+  headroom?: number;
 }
 
 export interface Source {
@@ -78,7 +80,7 @@ export interface Source {
 /** Cuts a byte stream into records (parse_json). Lives in the source's stage; its snapshot is part of the position. */
 export interface Framer {
   /** Takes the next bytes of a split, which it may keep; returns the records that are whole by now. */
-  push(bytes: Uint8Array): FramedRecords;
+  push(bytes: Uint8Array, headroom?: number): FramedRecords;
   /** The split ends here: what is left is the last record, or broken (throws OxiError DOCUMENT_BROKEN). */
   end(): FramedRecords;
   /** Bytes taken but not yet given out: the position is the source's offset less these. */

@@ -159,7 +159,7 @@ async function readSplit(
     const size = raw.after - after;
     after = raw.after;
     const started = performance.now();
-    const framed = framer.push(raw.bytes);
+    const framed = framer.push(raw.bytes, raw.headroom);
     node.busy(performance.now() - started);
     countBytes(after - framer.pending);
     await take(framed);

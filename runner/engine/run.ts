@@ -115,7 +115,7 @@ class Run {
     const { run, notices } = beginning;
     const splits = run?.splits ?? (await plan.source.source.splits());
     if (run === undefined) for (const { sink } of this.#sinks) await sink.check?.();
-    const stream = run?.stream ?? (await detectStream(plan, splits));
+    const stream = run?.stream ?? (await this.#unlessStopped(detectStream(plan, splits)));
     // Made once to find what is wrong with it before anything is written; the flow makes its own.
     for (const { formatter, step } of this.#sinks)
       formatter?.oxi.encoder(formatter.config as never, stream, {
@@ -359,6 +359,23 @@ class Run {
       // A predecessor's last word came in between: ours has the younger token and goes over it.
       if (result.reason === 'fenced' || result.token >= this.#lease.token) throw lost(runKey);
       this.#version = result.version;
+    }
+  }
+
+  /** Waiting for the first of an input that nobody writes ends when the run is asked to. Throws the StopRequest. */
+  async #unlessStopped<T>(work: Promise<T>): Promise<T> {
+    const { stop, plan } = this.#o;
+    const { promise, reject } = Promise.withResolvers<never>();
+    const onStop = (): void => reject(stop.reason);
+    stop.addEventListener('abort', onStop, { once: true });
+    if (stop.aborted) onStop();
+    try {
+      return await Promise.race([work, promise]);
+    } catch (error) {
+      await plan.source.source.close();
+      throw error;
+    } finally {
+      stop.removeEventListener('abort', onStop);
     }
   }
 

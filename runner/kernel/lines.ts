@@ -32,7 +32,7 @@ export class LineFramer implements Framer {
     return null;
   }
 
-  push(bytes: Uint8Array): FramedRecords {
+  push(bytes: Uint8Array, headroom = 0): FramedRecords {
     const chunk = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     const last = chunk.lastIndexOf(LF);
     if (last < 0) {
@@ -49,7 +49,7 @@ export class LineFramer implements Framer {
         whole -= first;
         this.#lineAt += this.#size + first;
       } else {
-        block = this.#joined(chunk);
+        block = this.#joined(chunk, headroom);
         whole += this.#size;
       }
     }
@@ -76,10 +76,9 @@ export class LineFramer implements Framer {
   }
 
   /** The beginning that waits, and the chunk behind it: in the room before the chunk, where it fits. */
-  #joined(chunk: Buffer): Buffer {
+  #joined(chunk: Buffer, headroom: number): Buffer {
+    if (this.#size > headroom) return Buffer.concat([...this.#waiting, chunk]);
     const from = chunk.byteOffset - this.#size;
-    if (from < 0 || this.#size > READ_HEADROOM || chunk.buffer.byteLength < READ_HEADROOM)
-      return Buffer.concat([...this.#waiting, chunk]);
     const block = Buffer.from(chunk.buffer as ArrayBuffer, from, this.#size + chunk.length);
     let at = 0;
     for (const part of this.#waiting) at += part.copy(block, at);

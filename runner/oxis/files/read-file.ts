@@ -129,7 +129,7 @@ class FileSource implements Source {
         const after = from + bytes.length;
         next = this.#read(file, split, after);
         from = after;
-        yield { bytes, after };
+        yield { bytes, after, headroom: READ_HEADROOM };
       }
     } finally {
       await next.catch(() => undefined);

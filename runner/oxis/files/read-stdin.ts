@@ -2,6 +2,7 @@
 import * as z from 'zod/mini';
 import type { RawBlock, Source, Split } from '../../engine/contracts.ts';
 import { ioError, OxiError } from '../../engine/errors.ts';
+import { skipSpace } from '../../kernel/grammar.ts';
 import { defineSource, field } from '../define.ts';
 
 const config = () =>
@@ -89,7 +90,8 @@ class StdinSource implements Source {
   }
 
   async peek(_split: Split, length: number): Promise<Uint8Array> {
-    while (this.#ahead.length < length) {
+    // A first line is enough: a program that writes slowly is not waited for.
+    while (this.#ahead.length < length && !hasLine(this.#ahead)) {
       const chunk = await this.#next();
       if (chunk === undefined) break;
       this.#ahead = Buffer.concat([this.#ahead, chunk]);
@@ -119,4 +121,10 @@ class StdinSource implements Source {
   async close(): Promise<void> {
     process.stdin.destroy();
   }
+}
+
+/** There is a line feed behind the first sign that is no white space. */
+function hasLine(bytes: Buffer): boolean {
+  const start = bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf ? 3 : 0;
+  return bytes.indexOf(0x0a, skipSpace(bytes, start, bytes.length)) >= 0;
 }
