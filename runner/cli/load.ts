@@ -1,6 +1,7 @@
 /** The plan of a loaded pipeline, as every verb that needs one makes it. */
 import type { Pipeline } from '../config/pipeline.ts';
 import type { Project } from '../config/project.ts';
+import { ConfigErrors, OxiError } from '../engine/errors.ts';
 import { makePlan, type Plan } from '../engine/plan.ts';
 import { evaluateCondition } from '../oxis/expression.ts';
 import { registry } from '../oxis/registry.ts';
@@ -22,4 +23,12 @@ export async function planOf(
       evaluateCondition(text, step.id, { env: pipeline.environment, params: pipeline.params, now: world.now }),
   });
   return plan;
+}
+
+/** The same error without secrets in its sentences. */
+export function clean(error: unknown, redact: (text: string) => string): unknown {
+  if (!(error instanceof OxiError)) return error;
+  error.message = redact(error.message);
+  if (error instanceof ConfigErrors) for (const one of error.errors) one.message = redact(one.message);
+  return error;
 }

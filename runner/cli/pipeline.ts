@@ -4,8 +4,9 @@ import { listPipelines } from '../config/files.ts';
 import { loadPipeline, type Pipeline } from '../config/pipeline.ts';
 import { loadProject, type Project } from '../config/project.ts';
 import { ConfigErrors, EXIT, OxiError } from '../engine/errors.ts';
+import type { Plan } from '../engine/plan.ts';
 import { registry } from '../oxis/registry.ts';
-import { planOf } from './load.ts';
+import { clean, planOf } from './load.ts';
 import { collected } from './options.ts';
 import { planDocument, planText } from './plan-text.ts';
 import { printable, printJson, printRows } from './state-store.ts';
@@ -121,14 +122,20 @@ async function test(names: string[], options: Options): Promise<void> {
 }
 
 async function check(project: Project, name: string, options: Options): Promise<string[]> {
-  await planOf(project, await read(project, name, options), 1, { now: Date.now() });
+  await planned(project, name, options);
   return [];
+}
+
+async function planned(project: Project, name: string, options: Options): Promise<{ pipeline: Pipeline; plan: Plan }> {
+  const pipeline = await read(project, name, options);
+  return { pipeline, plan: await planOf(project, pipeline, 1, { now: Date.now() }) };
 }
 
 async function info(name: string, options: Options): Promise<void> {
   const project = await open(options, name);
-  const pipeline = await read(project, name, options);
-  const plan = await planOf(project, pipeline, 1, { now: Date.now() });
+  const { pipeline, plan } = await planned(project, name, options).catch((error) => {
+    throw clean(error, (text) => project.secrets.redact(text));
+  });
   const splits = await plan.source.source.splits().catch((error) => {
     if (error instanceof OxiError) return undefined;
     throw error;

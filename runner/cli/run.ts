@@ -22,7 +22,7 @@ import { thisHolder } from '../state/host.ts';
 import { openStore, type StoreSettings } from '../state/open.ts';
 import { startKeeper } from '../threads/keeper.ts';
 import { StagePool } from '../threads/pool.ts';
-import { planOf } from './load.ts';
+import { clean, planOf } from './load.ts';
 import { collected, duration, wholeNumber } from './options.ts';
 import { Stopping } from './stopping.ts';
 import { checkSummary, writeSummary } from './summary-file.ts';
@@ -110,6 +110,7 @@ async function run(name: string, options: Options): Promise<number> {
     redact,
     now: Date.now,
     timestamps: !terminal.live,
+    paint: (colour, text) => terminal.paint(colour, text),
   });
   const notices = [...project.notices, ...pipeline.notices];
   for (const notice of notices) log.debug(notice);
@@ -170,6 +171,8 @@ async function load(name: string, options: Options): Promise<{ project: Project;
     sets: options.set,
     params: options.param,
     env: process.env,
+  }).catch((error) => {
+    throw clean(error, (text) => project.secrets.redact(text));
   });
   return { project, pipeline };
 }
@@ -327,11 +330,4 @@ async function show(
   if (summary.error !== undefined) log.error(summary.error.message);
   if (options.json) process.stdout.write(text);
   if (options.summary !== undefined) await writeSummary(options.summary, text);
-}
-
-/** The same error without secrets in its sentence. */
-function clean(error: unknown, redact: (text: string) => string): unknown {
-  if (!(error instanceof OxiError)) return error;
-  error.message = redact(error.message);
-  return error;
 }

@@ -94,6 +94,8 @@ export async function loadPipeline(
   const rules = without(root, ['pipeline', 'parameters', 'environment', 'tests']);
   const head = rules.entries.size === 0 ? undefined : decode(headSchema(), rules, context(scope)).value;
   const overrides = parseOverrides(sets, problems);
+  for (const { path, text } of overrides) project.secrets.addVariable(path.at(-1) ?? '', text);
+  for (const [name, text] of givenParameters(params)) project.secrets.addVariable(name, text);
   const steps = readSteps(root.entries.get('pipeline')?.value, root.where, {
     context: context(scope),
     oxis: options.oxis,

@@ -53,7 +53,7 @@ export function stateSettings(
   const { file, nfs, sqlite, redis, http, database } = sections;
   const lease = nfs?.lock_lease_seconds;
   const own = (name: BackendName) => (backend === name ? url : undefined);
-  const path = url === undefined ? undefined : url.reveal().replace(/^(file|sqlite):(\/\/)?/, '');
+  const path = url === undefined ? undefined : pathOf(url.reveal(), backend);
   return {
     backend,
     projectRoot,
@@ -92,6 +92,13 @@ export function stateSettings(
       timeoutMs: database?.timeout_seconds === undefined ? undefined : database.timeout_seconds * 1000,
     },
   };
+}
+
+/** The path that an address names for a backend of files: `sqlite:///data/state.db`, or a plain path; not what is meant for another backend. */
+function pathOf(url: string, backend: BackendName): string | undefined {
+  const kind = backendOfUrl(url);
+  if (kind === undefined ? /^[a-z][a-z0-9+.-]*:/i.test(url) : kind !== backend) return undefined;
+  return url.replace(/^(file|sqlite):(\/\/)?/i, '');
 }
 
 /** The lease time of the chosen backend, in milliseconds; `auto` is SQLite, with the file backend's time where given. */

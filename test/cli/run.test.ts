@@ -84,7 +84,7 @@ describe('which value wins', () => {
           [
             ['read_file', { path: 'input/orders.ndjson' }],
             ['parse_json'],
-            ['write_file', { path: 'output/$' + '{WHO}.ndjson' }],
+            ['write_file', { path: 'output/${WHO}.ndjson' }],
           ],
           {
             ...(has('pipeline') ? { environment: { WHO: 'pipeline' } } : {}),
@@ -305,10 +305,19 @@ describe('between two pipes', () => {
     const { code, stdout } = await shell('oxiflow run large -q < /dev/null', { cwd: folder(files) });
     expect({ code, stdout }).toEqual({ code: 0, stdout: '' });
   });
+  test.concurrent('a record is through before the next one is written', async () => {
+    const root = folder(files);
+    const producer = `{ head -1 orders.ndjson; read -r < gate; tail -n +2 orders.ndjson; }`;
+    const consumer = `{ read -r first; echo "got $first"; echo open > gate; cat; }`;
+    const { code, stdout } = await shell(`mkfifo gate; ${producer} | oxiflow run large -q | ${consumer}`, {
+      cwd: root,
+    });
+    expect({ code, stdout }).toEqual({ code: 0, stdout: `got ${GOOD_OUTPUT}` });
+  });
   test.concurrent('a reader that goes away ends the run with one sentence', async () => {
     const many = Array.from({ length: 200_000 }, (_, order) => `{"order":${order},"total":40}\n`).join('');
     const root = folder({ ...files, 'orders.ndjson': many });
-    const line = 'cat orders.ndjson | oxiflow run large -q | head -1; echo "$' + '{PIPESTATUS[1]}"';
+    const line = 'cat orders.ndjson | oxiflow run large -q | head -1; echo "${PIPESTATUS[1]}"';
     const { stdout, stderr } = await shell(line, { cwd: root });
     expect(stdout).toBe('{"order":0,"total":40}\n1\n');
     expect(stderr).toMatch(/^\S+Z error: standard output: closed by its reader\n$/);

@@ -1,0 +1,133 @@
+/** What a person at a terminal sees: one live line that goes away, a table, and a run that Ctrl-C ends once and for all. */
+import { spawn, spawnSync } from 'node:child_process';
+import { describe, expect, test } from 'vitest';
+import { GOOD_PROJECT } from './cases/case.ts';
+import { folder, NODE, PROGRAM, pipelineOf, plainEnvironment, snapshot } from './program.ts';
+
+const ESCAPE = '\u001b';
+const ERASE = `\r${ESCAPE}[2K`;
+const CTRL_C = '\u0003';
+
+/** `script` of util-linux gives a command a terminal; where there is another one, Python does. */
+function atTerminal(line: string): [string, string[]] {
+  const isLinux = spawnSync('script', ['--version']).stdout?.toString().includes('util-linux') === true;
+  if (isLinux) return ['script', ['-qec', line, '/dev/null']];
+  const spawning = 'import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))';
+  return ['python3', ['-c', spawning, 'bash', '-c', line]];
+}
+
+interface Seen {
+  code: number | null;
+  screen: string;
+}
+
+/** Runs `oxiflow ARGS` at a terminal; types `then[1]` once `then[0]` is on the screen, and so on. */
+async function watch(
+  args: string,
+  options: { cwd: string; env?: Record<string, string>; then?: readonly (readonly [string, string])[] },
+): Promise<Seen> {
+  const [command, words] = atTerminal(`exec '${NODE}' -- '${PROGRAM}' ${args}`);
+  const child = spawn(command, words, {
+    cwd: options.cwd,
+    env: { ...plainEnvironment(), TERM: 'xterm-256color', ...options.env },
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
+  let screen = '';
+  const waiting = [...(options.then ?? [])];
+  child.stdout.on('data', (part: Buffer) => {
+    screen += part.toString();
+    while (waiting[0] !== undefined && screen.includes(waiting[0][0])) child.stdin.write(waiting.shift()?.[1] ?? '');
+  });
+  child.stdin.on('error', () => undefined);
+  const { promise, resolve } = Promise.withResolvers<number | null>();
+  child.on('close', resolve);
+  const code = await promise;
+  return { code, screen };
+}
+
+/** What is left to read when the terminal has done what it was told: erased lines are gone. */
+function left(screen: string): string[] {
+  return screen
+    .split('\r\n')
+    .map((line) => line.slice(line.lastIndexOf(ERASE) < 0 ? 0 : line.lastIndexOf(ERASE) + ERASE.length));
+}
+
+describe('at a terminal', () => {
+  test.concurrent('there is one live line, it goes away, and the table of the run stays', async () => {
+    const { code, screen } = await watch('run orders', { cwd: folder(GOOD_PROJECT) });
+    expect(code).toBe(0);
+    const live = screen.split(ERASE).slice(1, -1);
+    expect(live.length).toBeGreaterThan(0);
+    for (const line of live) expect(line).toMatch(/^orders {2}(100 %|\d\d? %|<1 %) {2}\d+ records {2}|^$/);
+    expect(left(screen).slice(0, 2)).toEqual([
+      expect.stringMatching(/^orders: done, 3 read, 2 written, /),
+      expect.stringMatching(/^ {2}oxi +in +out /),
+    ]);
+    expect(left(screen).join('\n')).not.toContain(ESCAPE);
+  });
+  test.concurrent('a line for people goes above the live line, without a time, with a word in colour', async () => {
+    const root = folder({ ...GOOD_PROJECT, 'input/orders.ndjson': '{"order":1}\n' });
+    const { code, screen } = await watch('run orders', { cwd: root });
+    expect(code).toBe(3);
+    expect(left(screen).at(-2)).toBe(
+      `${ESCAPE}[31merror: ${ESCAPE}[0minput/orders.ndjson: record at byte 0: step "filter": the field "total" is not in this record; guard it with has(total) or default(total, ...). Set "on_error: drop" on the step to leave such records out`,
+    );
+  });
+  test.concurrent('NO_COLOR takes the colours away, and leaves the live line', async () => {
+    const root = folder({ ...GOOD_PROJECT, 'input/orders.ndjson': '{"order":1}\n' });
+    const { screen } = await watch('run orders', { cwd: root, env: { NO_COLOR: '1' } });
+    expect(screen).toContain('error: input/orders.ndjson: record at byte 0');
+    expect(screen).toContain(ERASE);
+    expect(screen.replaceAll(ERASE, '')).not.toContain(ESCAPE);
+  });
+  test.concurrent('a dumb terminal gets plain lines', async () => {
+    const { code, screen } = await watch('run orders', { cwd: folder(GOOD_PROJECT), env: { TERM: 'dumb' } });
+    expect(code).toBe(0);
+    expect(screen).not.toContain(ESCAPE);
+    expect(screen).toMatch(/^orders: done, 3 read, 2 written, /);
+  });
+  test.concurrent('-q leaves the screen empty', async () => {
+    const { code, screen } = await watch('run orders -q', { cwd: folder(GOOD_PROJECT) });
+    expect({ code, screen }).toEqual({ code: 0, screen: '' });
+  });
+
+  const typed = {
+    'oxiflow.yaml': 'project: { name: shop }\n',
+    'pipelines/typed.yaml': pipelineOf([
+      ['read_stdin', { prompt: 'orders, please: ' }],
+      ['parse_json', { framing: 'lines' }],
+      ['write_file', { path: 'output/typed.ndjson' }],
+    ]),
+  };
+
+  test.concurrent('records can be typed; Ctrl-D ends them', async () => {
+    const root = folder(typed);
+    const then = [['orders, please: ', '{"order":1}\n{"order":2}\n\u0004']] as const;
+    const { code } = await watch('run typed -q', { cwd: root, then });
+    expect(code).toBe(0);
+    expect(snapshot(root)['output/typed.ndjson']).toBe('{"order":1}\n{"order":2}\n');
+  });
+  test.concurrent('Ctrl-C ends a run that waits for its first record with 130, in one sentence', async () => {
+    const root = folder(typed);
+    const then = [['orders, please: ', CTRL_C]] as const;
+    const { code, screen } = await watch('run typed', { cwd: root, then });
+    expect(code).toBe(130);
+    expect(left(screen.replace('^C', '')).filter((line) => line !== '')).toEqual([
+      expect.stringMatching(/^orders, please: .*interrupted: finishing what was read and saving a checkpoint, 10 s /),
+    ]);
+    expect(snapshot(root)['output/typed.ndjson']).toBeUndefined();
+  });
+  test.concurrent('Ctrl-C once ends a run at work with 130, and its table', async () => {
+    const root = folder(typed);
+    const then = [
+      ['orders, please: ', '{"order":1}\n'],
+      [' 1 records', CTRL_C],
+    ] as const;
+    const { code, screen } = await watch('run typed', { cwd: root, then });
+    expect(code).toBe(130);
+    expect(screen.match(/finishing what was read/g)?.length).toBe(1);
+    expect(screen).toContain('typed: interrupted, 1 read, 1 written');
+    expect(screen).not.toMatch(/\n\s+at |Error/);
+    expect(snapshot(root)['output/typed.ndjson']).toBeUndefined();
+  });
+});
