@@ -51,7 +51,7 @@ export function progressText(label: string, progress: Progress, width: number): 
   const parts: [string | undefined, number][] = [
     [label, 2],
     [share === undefined ? humanBytes(bytes) : humanShare(share), 0],
-    [`${humanCount(records)} records`, 3],
+    [`${humanCount(records)} ${records === 1 ? 'record' : 'records'}`, 3],
     [`${humanRate(rate_records_per_s)} records/s`, 1],
     [`${humanBytes(rate_bytes_per_s)}/s`, 4],
     [errors === 0 ? undefined : `${humanCount(errors)} ${errors === 1 ? 'error' : 'errors'}`, 0],

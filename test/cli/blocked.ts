@@ -3,7 +3,7 @@ import type { Readable } from 'node:stream';
 import { type Ended, folder, jsonLines, pipelineOf, type Started, start } from './program.ts';
 
 /** More than all buffers between the input and the output hold together. */
-export const RIDES = 200_000;
+const RIDES = 200_000;
 
 /** A project whose pipeline "rides" writes every ride to output/rides.ndjson and to stdout. */
 export function ridesProject(): { root: string; rides: string } {

@@ -1,9 +1,9 @@
 /** `oxiflow run`: what goes in, which option wins, what comes out on which stream. */
 import { existsSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { GOOD_OUTPUT, GOOD_PROJECT, write } from './cases/case.ts';
-import { folder, jsonLines, oxiflow, pipelineOf, shell, snapshot } from './program.ts';
+import { folder, jsonLines, NODE, oxiflow, PROGRAM, pipelineOf, shell, snapshot } from './program.ts';
 
 function day(name: string, ...orders: number[]): Record<string, string> {
   return { [`input/${name}`]: orders.map((order) => `{"order":${order}}\n`).join('') };
@@ -141,6 +141,17 @@ describe('which value wins', () => {
     expect((await oxiflow(['run', 'orders', '-q', ...args], { cwd: root })).code).toBe(0);
     expect(snapshot(root)['output/large.ndjson']).toBe('{"order":8}\n{"order":7}\n');
   });
+});
+
+test('the file of the program is a command, and no option of its is taken for one of Node', async () => {
+  const root = folder({ ...GOOD_PROJECT, 'shop.env': 'A="1\n' });
+  const env = { PATH: `${dirname(NODE)}:${process.env.PATH}` };
+  const { code, stderr } = await shell(`'${PROGRAM}' run orders --env-file shop.env`, { cwd: root, env });
+  expect({ code, stderr }).toEqual({
+    code: 2,
+    stderr: 'shop.env:1: has a quote that is not closed, or text behind it\n',
+  });
+  expect((await shell(`'${PROGRAM}' run orders --env-file none.env`, { cwd: root, env })).code).toBe(2);
 });
 
 describe('how much is done', () => {

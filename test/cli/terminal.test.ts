@@ -121,7 +121,7 @@ describe('at a terminal', () => {
     const root = folder(typed);
     const then = [
       ['orders, please: ', '{"order":1}\n'],
-      [' 1 records', CTRL_C],
+      [' 1 record ', CTRL_C],
     ] as const;
     const { code, screen } = await watch('run typed', { cwd: root, then });
     expect(code).toBe(130);

@@ -132,42 +132,40 @@ describe('pipeline', () => {
 });
 
 describe('state', () => {
-  test.concurrent('shows, lists and finds nothing to repair of a run, in both backends', async () => {
-    for (const backend of ['sqlite', 'file']) {
-      const cwd = folder(GOOD_PROJECT);
-      const on = ['--state-backend', backend];
-      await oxiflow(['run', 'orders', '-q', ...on], { cwd });
-      const json = async (...args: string[]): Promise<Record<string, unknown>> => {
-        const { code, stdout, stderr } = await oxiflow([...args, ...on, '--json'], { cwd });
-        expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
-        return JSON.parse(stdout);
-      };
-      expect(await json('state', 'show', 'orders')).toMatchObject({
-        status: 'finished',
-        records_processed: 3,
-        attempt: 1,
-      });
-      expect(await json('state', 'list')).toMatchObject({
-        backend,
-        runs: [{ run_key: 'orders', pipeline: 'orders', status: 'finished' }],
-      });
-      expect(await json('state', 'list', '--active')).toMatchObject({ runs: [] });
-      expect(await json('state', 'repair', '--run-key', 'orders')).toEqual({
-        run_key: 'orders',
-        quarantined: [],
-        restored: [],
-      });
-      expect(await json('status', '--run-key', 'orders')).toMatchObject({
-        status: 'finished',
-        cancel_requested: false,
-        records: 3,
-      });
-      expect(await json('cancel', '--run-key', 'orders')).toEqual({
-        run_key: 'orders',
-        status: 'finished',
-        requested: false,
-      });
-    }
+  test.concurrent.each(['sqlite', 'file'])('in %s is shown, listed, and found to need no repair', async (backend) => {
+    const cwd = folder(GOOD_PROJECT);
+    const on = ['--state-backend', backend];
+    await oxiflow(['run', 'orders', '-q', ...on], { cwd });
+    const json = async (...args: string[]): Promise<Record<string, unknown>> => {
+      const { code, stdout, stderr } = await oxiflow([...args, ...on, '--json'], { cwd });
+      expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+      return JSON.parse(stdout);
+    };
+    expect(await json('state', 'show', 'orders')).toMatchObject({
+      status: 'finished',
+      records_processed: 3,
+      attempt: 1,
+    });
+    expect(await json('state', 'list')).toMatchObject({
+      backend,
+      runs: [{ run_key: 'orders', pipeline: 'orders', status: 'finished' }],
+    });
+    expect(await json('state', 'list', '--active')).toMatchObject({ runs: [] });
+    expect(await json('state', 'repair', '--run-key', 'orders')).toEqual({
+      run_key: 'orders',
+      quarantined: [],
+      restored: [],
+    });
+    expect(await json('status', '--run-key', 'orders')).toMatchObject({
+      status: 'finished',
+      cancel_requested: false,
+      records: 3,
+    });
+    expect(await json('cancel', '--run-key', 'orders')).toEqual({
+      run_key: 'orders',
+      status: 'finished',
+      requested: false,
+    });
   });
   test.concurrent('is told to people in lines', async () => {
     const cwd = folder(GOOD_PROJECT);
