@@ -137,12 +137,18 @@ class Run {
     // Checkpoints of another run go first: were this process to die behind the next line, the run begins from zero again.
     if (run === undefined && storedSplit !== undefined) await committer.reset();
     crashpoint('begin');
-    const lostReason = await this.#openSinks(this.#sinkRun(runId, beginning.finishing), beginning.from);
+    // A worker that is too late takes away what it has opened; but for what it took over, which may be all that there is.
+    const orLetGo = <T>(work: Promise<T>): Promise<T> =>
+      work.catch(async (error) => {
+        await this.#closeSinks(beginning.from === undefined);
+        throw error;
+      });
+    const lostReason = await orLetGo(this.#openSinks(this.#sinkRun(runId, beginning.finishing), beginning.from));
     if (lostReason !== undefined) {
       notices.push(`${lostReason}: the run starts from zero`);
       beginning.from = undefined;
       beginning.finishing = false;
-      await committer.reset();
+      await orLetGo(committer.reset());
     }
     crashpoint('opened');
     const { from, finishing } = beginning;
@@ -162,7 +168,7 @@ class Run {
       ...(from === undefined ? {} : { resumed_from: from.n }),
     };
     // With the first hard checkpoint this has to be durable, and not before.
-    await this.#save(store.ordered ? 'soft' : 'hard');
+    await orLetGo(this.#save(store.ordered ? 'soft' : 'hard'));
 
     const observer = await this.#o.observe({ runId, attempt });
     const figures = makeFigures(plan, from?.counters ?? {}, totalOf(splits));
@@ -172,9 +178,7 @@ class Run {
     const work = { observer, figures, from, committer, splits, stream, finishing };
     const summary = await this.#work(work).catch((error) => this.#failed(error, figures, committer));
     // Nothing was saved that speaks of what the sinks hold: nobody goes on from it.
-    if (summary.status === 'failed' && from === undefined && committer.last === undefined)
-      for (const { sink } of this.#sinks) await sink.abort().catch(() => undefined);
-    for (const { sink } of this.#sinks) await sink.close();
+    await this.#closeSinks(summary.status === 'failed' && from === undefined && committer.last === undefined);
     await plan.source.source.close();
     await this.#end(summary);
     observer.finished(summary);
@@ -239,6 +243,11 @@ class Run {
   }
 
   readonly #skip = new Map<string, number>();
+
+  async #closeSinks(discard: boolean): Promise<void> {
+    if (discard) for (const { sink } of this.#sinks) await sink.abort().catch(() => undefined);
+    for (const { sink } of this.#sinks) await sink.close();
+  }
 
   #sinkRun(runId: string, finishing: boolean): (step: string) => SinkRun {
     const { predecessor } = this.#held;

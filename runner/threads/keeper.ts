@@ -29,6 +29,7 @@ const DELAY_MS = 400;
 
 export function startKeeper(start: KeeperStart, on: KeeperEvents): AsyncDisposable {
   let worker: Worker | undefined;
+  let ended: Promise<unknown> | undefined;
   let closing = false;
   const begin = setTimeout(() => {
     // Dear to load, and short runs end before.
@@ -40,6 +41,8 @@ export function startKeeper(start: KeeperStart, on: KeeperEvents): AsyncDisposab
       else on.trouble(message.message);
     });
     worker.on('error', (error) => on.trouble(`the thread that keeps the lease died: ${error.message}`));
+    // It may end by itself, long before anybody closes it.
+    ended = new Promise((resolve) => worker?.once('exit', resolve));
     worker.unref();
   }, DELAY_MS);
   return {
@@ -48,7 +51,6 @@ export function startKeeper(start: KeeperStart, on: KeeperEvents): AsyncDisposab
       closing = true;
       clearTimeout(begin);
       if (worker === undefined) return;
-      const ended = new Promise((resolve) => worker?.once('exit', resolve));
       worker.postMessage('close');
       const late = setTimeout(() => void worker?.terminate(), 2000);
       await ended;

@@ -2,7 +2,7 @@
  * Starts the runner in a bundle of its own that has its crash points (`dist/` leaves them out), each attempt in a process
  * group of its own, and holds every attempt to one promise: when it is over, nobody of its group is left.
  */
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -97,6 +97,14 @@ export class Attempt {
     this.child.kill(signal);
   }
 
+  /** Resolves when it has frozen itself (`OXIFLOW_STOP_AT`), or was frozen. */
+  async untilFrozen(): Promise<void> {
+    while (!isFrozen(this.pid)) {
+      if (this.#over) throw new Error(`the attempt ended before it froze:\n${this.#stderr}`);
+      await delay(5);
+    }
+  }
+
   /** Lets go of the pipe that stands for the launcher. */
   orphan(): void {
     (this.child.stdio[4] as Readable).destroy();
@@ -184,6 +192,11 @@ function parse(line: string): RunEvent | undefined {
 async function expectNobodyLeft(group: number): Promise<void> {
   for (let look = 0; look < 50 && isAlive(group); look += 1) await delay(10);
   expect(isAlive(group), `somebody of process group ${group} is left`).toBe(false);
+}
+
+function isFrozen(pid: number): boolean {
+  const state = spawnSync('ps', ['-o', 'stat=', '-p', String(pid)], { encoding: 'utf8' });
+  return state.stdout.trim().startsWith('T');
 }
 
 function isAlive(group: number): boolean {

@@ -153,8 +153,8 @@ export class StagedFile {
       await remove(backup);
       await link(this.#target, backup);
       crashpoint('backing');
-      // Still there: no successor has published behind our back, so the link holds the old output and not its new one.
-      await stat(this.#staged);
+      // No successor has published yet, so the link holds the old output and not its new one.
+      await this.#mustBeOurs();
       await rename(backup, `${this.#target}.bak`);
       // Where both are the same file already, a rename does nothing at all.
       await remove(backup);
@@ -187,6 +187,8 @@ export class StagedFile {
           await to.read(theirs, 0, there, base + at);
           if (mine.compare(theirs, 0, there, 0, there) !== 0) throw this.#changed();
         }
+        // A successor has taken the staged file away before it appends.
+        await this.#mustBeOurs();
         if (there < bytesRead) await to.write(mine, there, bytesRead - there, base + at + there);
         crashpoint('join');
         at += bytesRead;
@@ -197,6 +199,14 @@ export class StagedFile {
       await to.close();
     }
     await unlink(this.#staged);
+  }
+
+  /** Throws where the staged file is gone: whoever slept beyond its lease finds that out before it touches the output. */
+  async #mustBeOurs(): Promise<void> {
+    await stat(this.#staged).catch((cause) => {
+      const message = `step "${this.#o.step}": ${this.#staged} is gone; ${this.#o.name} is left alone`;
+      throw new OxiError('IO_FAILED', message, { cause, place: { step: this.#o.step, file: this.#o.name } });
+    });
   }
 
   #changed(): OxiError {

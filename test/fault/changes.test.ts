@@ -1,0 +1,142 @@
+import { appendFileSync, readFileSync, renameSync, truncateSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, describe, expect, test } from 'vitest';
+import { asLines, event } from '../oracle/pipelines.ts';
+import { SEED } from './random.ts';
+import type { Ended } from './runner.ts';
+import { BACKENDS, Day, Shop, type ShopOptions } from './shop.ts';
+
+const day = new Day(SEED + 4, 1_600_000);
+afterAll(() => day.remove());
+const text = readFileSync(day.path('lines'), 'utf8');
+const half = text.indexOf('\n', text.length / 2) + 1;
+const morning = text.slice(0, half);
+const evening = text.slice(half);
+const FILES = { path: 'in/*.ndjson', files: { 'in/1-morning.ndjson': morning, 'in/2-evening.ndjson': evening } };
+
+/** A run that was killed behind its second checkpoint; its input is a copy that a test may change. */
+async function killed(options: Partial<ShopOptions> = {}, at = 'committed:2'): Promise<Shop> {
+  const input = { path: 'in/events.ndjson', files: { 'in/events.ndjson': text } };
+  const shop = new Shop(day, { backend: 'sqlite', softMs: 0, input, ...options });
+  const { signal, stderr } = await shop.attempt([], { env: { OXIFLOW_CRASH_AT: at } }).ended;
+  expect(signal, stderr).toBe('SIGKILL');
+  return shop;
+}
+
+/** The run is refused with one sentence, and what is staged stays as it is. */
+async function expectRefused(shop: Shop, code: number, sentence: RegExp, args: string[] = []): Promise<void> {
+  const staged = (): string[] =>
+    shop.staged().map((name) => `${name} ${readFileSync(join(shop.root, 'out', name), 'utf8')}`);
+  const before = staged();
+  const refused = await shop.attempt(args).ended;
+  expect(refused.code, refused.stderr).toBe(code);
+  expect(refused.stderr).toMatch(sentence);
+  expect(refused.stderr.trimEnd().split('\n')).toHaveLength(1);
+  expect(refused.events.filter(({ type }) => type === 'run.started')).toEqual([]);
+  expect(staged()).toEqual(before);
+  expect(shop.outputs()).toEqual(shop.staged());
+}
+
+async function expectOutput(shop: Shop, ended: Ended, input: string): Promise<void> {
+  expect(ended.code, ended.stderr).toBe(0);
+  const records = input
+    .split('\n')
+    .filter((line) => line.trim() !== '')
+    .flatMap((line) => event(line) ?? []);
+  expect(readFileSync(shop.output, 'utf8') === asLines(records)).toBe(true);
+  expect(shop.outputs()).toEqual(['priced.ndjson']);
+}
+
+describe.each(BACKENDS)('input that changed between two attempts is refused, state in %s', (backend) => {
+  const events = (shop: Shop): string => join(shop.root, 'in/events.ndjson');
+
+  test.each([
+    ['a file that grew', (shop: Shop) => appendFileSync(events(shop), evening), /had \d+ bytes and has \d+\. --fresh/],
+    ['a file that shrank', (shop: Shop) => truncateSync(events(shop), half), /had \d+ bytes and has \d+\. --fresh/],
+    [
+      'a file of the same size with other bytes before the position',
+      (shop: Shop) => writeFileSync(events(shop), text.replaceAll('"EUR"', '"USD"')),
+      /has other bytes before byte \d+\. --fresh/,
+    ],
+  ])('%s: exit 2; put back, it goes on', async (_what, change, sentence) => {
+    const shop = await killed({ backend });
+    change(shop);
+    await expectRefused(shop, 2, sentence);
+    await expectRefused(shop, 2, sentence, ['--accept-changes']);
+    writeFileSync(events(shop), text);
+    const resumed = await shop.attempt().ended;
+    expect(resumed.resumedFrom?.records).toBeGreaterThan(0);
+    await shop.expectDone(resumed, 'put back');
+    shop.remove();
+  });
+
+  test('--fresh starts over with the input as it is', async () => {
+    const shop = await killed({ backend });
+    writeFileSync(events(shop), evening);
+    const fresh = await shop.attempt(['--fresh']).ended;
+    expect(fresh.resumedFrom).toBeUndefined();
+    await expectOutput(shop, fresh, evening);
+    shop.remove();
+  });
+
+  test('input that is gone: exit 1; it goes on when the input is back', async () => {
+    const shop = await killed({ backend });
+    renameSync(events(shop), join(shop.root, 'aside'));
+    await expectRefused(shop, 1, /in\/events\.ndjson: no such file/);
+    renameSync(join(shop.root, 'aside'), events(shop));
+    await shop.expectDone(await shop.attempt().ended, 'back again');
+    shop.remove();
+  });
+});
+
+test('a file that a pattern matches only now waits for the next run', async () => {
+  const shop = await killed({ input: FILES });
+  writeFileSync(join(shop.root, 'in/0-night.ndjson'), morning);
+  const resumed = await shop.attempt().ended;
+  expect(resumed.resumedFrom?.records).toBeGreaterThan(0);
+  await shop.expectDone(resumed, 'two files');
+  await expectOutput(shop, await shop.attempt().ended, morning + text);
+  shop.remove();
+});
+
+test('a resumed run reads on in the second of two files', async () => {
+  const shop = await killed({ input: FILES }, 'committed:4');
+  const resumed = await shop.attempt().ended;
+  expect(resumed.resumedFrom?.positions.at(-1)).toMatchObject({ split: 1 });
+  await shop.expectDone(resumed, 'two files');
+  shop.remove();
+});
+
+describe('a plan that changed between two attempts', () => {
+  test('a mended transform: exit 2, then --accept-changes goes on with the new plan', async () => {
+    const shop = await killed();
+    shop.writePipeline('round(amount * 119) / 100 + 0');
+    await expectRefused(
+      shop,
+      2,
+      /not what it was: step "map" has changed\. --accept-changes goes on .* --fresh starts over/,
+    );
+    const resumed = await shop.attempt(['--accept-changes']).ended;
+    expect(resumed.resumedFrom?.records).toBeGreaterThan(0);
+    expect(resumed.stderr).toContain('going on with a changed plan: step "map" has changed');
+    await shop.expectDone(resumed, 'accepted');
+    shop.remove();
+  });
+
+  test('what was accepted counts for the attempts after it', async () => {
+    const shop = await killed();
+    shop.writePipeline('round(amount * 119) / 100 + 0');
+    const again = await shop.attempt(['--accept-changes'], { env: { OXIFLOW_CRASH_AT: 'committed:1' } }).ended;
+    expect(again.signal, again.stderr).toBe('SIGKILL');
+    await shop.expectDone(await shop.attempt().ended, 'accepted before');
+    shop.remove();
+  });
+
+  test('another input can not be accepted', async () => {
+    const shop = await killed({ input: FILES });
+    const args = ['--set', 'read_file.path=in/1-morning.ndjson', '--run-key', 'shop'];
+    await expectRefused(shop, 2, /step "read_file" has changed\. --fresh starts over$/m, [...args, '--accept-changes']);
+    await expectOutput(shop, await shop.attempt([...args, '--fresh']).ended, morning);
+    shop.remove();
+  });
+});
