@@ -18,7 +18,7 @@ import {
 } from './flow.ts';
 import { type Plan, type PlannedSink, type PlannedStage, stageSteps } from './plan.ts';
 import { errorsOf, type RunFigures } from './report.ts';
-import { type MakeSteps, StageProgram, type StageResult, type StageSpec } from './stage.ts';
+import { type MakeSteps, StageProgram, type StageResult, type StageSpec, type StageStepSpec } from './stage.ts';
 
 /** The threads of a stage; ended when disposed. */
 export interface Pool extends AsyncDisposable {
@@ -185,9 +185,9 @@ class BarrierClock {
   }
 }
 
-function stageSpec(a: Assembly, start: FlowStart, stage: PlannedStage): StageSpec {
+function stageSpec(a: Assembly, start: FlowStart, steps: StageStepSpec[]): StageSpec {
   return {
-    steps: stageSteps(stage),
+    steps,
     projectRoot: a.projectRoot,
     stream: start.stream,
     splitNames: start.splits.map(({ name }) => name),
@@ -204,14 +204,14 @@ function stageNode(
   figuresOf: (id: string) => { counters: StepCounters; busyMs: number },
   pools: Pool[],
 ): StageNode {
-  const spec = stageSpec(a, start, stage);
+  const spec = stageSpec(a, start, stageSteps(stage));
   let program: StageProgram | undefined;
   const figures = stage.steps.map(({ id }) => figuresOf(id));
   const first = stage.steps[0];
   return {
     steps: stage.steps.map(({ id }) => id),
     counters: figures.map((step) => step.counters),
-    threads: StageProgram.needsOrder(a.makeSteps(spec)) ? 1 : stage.threads,
+    threads: stage.ordered ? 1 : stage.threads,
     inline: (block) => {
       program ??= new StageProgram(spec, a.makeSteps);
       return program.process(block);
@@ -257,12 +257,11 @@ function sinkNode(
   const state = start.from?.encoders[step.id];
   if (encoder !== undefined && state !== undefined) encoder.restore(state);
   let program: StageProgram | undefined;
-  if (formatter?.own === true) {
-    // A sink without a formatter before it lays records out by itself, beside the stream that goes on.
-    const spec: StageSpec = {
-      ...stageSpec(a, start, { kind: 'stage', steps: [], threads: 1, explicit: false, tier: 'values' }),
-    };
-    spec.steps = [{ id: step.id, oxi: formatter.oxi.name, config: formatter.config, onError: 'stop' }];
+  if (formatter?.layOut === true) {
+    // No formatter before it: the sink lays records out by itself, beside the stream that goes on.
+    const spec = stageSpec(a, start, [
+      { id: step.id, oxi: formatter.oxi.name, config: formatter.config, onError: 'stop' },
+    ]);
     program = new StageProgram(spec, a.makeSteps, true);
   }
   return {

@@ -4,6 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 import type {
+  BlockStep,
   FormatterOxi,
   Oxi,
   ParserOxi,
@@ -60,6 +61,8 @@ export interface PlannedStage {
   explicit: boolean;
   /** The cheapest that all of its steps have. */
   tier: Tier;
+  /** A step of it has state that needs every block in order: it runs on one thread. */
+  ordered: boolean;
 }
 
 export interface PlannedSink {
@@ -67,8 +70,11 @@ export interface PlannedSink {
   step: PlannedStep;
   oxi: SinkOxi;
   sink: Sink;
-  /** Lays records out; absent where the bytes are written as they are. `own`: no step of the pipeline. */
-  formatter: { oxi: FormatterOxi; config: unknown; id: string; own: boolean } | undefined;
+  /**
+   * Lays records out; absent where the bytes are written as they are. `layOut`: the sink has to do each record's part as well
+   * (indentation, order of keys), since no step of a stage does it.
+   */
+  formatter: { oxi: FormatterOxi; config: unknown; id: string; layOut: boolean } | undefined;
 }
 
 export interface Plan {
@@ -201,7 +207,7 @@ class Builder {
   #addFormatter(input: StepInput, step: PlannedStep, oxi: FormatterOxi): void {
     this.#needRecords(input);
     this.#join(input, step, oxi);
-    this.#formatter = { oxi, config: step.config, id: input.id, own: false };
+    this.#formatter = { oxi, config: step.config, id: input.id, layOut: false };
     this.#stream = 'text';
   }
 
@@ -216,7 +222,8 @@ class Builder {
       const implicit = oxi.implicitFormat(step.config as never);
       const format = this.#o.oxis.get(implicit.oxi);
       if (format?.kind !== 'formatter') throw new Error(`${implicit.oxi} is no formatter`);
-      formatter = { oxi: format, config: implicit.config, id: input.id, own: true };
+      const made = format.make(implicit.config as never, this.#context(input));
+      formatter = { oxi: format, config: implicit.config, id: input.id, layOut: made.form === 'block' };
     }
     this.#nodes.push({ kind: 'sink', step, oxi, sink, formatter });
   }
@@ -244,6 +251,8 @@ class Builder {
     // Made once to find what is wrong with it before anything starts, and which forms it has; the stages make their own.
     const made = locating(input, () => oxi.make(step.config as never, this.#context(input)));
     const tiers = Array.isArray(made) ? made.map(tierOf) : [tierOf(made as Step)];
+    if (!Array.isArray(made) && (made as Step).form === 'block' && (made as BlockStep).state === 'ordered')
+      stage.ordered = true;
     for (const tier of tiers) if (TIERS.indexOf(tier) > TIERS.indexOf(stage.tier)) stage.tier = tier;
   }
 
@@ -264,6 +273,7 @@ class Builder {
       threads: input.threads ?? this.#o.threads,
       explicit: input.threads !== undefined,
       tier: 'bytes',
+      ordered: false,
     };
     this.#nodes.push(stage);
     return stage;

@@ -84,11 +84,6 @@ export class StageProgram {
     };
   }
 
-  /** Steps whose state depends on the order of the blocks: their stage runs on one thread. */
-  static needsOrder(steps: readonly (Step | readonly RecordStep[])[]): boolean {
-    return steps.some((made) => !isList(made) && made.form === 'block' && made.state === 'ordered');
-  }
-
   /** Throws OxiError RECORD_INVALID or DOCUMENT_BROKEN where a record error has to stop the run. */
   async process(block: Block): Promise<StageResult> {
     const started = performance.now();
