@@ -101,7 +101,7 @@ class Run {
     const stored = await store.read(runKey, 'run');
     const storedSplit = await store.read(runKey, PART);
     const before = stored === undefined ? undefined : parseRunDocument(stored.body);
-    const split = parseSplit(storedSplit, before?.run_id);
+    const split = parseSplit(storedSplit, before);
     this.#version = stored?.version ?? 0;
     if (!fresh && before?.status === 'finished' && invocation !== undefined && before.invocation === invocation)
       return {
@@ -394,9 +394,11 @@ class Run {
 }
 
 /** The checkpoints of this run; none where those in the store belong to another one. */
-function parseSplit(stored: StoredDocument | undefined, runId: string | undefined): SplitDocument {
-  const split = stored === undefined ? undefined : parseSplitDocument(stored.body);
-  return split === undefined || split.run_id !== runId ? { checkpoint: {} } : split;
+function parseSplit(stored: StoredDocument | undefined, run: RunDocument | undefined): SplitDocument {
+  // Of a finished run nobody needs them.
+  if (stored === undefined || run === undefined || run.status === 'finished') return { checkpoint: {} };
+  const split = parseSplitDocument(stored.body);
+  return split.run_id === run.run_id ? split : { checkpoint: {} };
 }
 
 /** How records stand in the input, seen from the first bytes of the first split. */
