@@ -1,4 +1,5 @@
 /** A run that stands still for as long as a test wants: it writes to a pipe that nobody reads yet. */
+import { once } from 'node:events';
 import type { Readable } from 'node:stream';
 import { type Ended, folder, jsonLines, pipelineOf, type Started, start } from './program.ts';
 
@@ -24,6 +25,8 @@ export function ridesProject(): { root: string; rides: string } {
 
 export interface Blocked {
   pid: number;
+  /** Resolves when the first bytes are on stdout: more than its buffers hold is on its way then, and the run stands still. */
+  working(): Promise<unknown>;
   /** Resolves when the event stream holds an event of this type; rejects when the run ends before. */
   event(type: string): Promise<void>;
   /** Resolves when stderr holds this. */
@@ -40,6 +43,7 @@ export function startBlocked(root: string, args: readonly string[] = []): Blocke
   const errors = listen(started, child.stderr as Readable);
   return {
     pid: child.pid ?? 0,
+    working: () => once(child.stdout as Readable, 'readable'),
     event: (type) => events.has(`"type":"${type}"`),
     said: (text) => errors.has(text),
     kill: (signal) => void child.kill(signal),

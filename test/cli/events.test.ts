@@ -96,7 +96,7 @@ describe('the event stream', () => {
   test.concurrent('of a run that is interrupted and of the one that goes on have one run id, and two attempts', async () => {
     const { root } = ridesProject();
     const run = startBlocked(root);
-    await run.event('run.started');
+    await run.working();
     run.kill('SIGTERM');
     await run.said('finishing what was read');
     const first = (await run.read()).events;

@@ -20,7 +20,7 @@ async function resumed(root: string, rides: string): Promise<string> {
 test.concurrent('a cancelled run ends with 143, is "cancelled", and the next one goes on from there', async () => {
   const { root, rides } = ridesProject();
   const run = startBlocked(root);
-  await run.event('run.started');
+  await run.working();
   const live = await oxiflow(['status', '--run-key', 'rides', '--json'], { cwd: root });
   expect(JSON.parse(live.stdout)).toMatchObject({ status: 'running', cancel_requested: false });
   const cancel = await oxiflow(['cancel', '--run-key', 'rides'], { cwd: root });
@@ -44,7 +44,7 @@ test.concurrent.each([
 ] as const)('%s drains: exit code %i, and not a record is lost or repeated', async (signal, exit) => {
   const { root, rides } = ridesProject();
   const run = startBlocked(root);
-  await run.event('run.started');
+  await run.working();
   run.kill(signal);
   await run.said('finishing what was read and saving a checkpoint, 10 s at most; a second time stops at once');
   const { code, stdout, stderr, events } = await run.read();
@@ -57,7 +57,7 @@ test.concurrent.each([
 test.concurrent('a second signal stops at once, whatever hangs', async () => {
   const { root } = ridesProject();
   const run = startBlocked(root);
-  await run.event('run.started');
+  await run.working();
   run.kill('SIGTERM');
   await run.said('finishing what was read');
   run.kill('SIGTERM');
@@ -69,7 +69,7 @@ test.concurrent('a second signal stops at once, whatever hangs', async () => {
 test.concurrent('a drain that takes longer than --drain-timeout is cut off', async () => {
   const { root } = ridesProject();
   const run = startBlocked(root, ['--drain-timeout', '200ms']);
-  await run.event('run.started');
+  await run.working();
   run.kill('SIGTERM');
   await run.event('run.finished');
   const { code, events } = await run.read();
