@@ -9,7 +9,7 @@ afterAll(() => day.remove());
 
 /** A first worker holds its run in the middle until `go`: only its main thread waits, its lease is kept. */
 async function working(shop: Shop, args: string[]): Promise<{ first: Attempt; go: () => void }> {
-  const first = shop.attempt(args, { env: { OXIFLOW_STOP_AT: 'read:3' } });
+  const first = shop.attempt(args, { env: { OXIFLOW_STOP_AT: 'committed:1' } });
   await first.untilFrozen();
   return { first, go: () => first.kill('SIGCONT') };
 }
