@@ -7,7 +7,7 @@ import type { Ended } from './runner.ts';
 import { BACKENDS, Day, Shop, type ShopOptions } from './shop.ts';
 
 // Larger than what waits between two steps: the second checkpoint is never the last.
-const day = new Day(SEED + 4, 5_000_000);
+const day = new Day(SEED + 4, 8_000_000);
 afterAll(() => day.remove());
 const text = readFileSync(day.path('lines'), 'utf8');
 const dawn = text.indexOf('\n', 400_000) + 1;

@@ -7,7 +7,7 @@ import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
+import { createInterface, type Interface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -74,6 +74,7 @@ export class Attempt {
   readonly ended: Promise<Ended>;
   readonly events: RunEvent[] = [];
   readonly #waiting = new Set<() => void>();
+  #lines: Interface | undefined;
   #over = false;
   #stderr = '';
 
@@ -103,6 +104,12 @@ export class Attempt {
       if (this.#over) throw new Error(`the attempt ended before it froze:\n${this.#stderr}`);
       await delay(5);
     }
+  }
+
+  /** Nobody reads its events any more. */
+  deafen(): void {
+    this.#lines?.close();
+    (this.child.stdio[3] as Readable).destroy();
   }
 
   /** Lets go of the pipe that stands for the launcher. */
@@ -140,6 +147,7 @@ export class Attempt {
     // Its other end dies with the process.
     child.stdio[4]?.on('error', () => undefined);
     const lines = createInterface({ input: child.stdio[3] as Readable });
+    this.#lines = lines;
     const read = once(lines, 'close');
     lines.on('line', (line) => {
       // The last line of a killed process may be cut off.
