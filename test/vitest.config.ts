@@ -1,10 +1,12 @@
 /** How the tests run: one process a file, a build of `dist/` before the first, no process left behind after the last. */
+import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
 
 /** Where .ci/run wants the counts. */
 const report = process.env.OXIFLOW_TEST_REPORT;
 
 export default defineConfig({
+  root: fileURLToPath(new URL('..', import.meta.url)),
   test: {
     include: ['test/**/*.test.ts'],
     globalSetup: ['test/project/build-first.ts', 'test/project/no-orphans.ts'],

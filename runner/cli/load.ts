@@ -13,7 +13,13 @@ export async function planOf(
   threads: number,
   world: { now: number },
 ): Promise<Plan> {
-  const plan = await makePlan({
+  if (pipeline.deadLetter !== undefined)
+    throw new OxiError(
+      'UNSUPPORTED',
+      `${pipeline.name}: "dead_letter" belongs to the format and this version can't honour it: leave it out`,
+      { place: { pipeline: pipeline.name, field: 'dead_letter' } },
+    );
+  return makePlan({
     steps: pipeline.steps,
     oxis: registry,
     projectRoot: project.root,
@@ -22,7 +28,6 @@ export async function planOf(
     condition: (step, text) =>
       evaluateCondition(text, step.id, { env: pipeline.environment, params: pipeline.params, now: world.now }),
   });
-  return plan;
 }
 
 /** The same error without secrets in its sentences. */

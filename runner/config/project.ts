@@ -76,7 +76,8 @@ export async function loadProject(start: string, options: LoadProjectOptions): P
     throw new OxiError('COMMAND_INVALID', `--project ${start}: no such folder`, { place: { file: root } });
   const envFile = options.envFile === undefined ? new Environment() : await readEnvFile(options.envFile);
   const problems = new Problems();
-  const tree = text === undefined ? undefined : parseTree(text, shownPath(root, path), problems);
+  // Every field has a default, so an empty file is a project like one without a file.
+  const tree = text === undefined || text.trim() === '' ? undefined : parseTree(text, shownPath(root, path), problems);
   problems.throwIfAny();
   const reader = new ProjectReader(root, tree, problems, layered([Object.entries(options.env), envFile]));
   const project = reader.read(options);

@@ -104,12 +104,7 @@ class Run {
     const split = parseSplit(storedSplit, before);
     this.#version = stored?.version ?? 0;
     if (!fresh && before?.status === 'finished' && invocation !== undefined && before.invocation === invocation)
-      return {
-        runId: before.run_id,
-        attempt: before.attempt,
-        summary: before.summary as unknown as RunSummary,
-        repeated: true,
-      };
+      return this.#repeat(before);
 
     const beginning = await findBeginning(before, split, this.#o);
     const { run, notices } = beginning;
@@ -183,6 +178,17 @@ class Run {
     await this.#end(summary);
     observer.finished(summary);
     return { runId, attempt, summary, repeated: false };
+  }
+
+  /** The run has finished under this invocation: an attempt that does nothing but say so. */
+  async #repeat(before: RunDocument): Promise<RunResult> {
+    const { run_id: runId } = before;
+    const attempt = before.attempt + 1;
+    this.#document = { ...before, attempt };
+    await this.#save('soft');
+    const summary = before.summary as unknown as RunSummary;
+    (await this.#o.observe({ runId, attempt })).finished(summary);
+    return { runId, attempt, summary, repeated: true };
   }
 
   async #work(work: {

@@ -15,7 +15,7 @@ const files = execFileSync('git', ['ls-files', '--cached', '--others', '--exclud
 
 test('the top level holds what it should and nothing else', () => {
   const folders = ['runner', 'providers', 'examples', 'docker', 'test'];
-  const plain = ['package.json', 'package-lock.json', 'tsconfig.json', 'biome.json', 'knip.json', 'vitest.config.ts'];
+  const plain = ['package.json', 'package-lock.json', 'tsconfig.json'];
   const pages = ['README.md', 'LICENSE', 'CHANGELOG.md', 'SECURITY.md'];
   const top = new Set(files.map((path) => path.split('/')[0] ?? '').filter((name) => !name.startsWith('.')));
   expect([...top].filter((name) => ![...folders, ...plain, ...pages].includes(name))).toEqual([]);
@@ -45,7 +45,7 @@ describe('the linter', () => {
   let folder = '';
   beforeEach(() => {
     folder = mkdtempSync(join(tmpdir(), 'oxiflow-lint-'));
-    for (const name of ['biome.json', 'package.json', '.gitignore']) copyFileSync(join(ROOT, name), join(folder, name));
+    for (const name of ['.biome.json', 'package.json', '.gitignore']) copyFileSync(join(ROOT, name), join(folder, name));
     symlinkSync(join(ROOT, 'node_modules'), join(folder, 'node_modules'));
     mkdirSync(join(folder, 'runner'));
   });

@@ -143,6 +143,14 @@ export class StagedFile {
 
   async #rename(): Promise<void> {
     const old = await stat(this.#target).catch(() => undefined);
+    if (old !== undefined && !old.isFile())
+      throw new OxiError(
+        'IO_FAILED',
+        `step "${this.#o.step}": ${this.#o.name} is no file any more; what was made is kept in ${this.#staged}`,
+        {
+          place: { step: this.#o.step, file: this.#o.name },
+        },
+      );
     if (old !== undefined) {
       const staged = await open(this.#staged, 'r+');
       await staged.chmod(old.mode & 0o777).finally(() => staged.close());

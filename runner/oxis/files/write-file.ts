@@ -70,6 +70,13 @@ class FileSink implements Sink {
       throw new OxiError('CONFIG_INVALID', `step "${this.#o.step}": ${this.#o.name} is a folder; name a file`, {
         place,
       });
+    // The output takes the place of what is there: of a device or a pipe that would be a file instead, for the whole machine.
+    if (there !== undefined && !there.isFile())
+      throw new OxiError(
+        'CONFIG_INVALID',
+        `step "${this.#o.step}": ${this.#o.name} is a device or a pipe; name a file, or use write_stdout`,
+        { place },
+      );
     if (there !== undefined && !this.#o.overwrite) throw existsError(this.#o);
     if (this.#createFolders) return;
     const folder = await stat(dirname(this.#o.path)).catch(() => undefined);
