@@ -4,18 +4,10 @@ import type { Grade } from '../state/store.ts';
 import type { Block, MakeContext, Split, StreamInfo } from './contracts.ts';
 import { imbalances, noCounters, type StepCounters } from './counters.ts';
 import { OxiError } from './errors.ts';
-import {
-  type Barrier,
-  type Flow,
-  newChannel,
-  type Position,
-  runSink,
-  runSource,
-  runStage,
-  runTogether,
-  type SinkNode,
-  type StageNode,
-} from './flow.ts';
+import { type Barrier, type Flow, newChannel, type Position, runTogether } from './flow.ts';
+import { runSink, type SinkNode } from './flow-sink.ts';
+import { runSource } from './flow-source.ts';
+import { runStage, type StageNode } from './flow-stage.ts';
 import { type Plan, type PlannedSink, type PlannedStage, stageSteps } from './plan.ts';
 import { errorsOf, type RunFigures } from './report.ts';
 import { type MakeSteps, StageProgram, type StageResult, type StageSpec, type StageStepSpec } from './stage.ts';

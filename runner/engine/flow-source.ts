@@ -1,0 +1,151 @@
+/** The first node of a flow: reads splits in order, cuts records, and injects barriers between blocks. */
+import type { Grade, Json } from '../state/store.ts';
+import type { Block, Framer, ParserOxi, SelectPath, Source, Split, StreamInfo } from './contracts.ts';
+import type { StepCounters } from './counters.ts';
+import { crashpoint } from './crashpoint.ts';
+import { BARRIER_WEIGHT, type Barrier, type Flow, type Item, type Position, weightOf } from './flow.ts';
+
+export interface SourceNode {
+  source: Source;
+  splits: readonly Split[];
+  stepId: string;
+  parser: { oxi: ParserOxi; config: unknown; stream: StreamInfo; select: SelectPath | undefined } | undefined;
+  counters: StepCounters;
+  from: Position;
+  /** Records to read at most, over the whole run. */
+  limit: number;
+  /** Whether a barrier is due now, and of which grade. */
+  due(): Grade | undefined;
+  nextBarrier(): number;
+  /** Aborted: stop reading, send the last barrier. */
+  stop: AbortSignal;
+  /** Aborted by `stop`, and by a failure elsewhere in the flow: whoever waits for input gives up. */
+  reading: AbortSignal;
+  progress(bytes: number, records: number): void;
+  /** Milliseconds spent cutting records. */
+  busy(ms: number): void;
+}
+
+/** Reads splits in order, cuts records, and injects barriers between blocks. */
+export async function runSource(node: SourceNode, out: Flow): Promise<void> {
+  let position = node.from;
+  const barrier = async (grade: Grade, last: Barrier['last']): Promise<void> => {
+    const counters = new Map([[node.stepId, { ...node.counters }]]);
+    const item: Item = {
+      kind: 'barrier',
+      barrier: { n: node.nextBarrier(), grade, last, position, counters, encoders: {}, marks: {} },
+    };
+    await out.send(item, BARRIER_WEIGHT);
+  };
+
+  for (const split of node.splits.slice(position.split)) {
+    if (node.stop.aborted || position.records >= node.limit) break;
+    position = await readSplit(node, split, position, out, (at) => {
+      position = at;
+      const grade = node.due();
+      return grade === undefined ? undefined : barrier(grade, 'no');
+    });
+  }
+  await barrier('hard', node.stop.aborted && position.split < node.splits.length ? 'interrupted' : 'finished');
+  out.close();
+}
+
+/** Reads one split from `from`; returns the position at its end, or where the run was stopped. */
+async function readSplit(
+  node: SourceNode,
+  split: Split,
+  from: Position,
+  out: Flow,
+  between: (position: Position) => Promise<void> | undefined,
+): Promise<Position> {
+  let records = from.records;
+  const start = from.offset > 0 ? from.offset : await textStart(node, split);
+  const framer = openFramer(node, split, start, from.framer);
+  let after = start;
+  let counted = start;
+  // What is read and not cut yet is read again by whoever goes on from here: it counts when it is cut.
+  const countBytes = (upTo: number): void => {
+    node.counters.bytes_in += upTo - counted;
+    node.counters.bytes_out += upTo - counted;
+    counted = upTo;
+  };
+  const take = async (framed: ReturnType<Framer['push']>): Promise<void> => {
+    const room = node.limit - records;
+    const broken = (framed.broken ?? [])
+      .slice(0, room)
+      .map(({ offset, reason }) => ({ offset, message: `${split.name}: record at byte ${offset}: ${reason}` }));
+    const count = Math.min(framed.count, room - broken.length);
+    if (count + broken.length === 0) return;
+    records += count + broken.length;
+    node.counters.added += count + broken.length;
+    node.counters.out += count + broken.length;
+    const { bytes, spans, offsets } = framed;
+    const block: Block = {
+      bytes,
+      spans: spans.subarray(0, 2 * count),
+      offsets: offsets.subarray(0, count),
+      count,
+      split: split.index,
+      whole: framed.whole === true,
+    };
+    await out.send({ kind: 'block', block, broken }, weightOf(block));
+  };
+
+  for await (const raw of node.source.open(split, start, node.reading)) {
+    crashpoint('read');
+    const size = raw.after - after;
+    after = raw.after;
+    const started = performance.now();
+    const framed = framer.push(raw.bytes, raw.headroom);
+    node.busy(performance.now() - started);
+    countBytes(after - framer.pending);
+    await take(framed);
+    node.progress(size, records);
+    if (records >= node.limit) return { split: node.splits.length, offset: 0, records, framer: null };
+    await between({ split: split.index, offset: after - framer.pending, records, framer: framer.snapshot() });
+    if (node.stop.aborted) break;
+  }
+  if (node.stop.aborted && (split.size === undefined || after < split.size || framer.pending > 0))
+    return { split: split.index, offset: after - framer.pending, records, framer: framer.snapshot() };
+  await take(framer.end());
+  countBytes(after);
+  node.progress(0, records);
+  return { split: split.index + 1, offset: 0, records, framer: null };
+}
+
+/** Where the text of a split begins: behind a byte order mark, if a parser will read it. */
+async function textStart(node: SourceNode, split: Split): Promise<number> {
+  if (node.parser === undefined) return 0;
+  const first = await node.source.peek(split, 3);
+  return first[0] === 0xef && first[1] === 0xbb && first[2] === 0xbf ? 3 : 0;
+}
+
+function openFramer(node: SourceNode, split: Split, offset: number, state: Json): Framer {
+  const { parser } = node;
+  if (parser === undefined) return new Unframed(offset);
+  return parser.oxi.frame(parser.config as never, parser.stream, parser.select, { offset, state, name: split.name });
+}
+
+/** Bytes that nobody cuts: each piece is passed on as one record. */
+class Unframed implements Framer {
+  #offset: number;
+  readonly pending = 0;
+
+  constructor(offset: number) {
+    this.#offset = offset;
+  }
+
+  push(bytes: Uint8Array): ReturnType<Framer['push']> {
+    const offsets = new Float64Array([this.#offset]);
+    this.#offset += bytes.byteLength;
+    return { bytes, spans: new Uint32Array([0, bytes.byteLength]), offsets, count: 1 };
+  }
+
+  end(): ReturnType<Framer['push']> {
+    return { bytes: new Uint8Array(), spans: new Uint32Array(), offsets: new Float64Array(), count: 0 };
+  }
+
+  snapshot(): Json {
+    return null;
+  }
+}
