@@ -28,7 +28,7 @@ export interface Story {
   middle?: true;
 }
 
-export const PLAIN: Story = { input: 'lines', output: 'lines', threads: 1 };
+const PLAIN: Story = { input: 'lines', output: 'lines', threads: 1 };
 
 /** The events of a day in each of the forms that they can be read in. */
 export class Day {
