@@ -72,14 +72,18 @@ export function crashPointTests(backend: Backend): void {
       240_000,
     );
 
-    test('a second crash while the first is made good', async () => {
-      const random: Random = randomOf(SEED + (backend === 'file' ? 1 : 0));
-      const rounds = Array.from({ length: 5 * Math.max(1, SOAK) }, () => ({
-        ...random.pick(STORIES),
-        at: [1 + random.below(15), 1 + random.below(15), 1 + random.below(12)],
-      }));
-      await inTwos(rounds, ({ name: _name, at, ...story }) => crashAt(day, story, backend, at));
-    }, 240_000);
+    test(
+      'a second crash while the first is made good',
+      async () => {
+        const random: Random = randomOf(SEED + (backend === 'file' ? 1 : 0));
+        const rounds = Array.from({ length: 5 * Math.max(1, SOAK) }, () => ({
+          ...random.pick(STORIES),
+          at: [1 + random.below(15), 1 + random.below(15), 1 + random.below(12)],
+        }));
+        await inTwos(rounds, ({ name: _name, at, ...story }) => crashAt(day, story, backend, at));
+      },
+      240_000 * Math.max(1, SOAK),
+    );
 
     test('every kind of place was hit', () => {
       process.stdout.write(`${backend}: crashed at ${[...hit].map(([name, n]) => `${name} ${n}`).join(', ')}\n`);
