@@ -40,7 +40,7 @@ async function placesOf(day: Day, story: Story): Promise<string[]> {
 }
 
 /** Dies at the places `at`, an attempt each, then runs to its end. */
-async function crashAt(day: Day, story: Story, backend: Backend, at: readonly number[]): Promise<void> {
+async function crashAt(day: Day, story: Story, backend: Backend, at: readonly (number | string)[]): Promise<void> {
   const shop = new Shop(day, { story, backend, softMs: 0 });
   for (const [i, place] of at.entries()) {
     const attempt = shop.attempt(['--invocation', 'nightly'], { env: { OXIFLOW_CRASH_AT: String(place) } });
@@ -83,6 +83,13 @@ export function crashPointTests(backend: Backend): void {
         await inTwos(rounds, ({ name: _name, at, ...story }) => crashAt(day, story, backend, at));
       },
       240_000 * Math.max(1, SOAK),
+    );
+
+    test.each(STORIES)(
+      'a crash while what a dead one staged is taken over: $name',
+      async ({ name: _name, ...story }) => {
+        await crashAt(day, story, backend, ['committed:1', 'taken', 'taken', 'opened']);
+      },
     );
 
     test('every kind of place was hit', () => {

@@ -76,6 +76,25 @@ describe.each(BACKENDS)('a worker that sleeps beyond its lease, state in %s', (b
     shop.remove();
   });
 
+  test.concurrent.each(['copied', 'taken'])(
+    'and a successor that dies with it %s is made good by a third',
+    async (place) => {
+      const shop = new Shop(day, { story: TWO_SINKS, backend, softMs: 0, lockTimeout: '1s' });
+      const sleeper = shop.attempt([], { env: { OXIFLOW_STOP_AT: 'committed:2' } });
+      await sleeper.untilFrozen();
+      const successor = await shop.attempt([], { env: { OXIFLOW_CRASH_AT: place } }).ended;
+      expect(successor.signal, successor.stderr).toBe('SIGKILL');
+      const third = await shop.attempt().ended;
+      expect(third.resumedFrom?.records, third.stderr).toBeGreaterThan(0);
+      await shop.expectDone(third, place);
+      sleeper.kill('SIGCONT');
+      const { code, stderr } = await sleeper.ended;
+      expect(code, stderr).toBe(75);
+      shop.expectOutputs(place);
+      shop.remove();
+    },
+  );
+
   test.concurrent('and a successor that dies while it publishes is made good by a third', async () => {
     const story: Story = { ...TWO_SINKS, threads: 1 };
     const shop = new Shop(day, { story, backend, softMs: 0, lockTimeout: '1s' });

@@ -5,7 +5,7 @@
 import { linkSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { expect } from 'vitest';
+import { afterAll, expect } from 'vitest';
 import type { RunSummary } from '../../runner/engine/report.ts';
 import { generateFile, ODD_KINDS } from '../fixtures/generate.ts';
 import { asLines, event } from '../oracle/pipelines.ts';
@@ -120,6 +120,12 @@ export interface ShopOptions {
   input?: { path: string; files: Readonly<Record<string, string>> };
 }
 
+/** Folders of shops that are still open: those of tests that failed. */
+const open = new Set<string>();
+afterAll(() => {
+  for (const root of open) rmSync(root, { recursive: true, force: true });
+});
+
 /** A project folder with one pipeline, `shop`. */
 export class Shop {
   readonly root = mkdtempSync(join(tmpdir(), 'oxiflow-shop-'));
@@ -128,6 +134,7 @@ export class Shop {
   readonly #options: ShopOptions;
 
   constructor(day: Day, options: ShopOptions) {
+    open.add(this.root);
     this.#day = day;
     this.#options = options;
     this.story = options.story ?? PLAIN;
@@ -225,6 +232,7 @@ export class Shop {
   }
 
   remove(): void {
+    open.delete(this.root);
     rmSync(this.root, { recursive: true, force: true });
   }
 }

@@ -93,8 +93,10 @@ export class StagedFile {
       // The predecessor may still write to its file: ours is a copy, complete before it has its name.
       const copy = `${this.#staged}.copy`;
       await copyFile(source.path, copy, constants.COPYFILE_FICLONE);
+      crashpoint('copied');
       await rename(copy, this.#staged);
     }
+    crashpoint('taken');
     this.#file = await open(this.#staged, 'r+');
     await this.#file.truncate(bytes);
     await this.#file.datasync();
