@@ -45,7 +45,8 @@ describe('the linter', () => {
   let folder = '';
   beforeEach(() => {
     folder = mkdtempSync(join(tmpdir(), 'oxiflow-lint-'));
-    for (const name of ['.biome.json', 'package.json', '.gitignore']) copyFileSync(join(ROOT, name), join(folder, name));
+    for (const name of ['.biome.json', 'package.json', '.gitignore'])
+      copyFileSync(join(ROOT, name), join(folder, name));
     symlinkSync(join(ROOT, 'node_modules'), join(folder, 'node_modules'));
     mkdirSync(join(folder, 'runner'));
   });
