@@ -32,7 +32,7 @@ export async function holdLease(o: HoldOptions): Promise<Held> {
     if (left <= 0)
       throw new OxiError(
         'LEASE_HELD',
-        `run "${o.runKey}": ${who} works on it; waited ${Math.round(o.waitMs / 1000)} s (--lease-wait). Try again later, or stop that worker`,
+        `run "${o.runKey}": ${who} works on it; waited ${Math.round(o.waitMs / 100) / 10} s (--lease-wait). Try again later, or stop that worker`,
       );
     if (!said)
       o.say(

@@ -23,7 +23,7 @@ describe.each(BACKENDS)('two at once on one run key, state in %s', (backend) => 
     const second = await shop.attempt(['--lease-wait', '300ms']).ended;
     expect(second.code).toBe(75);
     expect(second.stderr).toMatch(/run "shop": waiting for worker \S+ \(process \d+ on \S+\) to finish/);
-    expect(second.stderr).toContain('works on it; waited 0 s (--lease-wait). Try again later, or stop that worker');
+    expect(second.stderr).toContain('works on it; waited 0.3 s (--lease-wait). Try again later, or stop that worker');
     go();
     await shop.expectDone(await first.ended, 'the first');
     shop.remove();
