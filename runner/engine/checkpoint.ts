@@ -9,6 +9,7 @@ import type { StepCounters } from './counters.ts';
 import { crashpoint } from './crashpoint.ts';
 import { OxiError } from './errors.ts';
 import type { Barrier } from './flow.ts';
+import { hashOf } from './plan.ts';
 
 export interface CommitterOptions {
   store: StateStore;
@@ -28,6 +29,7 @@ export class Committer {
   readonly #o: CommitterOptions;
   #version: number;
   #document: SplitDocument;
+  #chain = { split: 0, hash: '' };
 
   constructor(options: CommitterOptions) {
     this.#o = options;
@@ -56,6 +58,7 @@ export class Committer {
         ordinal: position.records,
         framer: position.framer,
         fingerprint: await this.#fingerprint(position.split, position.offset),
+        finished: await this.#finished(position.split),
       },
       snapshots: {},
       marks: barrier.marks,
@@ -106,11 +109,34 @@ export class Committer {
     this.#version = result.version;
   }
 
+  /** Hash over the ends of the splits before `split`; each is looked at once. */
+  async #finished(split: number): Promise<string> {
+    const { source, splits } = this.#o;
+    this.#chain = { split, hash: await chainOf(source, splits, this.#chain.split, split, this.#chain.hash) };
+    return this.#chain.hash;
+  }
+
   async #fingerprint(split: number, offset: number): Promise<string> {
     const at = this.#o.splits[split];
     if (at === undefined || offset === 0 || this.#o.source.fingerprint === undefined) return '';
     return this.#o.source.fingerprint(at, offset);
   }
+}
+
+/** Goes on with a chain of hashes over the ends of the splits from `from` to before `to`; `hash` is the chain before them. */
+export async function chainOf(
+  source: Source,
+  splits: readonly Split[],
+  from: number,
+  to: number,
+  hash: string,
+): Promise<string> {
+  let chain = hash;
+  for (const split of splits.slice(from, to)) {
+    if (source.fingerprint === undefined) return '';
+    chain = hashOf([chain, await source.fingerprint(split, split.size ?? 0)]);
+  }
+  return chain;
 }
 
 export function lost(runKey: string): OxiError {

@@ -24,7 +24,6 @@ export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
 const ERROR_CODES = {
   CONFIG_INVALID: EXIT.config,
   COMMAND_INVALID: EXIT.config,
-  NODE_TOO_OLD: EXIT.config,
   UNSUPPORTED: EXIT.config,
   DELIVERY_IMPOSSIBLE: EXIT.config,
   PLAN_CHANGED: EXIT.config,
@@ -34,7 +33,6 @@ const ERROR_CODES = {
   IO_FAILED: EXIT.failed,
   DISK_FULL: EXIT.failed,
   OUTPUT_CLOSED: EXIT.failed,
-  STUCK: EXIT.failed,
   BALANCE_BROKEN: EXIT.failed,
   THREAD_DIED: EXIT.failed,
   RECORD_INVALID: EXIT.data,

@@ -4,6 +4,7 @@
  */
 import type { Checkpoint, RunDocument, SplitDocument } from '../state/documents.ts';
 import type { Holder } from '../state/store.ts';
+import { chainOf } from './checkpoint.ts';
 import type { Source, Split } from './contracts.ts';
 import { OxiError } from './errors.ts';
 import { hashOf, type Plan } from './plan.ts';
@@ -27,6 +28,8 @@ export interface Beginning {
 export interface BeginningOptions {
   plan: Plan;
   params: ReadonlyMap<string, unknown>;
+  env: ReadonlyMap<string, string>;
+  redact(text: string): string;
   holder: Holder;
   fresh: boolean;
   acceptChanges: boolean;
@@ -40,7 +43,7 @@ export async function findBeginning(
 ): Promise<Beginning> {
   const { plan } = o;
   const { source, step } = plan.source;
-  const hashes = planHashes(plan, o.params);
+  const hashes = planHashes(o);
   const anew = (notices: string[]): Beginning => ({
     run: undefined,
     from: undefined,
@@ -64,8 +67,22 @@ export async function findBeginning(
   return { run: before, from, finishing, hashes, notices };
 }
 
-function planHashes(plan: Plan, params: ReadonlyMap<string, unknown>): PlanHashes {
-  return { steps: plan.steps.map(({ id, hash }) => ({ id, hash })), parameters_hash: hashOf([...params]) };
+/** Of every step, and of all that expressions read beside the records; secrets count as `***`. */
+function planHashes({ plan, params, env, redact }: BeginningOptions): PlanHashes {
+  const read = new Set(plan.steps.flatMap(({ config }) => variablesIn(config)));
+  const variables = [...read].sort().map((name) => [name, redact(env.get(name) ?? '')]);
+  return {
+    steps: plan.steps.map(({ id, hash }) => ({ id, hash })),
+    parameters_hash: hashOf([[...params], variables]),
+  };
+}
+
+/** Names of the variables that the texts of a config read as `env.NAME` or `env["NAME"]`. */
+function variablesIn(config: unknown): string[] {
+  const text = JSON.stringify(config) ?? '';
+  return [...text.matchAll(/\benv\s*(?:\.\s*([A-Za-z_]\w*)|\[\s*\\?["']([^"'\\]+)\\?["']\s*\])/g)].map(
+    (match) => match[1] ?? match[2] ?? '',
+  );
 }
 
 async function isUnchanged(run: RunDocument, hashes: PlanHashes, plan: Plan): Promise<boolean> {
@@ -89,23 +106,35 @@ function trustedCheckpoint(
   return soft.boot_id === here.bootId && soft.host === here.host ? soft : hard;
 }
 
-/** Throws OxiError PLAN_CHANGED unless the changes are accepted; a changed source or parser can't be. */
+/**
+ * Throws OxiError PLAN_CHANGED unless the changes are accepted. Accepted can be a mended transform and other parameters: what
+ * was counted, framed and laid out so far belongs to the steps as they were, so their order and number, the source, the parser,
+ * what the framer selects, the formatters and the sinks have to stay.
+ */
 function checkPlan(run: RunDocument, now: PlanHashes, plan: Plan, accept: boolean): string[] {
   const before = new Map(run.plan.steps.map(({ id, hash }) => [id, hash]));
+  const free = new Set(plan.steps.filter((step) => step.kind === 'step' && step.byFramer !== true).map(({ id }) => id));
   const changes: string[] = [];
-  const fixed = new Set([plan.source.step.id, plan.parser?.step.id]);
-  let inputSide = false;
+  let structural = false;
   for (const { id, hash } of now.steps) {
     const old = before.get(id);
-    before.delete(id);
     if (old === hash) continue;
     changes.push(old === undefined ? `step "${id}" is new` : `step "${id}" has changed`);
-    inputSide ||= fixed.has(id);
+    structural ||= old === undefined || !free.has(id);
   }
-  for (const id of before.keys()) changes.push(`step "${id}" is gone`);
-  if (run.plan.parameters_hash !== now.parameters_hash) changes.push('the parameters have changed');
-  if (changes.length === 0 || (accept && !inputSide)) return changes;
-  const ways = inputSide ? '--fresh starts over' : '--accept-changes goes on with the new plan, --fresh starts over';
+  const ids = now.steps.map(({ id }) => id);
+  for (const id of before.keys()) {
+    if (ids.includes(id)) continue;
+    changes.push(`step "${id}" is gone`);
+    structural = true;
+  }
+  const moved = [...before.keys()].some((id, i) => ids[i] !== id);
+  if (moved && !structural) changes.push('the steps stand in another order');
+  structural ||= moved;
+  if (run.plan.parameters_hash !== now.parameters_hash)
+    changes.push('the parameters, or variables that expressions read, have changed');
+  if (changes.length === 0 || (accept && !structural)) return changes;
+  const ways = structural ? '--fresh starts over' : '--accept-changes goes on with the new plan, --fresh starts over';
   throw new OxiError(
     'PLAN_CHANGED',
     `run "${run.run_key}" is unfinished and the pipeline is not what it was: ${changes.join(', ')}. ${ways}`,
@@ -132,7 +161,9 @@ async function checkInput(
       throw change(before.name, `had ${before.size} bytes and has ${now.size}`);
   });
   if (checkpoint === undefined || source.fingerprint === undefined) return;
-  const { split, offset, fingerprint } = checkpoint.position;
+  const { split, offset, fingerprint, finished } = checkpoint.position;
+  if ((await chainOf(source, splits, 0, split, '')) !== finished)
+    throw change('a file that was read to its end', 'has other bytes');
   const at = splits[split];
   if (at === undefined || fingerprint === '') return;
   if ((await source.fingerprint(at, offset)) !== fingerprint)

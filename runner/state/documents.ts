@@ -47,6 +47,8 @@ const schemas = once(() => {
       framer: json,
       /** Hash of the 64 KB before the offset. */
       fingerprint: z.string(),
+      /** Hash over the ends of all splits before this one; empty where there is none. */
+      finished: z.string(),
     }),
     /** By id of the step. */
     snapshots: jsonObject,

@@ -140,4 +140,61 @@ describe('a plan that changed between two attempts', () => {
     await expectOutput(shop, await shop.attempt([...args, '--fresh']).ended, morning);
     shop.remove();
   });
+
+  type Step = { name: string; id?: string; config?: Record<string, unknown> };
+
+  test.each<[string, (steps: Step[]) => Step[], RegExp]>([
+    [
+      'a step that is gone',
+      (steps) => steps.filter(({ name }) => name !== 'filter'),
+      /step "filter" is gone\. --fresh/,
+    ],
+    [
+      'a step that is new',
+      (steps) => steps.toSpliced(2, 0, { name: 'filter', id: 'dear', config: { where: 'amount > 1' } }),
+      /step "dear" is new\. --fresh/,
+    ],
+    [
+      'steps in another order',
+      (steps) => [...steps.slice(0, 2), ...steps.slice(2, 4).reverse(), ...steps.slice(4)],
+      /the steps stand in another order\. --fresh/,
+    ],
+    [
+      'records laid out in another way',
+      (steps) => steps.map((step) => (step.name === 'format_json' ? { ...step, config: { framing: 'array' } } : step)),
+      /step "format_json" has changed\. --fresh/,
+    ],
+  ])('%s can not be accepted', async (_what, change, sentence) => {
+    const shop = await killed();
+    const file = join(shop.root, 'pipelines/shop.yaml');
+    const { pipeline } = JSON.parse(readFileSync(file, 'utf8')) as { pipeline: Step[] };
+    writeFileSync(file, JSON.stringify({ pipeline: change(pipeline) }));
+    await expectRefused(shop, 2, sentence);
+    await expectRefused(shop, 2, sentence, ['--accept-changes']);
+    writeFileSync(file, JSON.stringify({ pipeline }));
+    await shop.expectDone(await shop.attempt().ended, 'as it was');
+    shop.remove();
+  });
+
+  test('a variable that an expression reads belongs to the plan', async () => {
+    const shop = new Shop(day, { backend: 'sqlite', softMs: 0, input: FILES });
+    shop.writePipeline('round(amount * int(env.RATE)) / 100');
+    const { signal, stderr } = await shop.attempt([], { env: { OXIFLOW_CRASH_AT: 'committed:2', RATE: '119' } }).ended;
+    expect(signal, stderr).toBe('SIGKILL');
+    const other = await shop.attempt([], { env: { RATE: '107' } }).ended;
+    expect(other.code, other.stderr).toBe(2);
+    expect(other.stderr).toMatch(/variables that expressions read, have changed\. --accept-changes/);
+    await shop.expectDone(await shop.attempt([], { env: { RATE: '119' } }).ended, 'the same rate');
+    shop.remove();
+  });
+
+  test('a file that was read to its end still belongs to the input', async () => {
+    const shop = await killed({ input: FILES });
+    const first = join(shop.root, 'in/1-morning.ndjson');
+    writeFileSync(first, morning.replaceAll('"EUR"', '"USD"'));
+    await expectRefused(shop, 2, /read to its end has other bytes\. --fresh/);
+    writeFileSync(first, morning);
+    await shop.expectDone(await shop.attempt().ended, 'put back');
+    shop.remove();
+  });
 });

@@ -86,7 +86,7 @@ async function saveCheckpoint(runKey: string): Promise<void> {
     boot_id: 'b',
     host: 'h',
     at: '2026-03-01T10:00:00.000Z',
-    position: { split: 0, offset: 1000 + n, ordinal: 90, framer: null, fingerprint: 'f' },
+    position: { split: 0, offset: 1000 + n, ordinal: 90, framer: null, fingerprint: 'f', finished: '' },
     snapshots: {},
     marks: {},
     encoders: {},

@@ -34,7 +34,7 @@ const checkpoint: Checkpoint = {
   boot_id: 'b',
   host: 'h',
   at: '2026-03-01T10:00:00Z',
-  position: { split: 0, offset: 512, ordinal: 9, framer: null, fingerprint: 'ff' },
+  position: { split: 0, offset: 512, ordinal: 9, framer: null, fingerprint: 'ff', finished: '' },
   snapshots: { limit: { left: 3 } },
   marks: { write: { n: 3, records: 8, bytes: 400, data: { staged: 'out.json.part' } } },
   encoders: { write: 'open' },
