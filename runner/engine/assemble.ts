@@ -1,8 +1,9 @@
 /** Makes the nodes of a flow from a plan, joins them by channels, and runs them to the end of the input or to a stop. */
-import type { Checkpoint } from '../state/documents.ts';
+
 import type { Grade } from '../state/store.ts';
 import type { Block, MakeContext, Split, StreamInfo } from './contracts.ts';
 import { imbalances, noCounters, type StepCounters } from './counters.ts';
+import type { Checkpoint } from './documents.ts';
 import { OxiError } from './errors.ts';
 import { type Barrier, type Flow, newChannel, type Position, runTogether } from './flow.ts';
 import { runSink, type SinkNode } from './flow-sink.ts';

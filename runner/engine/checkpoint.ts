@@ -2,11 +2,12 @@
  * The one place where progress becomes durable. A barrier that came out behind all sinks becomes a checkpoint in one
  * compare-and-set that carries the fencing token; a store that refuses it has given the run to another worker.
  */
-import type { Checkpoint, SplitDocument } from '../state/documents.ts';
+
 import type { Json, Lease, StateStore } from '../state/store.ts';
 import type { Source, Split } from './contracts.ts';
 import type { StepCounters } from './counters.ts';
 import { crashpoint } from './crashpoint.ts';
+import type { Checkpoint, SplitDocument } from './documents.ts';
 import { OxiError } from './errors.ts';
 import type { Barrier } from './flow.ts';
 import { hashOf } from './plan.ts';

@@ -1,7 +1,8 @@
 /** What a run tells about itself while it works and when it ends; observation implements `RunObserver`, the engine calls it. */
-import type { Checkpoint } from '../state/documents.ts';
+
 import type { Output, Oxi, Split } from './contracts.ts';
 import { addCounters, differenceOf, inFlight, noCounters, type StepCounters } from './counters.ts';
+import type { Checkpoint } from './documents.ts';
 import type { ErrorCode, ExitCode } from './errors.ts';
 import type { Plan } from './plan.ts';
 

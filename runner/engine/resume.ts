@@ -2,10 +2,11 @@
  * What a new attempt does: begin, go on from a checkpoint, or nothing at all. A checkpoint belongs to its plan and its input;
  * where either has changed it is refused, never guessed at.
  */
-import type { Checkpoint, RunDocument, SplitDocument } from '../state/documents.ts';
+
 import type { Holder } from '../state/store.ts';
 import { chainOf } from './checkpoint.ts';
 import type { Source, Split } from './contracts.ts';
+import type { Checkpoint, RunDocument, SplitDocument } from './documents.ts';
 import { OxiError } from './errors.ts';
 import { hashOf, type Plan } from './plan.ts';
 

@@ -3,18 +3,18 @@
  * flow run, and publishes. Whatever happens in between, the next attempt goes on from the last checkpoint.
  */
 import { randomUUID } from 'node:crypto';
+import type { Grade, Holder, Json, Lease, StateStore, StoredDocument } from '../state/store.ts';
+import { type Assembly, runFlow } from './assemble.ts';
+import { bytesBefore, Committer, lost } from './checkpoint.ts';
+import type { Mark, Output, SinkRun, Split, StreamInfo } from './contracts.ts';
+import { crashpoint } from './crashpoint.ts';
 import {
   type Checkpoint,
   parseRunDocument,
   parseSplitDocument,
   type RunDocument,
   type SplitDocument,
-} from '../state/documents.ts';
-import type { Grade, Holder, Json, Lease, StateStore, StoredDocument } from '../state/store.ts';
-import { type Assembly, runFlow } from './assemble.ts';
-import { bytesBefore, Committer, lost } from './checkpoint.ts';
-import type { Mark, Output, SinkRun, Split, StreamInfo } from './contracts.ts';
-import { crashpoint } from './crashpoint.ts';
+} from './documents.ts';
 import { OxiError } from './errors.ts';
 import { type Held, holdLease } from './hold.ts';
 import type { Plan, PlannedSink } from './plan.ts';
@@ -37,6 +37,8 @@ export interface RunOptions extends Assembly {
   /** Keeps the lease alive from a thread of its own, from the moment it is called. */
   keepLease(lease: Lease, on: { lost(): void; cancelled(from: string): void }): AsyncDisposable;
   observe(identity: { runId: string; attempt: number }): Promise<RunObserver>;
+  /** Hands out the result of a success before the run is marked as finished; where it throws, a retry publishes and delivers. */
+  deliver(result: RunResult): Promise<void>;
   say(message: string): void;
   /** A cancel request came through the store. */
   cancelled(from: string): void;
@@ -171,7 +173,12 @@ class Run {
     figures.bytes = from?.bytes ?? 0;
     observer.started({ plan, splits, figures, resumedFrom: from, notices });
     const work = { observer, figures, from, committer, splits, stream, finishing };
-    const summary = await this.#work(work).catch((error) => this.#failed(error, figures, committer));
+    const summary = await this.#work(work)
+      .then(async (done) => {
+        if (done.status === 'succeeded') await this.#o.deliver({ runId, attempt, summary: done, repeated: false });
+        return done;
+      })
+      .catch((error) => this.#failed(error, figures, committer));
     // Nothing was saved that speaks of what the sinks hold: nobody goes on from it.
     await this.#closeSinks(summary.status === 'failed' && from === undefined && committer.last === undefined);
     await plan.source.source.close();

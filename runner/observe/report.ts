@@ -2,8 +2,8 @@
 
 import type { Split } from '../engine/contracts.ts';
 import { inFlight } from '../engine/counters.ts';
+import type { Checkpoint } from '../engine/documents.ts';
 import { errorsOf, type RunFigures, type RunObserver, type RunStart, type RunSummary } from '../engine/report.ts';
-import type { Checkpoint } from '../state/documents.ts';
 import { RateMeter } from './meter.ts';
 import { MetricsMeter, type StepReading } from './metrics.ts';
 import type { EventPayloads, EventSink } from './types.ts';

@@ -1,5 +1,5 @@
 /** The PipelineState of the specification, put together from the two documents of a run, for people and `state show`. */
-import { type Checkpoint, parseRunDocument, parseSplitDocument, type RunDocument } from './documents.ts';
+import { type Checkpoint, parseRunDocument, parseSplitDocument, type RunDocument } from '../engine/documents.ts';
 import type { StateStore } from './store.ts';
 
 export interface PipelineState {

@@ -2,7 +2,7 @@ import { readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from '
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { afterAll, describe, expect, test } from 'vitest';
-import { parseSplitDocument } from '../../runner/state/documents.ts';
+import { parseSplitDocument } from '../../runner/engine/documents.ts';
 import { thisHolder } from '../../runner/state/host.ts';
 import { openStore } from '../../runner/state/open.ts';
 import type { Json } from '../../runner/state/store.ts';

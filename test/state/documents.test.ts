@@ -4,7 +4,7 @@ import {
   parseRunDocument,
   parseSplitDocument,
   type RunDocument,
-} from '../../runner/state/documents.ts';
+} from '../../runner/engine/documents.ts';
 import type { Json } from '../../runner/state/store.ts';
 
 const counters = { in: 9, added: 0, out: 8, filtered: 1, dropped: 0, dead_lettered: 0, failed: 0, collected: 0 };
