@@ -4,7 +4,7 @@
  */
 import * as z from 'zod/mini';
 import type { $ZodType } from 'zod/v4/core';
-import { once } from '../engine/once.ts';
+import { once } from './once.ts';
 import type { Json } from '../state/store.ts';
 import { OxiError } from './errors.ts';
 
