@@ -60,6 +60,8 @@ export interface Source {
   /** offset: can be read again from a position; ack: redelivered until acknowledged; once: read once, never resumed. */
   readonly kind: 'offset' | 'ack' | 'once';
   readonly bounded: boolean;
+  /** Its bytes are given as they are: a byte order mark at the start of a split is not skipped. */
+  readonly binary?: boolean;
   /** The input as it stands now. Throws OxiError INPUT_MISSING, PERMISSION_DENIED. */
   splits(): Promise<Split[]>;
   /** The same splits again, as they are now: for the check on resume. Throws OxiError INPUT_MISSING. */

@@ -206,6 +206,7 @@ describe('finishing again', () => {
     ['with a backup', { backup: true }, 'old\n', '1\n'],
     ['an output that must not exist', { overwrite: false }, undefined, '1\n'],
     ['an appended output', { append: true }, 'old\n', 'old\n1\n'],
+    ['an appended output with a backup', { append: true, backup: true }, 'old\n', 'old\n1\n'],
     ['an appended output that is new', { append: true }, undefined, '1\n'],
   ];
   test.each(configs)(
@@ -253,6 +254,33 @@ describe('finishing again', () => {
     await two.close();
     expect(output()).toBe(`old\n${records}`);
     expect(others()).toEqual([]);
+  });
+
+  test.each([0, 1, 3])('its backup is the old output, also where %i bytes had joined it', async (joined) => {
+    writeFileSync(join(folder, 'orders.ndjson'), 'old\n');
+    writeFileSync(join(folder, 'orders.ndjson.bak'), 'older\n');
+    const config = { append: true, backup: true };
+    const { sink: one, mark } = await begun(1, text('1', '23'), config);
+    await one.close();
+    // As a worker leaves it that dies while joining: the backup is made, then bytes follow.
+    if (joined > 0) {
+      writeFileSync(join(folder, 'orders.ndjson.bak'), 'old\n');
+      appendFileSync(join(folder, 'orders.ndjson'), text('1', '23').subarray(0, joined));
+    }
+    const two = sink(config);
+    await two.open(sinkRun(2, behind(1, true, { finishing: true })), mark);
+    await two.finish(mark);
+    await two.close();
+    expect(output()).toBe('old\n1\n23\n');
+    expect(readFileSync(join(folder, 'orders.ndjson.bak'), 'utf8')).toBe('old\n');
+    expect(others()).toEqual(['orders.ndjson.bak']);
+  });
+
+  test('an output that an append makes leaves an older backup alone', async () => {
+    writeFileSync(join(folder, 'orders.ndjson.bak'), 'older\n');
+    await ended((await begun(1, text('1'), { append: true, backup: true })).sink);
+    expect(output()).toBe('1\n');
+    expect(readFileSync(join(folder, 'orders.ndjson.bak'), 'utf8')).toBe('older\n');
   });
 
   test('an append into a file that another program changed meanwhile is refused, and the records are kept', async () => {
@@ -320,6 +348,14 @@ describe('what is there', () => {
     expect(readdirSync(join(folder, 'store'))).toEqual(['real.ndjson']);
   });
 
+  test('is refused where it is a link to nothing', async () => {
+    symlinkSync('store/gone.ndjson', join(folder, 'orders.ndjson'));
+    await expect(sink().check?.()).rejects.toMatchObject({
+      code: 'CONFIG_INVALID',
+      message: expect.stringContaining('orders.ndjson is a link to nothing'),
+    });
+  });
+
   test('is refused where it is a folder', async () => {
     mkdirSync(join(folder, 'orders.ndjson'));
     expect(await codeOf(sink().check?.() ?? Promise.resolve())).toBe('CONFIG_INVALID');
@@ -367,4 +403,35 @@ test('a staged file that somebody renamed away during the run is an error, and t
   expect(await codeOf(one.finish(mark))).not.toBe('no error');
   await one.close();
   expect(output()).toBe('old\n');
+});
+
+describe('a name', () => {
+  const long = (bytes: number): string => `${'é'.repeat((bytes - 7) / 2)}.ndjson`;
+
+  test('as long as a file system takes is staged, resumed and published', async () => {
+    const config = { path: long(255) };
+    const { sink: one, mark } = await begun(1, text('1'), config);
+    await one.close();
+    const two = sink(config);
+    await two.check?.();
+    expect(await two.open(sinkRun(2, behind(1, true)), mark)).toEqual({ at: 'mark' });
+    await ended(two, text('2'));
+    expect(readdirSync(folder)).toEqual([long(255)]);
+  });
+
+  test.each([
+    ['that is too long', { path: long(257) }, 'longer than a file system takes'],
+    ['that is too long for its backup', { path: long(253), backup: true }, 'longer than a file system takes'],
+    ['that ends with a slash', { path: 'orders/' }, 'orders/ names a folder; name a file'],
+  ])('%s is refused', async (_title, config, message) => {
+    await expect(sink(config).check?.()).rejects.toMatchObject({
+      code: 'CONFIG_INVALID',
+      message: expect.stringContaining(message),
+    });
+    expect(readdirSync(folder)).toEqual([]);
+  });
+
+  test('with a NUL is refused', () => {
+    expect(() => sink({ path: 'orders\0.ndjson' })).toThrow('holds a NUL character');
+  });
 });

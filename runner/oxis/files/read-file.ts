@@ -4,10 +4,11 @@ import { type FileHandle, glob, open, stat } from 'node:fs/promises';
 import { basename, resolve } from 'node:path';
 import * as z from 'zod/mini';
 import type { RawBlock, Source, Split } from '../../engine/contracts.ts';
-import { ioError, OxiError } from '../../engine/errors.ts';
+import { errnoOf, ioError, OxiError } from '../../engine/errors.ts';
 import { takeBuffer } from '../../kernel/buffers.ts';
 import { READ_HEADROOM } from '../../kernel/lines.ts';
 import { defineSource, field } from '../define.ts';
+import { refuseNul, tooLong } from './path.ts';
 
 /** One read; large enough that a call costs nothing, small enough for many in flight. */
 const READ_BYTES = 448 * 1024;
@@ -34,18 +35,23 @@ export const readFile = defineSource({
   summary: 'Reads files: one path, a list, or a pattern.',
   output: 'bytes',
   config,
-  make: (c, context) =>
-    new FileSource(typeof c.path === 'string' ? [c.path] : c.path, context.projectRoot, context.stepId),
+  make: (c, context) => {
+    const paths = typeof c.path === 'string' ? [c.path] : c.path;
+    for (const path of paths) refuseNul(path, context.stepId);
+    return new FileSource(paths, context.projectRoot, context.stepId, c.binary);
+  },
 });
 
 class FileSource implements Source {
   readonly kind = 'offset';
   readonly bounded = true;
+  readonly binary: boolean;
   readonly #paths: readonly string[];
   readonly #root: string;
   readonly #step: string;
 
-  constructor(paths: readonly string[], root: string, step: string) {
+  constructor(paths: readonly string[], root: string, step: string, binary: boolean) {
+    this.binary = binary;
     this.#paths = paths;
     this.#root = root;
     this.#step = step;
@@ -87,10 +93,21 @@ class FileSource implements Source {
             place: { step: this.#step, field: 'path', file: path },
           },
         );
+      // A pipe gives its bytes once, and whoever looks at the first ones takes them away.
+      if (!info.isFile())
+        throw new OxiError(
+          'CONFIG_INVALID',
+          `step "${this.#step}": ${path} is a pipe or a device; use read_stdin and redirect it: oxiflow run NAME < ${path}`,
+          { place: { step: this.#step, field: 'path', file: path } },
+        );
       return [{ name: path, size: info.size }];
     } catch (error) {
-      if (error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ENOTDIR'))
-        return undefined;
+      const errno = errnoOf(error);
+      if (errno === 'ENOENT' || errno === 'ENOTDIR') return undefined;
+      if (errno === 'ENAMETOOLONG') {
+        if (isPattern(path)) return undefined;
+        throw tooLong(path, this.#step);
+      }
       throw ioError(error, path, { step: this.#step, file: path });
     }
   }
@@ -101,13 +118,28 @@ class FileSource implements Source {
     names.sort((a, b) => (a < b ? -1 : a > b ? 1 : 0));
     const files: { name: string; size: number }[] = [];
     for (const name of names) {
-      const info = await stat(resolve(this.#root, name));
+      const info = await stat(resolve(this.#root, name)).catch((error) => {
+        throw this.#unreadable(error, name);
+      });
       if (info.isFile()) files.push({ name, size: info.size });
     }
     if (files.length > 0) return files;
     throw new OxiError('INPUT_MISSING', `step "${this.#step}": no file matches ${pattern} (looked in ${this.#root})`, {
       place: { step: this.#step, field: 'path', file: pattern },
     });
+  }
+
+  /** A file that the pattern matches and that nobody can look at. */
+  #unreadable(error: unknown, name: string): unknown {
+    const place = { step: this.#step, field: 'path', file: name };
+    // Bytes that are no UTF-8 have come as U+FFFD, a name that no file has.
+    if (errnoOf(error) === 'ENOENT' && name.includes('\ufffd'))
+      return new OxiError(
+        'INPUT_MISSING',
+        `step "${this.#step}": ${name}: the name of this file is not UTF-8 text; rename it, or choose a pattern that leaves it out`,
+        { place, cause: error },
+      );
+    return ioError(error, `step "${this.#step}": ${name}`, place);
   }
 
   async #open(split: Split): Promise<FileHandle> {

@@ -34,6 +34,7 @@ export const readStdin = defineSource({
 class StdinSource implements Source {
   readonly kind = 'once';
   readonly bounded = true;
+  readonly binary: boolean;
   readonly #config: z.output<ReturnType<typeof config>>;
   readonly #step: string;
   #chunks: AsyncIterator<Buffer> | undefined;
@@ -42,6 +43,7 @@ class StdinSource implements Source {
 
   constructor(c: z.output<ReturnType<typeof config>>, step: string) {
     this.#config = c;
+    this.binary = c.binary;
     this.#step = step;
   }
 

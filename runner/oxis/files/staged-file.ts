@@ -23,6 +23,10 @@ export interface StagedOptions {
 }
 
 const SUFFIX = '.oxiflow-part';
+/** Behind the name of the output: what was there before. */
+export const BACKUP = '.bak';
+/** Bytes of the output's name that the staged one shows: with what it adds it stays below what a file system takes. */
+const SHOWN_BYTES = 64;
 
 export class StagedFile {
   readonly #o: StagedOptions;
@@ -53,7 +57,7 @@ export class StagedFile {
     return this.#guard(async () => {
       // A link stays a link: the file that it points to is the output.
       this.#target = await realpath(this.#o.path).catch(() => this.#o.path);
-      const stem = `.${basename(this.#target)}.${createHash('sha256').update(`${run.runKey}\0${run.step}`).digest('hex').slice(0, 12)}`;
+      const stem = stemOf(basename(this.#target), run);
       const folder = dirname(this.#target);
       this.#staged = join(folder, `${stem}.${run.token}${SUFFIX}`);
       const others = await stagedBefore(folder, stem, run.token);
@@ -69,7 +73,7 @@ export class StagedFile {
         await this.#remember();
         return { at: 'mark' };
       }
-      if (run.finishing && (await this.#isPublished(mark, others.length))) {
+      if (run.finishing && (await this.#isPublished(mark, others.filter(({ token }) => token >= 0).length))) {
         for (const { path } of others) await remove(path);
         this.#published = true;
         this.#bytes = mark.bytes;
@@ -165,7 +169,7 @@ export class StagedFile {
       crashpoint('backing');
       // No successor has published yet, so the link holds the old output and not its new one.
       await this.#mustBeOurs();
-      await rename(backup, `${this.#target}.bak`);
+      await rename(backup, `${this.#target}${BACKUP}`);
       // Where both are the same file already, a rename does nothing at all.
       await remove(backup);
       crashpoint('backup');
@@ -187,6 +191,8 @@ export class StagedFile {
     try {
       const size = (await to.stat()).size;
       if (size < base || size > base + mark.bytes) throw this.#changed();
+      // Larger than it was, the output holds some of ours already, and its backup was made before that. An empty one may be ours.
+      if (this.#o.backup && size === base && base > 0) await this.#backUpCopy();
       const mine = Buffer.alloc(1 << 18);
       const theirs = Buffer.alloc(1 << 18);
       for (let at = 0; at < mark.bytes; ) {
@@ -209,6 +215,20 @@ export class StagedFile {
       await to.close();
     }
     await unlink(this.#staged);
+  }
+
+  /** An output that is written to in place keeps its backup as a copy, under its name only when it is whole. */
+  async #backUpCopy(): Promise<void> {
+    const copy = `${this.#staged}.copy`;
+    await this.#mustBeOurs();
+    await copyFile(this.#target, copy, constants.COPYFILE_FICLONE);
+    const written = await open(copy, 'r+');
+    await written.sync().finally(() => written.close());
+    crashpoint('backing');
+    await this.#mustBeOurs();
+    await rename(copy, `${this.#target}${BACKUP}`);
+    await syncFolder(dirname(this.#target));
+    crashpoint('backup');
   }
 
   /** Throws where the staged file is gone: whoever slept beyond its lease finds that out before it touches the output. */
@@ -269,6 +289,17 @@ export function existsError(o: StagedOptions): OxiError {
       place: { step: o.step, field: 'overwrite', file: o.name },
     },
   );
+}
+
+/** How the names of all that this run and step stage for an output of this name begin. */
+function stemOf(name: string, run: SinkRun): string {
+  let shown = '';
+  for (const character of name) {
+    if (Buffer.byteLength(shown + character) > SHOWN_BYTES) break;
+    shown += character;
+  }
+  const owner = `${run.runKey}\0${run.step}${shown === name ? '' : `\0${name}`}`;
+  return `.${shown}.${createHash('sha256').update(owner).digest('hex').slice(0, 12)}`;
 }
 
 /** Staged files of earlier tokens of the same run and step. */

@@ -1,5 +1,5 @@
 /** `write_file`: a file that is either the old one or the new one, whole, at every moment. */
-import { mkdir, stat } from 'node:fs/promises';
+import { lstat, mkdir, stat } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import * as z from 'zod/mini';
 import type { Held, Mark, Output, Sink, SinkRun } from '../../engine/contracts.ts';
@@ -7,7 +7,8 @@ import { errnoOf, ioError, OxiError } from '../../engine/errors.ts';
 import type { Grade } from '../../state/store.ts';
 import { defineSink, field } from '../define.ts';
 import { jsonFormat } from '../formats/format-json.ts';
-import { existsError, StagedFile, type StagedOptions } from './staged-file.ts';
+import { isTooLong, refuseNul, tooLong } from './path.ts';
+import { BACKUP, existsError, StagedFile, type StagedOptions } from './staged-file.ts';
 
 const config = () =>
   z.strictObject({
@@ -28,8 +29,9 @@ export const writeFile = defineSink({
   summary: 'Writes a file: staged beside it, put in place when the run has succeeded.',
   config,
   aliases: { create_directories: 'create_dirs' },
-  make: (c, context) =>
-    new FileSink(
+  make: (c, context) => {
+    refuseNul(c.path, context.stepId);
+    return new FileSink(
       {
         path: resolve(context.projectRoot, c.path),
         name: c.path,
@@ -39,7 +41,8 @@ export const writeFile = defineSink({
         backup: c.backup,
       },
       c.create_dirs,
-    ),
+    );
+  },
   implicitFormat: () => jsonFormat({}),
 });
 
@@ -60,12 +63,25 @@ class FileSink implements Sink {
 
   async check(): Promise<void> {
     const place = { step: this.#o.step, field: 'path', file: this.#o.name };
+    if (this.#o.name.endsWith('/'))
+      throw new OxiError('CONFIG_INVALID', `step "${this.#o.step}": ${this.#o.name} names a folder; name a file`, {
+        place,
+      });
+    if (isTooLong(this.#o.path, this.#o.backup ? BACKUP : '')) throw tooLong(this.#o.name, this.#o.step);
     const there = await stat(this.#o.path).catch((error) => {
+      if (errnoOf(error) === 'ENAMETOOLONG') throw tooLong(this.#o.name, this.#o.step);
       if (errnoOf(error) !== 'ENOTDIR') return undefined;
       throw new OxiError('CONFIG_INVALID', `step "${this.#o.step}": ${this.#o.name} lies below a file; name a folder`, {
         place,
       });
     });
+    // A rename would put a file in place of the link, and leave what it means without one.
+    if (there === undefined && (await isLink(this.#o.path)))
+      throw new OxiError(
+        'CONFIG_INVALID',
+        `step "${this.#o.step}": ${this.#o.name} is a link to nothing; remove it, or make the file it points to`,
+        { place },
+      );
     if (there?.isDirectory())
       throw new OxiError('CONFIG_INVALID', `step "${this.#o.step}": ${this.#o.name} is a folder; name a file`, {
         place,
@@ -123,4 +139,11 @@ class FileSink implements Sink {
   async close(): Promise<void> {
     await this.#file.close();
   }
+}
+
+async function isLink(path: string): Promise<boolean> {
+  return lstat(path).then(
+    (info) => info.isSymbolicLink(),
+    () => false,
+  );
 }
