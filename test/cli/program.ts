@@ -115,17 +115,15 @@ function copyOfDist(): string {
   return copy;
 }
 
-const folders: string[] = [];
+/** Registered here and not in a test: then it would belong to that test alone, and be gone with it. */
+const ROOT = mkdtempSync(join(tmpdir(), 'oxiflow-cli-'));
+chmodSync(ROOT, 0o755);
+afterAll(() => rmSync(ROOT, { recursive: true, force: true }));
 
 /** A folder with these files that is gone after the tests of the file; anybody may read it. */
 export function folder(files: Readonly<Record<string, string | Uint8Array>>): string {
-  if (folders.length === 0)
-    afterAll(() => {
-      for (const path of folders.splice(0)) rmSync(path, { recursive: true, force: true });
-    });
-  const root = mkdtempSync(join(tmpdir(), 'oxiflow-cli-'));
+  const root = mkdtempSync(join(ROOT, 'shop-'));
   chmodSync(root, 0o755);
-  folders.push(root);
   put(root, files);
   return root;
 }
