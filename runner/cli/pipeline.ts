@@ -5,6 +5,7 @@ import { loadPipeline, type Pipeline } from '../config/pipeline.ts';
 import { loadProject, type Project } from '../config/project.ts';
 import { ConfigErrors, EXIT, OxiError } from '../engine/errors.ts';
 import type { Plan } from '../engine/plan.ts';
+import { redactStrings } from '../observe/redaction.ts';
 import { registry } from '../oxis/registry.ts';
 import { clean, planOf } from './load.ts';
 import { collected } from './options.ts';
@@ -141,6 +142,7 @@ async function info(name: string, options: Options): Promise<void> {
     throw error;
   });
   await plan.source.source.close();
-  if (options.json) printJson(planDocument(pipeline, plan, splits));
-  else process.stdout.write(planText(pipeline.name, plan, splits));
+  const redact = (text: string): string => project.secrets.redact(text);
+  if (options.json) printJson(redactStrings(planDocument(pipeline, plan, splits), redact));
+  else process.stdout.write(redact(planText(pipeline.name, plan, splits)));
 }

@@ -89,6 +89,8 @@ export async function loadPipeline(
     context(noScope(layered([...strong, pipelineEnvironment, project.environment]))),
   );
   const environment = layered([...strong, pipelineEnvironment, parameters.defaults, project.environment]);
+  // Expressions see all of them as `env.NAME`, and an error may quote what they made of one.
+  for (const [name, value] of environment) project.secrets.addVariable(name, value);
   const scope = noScope(environment);
 
   const rules = without(root, ['pipeline', 'parameters', 'environment', 'tests']);

@@ -19,6 +19,9 @@ export function hasUserInfo(text: string): boolean {
 /** Texts of fewer characters are not scrubbed: that would garble every message and hide nothing. */
 const SHORTEST = 4;
 
+/** Values of switches such as NPM_AUTH=true: no secret, and a part of every JSON document. */
+const WORDS = new Set(['true', 'false', 'null', 'none', 'auto']);
+
 /** The secret texts of a process. `redact` is for logs, events and errors just before they leave. */
 export class SecretRegistry {
   readonly #texts = new Set<string>();
@@ -47,9 +50,9 @@ export class SecretRegistry {
     }
   }
 
-  /** The value of a variable that a configuration uses: kept where its name says that it is a secret. */
+  /** The value of a variable that a configuration can use: kept where its name says that it is a secret. */
   addVariable(name: string, value: string): void {
-    if (SECRET_NAME.test(name)) this.add(value);
+    if (SECRET_NAME.test(name) && !WORDS.has(value.toLowerCase())) this.add(value);
     else this.addPasswords(value);
   }
 

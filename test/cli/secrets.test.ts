@@ -95,6 +95,29 @@ const cases: Case[] = [
     code: 3,
     files: { 'pipelines/orders.yaml': pipeline(`order > "${secret}"`) },
   },
+  {
+    title: 'an expression that reads a variable and casts it',
+    code: 3,
+    files: { 'pipelines/orders.yaml': pipeline('int(env.SHOP_API_KEY) > 1') },
+  },
+  {
+    title: 'an expression that reads a variable of an env file and parses it as a time',
+    code: 3,
+    files: { 'pipelines/orders.yaml': pipeline('timestamp(env.MAIL_PASSWORD) != null') },
+  },
+  {
+    title: 'a condition that casts a variable',
+    code: 2,
+    files: {
+      'pipelines/orders.yaml': pipelineOf([
+        read,
+        ['parse_json'],
+        ['filter', { where: 'true' }, { condition: 'int(env.SHOP_API_KEY) > 1' }],
+        write,
+      ]),
+    },
+  },
+  { title: 'a switch with the name of a secret', code: 0, env: { NPM_AUTH: 'true', APP_TOKEN: 'status' } },
   { title: 'an expression that breaks off', code: 2, files: { 'pipelines/orders.yaml': pipeline(`"${secret}" ==`) } },
   { title: 'an unknown function', code: 2, files: { 'pipelines/orders.yaml': pipeline(`secretly("${secret}")`) } },
   { title: 'an input that is missing', code: 1, args: ['--set', `read_file.path=input/${secret}.ndjson`] },
@@ -134,8 +157,11 @@ describe('nothing of a secret is left by', () => {
       leaks: [],
       stderr: expect.any(String),
     });
+    // What is redacted is still the document that was promised.
+    if (code === 0) expect(JSON.parse(run.stdout)).toMatchObject({ pipeline: 'orders', exit_code: 0 });
     for (const verb of [
       ['pipeline', 'test', '--env-file', 'shop.env'],
+      ['pipeline', 'info', 'orders', '--json', '--env-file', 'shop.env'],
       ['state', 'show', 'orders', '--json'],
     ])
       expect(leaks(root, await oxiflow(verb, options))).toEqual([]);
