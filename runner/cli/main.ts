@@ -1,6 +1,7 @@
 /** The command line: a table of verbs. Each verb is a file and loads when it is asked for. */
 import { Command, CommanderError } from 'commander';
 import { ConfigErrors, EXIT, type ExitCode, OxiError } from '../engine/errors.ts';
+import { withOutput } from './output.ts';
 import { version } from './version.ts';
 
 interface Verb {
@@ -20,7 +21,11 @@ const VERBS: readonly Verb[] = [
 ];
 
 /** Runs the command line `args` and returns the exit code. Known failures are one sentence on stderr. */
-export async function main(args: readonly string[]): Promise<ExitCode> {
+export function main(args: readonly string[]): Promise<ExitCode> {
+  return withOutput(() => command(args));
+}
+
+async function command(args: readonly string[]): Promise<ExitCode> {
   const program = new Command('oxiflow')
     .description('Runs data pipelines: one YAML file each, in constant memory, and a retry is a resume.')
     .version(version(), '-V, --version', 'print the version')

@@ -12,6 +12,7 @@ import { StopRequest } from '../engine/stop.ts';
 import { EventBus } from '../observe/bus.ts';
 import { createLog, type Log } from '../observe/log.ts';
 import { ProgressLine } from '../observe/progress.ts';
+import { redactStrings } from '../observe/redaction.ts';
 import { RunReporter } from '../observe/report.ts';
 import { summaryText } from '../observe/summary.ts';
 import { Terminal } from '../observe/terminal.ts';
@@ -24,6 +25,7 @@ import { startKeeper } from '../threads/keeper.ts';
 import { StagePool } from '../threads/pool.ts';
 import { clean, planOf } from './load.ts';
 import { collected, duration, wholeNumber } from './options.ts';
+import { print } from './output.ts';
 import { Stopping } from './stopping.ts';
 import { checkSummary, writeSummary } from './summary-file.ts';
 import { version } from './version.ts';
@@ -120,7 +122,11 @@ async function run(name: string, options: Options): Promise<number> {
   if (options.json && plan.steps.some(({ oxi }) => oxi === 'write_stdout'))
     throw new OxiError('COMMAND_INVALID', 'run: --json and write_stdout both want standard output; use --summary FILE');
   if (options.summary !== undefined) await checkSummary(options.summary);
-  if (options.dryRun) return dryRun(plan, pipeline, options);
+  if (options.dryRun) {
+    return await dryRun(plan, pipeline, options, redact).catch((error) => {
+      throw clean(error, redact);
+    });
+  }
 
   const runKey =
     options.runKey ??
@@ -246,6 +252,11 @@ async function attempt(a: AttemptInput): Promise<RunResult> {
         });
         return Object.assign(reporter, { started: saying(reporter, log) });
       },
+      deliver: (result) => {
+        // On a terminal, standard output goes where the live line is.
+        a.terminal.draw('');
+        return deliver(result, { runKey, pipeline: pipeline.name, options, redact });
+      },
       say: (message) => log.info(message),
       cancelled: (from) => stopping.request(new StopRequest(`cancelled by ${from}`, { cancelled: true })),
       redact,
@@ -302,13 +313,19 @@ async function refuse(listeners: readonly EventListener[], code: string, message
   await Promise.all(listeners.map((listener) => listener.close?.(EVENTS_DEADLINE_MS)));
 }
 
-async function dryRun(plan: Plan, pipeline: Pipeline, options: Options): Promise<number> {
+async function dryRun(
+  plan: Plan,
+  pipeline: Pipeline,
+  options: Options,
+  redact: (text: string) => string,
+): Promise<number> {
   const { planDocument, planText } = await import('./plan-text.ts');
   const splits = await plan.source.source.splits();
   for (const node of plan.nodes) if (node.kind === 'sink') await node.sink.check?.();
   await plan.source.source.close();
-  if (options.json) process.stdout.write(`${JSON.stringify(planDocument(pipeline, plan, splits))}\n`);
-  else if (!options.quiet) process.stderr.write(planText(pipeline.name, plan, splits));
+  if (options.json)
+    process.stdout.write(`${JSON.stringify(redactStrings(planDocument(pipeline, plan, splits), redact))}\n`);
+  else if (!options.quiet) process.stderr.write(redact(planText(pipeline.name, plan, splits)));
   return EXIT.ok;
 }
 
@@ -321,13 +338,34 @@ async function show(
   log: Log,
   redact: (text: string) => string,
 ): Promise<void> {
-  const { summary, runId, attempt, repeated } = result;
-  const document = { pipeline, run_key: runKey, run_id: runId, attempt, ...summary };
-  const text = `${redact(JSON.stringify(document))}\n`;
+  const { summary, repeated } = result;
   if (repeated) log.info(`run "${runKey}" has finished under this invocation: nothing to do`);
   if (!options.quiet && options.logFormat === 'text')
     terminal.write(summaryText(pipeline, summary as EventPayloads['run.finished'], terminal.columns));
   if (summary.error !== undefined) log.error(summary.error.message);
-  if (options.json) process.stdout.write(text);
-  if (options.summary !== undefined) await writeSummary(options.summary, text);
+  // That of a success got out before the run was marked as finished.
+  if (summary.status === 'succeeded' && !repeated) return;
+  await deliver(result, { runKey, pipeline, options, redact }).catch((error) => {
+    // That it can't be delivered may be what the run failed of; it has been said.
+    if (!(error instanceof OxiError) || error.message !== summary.error?.message) throw error;
+  });
+}
+
+/** The summary as a document, to whom asked for it. Throws OxiError where it does not get there. */
+async function deliver(
+  { summary, runId, attempt }: RunResult,
+  about: { runKey: string; pipeline: string; options: Options; redact(text: string): string },
+): Promise<void> {
+  const { runKey, pipeline, options, redact } = about;
+  if (options.json !== true && options.summary === undefined) return;
+  const document = { pipeline, run_key: runKey, run_id: runId, attempt, ...summary };
+  const text = `${JSON.stringify(redactStrings(document, redact))}\n`;
+  let failure: unknown;
+  if (options.summary !== undefined)
+    await writeSummary(options.summary, text).catch((error) => {
+      failure = error;
+    });
+  // Of two that are promised, a success is told to both or to none on standard output, which can't be taken back.
+  if (options.json && (failure === undefined || summary.status !== 'succeeded')) await print(text);
+  if (failure !== undefined) throw failure;
 }

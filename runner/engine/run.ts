@@ -16,6 +16,7 @@ import {
   type SplitDocument,
 } from './documents.ts';
 import { OxiError } from './errors.ts';
+import { detectStream } from './flow-source.ts';
 import { type Held, holdLease } from './hold.ts';
 import type { Plan, PlannedSink } from './plan.ts';
 import { countersReport, makeFigures, type RunFigures, type RunObserver, type RunSummary } from './report.ts';
@@ -112,7 +113,7 @@ class Run {
     const { run, notices } = beginning;
     const splits = run?.splits ?? (await plan.source.source.splits());
     if (run === undefined) for (const { sink } of this.#sinks) await sink.check?.();
-    const stream = run?.stream ?? (await this.#unlessStopped(detectStream(plan, splits)));
+    const stream = run?.stream ?? (await this.#unlessStopped(detectFraming(plan, splits)));
     // Made once to find what is wrong with it before anything is written; the flow makes its own.
     for (const { formatter, step } of this.#sinks)
       formatter?.oxi.encoder(formatter.config as never, stream, {
@@ -415,11 +416,8 @@ function parseSplit(stored: StoredDocument | undefined, run: RunDocument | undef
 }
 
 /** How records stand in the input, seen from the first bytes of the first split. */
-async function detectStream(plan: Plan, splits: readonly Split[]): Promise<StreamInfo> {
-  const [first] = splits;
-  if (plan.parser === undefined || first === undefined) return { framing: 'lines', selected: false };
-  const bytes = await plan.source.source.peek(first, 64 * 1024);
-  return plan.parser.oxi.detect(plan.parser.step.config as never, bytes, first.name, plan.select);
+function detectFraming({ parser, source, select }: Plan, splits: readonly Split[]): Promise<StreamInfo> {
+  return detectStream(source.source, splits, parser && { oxi: parser.oxi, config: parser.step.config, select });
 }
 
 function totalOf(splits: readonly Split[]): number | undefined {
