@@ -1,8 +1,9 @@
 /** The first node of a flow: reads splits in order, cuts records, and injects barriers between blocks. */
 import type { Grade, Json } from '../state/store.ts';
-import type { Block, Framer, ParserOxi, SelectPath, Source, Split, StreamInfo } from './contracts.ts';
+import type { Block, Framer, Framing, ParserOxi, SelectPath, Source, Split, StreamInfo } from './contracts.ts';
 import type { StepCounters } from './counters.ts';
 import { crashpoint } from './crashpoint.ts';
+import { OxiError } from './errors.ts';
 import { BARRIER_WEIGHT, type Barrier, type Flow, type Item, type Position, weightOf } from './flow.ts';
 
 export interface SourceNode {
@@ -113,11 +114,54 @@ async function readSplit(
   return { split: split.index + 1, offset: 0, records, framer: null };
 }
 
-/** Where the text of a split begins: behind a byte order mark, if a parser will read it. */
+/** How much of a split is looked at to find out how its records stand. */
+const PEEK_BYTES = 64 * 1024;
+
+/** How records stand in the input, by the first split that holds anything but white space. */
+export async function detectStream(
+  source: Source,
+  splits: readonly Split[],
+  parser: { oxi: ParserOxi; config: unknown; select: SelectPath | undefined } | undefined,
+): Promise<StreamInfo> {
+  const [first] = splits;
+  if (parser === undefined || first === undefined) return { framing: 'lines', selected: false };
+  const detect = (bytes: Uint8Array, { name }: Split): StreamInfo =>
+    parser.oxi.detect(parser.config as never, bytes, name, parser.select);
+  for (const split of splits) {
+    const bytes = await source.peek(split, PEEK_BYTES);
+    if (!isBlank(bytes)) return detect(bytes, split);
+  }
+  return detect(new Uint8Array(), first);
+}
+
+/** Where the text of a split begins: behind a byte order mark, if a parser will read it. Refuses a split framed unlike those before. */
 async function textStart(node: SourceNode, split: Split): Promise<number> {
-  if (node.parser === undefined) return 0;
-  const first = await node.source.peek(split, 3);
-  return first[0] === 0xef && first[1] === 0xbb && first[2] === 0xbf ? 3 : 0;
+  const { parser, source } = node;
+  if (parser === undefined) return 0;
+  const first = await source.peek(split, split.index === 0 ? 3 : PEEK_BYTES);
+  if (split.index > 0 && !isBlank(first)) {
+    const { framing } = parser.oxi.detect(parser.config as never, first, split.name, parser.select);
+    const run = parser.stream.framing;
+    // A document on one line looks like a line.
+    if (framing !== run && !(run === 'document' && framing === 'lines'))
+      throw new OxiError(
+        'DOCUMENT_BROKEN',
+        `${split.name}: its records stand as ${FRAMED[framing]}, those of the files before it as ${FRAMED[run]}: set "framing" on parse_json or read them apart`,
+        { place: { file: split.name, offset: 0 } },
+      );
+  }
+  return source.binary !== true && hasByteOrderMark(first) ? 3 : 0;
+}
+
+const FRAMED: Readonly<Record<Framing, string>> = { lines: 'lines', array: 'an array', document: 'one document' };
+
+function hasByteOrderMark(bytes: Uint8Array): boolean {
+  return bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf;
+}
+
+function isBlank(bytes: Uint8Array): boolean {
+  const start = hasByteOrderMark(bytes) ? 3 : 0;
+  return bytes.subarray(start).every((c) => c === 0x20 || c === 0x0a || c === 0x0d || c === 0x09);
 }
 
 function openFramer(node: SourceNode, split: Split, offset: number, state: Json): Framer {

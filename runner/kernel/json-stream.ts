@@ -34,6 +34,8 @@ export interface StreamOptions {
   /** An array there is a stream of its elements; `must`: anything else is an error. */
   spread: 'no' | 'yes' | 'must';
   maxRecordBytes: number;
+  /** Nothing but white space is no records, and no broken document. */
+  mayBeBlank?: boolean;
 }
 
 /** The state behind a record: the containers around it are those that the path names. `inside`: it is an element of an array. */
@@ -122,6 +124,12 @@ export class JsonStream implements Framer {
     if (this.#failure !== undefined) throw this.#failure.error;
     this.#join();
     this.#run(true);
+    // Any token would have changed the state, and where a record was given out, the state is that behind it.
+    const isBlank = this.#state === VALUE && this.#open.length === 0 && this.#p === this.#b.length && !this.#inText;
+    if (isBlank && this.#o.mayBeBlank === true) {
+      this.#safe = this.#b.length;
+      return this.#take();
+    }
     if (this.#state !== AFTER || this.#open.length > 0) this.#broken(this.#b.length, 'the document ends too early');
     if (!this.#found) this.#missing();
     this.#safe = this.#b.length;

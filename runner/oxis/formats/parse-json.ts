@@ -36,7 +36,8 @@ export const parseJson = defineParser({
     if (stream.framing === 'lines') return new LineFramer(at.offset, maxRecordBytes);
     const path = stream.selected && select !== undefined ? select : { segments: [], strict: true };
     const spread = stream.selected ? 'yes' : stream.framing === 'array' ? 'must' : 'no';
-    return new JsonStream({ name: at.name, select: path, spread, maxRecordBytes }, at);
+    const mayBeBlank = c.framing === 'auto';
+    return new JsonStream({ name: at.name, select: path, spread, maxRecordBytes, mayBeBlank }, at);
   },
   // Every record is validated when a stage loads it; parsing has nothing to add.
   make: () => ({ form: 'record', cardinality: 'one', touches: [], apply: () => 'keep' }),
