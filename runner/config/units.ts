@@ -1,4 +1,4 @@
-/** Durations and sizes as people write them ("30s", "64MB"): the one place that reads and prints them. */
+/** Durations and sizes as people write them ("30s", "64MB"): the one place that reads them. */
 
 const DURATIONS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 /** As in the specification's `_mb` fields, a megabyte is 2^20 bytes. */
@@ -22,21 +22,4 @@ export function parseDuration(text: string): number | undefined {
 /** "64MB", "64MiB", "64mb" to bytes; undefined where `text` is not a size. */
 export function parseSize(text: string): number | undefined {
   return parseUnit(text, SIZES, (unit) => unit.toUpperCase().replace(/^([KMGT])IB$/, '$1B'));
-}
-
-function printUnit(value: number, units: Readonly<Record<string, number>>): string {
-  const [unit, factor] = Object.entries(units).findLast(([, size]) => value >= size) ??
-    Object.entries(units)[0] ?? ['', 1];
-  const shown = value / factor;
-  return `${Number.isInteger(shown) ? shown : shown.toFixed(1).replace(/\.0$/, '')}${unit}`;
-}
-
-/** Milliseconds to the largest unit that fits, at most one decimal: 90000 is "1.5m". */
-export function formatDuration(ms: number): string {
-  return printUnit(Math.max(0, ms), DURATIONS);
-}
-
-/** Bytes to the largest unit that fits, at most one decimal: 1572864 is "1.5MB". */
-export function formatSize(bytes: number): string {
-  return printUnit(Math.max(0, bytes), SIZES);
 }

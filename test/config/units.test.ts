@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { didYouMean, listNames, nearest } from '../../runner/config/nearest.ts';
-import { formatDuration, formatSize, parseDuration, parseSize } from '../../runner/config/units.ts';
+import { parseDuration, parseSize } from '../../runner/config/units.ts';
 
 describe('units', () => {
   it.each([
@@ -33,18 +33,6 @@ describe('units', () => {
 
   it.each(['64', '64M', '64 Mb/s', '-1MB'])('%j is no size', (text) => {
     expect(parseSize(text)).toBeUndefined();
-  });
-
-  it('print in the largest unit that fits', () => {
-    expect([0, 999, 1000, 90_000, 3_600_000, 100_000_000].map(formatDuration)).toEqual([
-      '0ms',
-      '999ms',
-      '1s',
-      '1.5m',
-      '1h',
-      '1.2d',
-    ]);
-    expect([0, 1023, 1536, 67_108_864].map(formatSize)).toEqual(['0B', '1023B', '1.5KB', '64MB']);
   });
 });
 
