@@ -7,7 +7,7 @@ import type { RawBlock, Source, Split } from '../../engine/contracts.ts';
 import { errnoOf, ioError, OxiError } from '../../engine/errors.ts';
 import { takeBuffer } from '../../kernel/buffers.ts';
 import { READ_HEADROOM } from '../../kernel/lines.ts';
-import { defineSource, field } from '../define.ts';
+import { defineSource, field, only } from '../define.ts';
 import { refuseNul, tooLong } from './path.ts';
 
 /** One read; large enough that a call costs nothing, small enough for many in flight. */
@@ -24,7 +24,7 @@ const config = () => {
       z.union([path, z.array(path).check(z.minLength(1))]),
       'File, list of files, or pattern (`*`, `**`, `?`, `[a-z]`, `{a,b}`); matches are read in the order of their names.',
     ),
-    encoding: field(z._default(z.literal('utf-8'), 'utf-8'), 'How text is encoded.'),
+    encoding: field(only('utf-8'), 'How text is encoded.'),
     binary: field(z._default(z.boolean(), false), 'Bytes without a meaning: no byte order mark is looked for.'),
   });
 };

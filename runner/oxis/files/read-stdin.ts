@@ -3,7 +3,7 @@ import * as z from 'zod/mini';
 import type { RawBlock, Source, Split } from '../../engine/contracts.ts';
 import { ioError, OxiError } from '../../engine/errors.ts';
 import { skipSpace } from '../../kernel/grammar.ts';
-import { defineSource, field } from '../define.ts';
+import { defineSource, field, only } from '../define.ts';
 
 const config = () =>
   z.strictObject({
@@ -11,7 +11,7 @@ const config = () =>
     timeout_seconds: field(z.optional(z.number().check(z.positive())), 'How long to wait for the first byte.', {
       unit: 'seconds',
     }),
-    echo: field(z._default(z.literal(false), false), 'Whether input is repeated on stderr.'),
+    echo: field(only(false), 'Whether input is repeated on stderr.'),
     binary: field(z._default(z.boolean(), false), 'Bytes without a meaning: no byte order mark is looked for.'),
     format: field(
       z._default(z.literal(['auto', 'text']), 'auto'),

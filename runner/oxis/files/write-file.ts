@@ -5,7 +5,7 @@ import * as z from 'zod/mini';
 import type { Held, Mark, Output, Sink, SinkRun } from '../../engine/contracts.ts';
 import { errnoOf, ioError, OxiError } from '../../engine/errors.ts';
 import type { Grade } from '../../state/store.ts';
-import { defineSink, field } from '../define.ts';
+import { defineSink, field, only } from '../define.ts';
 import { jsonFormat } from '../formats/format-json.ts';
 import { isTooLong, refuseNul, tooLong } from './path.ts';
 import { BACKUP, existsError, StagedFile, type StagedOptions } from './staged-file.ts';
@@ -20,7 +20,7 @@ const config = () =>
     create_dirs: field(z._default(z.boolean(), true), 'Make missing folders.'),
     overwrite: field(z._default(z.boolean(), true), 'Replace what is there; false refuses to start.'),
     backup: field(z._default(z.boolean(), false), 'Keep what is there as PATH.bak.'),
-    encoding: field(z._default(z.literal('utf-8'), 'utf-8'), 'How text is encoded.'),
+    encoding: field(only('utf-8'), 'How text is encoded.'),
   });
 
 export const writeFile = defineSink({

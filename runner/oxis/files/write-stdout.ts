@@ -3,8 +3,8 @@ import { fstatSync } from 'node:fs';
 import type { Writable } from 'node:stream';
 import * as z from 'zod/mini';
 import type { Held, Mark, Output, Sink, SinkRun } from '../../engine/contracts.ts';
-import { ioError } from '../../engine/errors.ts';
-import { defineSink, field } from '../define.ts';
+import { ioError, OxiError } from '../../engine/errors.ts';
+import { defineSink, field, only } from '../define.ts';
 import { jsonFormat } from '../formats/format-json.ts';
 
 const config = () =>
@@ -13,8 +13,8 @@ const config = () =>
       z._default(z.literal(['auto', 'text', 'json']), 'auto'),
       'How records are written that no formatter laid out: auto and text as lines, json as the source was framed.',
     ),
-    newline: field(z._default(z.literal(true), true), 'A line feed ends the output.'),
-    prefix: field(z._default(z.literal(''), ''), 'Text in front of the output.'),
+    newline: field(only(true), 'A line feed ends the output.'),
+    prefix: field(only(''), 'Text in front of the output.'),
     json_pretty: field(
       z._default(z.boolean(), false),
       'Records that no formatter laid out are indented; needs format json.',
@@ -29,7 +29,15 @@ export const writeStdout = defineSink({
   kind: 'sink',
   summary: 'Writes to standard output.',
   config,
-  make: (_c, context) => new StdoutSink(context.stepId),
+  make: (c, context) => {
+    if (c.json_pretty && c.format !== 'json')
+      throw new OxiError(
+        'CONFIG_INVALID',
+        `step "${context.stepId}", field "json_pretty": it needs "format: json", and has no effect with "format: ${c.format}"`,
+        { place: { step: context.stepId, field: 'json_pretty' } },
+      );
+    return new StdoutSink(context.stepId);
+  },
   implicitFormat: (c) => jsonFormat(c.format === 'json' ? { pretty: c.json_pretty } : { framing: 'lines' }),
 });
 

@@ -4,7 +4,7 @@ import type { Framing, StreamInfo } from '../../engine/contracts.ts';
 import { skipSpace, skipValue } from '../../kernel/grammar.ts';
 import { JsonStream } from '../../kernel/json-stream.ts';
 import { LineFramer } from '../../kernel/lines.ts';
-import { defineParser, field } from '../define.ts';
+import { defineParser, field, only } from '../define.ts';
 
 const MB = 1024 * 1024;
 
@@ -14,11 +14,11 @@ const config = () =>
       z._default(z.literal(['auto', 'lines', 'array', 'document']), 'auto'),
       'How records stand in the text. auto: lines for .ndjson and .jsonl; else an array where it begins with "["; else lines where the first line is a whole value; else one document.',
     ),
-    strict: field(z._default(z.literal(true), true), 'Records keep to RFC 8259.'),
-    allow_comments: field(z._default(z.literal(false), false), 'Comments in the text.'),
-    allow_trailing_commas: field(z._default(z.literal(false), false), 'Commas before a closing bracket.'),
-    array_handling: field(z._default(z.literal('preserve'), 'preserve'), 'What becomes of arrays inside records.'),
-    flatten: field(z._default(z.literal(false), false), 'Nested objects become one level.'),
+    strict: field(only(true), 'Records keep to RFC 8259.'),
+    allow_comments: field(only(false), 'Comments in the text.'),
+    allow_trailing_commas: field(only(false), 'Commas before a closing bracket.'),
+    array_handling: field(only('preserve'), 'What becomes of arrays inside records.'),
+    flatten: field(only(false), 'Nested objects become one level.'),
     max_record_mb: field(z._default(z.int().check(z.gte(1), z.lte(512)), 64), 'Largest record.', { unit: 'MB' }),
   });
 

@@ -2,6 +2,7 @@
 import * as z from 'zod/mini';
 import type { FieldPath, RecordStep } from '../../engine/contracts.ts';
 import { RecordError } from '../../engine/contracts.ts';
+import { OxiError } from '../../engine/errors.ts';
 import type { RecordReader } from '../../expressions/compile.ts';
 import { toJson } from '../../expressions/stringify.ts';
 import type { Value } from '../../expressions/values.ts';
@@ -36,14 +37,46 @@ export const map = defineStep({
   kind: 'step',
   summary: 'Sets, casts, renames, drops and selects fields.',
   config,
-  make: (c, context): readonly RecordStep[] => [
-    ...setPhase(c, context.stepId),
-    ...castPhase(c),
-    ...renamePhase(c),
-    ...dropPhase(c),
-    ...selectPhase(c),
-  ],
+  make: (c, context): readonly RecordStep[] => {
+    checkPaths(c, context.stepId);
+    return [...setPhase(c, context.stepId), ...castPhase(c), ...renamePhase(c), ...dropPhase(c), ...selectPhase(c)];
+  },
 });
+
+/** Refuses fields that name nothing, and two that would take each other's place. Throws OxiError CONFIG_INVALID. */
+function checkPaths(c: Config, step: string): void {
+  const refuse = (field: string, message: string): never => {
+    throw new OxiError('CONFIG_INVALID', `step "${step}", field "${field}": ${message}`, { place: { step, field } });
+  };
+  const check = (field: string, text: string): void => {
+    if (fieldPath(text).includes(''))
+      refuse(field, `"${text}" has an empty part: a dot stands between two names (write \\. for a dot in a name)`);
+  };
+  for (const phase of ['set', 'cast', 'rename'] as const)
+    for (const text of Object.keys(c[phase] ?? {})) check(`${phase}.${text}`, text);
+  for (const [from, to] of Object.entries(c.rename ?? {})) check(`rename.${from}`, to);
+  for (const phase of ['drop', 'select'] as const)
+    for (const [i, text] of (c[phase] ?? []).entries()) check(`${phase}.${i}`, text);
+
+  const targets = new Map<string, string>();
+  for (const [from, to] of Object.entries(c.rename ?? {})) {
+    const other = targets.get(to);
+    if (other !== undefined)
+      refuse(`rename.${from}`, `"${other}" is renamed to "${to}" already; only one of them can have that name`);
+    targets.set(to, from);
+  }
+  const sets = Object.keys(c.set ?? {});
+  for (const outer of sets) {
+    const path = fieldPath(outer);
+    const inner = sets.find((text) => text !== outer && startsWith(fieldPath(text), path));
+    if (inner !== undefined)
+      refuse(`set.${inner}`, `it lies in "${outer}", which is set as well; set the whole of it, or its parts`);
+  }
+}
+
+function startsWith(path: FieldPath, start: FieldPath): boolean {
+  return start.every((part, i) => path[i] === part);
+}
 
 /** A field as it is written in the configuration: dots nest, `\.` is a dot in a name. */
 function fieldPath(text: string): FieldPath {
