@@ -3,41 +3,44 @@ import { fstatSync } from 'node:fs';
 import type { Writable } from 'node:stream';
 import * as z from 'zod/mini';
 import type { Held, Mark, Output, Sink, SinkRun } from '../../engine/contracts.ts';
-import { ioError, OxiError } from '../../engine/errors.ts';
+import { ioError } from '../../engine/errors.ts';
 import { defineSink, field, only } from '../define.ts';
 import { jsonFormat } from '../formats/format-json.ts';
 
 const config = () =>
-  z.strictObject({
-    format: field(
-      z._default(z.literal(['auto', 'text', 'json']), 'auto'),
-      'How records are written that no formatter laid out: auto and text as lines, json as the source was framed.',
-    ),
-    newline: field(only(true), 'A line feed ends the output.'),
-    prefix: field(only(''), 'Text in front of the output.'),
-    json_pretty: field(
-      z._default(z.boolean(), false),
-      'Records that no formatter laid out are indented; needs format json.',
-    ),
-    flush_interval: field(z.optional(z.int().check(z.gte(0))), 'Kept for older projects: output is never held back.', {
-      unit: 'milliseconds',
-    }),
-  });
+  z
+    .strictObject({
+      format: field(
+        z._default(z.literal(['auto', 'text', 'json']), 'auto'),
+        'How records are written that no formatter laid out: auto and text as lines, json as the source was framed.',
+      ),
+      newline: field(only(true), 'A line feed ends the output.'),
+      prefix: field(only(''), 'Text in front of the output.'),
+      json_pretty: field(
+        z._default(z.boolean(), false),
+        'Records that no formatter laid out are indented; needs format json.',
+      ),
+      flush_interval: field(
+        z.optional(z.int().check(z.gte(0))),
+        'Kept for older projects: output is never held back.',
+        {
+          unit: 'milliseconds',
+        },
+      ),
+    })
+    .check(
+      z.refine((c) => !c.json_pretty || c.format === 'json', {
+        path: ['json_pretty'],
+        error: 'has no effect without "format: json"',
+      }),
+    );
 
 export const writeStdout = defineSink({
   name: 'write_stdout',
   kind: 'sink',
   summary: 'Writes to standard output.',
   config,
-  make: (c, context) => {
-    if (c.json_pretty && c.format !== 'json')
-      throw new OxiError(
-        'CONFIG_INVALID',
-        `step "${context.stepId}", field "json_pretty": it needs "format: json", and has no effect with "format: ${c.format}"`,
-        { place: { step: context.stepId, field: 'json_pretty' } },
-      );
-    return new StdoutSink(context.stepId);
-  },
+  make: (_c, context) => new StdoutSink(context.stepId),
   implicitFormat: (c) => jsonFormat(c.format === 'json' ? { pretty: c.json_pretty } : { framing: 'lines' }),
 });
 

@@ -46,6 +46,41 @@ export const planCases: readonly BadCase[] = [
       'pipelines/orders.yaml:1:97: step "read_file_2": the pipeline has a source already ("read_file"), and this version reads one a pipeline',
   },
   {
+    title: 'a setting that this version can not do',
+    pipeline: pipelineOf([read, ['parse_json', { allow_comments: true }], write]),
+    code: 2,
+    message:
+      'pipelines/orders.yaml:1:123: step "parse_json", field "allow_comments": belongs to the format, and this version can only do false, got true',
+  },
+  {
+    title: 'a layout without its format',
+    pipeline: pipelineOf([read, parse, ['write_stdout', { json_pretty: true }]]),
+    code: 2,
+    message:
+      'pipelines/orders.yaml:1:144: step "write_stdout", field "json_pretty": has no effect without "format: json", got true',
+  },
+  {
+    title: 'two fields renamed to one',
+    pipeline: pipelineOf([read, parse, ['map', { rename: { order: 'id', total: 'id' } }], write]),
+    code: 2,
+    message:
+      'pipelines/orders.yaml:1:152: step "map", field "rename.total": "order" is renamed to "id" already; only one of them can have that name',
+  },
+  {
+    title: 'a field with two dots',
+    pipeline: pipelineOf([read, parse, ['map', { drop: ['order', 'customer..name'] }], write]),
+    code: 2,
+    message:
+      'pipelines/orders.yaml:1:137: step "map", field "drop.1": "customer..name" has an empty part: a dot stands between two names (write \\. for a dot in a name)',
+  },
+  {
+    title: 'a field and a part of it set',
+    pipeline: pipelineOf([read, parse, ['map', { set: { 'tax.rate': '1', tax: 'total' } }], write]),
+    code: 2,
+    message:
+      'pipelines/orders.yaml:1:149: step "map", field "set.tax.rate": it lies in "tax", which is set as well; set the whole of it, or its parts',
+  },
+  {
     title: 'two sinks to one file',
     pipeline: pipelineOf([read, parse, write, write]),
     code: 2,
