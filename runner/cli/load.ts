@@ -13,12 +13,16 @@ export async function planOf(
   threads: number,
   world: { now: number },
 ): Promise<Plan> {
-  if (pipeline.deadLetter !== undefined)
+  for (const field of ['dead_letter', 'tests']) {
+    const where = pipeline.places.get(field);
+    if (where === undefined) continue;
+    const { file, line, column } = where;
     throw new OxiError(
       'UNSUPPORTED',
-      `${pipeline.name}: "dead_letter" belongs to the format and this version can't honour it: leave it out`,
-      { place: { pipeline: pipeline.name, field: 'dead_letter' } },
+      `${file}:${line}:${column}: "${field}" belongs to the format and this version can't honour it: leave it out`,
+      { place: { pipeline: pipeline.name, field, file, line, column } },
     );
+  }
   return makePlan({
     steps: pipeline.steps,
     oxis: registry,

@@ -8,7 +8,7 @@ import { didYouMean, listNames } from './nearest.ts';
 import { parseOverrides } from './overrides.ts';
 import { givenParameters, type ParameterSpec, type ParameterValue, readParameters } from './parameters.ts';
 import { HEAD_KEYS, headSchema } from './pipeline-schema.ts';
-import { Problems, problem } from './problems.ts';
+import { Problems, problem, type Where } from './problems.ts';
 import type { Project } from './project.ts';
 import { environmentSchema } from './project-schema.ts';
 import type { Scope } from './references.ts';
@@ -31,6 +31,8 @@ export interface Pipeline {
   readonly maxErrors: { readonly count: number } | { readonly share: number } | undefined;
   /** The entries of `tests`, as they stand: references in them are not replaced. */
   readonly tests: readonly Json[];
+  /** Where the fields beside the steps stand in the file. */
+  readonly places: ReadonlyMap<string, Where>;
   readonly metadata: NonNullable<output<ReturnType<typeof headSchema>>['metadata']>;
   readonly notices: readonly string[];
   /** Of `--set` and `--param`, for the run key; absent where none was given. */
@@ -117,6 +119,7 @@ export async function loadPipeline(
     deadLetter: head?.dead_letter && { path: head.dead_letter.path, maxRecords: head.dead_letter.max_records },
     maxErrors: maxErrors(head?.max_errors),
     tests,
+    places: new Map([...root.entries].map(([name, { key }]) => [name, key])),
     metadata: head?.metadata ?? {},
     notices: [],
     overridesHash: await overridesHash(sets, params),
