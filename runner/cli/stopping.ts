@@ -6,7 +6,7 @@ import type { Socket } from 'node:net';
 import { EXIT, OxiError } from '../engine/errors.ts';
 import { StopRequest } from '../engine/stop.ts';
 
-/** After a stop that could not wait any longer: for the last words to get out. */
+/** After a stop, for the last words to get out. */
 const LEFT_BEHIND_MS = 1000;
 
 export interface StoppingOptions {
@@ -26,10 +26,10 @@ export class Stopping implements Disposable {
 
   constructor(options: StoppingOptions) {
     this.#o = options;
+    this.#watchParent();
     process.on('SIGTERM', this.#onTerm);
     process.on('SIGINT', this.#onInt);
     process.on('SIGHUP', this.#onHangUp);
-    this.#watchParent();
   }
 
   /** Aborted with a StopRequest: stop reading and drain. */
@@ -48,6 +48,11 @@ export class Stopping implements Disposable {
 
   #watchParent(): void {
     const { parentFd, onOrphan } = this.#o;
+    if (parentFd === undefined && onOrphan === 'drain')
+      throw new OxiError(
+        'COMMAND_INVALID',
+        'run: --on-orphan drain needs --parent-fd N, the pipe whose end says that the launcher is gone',
+      );
     if (parentFd === undefined || onOrphan === 'continue') return;
     try {
       // Loaded here: a run that nobody launched this way starts without it.
@@ -85,8 +90,8 @@ export class Stopping implements Disposable {
 
   [Symbol.dispose](): void {
     clearTimeout(this.#drain);
-    // A write that hangs would keep the process alive although the run is over.
-    if (this.#kill.signal.aborted) setTimeout(() => process.exit(), LEFT_BEHIND_MS).unref();
+    // A read or a write that hangs would keep the process alive although the run is over.
+    if (this.#stop.signal.aborted) setTimeout(() => process.exit(), LEFT_BEHIND_MS).unref();
     this.#parent?.destroy();
     process.off('SIGTERM', this.#onTerm);
     process.off('SIGINT', this.#onInt);

@@ -1,9 +1,10 @@
 /** Runs that are asked to end: they save a checkpoint, say so, and the next one goes on. */
+import { spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { ridesProject, startBlocked } from './blocked.ts';
-import { oxiflow } from './program.ts';
+import { NODE, oxiflow, REPOSITORY } from './program.ts';
 
 /** Runs to the end and returns what it wrote to stdout; the file has to be whole. */
 async function resumed(root: string, rides: string): Promise<string> {
@@ -74,4 +75,21 @@ test.concurrent('a drain that takes longer than --drain-timeout is cut off', asy
   await run.event('run.finished');
   const { code, events } = await run.read();
   expect({ code, end: events.at(-1) }).toMatchObject({ code: 143, end: { status: 'interrupted', exit_code: 143 } });
+});
+
+test('a run that was stopped ends, whatever keeps its process alive', () => {
+  const script = `
+    import { StopRequest } from './runner/engine/stop.ts';
+    import { Stopping } from './runner/cli/stopping.ts';
+    const stopping = new Stopping({ drainMs: 10_000, parentFd: undefined, onOrphan: 'auto', say() {} });
+    setInterval(() => undefined, 1000);
+    stopping.request(new StopRequest('SIGTERM'));
+    process.exitCode = 143;
+    stopping[Symbol.dispose]();`;
+  const { status, signal, stderr } = spawnSync(NODE, ['--input-type=module', '--eval', script], {
+    cwd: REPOSITORY,
+    timeout: 30_000,
+    encoding: 'utf8',
+  });
+  expect({ status, signal, stderr }).toEqual({ status: 143, signal: null, stderr: '' });
 });

@@ -10,6 +10,12 @@ export const commandCases: readonly BadCase[] = [
     message: 'no pipeline "ordres" in pipelines/; did you mean "orders"?',
   },
   {
+    title: 'a drain for a launcher that nobody can see go',
+    args: ['run', 'orders', '--on-orphan', 'drain'],
+    code: 2,
+    message: 'run: --on-orphan drain needs --parent-fd N, the pipe whose end says that the launcher is gone',
+  },
+  {
     title: 'a pipeline that is like none',
     args: ['run', 'rides'],
     code: 125,
