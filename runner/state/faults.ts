@@ -15,13 +15,22 @@ export function checkBody(body: { [key: string]: Json }): void {
   if (Object.keys(body).length === 0) throw new Error('refused to replace a state document by an empty one');
 }
 
+const ANY_RUN = ' --run-key KEY';
+
 export function corrupt(file: string, reason: string, runKey: string | undefined, cause?: unknown): OxiError {
-  const key = runKey === undefined ? 'KEY' : quote(runKey);
+  const key = runKey === undefined ? ANY_RUN : ` --run-key ${quote(runKey)}`;
   return new OxiError(
     'STATE_CORRUPT',
-    `the saved state in ${file} can't be used: ${reason}. Run: oxiflow state repair --run-key ${key}`,
+    `the saved state in ${file} can't be used: ${reason}. Run: oxiflow state repair${key}`,
     { place: { file }, cause },
   );
+}
+
+/** The same error with the run's own key in its command, where whoever found it did not know which run was asked for. */
+export function aboutRun(error: unknown, runKey: string): unknown {
+  if (error instanceof OxiError && error.code === 'STATE_CORRUPT' && error.message.endsWith(ANY_RUN))
+    error.message = `${error.message.slice(0, -ANY_RUN.length)} --run-key ${quote(runKey)}`;
+  return error;
 }
 
 export function newer(file: string, format: number, known: number): OxiError {

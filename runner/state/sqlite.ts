@@ -5,7 +5,7 @@
 import { rename } from 'node:fs/promises';
 import { errnoOf, OxiError } from '../engine/errors.ts';
 import { type Database, databaseExists, makeDatabase, openDatabase, sqliteError } from './database.ts';
-import { checkBody, checkRunKey, corrupt, finishedMs, isPrunable } from './faults.ts';
+import { aboutRun, checkBody, checkRunKey, corrupt, finishedMs, isPrunable } from './faults.ts';
 import { parseHistory } from './history.ts';
 import { type LeaseRecord, LeaseWatch } from './lease.ts';
 import { repairRows, verify } from './sqlite-repair.ts';
@@ -45,7 +45,11 @@ class SqliteStore implements store.StateStore {
 
   async read(runKey: string, part: store.Part): Promise<store.StoredDocument | undefined> {
     checkRunKey(runKey);
-    return this.#look(undefined, (database) => documentOf(database, this.#part(database, runKey, part)));
+    return this.#look(undefined, (database) => documentOf(database, this.#part(database, runKey, part))).catch(
+      (error) => {
+        throw aboutRun(error, runKey);
+      },
+    );
   }
 
   async write(
@@ -100,6 +104,8 @@ class SqliteStore implements store.StateStore {
       return standing === undefined
         ? { acquired: true, lease }
         : { acquired: true, lease, predecessor: standing.predecessor };
+    }).catch((error) => {
+      throw aboutRun(error, runKey);
     });
   }
 

@@ -2,6 +2,7 @@ import { mkdtemp, readFile, rm, stat, truncate, writeFile } from 'node:fs/promis
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
+import { expect, test } from 'vitest';
 import { openSqliteStore } from '../../runner/state/sqlite.ts';
 import type { Part, StateStore } from '../../runner/state/store.ts';
 import { type Bench, type Damage, describeStore } from '../contract/store-suite.ts';
@@ -66,4 +67,18 @@ describeStore('sqlite', async (): Promise<Bench> => {
       await rm(folder, { recursive: true });
     },
   };
+});
+
+test('a damaged database is told with the command that repairs it, which a shell takes as it stands', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'oxiflow-sqlite-'));
+  try {
+    const path = join(folder, 'state.db');
+    await writeFile(path, Buffer.alloc(4096, 7));
+    await using store = openSqliteStore(path);
+    const holder = { workerId: 'rider', host: 'depot', pid: 1 };
+    for (const asked of [store.read("mon day's", 'run'), store.acquire("mon day's", 'run', holder as never, 1000)])
+      await expect(asked).rejects.toThrow("Run: oxiflow state repair --run-key 'mon day'\\''s'");
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
 });
