@@ -103,7 +103,10 @@ class Run {
     await store.clearRequests(runKey);
     const stored = await store.read(runKey, 'run');
     const storedSplit = await store.read(runKey, PART);
-    const before = stored === undefined ? undefined : parseRunDocument(stored.body);
+    // A finished run that nobody asks for again is only replaced: what it was is in the history.
+    const over =
+      stored?.body.status === 'finished' && (invocation === undefined || stored.body.invocation !== invocation);
+    const before = stored === undefined || over ? undefined : parseRunDocument(stored.body);
     const split = parseSplit(storedSplit, before);
     this.#version = stored?.version ?? 0;
     if (!fresh && before?.status === 'finished' && invocation !== undefined && before.invocation === invocation)
