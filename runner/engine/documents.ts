@@ -4,9 +4,9 @@
  */
 import * as z from 'zod/mini';
 import type { $ZodType } from 'zod/v4/core';
-import { once } from './once.ts';
 import type { Json } from '../state/store.ts';
 import { OxiError } from './errors.ts';
+import { once } from './once.ts';
 
 /** Made when the first document is read: start-up counts. */
 const schemas = once(() => {
