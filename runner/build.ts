@@ -1,7 +1,10 @@
 /** Builds `dist/`: the program, the entries of its threads, and chunks that load when they are needed. No node_modules needed. */
-import { chmod, mkdir, readFile, rename, rm, symlink } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type BuildOptions, build, type Plugin } from 'esbuild';
+import { loadProgram } from './cli/program.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const dist = `${root}/dist`;
@@ -42,13 +45,24 @@ const options: BuildOptions = {
   plugins: [quick],
   logLevel: 'warning',
 };
-// The threads share no chunk with the program: it would fall into many more pieces, and each costs time at the start.
+// One piece, which `cli/program.ts` loads with a cache of its compiled code: many pieces cost more than what they leave out.
+const program: BuildOptions = {
+  ...options,
+  entryPoints: { program: 'runner/cli/main.ts' },
+  outExtension: { '.js': '.cjs' },
+  format: 'cjs',
+  banner: {},
+  supported: { 'dynamic-import': false },
+  define: { ...options.define, 'import.meta.url': '__url' },
+};
 const threads = ['runner/threads/stage-thread.ts', 'runner/threads/keeper-thread.ts'];
 await Promise.all([
-  build({ ...options, entryPoints: ['runner/cli/oxiflow.ts'], splitting: true, chunkNames: '[name]-[hash]' }),
+  build({ ...options, entryPoints: ['runner/cli/oxiflow.ts'], external: ['./main.ts'] }),
+  build(program),
   ...threads.map((entry) => build({ ...options, entryPoints: [entry] })),
 ]);
 await chmod(`${fresh}/oxiflow.mjs`, 0o755);
+await writeFile(`${fresh}/program.cache`, await warm(fresh));
 
 // A build takes the place of the last one at once: whoever starts the program meanwhile finds one or the other, whole.
 await rename(dist, old).catch((error) => {
@@ -62,3 +76,38 @@ await mkdir(`${root}/node_modules/.bin`, { recursive: true });
 const link = `${root}/node_modules/.bin/oxiflow`;
 await rm(link, { force: true });
 await symlink('../../dist/oxiflow.mjs', link);
+
+/** Runs a small pipeline in this process, so that the cache holds the code that every run needs. */
+async function warm(folder: string): Promise<Buffer> {
+  // Settings of whoever builds are not for this run.
+  for (const name of Object.keys(process.env)) if (/^(OXIFLOW|DAGSTER)_/.test(name)) delete process.env[name];
+  const project = await mkdtemp(join(tmpdir(), 'oxiflow-build-'));
+  try {
+    const steps = [
+      { name: 'read_file', config: { path: 'in.ndjson' } },
+      { name: 'parse_json' },
+      { name: 'filter', config: { where: 'ok == true' } },
+      {
+        name: 'map',
+        config: {
+          set: { total: 'round(amount * 119) / 100', who: 'user.name + ":" + string(user.id)' },
+          rename: { ts: 'time' },
+          drop: ['ua'],
+        },
+      },
+      { name: 'format_json' },
+      { name: 'write_file', config: { path: 'out.ndjson' } },
+    ];
+    await writeFile(join(project, 'warm.yaml'), JSON.stringify({ pipeline: steps }));
+    const record = { ok: true, ts: 'a', amount: 12.5, user: { name: 'b', id: 1 }, ua: null, note: ['c', 1e3, false] };
+    await writeFile(join(project, 'in.ndjson'), `${JSON.stringify(record)}\n`.repeat(10));
+    const { main, cache } = loadProgram(folder);
+    for (let round = 0; round < 2; round++) {
+      const code = await main(['run', join(project, 'warm.yaml'), '--project', project, '-q']);
+      if (code !== 0) throw new Error(`the program that was built ends with ${code}`);
+    }
+    return cache();
+  } finally {
+    await rm(project, { recursive: true, force: true });
+  }
+}

@@ -1,9 +1,11 @@
 #!/usr/bin/env -S node --
 /**
- * The program's entry: refuses a Node or a system that can't run it in one line, then loads the rest, cached where Node can.
+ * The program's entry: refuses a Node or a system that can't run it in one line, then loads the rest.
  * The "--" above keeps --env-file for us: Node takes it even from behind the name of the script.
  */
-import module from 'node:module';
+import { loadProgram } from './program.ts';
+
+declare const OXIFLOW_BUNDLED: boolean | undefined;
 
 const MIN_MAJOR = 22;
 const MIN_MINOR = 18;
@@ -21,12 +23,12 @@ if (refused !== undefined) {
   process.stderr.write(`${refused}\n`);
   process.exitCode = 2;
 } else {
-  module.enableCompileCache?.();
   // Records make garbage that dies at once: a young generation that does not grow costs no speed and saves a third of the
   // memory. It slows the start, though, and a run that is over by then needs none of it.
   setTimeout(() => {
     process.getBuiltinModule('node:v8').setFlagsFromString('--semi-space-growth-factor=1');
   }, 300).unref();
-  const { main } = await import('./main.ts');
+  const bundled = typeof OXIFLOW_BUNDLED !== 'undefined' && OXIFLOW_BUNDLED;
+  const { main } = bundled ? loadProgram(import.meta.dirname) : await import('./main.ts');
   process.exitCode = await main(process.argv.slice(2));
 }
