@@ -39,7 +39,7 @@ const options: BuildOptions = {
   minifySyntax: true,
   minifyWhitespace: true,
   legalComments: 'none',
-  define: { OXIFLOW_BUNDLED: 'true', OXIFLOW_CRASHPOINTS: 'false' },
+  define: { OXIFLOW_BUNDLED: 'true', OXIFLOW_CACHED: 'true', OXIFLOW_CRASHPOINTS: 'false' },
   // CommonJS packages inside the bundle ask for Node's own modules, and for nothing else.
   banner: { js: 'const require=process.getBuiltinModule;' },
   plugins: [quick],

@@ -5,7 +5,7 @@
  */
 import { loadProgram } from './program.ts';
 
-declare const OXIFLOW_BUNDLED: boolean | undefined;
+declare const OXIFLOW_CACHED: boolean | undefined;
 
 const MIN_MAJOR = 22;
 const MIN_MINOR = 18;
@@ -28,7 +28,8 @@ if (refused !== undefined) {
   setTimeout(() => {
     process.getBuiltinModule('node:v8').setFlagsFromString('--semi-space-growth-factor=1');
   }, 300).unref();
-  const bundled = typeof OXIFLOW_BUNDLED !== 'undefined' && OXIFLOW_BUNDLED;
-  const { main } = bundled ? loadProgram(import.meta.dirname) : await import('./main.ts');
+  // The build puts the program beside this file, with a cache of its code; elsewhere it is imported as it is.
+  const cached = typeof OXIFLOW_CACHED !== 'undefined' && OXIFLOW_CACHED;
+  const { main } = cached ? loadProgram(import.meta.dirname) : await import('./main.ts');
   process.exitCode = await main(process.argv.slice(2));
 }
