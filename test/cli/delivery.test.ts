@@ -22,6 +22,7 @@ function appended(root: string): string {
   return readFileSync(join(root, 'all.ndjson'), 'utf8');
 }
 
+// A device that is always full has to be made, which only root may; without one, these promises can't be put to the test.
 const hasDevice = fullDevice(folder({})) !== undefined;
 
 describe('a success whose summary is not delivered', () => {

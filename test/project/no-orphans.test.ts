@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { expect, test } from 'vitest';
 import { leftBehind } from './no-orphans.ts';
 
+// The mark is read from /proc, which only Linux has.
 test.runIf(process.platform === 'linux')('a process that a test left behind is found by its mark', async () => {
   const mark = randomUUID();
   // Its parent ends at once, so that it belongs to nobody.

@@ -54,6 +54,7 @@ describe('a holder', () => {
     expect(isProvenDead(holder, { ...here, bootId: '' })).toBe(false);
   });
 
+  // Whether a process is a zombie is read from /proc, which only Linux has.
   test.runIf(process.platform === 'linux')('a zombie is proven dead', async () => {
     // The shell becomes `sleep`, which never asks how its child ended.
     const parent = spawn('sh', ['-c', 'sleep 60 & echo $!; exec sleep 60'], { stdio: ['pipe', 'pipe', 'inherit'] });

@@ -49,6 +49,7 @@ describe('the choice of a backend', () => {
   });
 });
 
+// The kind of a file system is known by Linux's numbers for them.
 describe.runIf(process.platform === 'linux')('a network file system', () => {
   const probe = (type: number) => (async () => ({ type })) as unknown as Parameters<typeof networkFileSystem>[1];
 
