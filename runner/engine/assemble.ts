@@ -1,7 +1,7 @@
 /** Makes the nodes of a flow from a plan, joins them by channels, and runs them to the end of the input or to a stop. */
 
 import type { Grade } from '../state/store.ts';
-import type { Block, MakeContext, Split, StreamInfo } from './contracts.ts';
+import type { Block, Encoder, RecordError, Split, StreamInfo } from './contracts.ts';
 import { imbalances, noCounters, type StepCounters } from './counters.ts';
 import type { Checkpoint } from './documents.ts';
 import { OxiError } from './errors.ts';
@@ -9,7 +9,7 @@ import { type Barrier, type Flow, newChannel, type Position, runTogether } from 
 import { runSink, type SinkNode } from './flow-sink.ts';
 import { runSource } from './flow-source.ts';
 import { runStage, type StageNode } from './flow-stage.ts';
-import { type Plan, type PlannedSink, type PlannedStage, stageSteps } from './plan.ts';
+import { type Plan, type PlannedSink, type PlannedStage, type PlannedStep, stageSteps } from './plan.ts';
 import { errorsOf, type RunFigures } from './report.ts';
 import { type MakeSteps, StageProgram, type StageResult, type StageSpec, type StageStepSpec } from './stage.ts';
 
@@ -245,8 +245,7 @@ function sinkNode(
   figures: { counters: StepCounters; busyMs: number },
 ): SinkNode {
   const { step, formatter } = planned;
-  const context: MakeContext = { projectRoot: a.projectRoot, stepId: formatter?.id ?? step.id };
-  const encoder = formatter?.oxi.encoder(formatter.config as never, start.stream, context);
+  const encoder = makeEncoder(planned, start.stream, a.projectRoot);
   const state = start.from?.encoders[step.id];
   if (encoder !== undefined && state !== undefined) encoder.restore(state);
   let program: StageProgram | undefined;
@@ -263,11 +262,38 @@ function sinkNode(
     encoder,
     layOut: program === undefined ? undefined : async (block) => (await program.process(block)).block,
     counters: figures.counters,
+    failed: (block, index, error) => start.recordErrors([refuseAtSink(start, step, block, index, error)]),
     busy: (ms) => {
       figures.busyMs += ms;
     },
     skip: start.skip.get(step.id) ?? 0,
   };
+}
+
+/** The encoder of a sink, where records are laid out for it. Throws OxiError where its config and the stream do not fit. */
+export function makeEncoder(
+  { step, formatter, sink }: PlannedSink,
+  stream: StreamInfo,
+  projectRoot: string,
+): Encoder | undefined {
+  return formatter?.oxi.encoder(formatter.config as never, stream, {
+    projectRoot,
+    stepId: formatter.id ?? step.id,
+    output: sink.target,
+    rewritable: sink.rewrite !== undefined,
+  });
+}
+
+/** What is said of a record that a sink can't take. Throws OxiError RECORD_INVALID where it stops the run. */
+function refuseAtSink(start: FlowStart, step: PlannedStep, block: Block, index: number, error: RecordError): string {
+  const split = start.splits[block.split]?.name ?? '';
+  const offset = block.offsets[index] as number;
+  const message = `${split}: record at byte ${offset}: step "${step.id}": ${error.message}`;
+  if (step.onError === 'drop') return message;
+  throw new OxiError('RECORD_INVALID', `${message}. Set "on_error: drop" on the step to leave such records out`, {
+    place: { step: step.id, file: split, offset },
+    cause: error,
+  });
 }
 
 /** Throws OxiError TOO_MANY_ERRORS beyond the limit. */

@@ -16,8 +16,8 @@ export type JsonObject = { [key: string]: Json };
 /** What flows between two steps: bytes nobody has cut yet, JSON records, or text that a formatter has laid out. */
 export type StreamKind = 'bytes' | 'records' | 'text';
 
-/** How records stand in a byte stream. */
-export type Framing = 'lines' | 'array' | 'document';
+/** How records stand in a byte stream; `rows` are those of CSV. */
+export type Framing = 'lines' | 'array' | 'document' | 'rows';
 
 /**
  * A block of whole records. Record i is `bytes[spans[2i], spans[2i+1])`; what lies between records belongs to nobody.
@@ -34,6 +34,8 @@ export interface Block {
   split: number;
   /** Its one record is a value on its own (a document, a selected object), not an element of an array or a line. */
   whole?: boolean;
+  /** Names of the columns, where the records are rows of CSV that no step has parsed yet. */
+  columns?: readonly string[];
 }
 
 // ---------------------------------------------------------------- sources
@@ -46,6 +48,9 @@ export interface Split {
   /** Bytes, where known before reading. */
   size?: number;
 }
+
+/** Encodings of text files. `utf-16` goes by the byte order mark, little-endian without one. */
+export type TextEncoding = 'utf-8' | 'utf-16' | 'utf-16le' | 'utf-16be' | 'latin1';
 
 export interface RawBlock {
   /** Alone on their memory, which is the receiver's from here on: it is written to, and used again. */
@@ -60,8 +65,10 @@ export interface Source {
   /** offset: can be read again from a position; ack: redelivered until acknowledged; once: read once, never resumed. */
   readonly kind: 'offset' | 'ack' | 'once';
   readonly bounded: boolean;
-  /** Its bytes are given as they are: a byte order mark at the start of a split is not skipped. */
+  /** Its bytes are given as they are: nothing is unpacked or decoded, and no byte order mark is skipped. */
   readonly binary?: boolean;
+  /** How its text is encoded; UTF-8 where left out. */
+  readonly encoding?: TextEncoding;
   /** The input as it stands now. Throws OxiError INPUT_MISSING, PERMISSION_DENIED. */
   splits(): Promise<Split[]>;
   /** The same splits again, as they are now: for the check on resume. Throws OxiError INPUT_MISSING. */
@@ -98,8 +105,36 @@ export interface FramedRecords {
   offsets: Float64Array;
   count: number;
   whole?: boolean;
+  columns?: readonly string[];
   /** Records that nobody can cut (longer than the limit): where they began, and why. */
   broken?: { offset: number; reason: string }[];
+}
+
+/** Bytes that hold whole records which nobody has cut yet. */
+export interface Piece {
+  bytes: Uint8Array;
+  /** Where `bytes` begin in the split. */
+  offset: number;
+  columns?: readonly string[];
+}
+
+/**
+ * The cheap half of a framer, for formats whose records can be cut on the threads of a stage: finds where the last whole record
+ * ends. Runs where the source does, in order.
+ */
+export interface Chunker {
+  /** Takes the next bytes, which it may keep; undefined where no record has ended yet. */
+  push(bytes: Uint8Array, headroom?: number): Piece | undefined;
+  /** The split ends here. */
+  end(): Piece | undefined;
+  /** As of a framer. */
+  readonly pending: number;
+  snapshot(): Json;
+}
+
+/** The other half: cuts a piece into records, on any thread, with no state between two pieces. */
+export interface Cutter {
+  cut(piece: Piece): FramedRecords;
 }
 
 /** What is known of a stream once its first bytes were seen; recorded in the run, so that a resumed run sees the same. */
@@ -182,12 +217,15 @@ export interface BlockStep {
   readonly state: 'none' | 'ordered';
   /** Sync or async; record errors go to `fail` (and throw there when the run has to stop). */
   process(block: Block, context: StepContext, fail: FailRecord): Block | Promise<Block>;
-  /** Called at intervals for steps that act on time. */
-  tick?(now: number): Block | undefined;
   /** The stream ends: what is still held comes out. */
   flush?(): Block | undefined;
+  /** What it remembers at a barrier, bounded; part of the checkpoint. */
   snapshot?(): Json;
   restore?(state: Json): void;
+  /** About how large the snapshot is, in bytes, for those that grow: a large one is not saved twice a second. */
+  readonly snapshotBytes?: number;
+  /** Nothing that comes from here on leaves the step: reading more of the input is of no use. */
+  readonly enough?: boolean;
   close?(): Promise<void>;
 }
 
@@ -196,15 +234,34 @@ export type Step = RecordStep | BlockStep;
 /** Reports that a record of a block is bad; it takes no further part. */
 export type FailRecord = (index: number, error: RecordError) => void;
 
+/** What is wrong with a record, for dead letters and for those who sort them. */
+export type RecordErrorCode =
+  /** Not the grammar of its format. */
+  | 'GRAMMAR'
+  /** Not text in its encoding. */
+  | 'ENCODING'
+  /** Longer, deeper or wider than a limit allows. */
+  | 'TOO_LARGE'
+  /** An expression, a cast or a query can't work on it. */
+  | 'VALUE'
+  /** It breaks a schema. */
+  | 'SCHEMA'
+  /** It took too long, or the thread that worked on it died. */
+  | 'TIMEOUT'
+  /** What works on it, or takes it, said no. */
+  | 'REFUSED';
+
 /** A data error: it travels with its record, and `on_error` of the step decides. */
 export class RecordError extends Error {
   /** Bytes from the start of the record, where known. */
   readonly at: number | undefined;
+  readonly code: RecordErrorCode;
 
-  constructor(message: string, at?: number) {
+  constructor(message: string, at?: number, code: RecordErrorCode = 'VALUE') {
     super(message);
     this.name = 'RecordError';
     this.at = at;
+    this.code = code;
   }
 }
 
@@ -264,6 +321,11 @@ export interface Sink {
   /** The checkpoint that has this mark is in the store. */
   published?(n: number): Promise<void>;
   /**
+   * All that was written goes through `rewrite` and takes its place, before the last mark: the header of a CSV file whose columns
+   * grew. A crash at any instant leaves what the last checkpoint speaks of. Absent where output can't be taken back.
+   */
+  rewrite?(rewrite: Rewrite): Promise<void>;
+  /**
    * Makes the output visible. Called after the final mark is in the store, and again (with the same mark, after `open`) by a
    * successor if the process died in between: it must be idempotent.
    */
@@ -273,12 +335,28 @@ export interface Sink {
   close(): Promise<void>;
 }
 
+/** Turns the whole text of an output (UTF-8, not packed) into another one, in pieces. */
+export type Rewrite = (text: AsyncIterable<Uint8Array>) => AsyncIterable<Uint8Array>;
+
 /** Lays records out as text: separators, brackets, indentation. Runs at the sink, in order. */
 export interface Encoder {
-  encode(block: Block): Uint8Array[];
+  /** A record that can't be laid out goes to `fail`, and is not among the pieces. */
+  encode(block: Block, fail: FailRecord): Uint8Array[];
   end(): Uint8Array[];
   snapshot(): Json;
   restore(state: Json): void;
+  /** Names of the columns so far, where it has a header. */
+  readonly columns?: readonly string[];
+  /** Asked behind `end`: what was written first has to be written anew. */
+  rewrite?(): Rewrite | undefined;
+}
+
+/** Where an encoder writes to. */
+export interface EncoderContext extends MakeContext {
+  /** Name of the output as the pipeline gives it: its ending may decide the framing. Empty where it has none. */
+  output: string;
+  /** The sink can rewrite what it has. */
+  rewritable: boolean;
 }
 
 // ---------------------------------------------------------------- definitions
@@ -290,8 +368,25 @@ export interface MakeContext {
   stepId: string;
 }
 
+/**
+ * What an oxi may use at most. The configuration can tighten it, never widen it. Sizes are in MB of 1024 * 1024 bytes, times in
+ * milliseconds.
+ */
+export interface ProcessingLimits {
+  /** Records in one block that the step is given. */
+  readonly maxBatchSize?: number;
+  /** Bytes of the records that it works on at a time, and of what it holds. */
+  readonly maxMemoryMb?: number;
+  /** One call of a step that may loop. */
+  readonly maxProcessingTimeMs?: number;
+  /** Units of work at the same time. */
+  readonly concurrentOperations?: number;
+}
+
 interface OxiCommon {
   readonly name: string;
+  /** Its own limits: the specification's ProcessingLimits. What kinds of input it takes follows from its kind. */
+  readonly limits?: ProcessingLimits;
   /** One sentence for lists and reference pages. */
   readonly summary: string;
   /** The truth about the config, from `zod/mini`: every field with description, default, unit and range in its meta. A strict object. */
@@ -317,6 +412,9 @@ export interface ParserOxi<C = never> extends OxiCommon {
     select: SelectPath | undefined,
     at: { offset: number; state: Json; name: string },
   ): Framer;
+  /** The two halves of `frame`, where the records of this stream can be cut on other threads. `at` as there. */
+  chunk?(config: C, stream: StreamInfo, at: { offset: number; state: Json; name: string }): Chunker | undefined;
+  cutter?(config: C, stream: StreamInfo): Cutter | undefined;
   /** The record's own part of parsing, on the threads of the stage. */
   make(config: C, context: MakeContext): Step;
 }
@@ -327,13 +425,19 @@ export interface StepOxi<C = never> extends OxiCommon {
   make(config: C, context: MakeContext): Step | readonly RecordStep[];
   /** Set by json_select: what a framer straight before it may do in its place. */
   select?(config: C): SelectPath;
+  /** Runs queries or code of users, which may loop: on threads that can be ended, never inline. */
+  readonly mayLoop?: true;
+  /** Waits for something outside most of the time: several of it work side by side on the main thread. */
+  readonly waits?: true;
+  /** What else decides its meaning, beside the config (a schema file): part of the plan's hash. */
+  fingerprint?(config: C, context: MakeContext): string;
 }
 
 export interface FormatterOxi<C = never> extends OxiCommon {
   readonly kind: 'formatter';
   /** The part that each record can have on its own, on the threads of the stage. */
   make(config: C, context: MakeContext): Step;
-  encoder(config: C, stream: StreamInfo, context: MakeContext): Encoder;
+  encoder(config: C, stream: StreamInfo, context: EncoderContext): Encoder;
 }
 
 export interface SinkOxi<C = never> extends OxiCommon {

@@ -74,7 +74,7 @@ const schemas = once(() => {
       steps: z.array(z.strictObject({ id: z.string(), hash: z.string() })),
       parameters_hash: z.string(),
     }),
-    stream: z.strictObject({ framing: z.enum(['lines', 'array', 'document']), selected: z.boolean() }),
+    stream: z.strictObject({ framing: z.enum(['lines', 'array', 'document', 'rows']), selected: z.boolean() }),
     splits: z.array(z.strictObject({ index: count, name: z.string(), size: z.exactOptional(count) })),
     /** ISO times. `finished_at`: when the run ended for good; retention counts from it. */
     started_at: z.string(),

@@ -153,7 +153,12 @@ async function textStart(node: SourceNode, split: Split): Promise<number> {
   return source.binary !== true && hasByteOrderMark(first) ? 3 : 0;
 }
 
-const FRAMED: Readonly<Record<Framing, string>> = { lines: 'lines', array: 'an array', document: 'one document' };
+const FRAMED: Readonly<Record<Framing, string>> = {
+  lines: 'lines',
+  array: 'an array',
+  document: 'one document',
+  rows: 'rows of CSV',
+};
 
 function hasByteOrderMark(bytes: Uint8Array): boolean {
   return bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf;

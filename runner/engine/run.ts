@@ -4,7 +4,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import type { Grade, Holder, Json, Lease, StateStore, StoredDocument } from '../state/store.ts';
-import { type Assembly, runFlow } from './assemble.ts';
+import { type Assembly, makeEncoder, runFlow } from './assemble.ts';
 import { bytesBefore, Committer, lost } from './checkpoint.ts';
 import type { Mark, Output, SinkRun, Split, StreamInfo } from './contracts.ts';
 import { crashpoint } from './crashpoint.ts';
@@ -118,11 +118,7 @@ class Run {
     if (run === undefined) for (const { sink } of this.#sinks) await sink.check?.();
     const stream = run?.stream ?? (await this.#unlessStopped(detectFraming(plan, splits)));
     // Made once to find what is wrong with it before anything is written; the flow makes its own.
-    for (const { formatter, step } of this.#sinks)
-      formatter?.oxi.encoder(formatter.config as never, stream, {
-        projectRoot: this.#o.projectRoot,
-        stepId: formatter.id ?? step.id,
-      });
+    for (const sink of this.#sinks) makeEncoder(sink, stream, this.#o.projectRoot);
     const runId = run?.run_id ?? randomUUID();
     const committer = new Committer({
       store,
