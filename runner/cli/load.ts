@@ -1,8 +1,11 @@
 /** The plan of a loaded pipeline, as every verb that needs one makes it. */
+import { basename } from 'node:path';
 import type { Pipeline } from '../config/pipeline.ts';
 import type { Project } from '../config/project.ts';
+import type { Split } from '../engine/contracts.ts';
 import { ConfigErrors, OxiError } from '../engine/errors.ts';
-import { makePlan, type Plan } from '../engine/plan.ts';
+import type { Plan } from '../engine/plan.ts';
+import { makePlan } from '../engine/planner.ts';
 import { evaluateCondition } from '../oxis/expression.ts';
 import { registry } from '../oxis/registry.ts';
 
@@ -13,14 +16,13 @@ export async function planOf(
   threads: number,
   world: { now: number },
 ): Promise<Plan> {
-  for (const field of ['dead_letter', 'tests']) {
-    const where = pipeline.places.get(field);
-    if (where === undefined) continue;
+  const where = pipeline.places.get('tests');
+  if (where !== undefined) {
     const { file, line, column } = where;
     throw new OxiError(
       'UNSUPPORTED',
-      `${file}:${line}:${column}: "${field}" belongs to the format and this version can't honour it: leave it out`,
-      { place: { pipeline: pipeline.name, field, file, line, column } },
+      `${file}:${line}:${column}: "tests" belongs to the format and this version can't honour it: leave it out`,
+      { place: { pipeline: pipeline.name, field: 'tests', file, line, column } },
     );
   }
   return makePlan({
@@ -29,9 +31,28 @@ export async function planOf(
     projectRoot: project.root,
     threads,
     delivery: pipeline.delivery,
-    condition: (step, text) =>
-      evaluateCondition(text, step.id, { env: pipeline.environment, params: pipeline.params, now: world.now }),
+    deadLetter: pipeline.deadLetter,
+    deadLetterPath: `${project.settings.outputDir}/dead_letters/${basename(pipeline.name)}.ndjson`,
+    condition: (step, text, steps) =>
+      evaluateCondition(text, step.id, { env: pipeline.environment, params: pipeline.params, steps, now: world.now }),
   });
+}
+
+/** The input that the first segment would read. Throws what all of its sources throw, the last of them. */
+export async function firstSplits({ segments }: Plan): Promise<Split[]> {
+  const sources = segments[0]?.planned?.sources ?? [];
+  let failure: unknown;
+  for (const { source, step } of sources) {
+    try {
+      return await source.splits();
+    } catch (error) {
+      if (!step.continues) throw error;
+      failure = error;
+    } finally {
+      await source.close();
+    }
+  }
+  throw failure;
 }
 
 /** The same error without secrets in its sentences. */

@@ -6,7 +6,7 @@ import { loadPipeline, type Pipeline } from '../config/pipeline.ts';
 import { loadProject, type Project } from '../config/project.ts';
 import { softInterval } from '../engine/crashpoint.ts';
 import { EXIT, OxiError } from '../engine/errors.ts';
-import type { Plan } from '../engine/plan.ts';
+import { type Plan, sinksOf } from '../engine/plan.ts';
 import { executeRun, type RunResult } from '../engine/run.ts';
 import { StopRequest } from '../engine/stop.ts';
 import { EventBus } from '../observe/bus.ts';
@@ -23,7 +23,7 @@ import { thisHolder } from '../state/host.ts';
 import { openStore, type StoreSettings } from '../state/open.ts';
 import { startKeeper } from '../threads/keeper.ts';
 import { StagePool } from '../threads/pool.ts';
-import { clean, planOf } from './load.ts';
+import { clean, firstSplits, planOf } from './load.ts';
 import { collected, duration, wholeNumber } from './options.ts';
 import { print } from './output.ts';
 import { Stopping } from './stopping.ts';
@@ -224,7 +224,7 @@ async function attempt(a: AttemptInput): Promise<RunResult> {
       softIntervalMs: softInterval(SOFT_INTERVAL_MS),
       hardIntervalMs: project.checkpointIntervalMs,
       makeSteps,
-      startPool: (spec, threads) => new StagePool(spec, threads),
+      startPool: (spec, { threads }) => new StagePool(spec, threads),
       keepLease: (lease, on) =>
         startKeeper(
           {
@@ -320,9 +320,9 @@ async function dryRun(
   redact: (text: string) => string,
 ): Promise<number> {
   const { planDocument, planText } = await import('./plan-text.ts');
-  const splits = await plan.source.source.splits();
-  for (const node of plan.nodes) if (node.kind === 'sink') await node.sink.check?.();
-  await plan.source.source.close();
+  const splits = await firstSplits(plan);
+  for (const { planned } of plan.segments) for (const { sink } of sinksOf(planned?.nodes ?? [])) await sink.check?.();
+  await plan.deadLetters?.sink.check?.();
   if (options.json)
     process.stdout.write(`${JSON.stringify(redactStrings(planDocument(pipeline, plan, splits), redact))}\n`);
   else if (!options.quiet) process.stderr.write(redact(planText(pipeline.name, plan, splits)));

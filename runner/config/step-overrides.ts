@@ -14,6 +14,8 @@ export interface ConfiguredOxi {
   readonly summary?: string;
   readonly config: $ZodType;
   readonly aliases?: Readonly<Record<string, string>>;
+  /** The field of its config that holds steps of their own. */
+  readonly nested?: string;
 }
 
 /** Names of the fields that every step has. */

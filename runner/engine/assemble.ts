@@ -1,17 +1,37 @@
-/** Makes the nodes of a flow from a plan, joins them by channels, and runs them to the end of the input or to a stop. */
+/** Makes the nodes of a flow from a segment, joins them by channels, and runs them to the end of the input or to a stop. */
 
-import type { Grade } from '../state/store.ts';
-import type { Block, Encoder, RecordError, Split, StreamInfo } from './contracts.ts';
-import { imbalances, noCounters, type StepCounters } from './counters.ts';
+import type { Json } from '../state/store.ts';
+import { BarrierClock } from './barrier-clock.ts';
+import type { Block, Encoder, Split, StreamInfo } from './contracts.ts';
+import { imbalances, noCounters } from './counters.ts';
+import type { DeadLetterFile } from './dead-letters.ts';
 import type { Checkpoint } from './documents.ts';
 import { OxiError } from './errors.ts';
 import { type Barrier, type Flow, newChannel, type Position, runTogether } from './flow.ts';
-import { runSink, type SinkNode } from './flow-sink.ts';
+import { runBatch } from './flow-batch.ts';
+import { type ChainEnd, runSink, type SinkNode } from './flow-sink.ts';
 import { runSource } from './flow-source.ts';
 import { runStage, type StageNode } from './flow-stage.ts';
-import { type Plan, type PlannedSink, type PlannedStage, type PlannedStep, stageSteps } from './plan.ts';
+import { BranchBarriers, runTee } from './flow-tee.ts';
+import type { Letter } from './letters.ts';
+import {
+  type PlannedNode,
+  type PlannedSink,
+  type PlannedSource,
+  type PlannedStage,
+  type Segment,
+  sinksOf,
+  stageSteps,
+} from './plan.ts';
 import { errorsOf, type RunFigures } from './report.ts';
-import { type MakeSteps, StageProgram, type StageResult, type StageSpec, type StageStepSpec } from './stage.ts';
+import {
+  letterOf,
+  type MakeSteps,
+  StageProgram,
+  type StageResult,
+  type StageSpec,
+  type StageStepSpec,
+} from './stage.ts';
 
 /** The threads of a stage; ended when disposed. */
 export interface Pool extends AsyncDisposable {
@@ -20,7 +40,6 @@ export interface Pool extends AsyncDisposable {
 
 /** What a flow needs of the world around the engine. */
 export interface Assembly {
-  plan: Plan;
   projectRoot: string;
   params: ReadonlyMap<string, unknown>;
   env: ReadonlyMap<string, string>;
@@ -32,7 +51,7 @@ export interface Assembly {
   softIntervalMs: number;
   hardIntervalMs: number;
   makeSteps: MakeSteps;
-  startPool(spec: StageSpec, threads: number): Pool;
+  startPool(spec: StageSpec, stage: PlannedStage): Pool;
   /** Takes secrets out of a text. */
   redact(text: string): string;
   /** Aborted with a StopRequest: stop reading, drain, end with a hard checkpoint. */
@@ -42,14 +61,21 @@ export interface Assembly {
 }
 
 export interface FlowStart {
+  segment: Segment;
+  /** The one of its sources that is read. */
+  source: PlannedSource;
   from: Checkpoint | undefined;
+  /** Number of the last checkpoint of earlier segments. */
+  checkpoints: number;
   splits: readonly Split[];
   stream: StreamInfo;
   figures: RunFigures;
   /** Start of the run, milliseconds since the epoch: what `now()` says in every attempt. */
   startMs: number;
+  deadLetters: DeadLetterFile | undefined;
   commit(barrier: Barrier): Promise<void>;
   recordErrors(messages: readonly string[]): void;
+  lettersSent(letters: readonly Letter[]): void;
   /** Records by step that a sink has beyond the checkpoint. */
   skip: ReadonlyMap<string, number>;
 }
@@ -59,83 +85,334 @@ const SHARE_FROM = 1000;
 
 /** Resolves when the last barrier is committed. Throws what stopped the flow. */
 export async function runFlow(a: Assembly, start: FlowStart): Promise<'finished' | 'interrupted'> {
-  const { plan } = a;
-  const counters = new Map(start.figures.steps.map((step) => [step.id, step]));
-  const figuresOf = (id: string): { counters: StepCounters; busyMs: number } => {
-    const figures = counters.get(id);
-    if (figures === undefined) throw new Error(`no figures of step ${id}`);
-    return figures;
-  };
-  const pools: Pool[] = [];
-  const halt = new AbortController();
-  const clock = new BarrierClock(a, start.from?.n ?? 0);
-  const end: { last: Barrier['last'] } = { last: 'no' };
-  const commit = async (barrier: Barrier): Promise<void> => {
-    if (barrier.last === 'finished') checkEnd(a, start.figures, barrier);
-    await start.commit(barrier);
-    end.last = barrier.last;
-    clock.committed(barrier.grade);
-  };
-
-  const channels: Flow[] = [newChannel()];
-  const work: Promise<void>[] = [];
-  plan.nodes.forEach((node, i) => {
-    const input = channels.at(-1) as Flow;
-    const last = i === plan.nodes.length - 1;
-    const out = newChannel();
-    if (!last) channels.push(out);
-    if (node.kind === 'stage') {
-      work.push(runStage(stageNode(a, start, node, figuresOf, pools), input, out));
-    } else work.push(runSink(sinkNode(a, start, node, figuresOf(node.step.id)), input, last ? undefined : out, commit));
-  });
-  const first = channels[0] as Flow;
-  const position: Position =
-    start.from === undefined ? { split: 0, offset: 0, records: 0, framer: null } : positionOf(start.from);
-  work.unshift(
-    runSource(
-      {
-        source: plan.source.source,
-        splits: start.splits,
-        stepId: plan.source.step.id,
-        parser:
-          plan.parser === undefined
-            ? undefined
-            : { oxi: plan.parser.oxi, config: plan.parser.step.config, stream: start.stream, select: plan.select },
-        counters: figuresOf(plan.source.step.id).counters,
-        from: position,
-        limit: a.limit,
-        due: () => clock.due(),
-        nextBarrier: () => clock.next(),
-        stop: a.stop,
-        reading: AbortSignal.any([a.stop, halt.signal]),
-        progress: (bytes, records) => {
-          start.figures.bytes += bytes;
-          start.figures.records = records;
-        },
-        busy: (ms) => {
-          figuresOf(plan.source.step.id).busyMs += ms;
-        },
-      },
-      first,
-    ),
-  );
-  try {
-    await runTogether(work, channels, a.kill, halt);
-  } finally {
-    await Promise.all(pools.map((pool) => pool[Symbol.asyncDispose]()));
-  }
-  return end.last === 'interrupted' ? 'interrupted' : 'finished';
+  const assembler = new Assembler(a, start);
+  return assembler.run();
 }
 
-/** What has to hold before the last checkpoint: behind it the outputs are published, whatever happens. */
-function checkEnd(a: Assembly, figures: RunFigures, barrier: Barrier): void {
-  checkErrors(a, figures, true);
-  const broken = imbalances(a.plan.steps.map(({ id }) => ({ id, counters: barrier.counters.get(id) ?? noCounters() })));
-  if (broken.length > 0)
-    throw new OxiError(
-      'BALANCE_BROKEN',
-      `the records do not add up: ${broken.join('; ')}. Nothing was published; this is a bug of oxiflow`,
+class Assembler {
+  readonly #a: Assembly;
+  readonly #start: FlowStart;
+  readonly #figures: ReadonlyMap<string, RunFigures['steps'][number]>;
+  readonly #pools: Pool[] = [];
+  readonly #programs: StageProgram[] = [];
+  readonly #channels: Flow[] = [];
+  readonly #work: Promise<void>[] = [];
+  readonly #halt = new AbortController();
+  readonly #enough = new AbortController();
+  readonly #clock: BarrierClock;
+  readonly #splitNames: string[];
+  #last: Barrier['last'] = 'no';
+
+  constructor(a: Assembly, start: FlowStart) {
+    this.#a = a;
+    this.#start = start;
+    this.#figures = new Map(start.figures.steps.map((step) => [step.id, step]));
+    this.#splitNames = start.splits.map(({ name }) => name);
+    const resumable = start.source.source.kind !== 'once';
+    this.#clock = new BarrierClock({
+      softMs: resumable ? a.softIntervalMs : Number.POSITIVE_INFINITY,
+      hardMs: resumable ? a.hardIntervalMs : Number.POSITIVE_INFINITY,
+      n: start.from?.n ?? start.checkpoints,
+    });
+  }
+
+  async run(): Promise<'finished' | 'interrupted'> {
+    const { segment } = this.#start;
+    const first = this.#channel();
+    this.#chain(segment.nodes, first, this.#mainEnd(), true);
+    this.#work.unshift(this.#source(first));
+    try {
+      await runTogether(this.#work, this.#channels, this.#a.kill, this.#halt);
+    } finally {
+      await Promise.all([
+        ...this.#pools.map((pool) => pool[Symbol.asyncDispose]()),
+        ...this.#programs.map((program) => program.close()),
+      ]);
+    }
+    return this.#last === 'interrupted' ? 'interrupted' : 'finished';
+  }
+
+  #channel(): Flow {
+    const channel = newChannel();
+    this.#channels.push(channel);
+    return channel;
+  }
+
+  #of(id: string): RunFigures['steps'][number] {
+    const figures = this.#figures.get(id);
+    if (figures === undefined) throw new Error(`no figures of step ${id}`);
+    return figures;
+  }
+
+  /** Starts the nodes of a chain; `only`: nobody but this chain gets what the source reads. */
+  #chain(nodes: readonly PlannedNode[], first: Flow, end: ChainEnd, only: boolean): void {
+    let input = first;
+    let alone = only;
+    nodes.forEach((node, i) => {
+      const last = i === nodes.length - 1;
+      const out = last ? undefined : this.#channel();
+      this.#node(node, input, out, end, alone);
+      alone &&= node.kind === 'stage' || node.kind === 'batch';
+      if (out !== undefined) input = out;
+    });
+  }
+
+  #node(node: PlannedNode, input: Flow, out: Flow | undefined, end: ChainEnd, alone: boolean): void {
+    if (node.kind === 'sink') {
+      this.#work.push(runSink(this.#sinkNode(node), input, out ?? end));
+      return;
+    }
+    if (out === undefined) throw new Error('a chain ends with a sink');
+    if (node.kind === 'stage') this.#work.push(runStage(this.#stageNode(node, alone), input, out));
+    else if (node.kind === 'batch') {
+      const { id } = node.step;
+      this.#work.push(
+        runBatch(
+          {
+            stepId: id,
+            spec: node.spec,
+            counters: this.#of(id).counters,
+            state: this.#stateOf(id),
+            batched: () => undefined,
+            checkpoint: () => this.#clock.ask(),
+          },
+          input,
+          out,
+        ),
+      );
+    } else {
+      const branch = this.#channel();
+      const barriers = new BranchBarriers();
+      const { id } = node.step;
+      this.#work.push(runTee({ stepId: id, counters: this.#of(id).counters }, input, out, branch, barriers));
+      this.#chain(node.nodes, branch, this.#branchEnd(barriers), false);
+    }
+  }
+
+  #stateOf(id: string): Json | undefined {
+    return this.#start.from?.snapshots[id];
+  }
+
+  // ---------------------------------------------------------------- ends
+
+  /** Behind the last sink: a barrier that has come out of every chain is committed. */
+  #mainEnd(): ChainEnd {
+    const { deadLetters } = this.#start;
+    const halted = new Promise<never>((_resolve, reject) => {
+      this.#halt.signal.addEventListener('abort', () => reject(new Error('the flow was stopped')), { once: true });
+    });
+    halted.catch(() => undefined);
+    return {
+      letters: async (letters) => deadLetters?.write(letters),
+      barrier: async (barrier) => {
+        await Promise.race([Promise.all(barrier.branches), halted]);
+        if (!barrier.declined) {
+          if (barrier.last === 'finished') this.#checkEnd(barrier);
+          await this.#start.commit(barrier);
+          this.#last = barrier.last;
+        }
+        this.#clock.over(barrier.declined ? 'soft' : barrier.grade);
+        barrier.over.resolve();
+      },
+    };
+  }
+
+  /** Letters that come behind a barrier wait until it is committed: its mark must not speak of them. */
+  #branchEnd(barriers: BranchBarriers): ChainEnd {
+    const { deadLetters } = this.#start;
+    let before: Promise<void> = Promise.resolve();
+    return {
+      letters: async (letters) => {
+        await before;
+        await deadLetters?.write(letters);
+      },
+      barrier: async (barrier) => {
+        before = barrier.over.promise;
+        barriers.arrived(barrier.n);
+      },
+    };
+  }
+
+  /** What has to hold before the last checkpoint: behind it the outputs are published, whatever happens. */
+  #checkEnd(barrier: Barrier): void {
+    this.#checkErrors(true);
+    const broken = imbalances(
+      this.#start.segment.steps.map(({ id, after }) => ({
+        id,
+        after,
+        counters: barrier.counters.get(id) ?? noCounters(),
+      })),
     );
+    if (broken.length > 0)
+      throw new OxiError(
+        'BALANCE_BROKEN',
+        `the records do not add up: ${broken.join('; ')}. Nothing was published; this is a bug of oxiflow`,
+      );
+  }
+
+  // ---------------------------------------------------------------- nodes
+
+  #source(out: Flow): Promise<void> {
+    const { source, segment, stream, from, splits, figures } = this.#start;
+    const mine = this.#of(source.step.id);
+    const position: Position =
+      from === undefined ? { split: 0, offset: 0, records: 0, framer: null } : positionOf(from);
+    return runSource(
+      {
+        source: source.source,
+        splits,
+        stepId: source.step.id,
+        parser:
+          segment.parser === undefined
+            ? undefined
+            : { oxi: segment.parser.oxi, config: segment.parser.step.config, stream, select: segment.select },
+        counters: mine.counters,
+        from: position,
+        limit: this.#a.limit,
+        due: () => this.#clock.due(),
+        nextBarrier: () => this.#clock.next(),
+        stop: this.#a.stop,
+        enough: this.#enough.signal,
+        reading: AbortSignal.any([this.#a.stop, this.#halt.signal]),
+        progress: (bytes, records) => {
+          figures.bytes += bytes;
+          figures.records = figures.earlierRecords + records;
+        },
+        busy: (ms) => {
+          mine.busyMs += ms;
+        },
+      },
+      out,
+    );
+  }
+
+  #stageSpec(steps: StageStepSpec[], checked: boolean): StageSpec {
+    const { stream, startMs } = this.#start;
+    const { projectRoot, params, env } = this.#a;
+    return {
+      steps,
+      projectRoot,
+      stream,
+      splitNames: this.#splitNames,
+      checked,
+      now: startMs,
+      params: [...params],
+      env: [...env],
+    };
+  }
+
+  #program(spec: StageSpec, keepsInput = false): StageProgram {
+    const program = new StageProgram(spec, this.#a.makeSteps, keepsInput);
+    this.#programs.push(program);
+    return program;
+  }
+
+  #stageNode(stage: PlannedStage, alone: boolean): StageNode {
+    const spec = this.#stageSpec(stageSteps(stage), stage.checked);
+    const { from } = this.#start;
+    let program: StageProgram | undefined;
+    const steps = stage.steps.map(({ id }) => this.#of(id));
+    return {
+      steps: stage.steps.map(({ id }) => id),
+      counters: steps.map((step) => step.counters),
+      threads: stage.ordered ? 1 : stage.threads,
+      keepsOrder: stage.keepsOrder,
+      apart: stage.place !== 'main',
+      ordered: stage.ordered,
+      program: () => {
+        if (program === undefined) {
+          program = this.#program(spec);
+          program.restore(from?.snapshots ?? {});
+        }
+        return program;
+      },
+      startPool: () => {
+        const pool = this.#a.startPool(spec, stage);
+        this.#pools.push(pool);
+        return (block) => pool.run(block);
+      },
+      done: (result) => {
+        // Steps of one pass share its time: nobody measures them apart.
+        for (const step of steps) step.busyMs += result.busyMs / steps.length;
+        this.#checkErrors(false);
+      },
+      failed: (failures) => this.#start.recordErrors(failures.map(({ message }) => message)),
+      lettersSent: (letters) => this.#start.lettersSent(letters),
+      refuse: (result, broken) => {
+        const [step] = stage.steps;
+        const [counters] = result.counters;
+        if (step === undefined || counters === undefined) return;
+        for (const { error, offset, split } of broken) {
+          const file = this.#splitNames[split] ?? '';
+          const message = `${file}: record at byte ${offset}: ${error.message}`;
+          if (step.onError === 'stop')
+            throw new OxiError(
+              'RECORD_INVALID',
+              `${message}. Set "on_error: drop" on the step "${step.id}" to leave such records out`,
+              { place: { step: step.id, offset } },
+            );
+          counters.in++;
+          if (step.onError === 'dead_letter') {
+            counters.dead_lettered++;
+            result.letters.push(letterOf(step, file, split, offset, error, new Uint8Array()));
+          } else counters.dropped++;
+          if (result.failures.length < 3) result.failures.push({ step: step.id, message });
+        }
+      },
+      enough: () => {
+        if (alone) this.#enough.abort();
+      },
+    };
+  }
+
+  #sinkNode(planned: PlannedSink): SinkNode {
+    const { step, formatter, sink } = planned;
+    const { stream, from, skip } = this.#start;
+    const figures = this.#of(step.id);
+    const encoder = makeEncoder(planned, stream, this.#a.projectRoot);
+    const state = from?.encoders[step.id];
+    if (encoder !== undefined && state !== undefined) encoder.restore(state);
+    let program: StageProgram | undefined;
+    if (formatter?.layOut === true) {
+      // No formatter before it: the sink lays records out by itself, beside the stream that goes on.
+      const { id, onError, limits } = step;
+      const spec = this.#stageSpec([{ id, oxi: formatter.oxi.name, config: formatter.config, onError, limits }], false);
+      program = this.#program(spec, true);
+    }
+    return {
+      step,
+      sink,
+      encoder,
+      layOut: program === undefined ? undefined : async (block) => (await program.process(block)).block,
+      counters: figures.counters,
+      splitNames: this.#splitNames,
+      busy: (ms) => {
+        figures.busyMs += ms;
+      },
+      skip: skip.get(step.id) ?? 0,
+      unit: (work) => work(),
+      failed: (message) => this.#start.recordErrors([message]),
+      lettersSent: (letters) => this.#start.lettersSent(letters),
+    };
+  }
+
+  /** Throws OxiError TOO_MANY_ERRORS beyond the limit. */
+  #checkErrors(atEnd: boolean): void {
+    const { maxErrors } = this.#a;
+    const { figures } = this.#start;
+    if (maxErrors === undefined) return;
+    const errors = errorsOf(figures);
+    if ('count' in maxErrors) {
+      if (errors <= maxErrors.count) return;
+      throw new OxiError('TOO_MANY_ERRORS', `${errors} records were bad and "max_errors" allows ${maxErrors.count}`);
+    }
+    const { records } = figures;
+    if (records === 0 || (!atEnd && records < SHARE_FROM) || errors / records <= maxErrors.share) return;
+    throw new OxiError(
+      'TOO_MANY_ERRORS',
+      `${errors} of ${records} records were bad and "max_errors" allows ${maxErrors.share * 100} %`,
+    );
+  }
 }
 
 function positionOf(checkpoint: Checkpoint): Position {
@@ -143,135 +420,8 @@ function positionOf(checkpoint: Checkpoint): Position {
   return { split, offset, records: ordinal, framer };
 }
 
-/** Says when a barrier is due, one at a time: a second one never starts before the first is committed. */
-class BarrierClock {
-  readonly #soft: number;
-  readonly #hard: number;
-  #lastSoft = performance.now();
-  #lastHard = performance.now();
-  #n: number;
-  #under = false;
-
-  constructor(a: Assembly, n: number) {
-    const resumable = a.plan.source.source.kind !== 'once';
-    this.#soft = resumable ? a.softIntervalMs : Number.POSITIVE_INFINITY;
-    this.#hard = resumable ? a.hardIntervalMs : Number.POSITIVE_INFINITY;
-    this.#n = n;
-  }
-
-  due(): Grade | undefined {
-    if (this.#under) return undefined;
-    const now = performance.now();
-    if (now - this.#lastHard >= this.#hard) return 'hard';
-    return now - this.#lastSoft >= this.#soft ? 'soft' : undefined;
-  }
-
-  next(): number {
-    this.#under = true;
-    return ++this.#n;
-  }
-
-  committed(grade: Grade): void {
-    this.#under = false;
-    this.#lastSoft = performance.now();
-    if (grade === 'hard') this.#lastHard = this.#lastSoft;
-  }
-}
-
-function stageSpec(a: Assembly, start: FlowStart, steps: StageStepSpec[]): StageSpec {
-  return {
-    steps,
-    projectRoot: a.projectRoot,
-    stream: start.stream,
-    splitNames: start.splits.map(({ name }) => name),
-    now: start.startMs,
-    params: [...a.params],
-    env: [...a.env],
-  };
-}
-
-function stageNode(
-  a: Assembly,
-  start: FlowStart,
-  stage: PlannedStage,
-  figuresOf: (id: string) => { counters: StepCounters; busyMs: number },
-  pools: Pool[],
-): StageNode {
-  const spec = stageSpec(a, start, stageSteps(stage));
-  let program: StageProgram | undefined;
-  const figures = stage.steps.map(({ id }) => figuresOf(id));
-  const first = stage.steps[0];
-  return {
-    steps: stage.steps.map(({ id }) => id),
-    counters: figures.map((step) => step.counters),
-    threads: stage.ordered ? 1 : stage.threads,
-    inline: (block) => {
-      program ??= new StageProgram(spec, a.makeSteps);
-      return program.process(block);
-    },
-    startPool: () => {
-      const pool = a.startPool(spec, stage.threads);
-      pools.push(pool);
-      return (block) => pool.run(block);
-    },
-    done: (result) => {
-      // Steps of one pass share its time: nobody measures them apart.
-      for (const step of figures) step.busyMs += result.busyMs / figures.length;
-      checkErrors(a, start.figures, false);
-    },
-    failed: (failures) => start.recordErrors(failures.map(({ message }) => message)),
-    refuse: (result, broken) => {
-      const counters = result.counters[0];
-      if (counters === undefined || first === undefined) return;
-      for (const { message, offset } of broken) {
-        if (first.onError === 'stop')
-          throw new OxiError(
-            'RECORD_INVALID',
-            `${message}. Set "on_error: drop" on the step "${first.id}" to leave such records out`,
-            { place: { step: first.id, offset } },
-          );
-        counters.in++;
-        counters.dropped++;
-        if (result.failures.length < 3) result.failures.push({ step: first.id, message });
-      }
-    },
-  };
-}
-
-function sinkNode(
-  a: Assembly,
-  start: FlowStart,
-  planned: PlannedSink,
-  figures: { counters: StepCounters; busyMs: number },
-): SinkNode {
-  const { step, formatter } = planned;
-  const encoder = makeEncoder(planned, start.stream, a.projectRoot);
-  const state = start.from?.encoders[step.id];
-  if (encoder !== undefined && state !== undefined) encoder.restore(state);
-  let program: StageProgram | undefined;
-  if (formatter?.layOut === true) {
-    // No formatter before it: the sink lays records out by itself, beside the stream that goes on.
-    const spec = stageSpec(a, start, [
-      { id: step.id, oxi: formatter.oxi.name, config: formatter.config, onError: 'stop' },
-    ]);
-    program = new StageProgram(spec, a.makeSteps, true);
-  }
-  return {
-    stepId: step.id,
-    sink: planned.sink,
-    encoder,
-    layOut: program === undefined ? undefined : async (block) => (await program.process(block)).block,
-    counters: figures.counters,
-    failed: (block, index, error) => start.recordErrors([refuseAtSink(start, step, block, index, error)]),
-    busy: (ms) => {
-      figures.busyMs += ms;
-    },
-    skip: start.skip.get(step.id) ?? 0,
-  };
-}
-
 /** The encoder of a sink, where records are laid out for it. Throws OxiError where its config and the stream do not fit. */
-export function makeEncoder(
+function makeEncoder(
   { step, formatter, sink }: PlannedSink,
   stream: StreamInfo,
   projectRoot: string,
@@ -284,31 +434,7 @@ export function makeEncoder(
   });
 }
 
-/** What is said of a record that a sink can't take. Throws OxiError RECORD_INVALID where it stops the run. */
-function refuseAtSink(start: FlowStart, step: PlannedStep, block: Block, index: number, error: RecordError): string {
-  const split = start.splits[block.split]?.name ?? '';
-  const offset = block.offsets[index] as number;
-  const message = `${split}: record at byte ${offset}: step "${step.id}": ${error.message}`;
-  if (step.onError === 'drop') return message;
-  throw new OxiError('RECORD_INVALID', `${message}. Set "on_error: drop" on the step to leave such records out`, {
-    place: { step: step.id, file: split, offset },
-    cause: error,
-  });
-}
-
-/** Throws OxiError TOO_MANY_ERRORS beyond the limit. */
-function checkErrors(a: Assembly, figures: RunFigures, atEnd: boolean): void {
-  const { maxErrors } = a;
-  if (maxErrors === undefined) return;
-  const errors = errorsOf(figures);
-  if ('count' in maxErrors) {
-    if (errors <= maxErrors.count) return;
-    throw new OxiError('TOO_MANY_ERRORS', `${errors} records were bad and "max_errors" allows ${maxErrors.count}`);
-  }
-  const { records } = figures;
-  if (records === 0 || (!atEnd && records < SHARE_FROM) || errors / records <= maxErrors.share) return;
-  throw new OxiError(
-    'TOO_MANY_ERRORS',
-    `${errors} of ${records} records were bad and "max_errors" allows ${maxErrors.share * 100} %`,
-  );
+/** Makes every encoder once, to find what is wrong before anything is written; the flow makes its own. */
+export function checkEncoders(segment: Segment, stream: StreamInfo, projectRoot: string): void {
+  for (const sink of sinksOf(segment.nodes)) makeEncoder(sink, stream, projectRoot);
 }

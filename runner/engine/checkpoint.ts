@@ -19,8 +19,11 @@ export interface CommitterOptions {
   version: number;
   document: SplitDocument;
   runId: string;
+  segment: number;
   source: Source;
   splits: readonly Split[];
+  /** What earlier segments have read. */
+  earlier: { records: number; bytes: number };
   now(): Date;
   /** Milliseconds that all attempts have worked. */
   elapsedMs(): number;
@@ -61,17 +64,17 @@ export class Committer {
         fingerprint: await this.#fingerprint(position.split, position.offset),
         finished: await this.#finished(position.split),
       },
-      snapshots: {},
+      snapshots: barrier.snapshots,
       marks: barrier.marks,
       encoders: barrier.encoders,
       counters: Object.fromEntries(barrier.counters) as Record<string, StepCounters>,
-      records: position.records,
-      bytes: bytesBefore(this.#o.splits, position.split, position.offset),
+      records: this.#o.earlier.records + position.records,
+      bytes: this.#o.earlier.bytes + bytesBefore(this.#o.splits, position.split, position.offset),
       elapsed_ms: Math.round(this.#o.elapsedMs()),
     };
     const hard = barrier.grade === 'hard' ? checkpoint : this.#document.checkpoint.hard;
     this.#document = {
-      run_id: this.#o.runId,
+      ...this.#owner,
       checkpoint: {
         ...(hard === undefined ? {} : { hard }),
         ...(barrier.grade === 'soft' ? { soft: checkpoint } : {}),
@@ -94,8 +97,18 @@ export class Committer {
 
   /** Forgets every checkpoint: the run starts from zero. Should the machine forget this, their run is another one all the same. */
   async reset(): Promise<void> {
-    this.#document = { run_id: this.#o.runId, checkpoint: {} };
+    this.#document = { ...this.#owner, checkpoint: {} };
     await this.#write('soft');
+  }
+
+  get #owner(): Pick<SplitDocument, 'run_id' | 'segment'> {
+    const { runId, segment } = this.#o;
+    return { run_id: runId, ...(segment === 0 ? {} : { segment }) };
+  }
+
+  /** Version of the document in the store. */
+  get version(): number {
+    return this.#version;
   }
 
   async #write(grade: 'soft' | 'hard'): Promise<void> {

@@ -205,6 +205,8 @@ export interface RecordStep {
    * runs on the cheapest tier that all of its steps have a form for, and on `apply` where there is none.
    */
   readonly forms?: { readonly bytes?: JsonObject; readonly spans?: JsonObject };
+  /** Keeps every record as it is: of records that were checked before, nothing has to be looked at again. */
+  readonly passes?: true;
   /** Throws RecordError for this record only. */
   apply(record: RecordView, context: StepContext): Verdict;
 }
@@ -447,6 +449,35 @@ export interface SinkOxi<C = never> extends OxiCommon {
   implicitFormat(config: C): { oxi: string; config: unknown };
 }
 
+/** When a batch is whole, and what becomes of it. */
+export interface BatchSpec {
+  /** records: the batch is the block that the steps behind it are given; array: one record, a JSON array. */
+  readonly emit: 'records' | 'array';
+  /** Whole at so many records, bytes of records, or milliseconds after its first record; whichever comes first. */
+  readonly maxRecords: number;
+  readonly maxBytes: number;
+  readonly maxMs: number | undefined;
+  /** Batches that may wait to be taken while the next one fills; 0: the next one begins when the last one is taken. */
+  readonly waiting: number;
+  /** The steps behind it may hand batches on in another order. */
+  readonly preserveOrder: boolean;
+  /** A checkpoint is asked for after so many batches. */
+  readonly checkpointEvery: number | undefined;
+}
+
+export interface BatchOxi<C = never> extends OxiCommon {
+  readonly kind: 'batch';
+  /** `threads`: 2 lets one batch be handed on while the next one is taken in. */
+  batch(config: C, threads: number): BatchSpec;
+}
+
+/** A second chain of steps, under `steps` of its config, that gets every record too. */
+export interface TeeOxi extends OxiCommon {
+  readonly kind: 'tee';
+  /** The field of its config that holds them. */
+  readonly nested: 'steps';
+}
+
 /** A path into a document: keys and array indices. */
 export interface SelectPath {
   readonly segments: readonly (string | number)[];
@@ -456,4 +487,4 @@ export interface SelectPath {
   readonly fallback?: string;
 }
 
-export type Oxi = SourceOxi | ParserOxi | StepOxi | FormatterOxi | SinkOxi;
+export type Oxi = SourceOxi | ParserOxi | StepOxi | FormatterOxi | SinkOxi | BatchOxi | TeeOxi;

@@ -53,15 +53,24 @@ export function inFlight(c: StepCounters): number {
   return c.in + c.added - c.out - c.filtered - c.dropped - c.dead_lettered - c.failed - c.collected;
 }
 
-/** What breaks the balance at the end of a stream, as sentences; empty where it holds. `steps` in order, `record` streams only. */
-export function imbalances(steps: readonly { id: string; counters: StepCounters }[]): string[] {
+/**
+ * What breaks the balance at the end of a stream, as sentences; empty where it holds. `after`: the step whose records come here;
+ * what leaves a step is what arrives at all of those behind it.
+ */
+export function imbalances(
+  steps: readonly { id: string; after: string | undefined; counters: StepCounters }[],
+): string[] {
   const broken: string[] = [];
-  steps.forEach(({ id, counters }, i) => {
+  const arrived = new Map<string, number>();
+  for (const { id, after, counters } of steps) {
     const held = inFlight(counters);
     if (held !== 0) broken.push(`step "${id}": ${held} records went in and never came out`);
-    const before = steps[i - 1];
-    if (before !== undefined && before.counters.out !== counters.in)
-      broken.push(`between "${before.id}" and "${id}": ${before.counters.out} records left, ${counters.in} arrived`);
-  });
+    if (after !== undefined) arrived.set(after, (arrived.get(after) ?? 0) + counters.in);
+  }
+  for (const { id, counters } of steps) {
+    const next = arrived.get(id);
+    if (next !== undefined && next !== counters.out)
+      broken.push(`behind "${id}": ${counters.out} records left, ${next} arrived`);
+  }
   return broken;
 }

@@ -28,6 +28,8 @@ const schemas = once(() => {
     bytes_out: count,
   });
 
+  const mark = z.strictObject({ n: count, records: count, bytes: count, data: jsonObject });
+
   const checkpoint = z.strictObject({
     /** Counts checkpoints of the run, over all attempts. */
     n: count,
@@ -52,7 +54,7 @@ const schemas = once(() => {
     }),
     /** By id of the step. */
     snapshots: jsonObject,
-    marks: z.record(z.string(), z.strictObject({ n: count, records: count, bytes: count, data: jsonObject })),
+    marks: z.record(z.string(), mark),
     encoders: jsonObject,
     counters: z.record(z.string(), stepCounters),
     /** Records and bytes read so far, over all attempts. */
@@ -60,6 +62,18 @@ const schemas = once(() => {
     bytes: count,
     /** Milliseconds that the attempts worked so far. */
     elapsed_ms: count,
+  });
+
+  const doneSegment = z.strictObject({
+    counters: z.record(z.string(), stepCounters),
+    outputs: z.array(jsonObject),
+    /** Its last checkpoint, and the records, bytes and milliseconds up to there, over all attempts. */
+    checkpoint: count,
+    records: count,
+    bytes: count,
+    elapsed_ms: count,
+    /** What later steps may refer to, by id of the step. */
+    metadata: z.record(z.string(), z.record(z.string(), z.union([z.string(), z.number()]))),
   });
 
   const run = z.strictObject({
@@ -76,6 +90,14 @@ const schemas = once(() => {
     }),
     stream: z.strictObject({ framing: z.enum(['lines', 'array', 'document', 'rows']), selected: z.boolean() }),
     splits: z.array(z.strictObject({ index: count, name: z.string(), size: z.exactOptional(count) })),
+    /** The segment that is at work, the first where left out; `stream` and `splits` are its own. */
+    segment: z.exactOptional(count),
+    /** Which of its sources is read, the first where left out. */
+    source: z.exactOptional(count),
+    /** What the segments before it have left. */
+    done: z.exactOptional(z.array(doneSegment)),
+    /** What the dead-letter file held when the segment began. */
+    dead_letters: z.exactOptional(mark),
     /** ISO times. `finished_at`: when the run ended for good; retention counts from it. */
     started_at: z.string(),
     finished_at: z.exactOptional(z.string()),
@@ -89,17 +111,20 @@ const schemas = once(() => {
   const split = z.strictObject({
     /** The run that the checkpoints belong to: those of another one count for nothing. */
     run_id: z.exactOptional(z.string()),
+    /** And the segment of it, the first where left out. */
+    segment: z.exactOptional(count),
     /** The newest of each grade; the soft one only where it is newer than the hard one. */
     checkpoint: z.strictObject({ hard: z.exactOptional(checkpoint), soft: z.exactOptional(checkpoint) }),
     /** The last checkpoint covers everything: what is left is to make the outputs visible. */
     finishing: z.exactOptional(z.boolean()),
   });
 
-  return { checkpoint, run, split };
+  return { checkpoint, doneSegment, run, split };
 });
 
 type Schemas = ReturnType<typeof schemas>;
 export type Checkpoint = z.infer<Schemas['checkpoint']>;
+export type DoneSegment = z.infer<Schemas['doneSegment']>;
 export type RunDocument = z.infer<Schemas['run']>;
 export type SplitDocument = z.infer<Schemas['split']>;
 

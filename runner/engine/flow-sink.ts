@@ -1,100 +1,150 @@
 /** A sink as a node of the flow: lays records out, writes them, and answers every barrier with its mark. */
+import { recordAt, sliceBlock } from '../kernel/blocks.ts';
 import { giveBuffer } from '../kernel/buffers.ts';
 import type { Block, Encoder, RecordError, Sink } from './contracts.ts';
 import type { StepCounters } from './counters.ts';
 import { crashpoint } from './crashpoint.ts';
+import { OxiError } from './errors.ts';
 import { BARRIER_WEIGHT, type Barrier, type Flow, weightOf } from './flow.ts';
+import { type Letter, sortLetters } from './letters.ts';
+import type { PlannedStep } from './plan.ts';
+import { letterOf, recordMessage, stopError } from './stage.ts';
 
 export interface SinkNode {
-  stepId: string;
+  step: PlannedStep;
   sink: Sink;
   encoder: Encoder | undefined;
   /** Indentation and order of keys, where no step of a stage saw to them. */
   layOut: ((block: Block) => Promise<Block>) | undefined;
   counters: StepCounters;
-  /** A record that can't be laid out; throws where it stops the run. */
-  failed(block: Block, index: number, error: RecordError): void;
+  splitNames: readonly string[];
   /** Records that the sink has already, beyond the checkpoint: they are not written again. */
   skip: number;
+  /** Runs one unit of work with the attempts and the time that the step has for it. */
+  unit<T>(work: () => Promise<T>): Promise<T>;
   /** Milliseconds spent laying out and writing. */
   busy(ms: number): void;
+  /** A unit of work was given up (continue_on_error), or a record could not be laid out. */
+  failed(message: string): void;
+  lettersSent(letters: readonly Letter[]): void;
 }
 
-/** Lays out, writes, and answers barriers with its mark; `out` gets every block too (a sink in the middle). */
-export async function runSink(
-  node: SinkNode,
-  input: Flow,
-  out: Flow | undefined,
-  commit: (barrier: Barrier) => Promise<void>,
-): Promise<void> {
+/** Where a chain ends: letters find their file, and barriers are told. */
+export interface ChainEnd {
+  letters(letters: readonly Letter[]): Promise<void>;
+  barrier(barrier: Barrier): Promise<void>;
+}
+
+/** Lays out, writes, and answers barriers with its mark; in the middle of a chain, `next` gets every block too. */
+export async function runSink(node: SinkNode, input: Flow, next: Flow | ChainEnd): Promise<void> {
   for (let item = await input.receive(); item !== undefined; item = await input.receive()) {
     if (item.kind === 'block') {
       const started = performance.now();
-      await writeBlock(node, item.block);
+      const letters = await writeBlock(node, item.block);
       node.busy(performance.now() - started);
-      if (out === undefined) giveBuffer(item.block.bytes);
-      else await out.send(item, weightOf(item.block));
+      if (letters.length > 0) {
+        node.lettersSent(letters);
+        item.letters = item.letters.concat(letters);
+      }
+      if (isEnd(next)) {
+        if (item.letters.length > 0) await next.letters(sortLetters(item.letters));
+        giveBuffer(item.block.bytes);
+      } else await next.send(item, weightOf(item.block));
       continue;
     }
     const { barrier } = item;
-    if (barrier.last === 'finished') await finishText(node);
-    if (node.encoder !== undefined) barrier.encoders[node.stepId] = node.encoder.snapshot();
-    crashpoint('prepare');
-    barrier.marks[node.stepId] = await node.sink.prepare(barrier.n, barrier.grade);
-    barrier.counters.set(node.stepId, { ...node.counters });
-    if (out === undefined) await commit(barrier);
-    else await out.send(item, BARRIER_WEIGHT);
+    await answer(node, barrier);
+    if (isEnd(next)) await next.barrier(barrier);
+    else await next.send(item, BARRIER_WEIGHT);
   }
-  out?.close();
+  if (!isEnd(next)) next.close();
+}
+
+function isEnd(next: Flow | ChainEnd): next is ChainEnd {
+  return 'barrier' in next;
+}
+
+async function answer(node: SinkNode, barrier: Barrier): Promise<void> {
+  const { step, encoder, sink } = node;
+  if (barrier.last === 'finished') await finishText(node);
+  if (barrier.declined) return;
+  if (encoder !== undefined) barrier.encoders[step.id] = encoder.snapshot();
+  crashpoint('prepare');
+  barrier.marks[step.id] = await node.unit(() => sink.prepare(barrier.n, barrier.grade));
+  barrier.counters.set(step.id, { ...node.counters });
 }
 
 /** What stands behind the last record; then, where the encoder learnt more on the way, all of it anew. */
-async function finishText({ encoder, sink, ...node }: SinkNode): Promise<void> {
+async function finishText(node: SinkNode): Promise<void> {
+  const { encoder, sink, step } = node;
   if (encoder === undefined) return;
-  await writePieces({ encoder, sink, ...node }, encoder.end(), 0);
+  await writePieces(node, encoder.end(), 0);
   const rewrite = encoder.rewrite?.();
   if (rewrite === undefined) return;
-  if (sink.rewrite === undefined) throw new Error(`the sink of "${node.stepId}" can't rewrite its output`);
+  if (sink.rewrite === undefined) throw new Error(`the sink of "${step.id}" can't rewrite its output`);
   await sink.rewrite(rewrite);
 }
 
-async function writeBlock(node: SinkNode, block: Block): Promise<void> {
+/** Returns the letters of records that could not be laid out. */
+async function writeBlock(node: SinkNode, block: Block): Promise<Letter[]> {
   const skipped = Math.min(node.skip, block.count);
   node.skip -= skipped;
-  const rest: Block =
-    skipped === 0
-      ? block
-      : {
-          ...block,
-          spans: block.spans.subarray(2 * skipped),
-          offsets: block.offsets.subarray(skipped),
-          count: block.count - skipped,
-        };
-  let failed = 0;
+  const rest = sliceBlock(block, skipped, block.count);
+  const letters: Letter[] = [];
+  let lost = 0;
   if (rest.count > 0) {
     const laidOut = node.layOut === undefined ? rest : await node.layOut(rest);
     const fail = (index: number, error: RecordError): void => {
-      failed++;
-      node.failed(laidOut, index, error);
+      lost++;
+      refuse(node, laidOut, index, error, letters);
     };
-    if (node.encoder !== undefined) {
-      const pieces = node.encoder.encode(laidOut, fail);
-      await writePieces(node, pieces, rest.count - failed);
-    } else await writePieces(node, [rest.bytes.subarray(rest.spans[0], rest.spans[2 * rest.count - 1])], rest.count);
+    const before = node.step.continues ? node.encoder?.snapshot() : undefined;
+    const pieces = node.encoder?.encode(laidOut, fail) ?? [
+      rest.bytes.subarray(rest.spans[0], rest.spans[2 * rest.count - 1]),
+    ];
+    const records = rest.count - lost;
+    // What may be given up is given up whole: no separator of it stays behind.
+    const unit = node.step.continues && pieces.length > 1 ? [Buffer.concat(pieces)] : pieces;
+    const given = await writePieces(node, unit, records);
+    if (given > 0 && before !== undefined) node.encoder?.restore(before);
+    lost += given;
     if (laidOut.bytes.buffer !== rest.bytes.buffer) giveBuffer(laidOut.bytes);
   }
   node.counters.in += block.count;
-  node.counters.dropped += failed;
-  node.counters.out += block.count - failed;
+  node.counters.out += block.count - lost;
+  return letters;
 }
 
-async function writePieces(node: SinkNode, pieces: readonly Uint8Array[], records: number): Promise<void> {
+function refuse(node: SinkNode, block: Block, index: number, error: RecordError, letters: Letter[]): void {
+  const { step, splitNames, counters } = node;
+  const file = splitNames[block.split] ?? '';
+  const offset = block.offsets[index] as number;
+  if (step.onError === 'stop' && !step.continues) throw stopError(step, file, offset, error);
+  if (step.onError === 'dead_letter') {
+    counters.dead_lettered++;
+    letters.push(letterOf(step, file, block.split, offset, error, recordAt(block, index)));
+  } else if (step.continues) counters.failed++;
+  else counters.dropped++;
+  node.failed(recordMessage(step, file, offset, error));
+}
+
+/** Writes one unit; returns how many of its records were given up. */
+async function writePieces(node: SinkNode, pieces: readonly Uint8Array[], records: number): Promise<number> {
   let due = records;
   for (const piece of pieces) {
     crashpoint('write');
-    await node.sink.write(piece, due);
+    try {
+      const n = due;
+      await node.unit(() => node.sink.write(piece, n));
+    } catch (error) {
+      if (!node.step.continues || !(error instanceof OxiError)) throw error;
+      node.counters.failed += due;
+      node.failed(`${error.message}: ${due} records are not written ("continue_on_error")`);
+      return due;
+    }
     node.counters.bytes_in += piece.byteLength;
     node.counters.bytes_out += piece.byteLength;
     due = 0;
   }
+  return 0;
 }

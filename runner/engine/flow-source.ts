@@ -1,10 +1,11 @@
 /** The first node of a flow: reads splits in order, cuts records, and injects barriers between blocks. */
 import type { Grade, Json } from '../state/store.ts';
 import type { Block, Framer, Framing, ParserOxi, SelectPath, Source, Split, StreamInfo } from './contracts.ts';
+import { RecordError } from './contracts.ts';
 import type { StepCounters } from './counters.ts';
 import { crashpoint } from './crashpoint.ts';
 import { OxiError } from './errors.ts';
-import { BARRIER_WEIGHT, type Barrier, type Flow, type Item, type Position, weightOf } from './flow.ts';
+import { BARRIER_WEIGHT, type Barrier, type Flow, type Position, weightOf } from './flow.ts';
 
 export interface SourceNode {
   source: Source;
@@ -20,6 +21,8 @@ export interface SourceNode {
   nextBarrier(): number;
   /** Aborted: stop reading, send the last barrier. */
   stop: AbortSignal;
+  /** Aborted: no step wants more of the input. */
+  enough: AbortSignal;
   /** Aborted by `stop`, and by a failure elsewhere in the flow: whoever waits for input gives up. */
   reading: AbortSignal;
   progress(bytes: number, records: number): void;
@@ -32,22 +35,34 @@ export async function runSource(node: SourceNode, out: Flow): Promise<void> {
   let position = node.from;
   const barrier = async (grade: Grade, last: Barrier['last']): Promise<void> => {
     const counters = new Map([[node.stepId, { ...node.counters }]]);
-    const item: Item = {
-      kind: 'barrier',
-      barrier: { n: node.nextBarrier(), grade, last, position, counters, encoders: {}, marks: {} },
+    const barrier: Barrier = {
+      n: node.nextBarrier(),
+      grade,
+      last,
+      position,
+      counters,
+      snapshots: {},
+      encoders: {},
+      marks: {},
+      declined: false,
+      branches: [],
+      over: Promise.withResolvers(),
     };
-    await out.send(item, BARRIER_WEIGHT);
+    await out.send({ kind: 'barrier', barrier }, BARRIER_WEIGHT);
   };
 
   for (const split of node.splits.slice(position.split)) {
-    if (node.stop.aborted || position.records >= node.limit) break;
+    if (node.stop.aborted || node.enough.aborted || position.records >= node.limit) break;
     position = await readSplit(node, split, position, out, (at) => {
       position = at;
       const grade = node.due();
       return grade === undefined ? undefined : barrier(grade, 'no');
     });
   }
-  await barrier('hard', node.stop.aborted && position.split < node.splits.length ? 'interrupted' : 'finished');
+  await barrier(
+    'hard',
+    node.stop.aborted && !node.enough.aborted && position.split < node.splits.length ? 'interrupted' : 'finished',
+  );
   out.close();
 }
 
@@ -72,9 +87,11 @@ async function readSplit(
   };
   const take = async (framed: ReturnType<Framer['push']>): Promise<void> => {
     const room = node.limit - records;
-    const broken = (framed.broken ?? [])
-      .slice(0, room)
-      .map(({ offset, reason }) => ({ offset, message: `${split.name}: record at byte ${offset}: ${reason}` }));
+    const broken = (framed.broken ?? []).slice(0, room).map(({ offset, reason }) => ({
+      split: split.index,
+      offset,
+      error: new RecordError(reason, undefined, 'TOO_LARGE'),
+    }));
     const count = Math.min(framed.count, room - broken.length);
     if (count + broken.length === 0) return;
     records += count + broken.length;
@@ -88,8 +105,9 @@ async function readSplit(
       count,
       split: split.index,
       whole: framed.whole === true,
+      ...(framed.columns === undefined ? {} : { columns: framed.columns }),
     };
-    await out.send({ kind: 'block', block, broken }, weightOf(block));
+    await out.send({ kind: 'block', block, broken, letters: [] }, weightOf(block));
   };
 
   for await (const raw of node.source.open(split, start, node.reading)) {
@@ -102,7 +120,8 @@ async function readSplit(
     countBytes(after - framer.pending);
     await take(framed);
     node.progress(size, records);
-    if (records >= node.limit) return { split: node.splits.length, offset: 0, records, framer: null };
+    if (records >= node.limit || node.enough.aborted)
+      return { split: node.splits.length, offset: 0, records, framer: null };
     await between({ split: split.index, offset: after - framer.pending, records, framer: framer.snapshot() });
     if (node.stop.aborted) break;
   }

@@ -11,117 +11,209 @@ import {
   type BrokenRecord,
   type Flow,
   type Item,
+  remember,
   weightOf,
 } from './flow.ts';
-import { addAll, type Failure, type StageResult } from './stage.ts';
+import type { Letter } from './letters.ts';
+import { addAll, type Failure, type StageProgram, type StageResult } from './stage.ts';
 
 export interface StageNode {
   /** Ids of its steps, in order. */
   steps: readonly string[];
   counters: readonly StepCounters[];
-  /** Threads at most; blocks come back in any order and leave in theirs. */
+  /** Threads at most, or blocks side by side. */
   threads: number;
-  inline(block: Block): Promise<StageResult>;
+  /** Blocks that came in any order leave in that in which they came. */
+  keepsOrder: boolean;
+  /** It never works here: a pool is started for the first block. */
+  apart: boolean;
+  /** The program that works here, made at its first use. */
+  program(): StageProgram;
+  /** It remembers something: its program is there from the start. */
+  ordered: boolean;
   /** Starts the pool; called when a second block has come. */
   startPool(): (block: Block) => Promise<StageResult>;
   done(result: StageResult): void;
   failed(failures: readonly Failure[]): void;
+  lettersSent(letters: readonly Letter[]): void;
   /** Counts records that the framer could not cut as refused by the first step; throws where such a record stops the run. */
   refuse(result: StageResult, broken: readonly BrokenRecord[]): void;
+  /** Nothing that comes from here on leaves it. */
+  enough(): void;
 }
 
 /** Works on blocks, on this thread or on a pool, and passes them on in order. */
 export async function runStage(node: StageNode, input: Flow, out: Flow): Promise<void> {
-  const finish = async (result: StageResult): Promise<void> => {
+  const finish = async (result: StageResult, before: Letter[]): Promise<void> => {
     crashpoint('apply');
     addAll(node.counters, result.counters);
     node.done(result);
     if (result.failures.length > 0) node.failed(result.failures);
-    if (result.block.count > 0)
-      await out.send({ kind: 'block', block: result.block, broken: [] }, weightOf(result.block));
+    if (result.letters.length > 0) node.lettersSent(result.letters);
+    const letters = before.length === 0 ? result.letters : before.concat(result.letters);
+    if (result.block.count > 0 || letters.length > 0)
+      await out.send({ kind: 'block', block: result.block, broken: [], letters }, weightOf(result.block));
     else giveBuffer(result.block.bytes);
   };
-  const work = async (item: BlockItem, how: (block: Block) => Promise<StageResult>): Promise<StageResult> => {
+  const work = async (item: BlockItem, how: (block: Block) => Promise<StageResult>): Promise<Worked> => {
     const result = await how(item.block);
     if (item.broken.length > 0) node.refuse(result, item.broken);
-    return result;
+    return { result, before: item.letters };
   };
-  const inline = (item: BlockItem): Promise<StageResult> => work(item, (block) => node.inline(block));
+  const inline = (item: BlockItem): Promise<Worked> => work(item, (block) => node.program().process(block));
   const pass = async (barrier: Barrier): Promise<void> => {
+    if (node.ordered) {
+      const program = node.program();
+      if (barrier.last === 'finished') {
+        const held = await program.flush();
+        if (held !== undefined) await finish(held, []);
+      }
+      remember(barrier, program.snapshotBytes, () => program.snapshot());
+    }
     node.steps.forEach((id, i) => {
       barrier.counters.set(id, { ...(node.counters[i] ?? noCounters()) });
     });
     await out.send({ kind: 'barrier', barrier }, BARRIER_WEIGHT);
   };
-  if (node.threads === 1) {
+  if (node.threads === 1 && !node.apart) {
     for (let item = await input.receive(); item !== undefined; item = await input.receive()) {
-      if (item.kind === 'barrier') await pass(item.barrier);
-      else await finish(await inline(item));
+      if (item.kind === 'barrier') {
+        await pass(item.barrier);
+        continue;
+      }
+      const { result, before } = await inline(item);
+      await finish(result, before);
+      if (node.ordered && node.program().enough) node.enough();
     }
   } else {
-    const pooled = (): ((item: BlockItem) => Promise<StageResult>) => {
+    const pooled = (): ((item: BlockItem) => Promise<Worked>) => {
       const pool = node.startPool();
       return (item) => work(item, pool);
     };
-    await runPooled(node.threads, { inline, pooled, finish, pass }, input);
+    const order = node.keepsOrder ? runInOrder : runAsTheyCome;
+    await runPooled(node.threads, node.apart, { inline, pooled, finish, pass, order }, input);
   }
   out.close();
 }
 
+/** A result, and the letters of the steps before. */
+interface Worked {
+  result: StageResult;
+  before: Letter[];
+}
+
 interface Pooled {
-  inline(item: BlockItem): Promise<StageResult>;
-  pooled(): (item: BlockItem) => Promise<StageResult>;
-  finish(result: StageResult): Promise<void>;
+  inline(item: BlockItem): Promise<Worked>;
+  pooled(): (item: BlockItem) => Promise<Worked>;
+  finish(result: StageResult, before: Letter[]): Promise<void>;
   pass(barrier: Barrier): Promise<void>;
+  order(
+    items: AsyncIterable<Item>,
+    work: (item: BlockItem) => Promise<Worked>,
+    threads: number,
+    p: Pooled,
+  ): Promise<void>;
 }
 
 /** As many blocks at work as there are threads, and one waiting for each: a small input never starts a thread. */
-async function runPooled(threads: number, { inline, pooled, finish, pass }: Pooled, input: Flow): Promise<void> {
+async function runPooled(threads: number, apart: boolean, p: Pooled, input: Flow): Promise<void> {
   const held: Item[] = [];
   let item: Item | undefined;
   let blocks = 0;
-  while (blocks < 2) {
+  const enough = apart ? 1 : 2;
+  while (blocks < enough) {
     item = await input.receive();
     if (item === undefined) break;
     held.push(item);
     if (item.kind === 'block') blocks++;
   }
-  if (blocks < 2) {
+  if (blocks < enough) {
     for (const one of held) {
-      if (one.kind === 'barrier') await pass(one.barrier);
-      else await finish(await inline(one));
+      if (one.kind === 'barrier') await p.pass(one.barrier);
+      else {
+        const { result, before } = await p.inline(one);
+        await p.finish(result, before);
+      }
     }
     return;
   }
-  const work = pooled();
+  await p.order(all(held, input), p.pooled(), threads, p);
+}
+
+async function* all(held: readonly Item[], input: Flow): AsyncGenerator<Item> {
+  yield* held;
+  for (let next = await input.receive(); next !== undefined; next = await input.receive()) yield next;
+}
+
+async function runInOrder(
+  items: AsyncIterable<Item>,
+  work: (item: BlockItem) => Promise<Worked>,
+  threads: number,
+  { finish, pass }: Pooled,
+): Promise<void> {
   // In the order of arrival; each entry is a promise of a result, or a barrier between two.
-  const line = new Channel<{ result: Promise<StageResult> } | { barrier: Barrier }>({
+  const line = new Channel<{ worked: Promise<Worked> } | { barrier: Barrier }>({
     bytes: 2 * threads,
     records: 2 * threads,
   });
   const one = { bytes: 1, records: 1 };
-  const enqueue = async (entry: Item): Promise<void> => {
-    if (entry.kind === 'barrier') return line.send({ barrier: entry.barrier }, BARRIER_WEIGHT);
-    const result = work(entry);
-    // Whoever takes it from the line sees the failure; until then it must not count as unhandled.
-    result.catch(() => undefined);
-    return line.send({ result }, one);
-  };
   const intake = async (): Promise<void> => {
-    for (const entry of held) await enqueue(entry);
-    for (let next = await input.receive(); next !== undefined; next = await input.receive()) await enqueue(next);
+    for await (const item of items) {
+      if (item.kind === 'barrier') {
+        await line.send({ barrier: item.barrier }, BARRIER_WEIGHT);
+        continue;
+      }
+      const worked = work(item);
+      // Whoever takes it from the line sees the failure; until then it must not count as unhandled.
+      worked.catch(() => undefined);
+      await line.send({ worked }, one);
+    }
     line.close();
   };
   const output = async (): Promise<void> => {
     for (let next = await line.receive(); next !== undefined; next = await line.receive()) {
       if ('barrier' in next) await pass(next.barrier);
-      else await finish(await next.result);
+      else {
+        const { result, before } = await next.worked;
+        await finish(result, before);
+      }
     }
   };
-  const linked = (work: Promise<void>): Promise<void> =>
-    work.catch((error) => {
+  const linked = (side: Promise<void>): Promise<void> =>
+    side.catch((error) => {
       line.fail(error);
       throw error;
     });
   await Promise.all([linked(intake()), linked(output())]);
+}
+
+/** Blocks leave as soon as they are done; a barrier waits for all that came before it. */
+async function runAsTheyCome(
+  items: AsyncIterable<Item>,
+  work: (item: BlockItem) => Promise<Worked>,
+  threads: number,
+  { finish, pass }: Pooled,
+): Promise<void> {
+  const atWork = new Set<Promise<void>>();
+  let sending = Promise.resolve();
+  const start = (item: BlockItem): void => {
+    const done = work(item).then(async ({ result, before }) => {
+      // One at a time: the channel has one sender.
+      sending = sending.then(() => finish(result, before));
+      await sending;
+    });
+    const entry = done.finally(() => atWork.delete(entry));
+    entry.catch(() => undefined);
+    atWork.add(entry);
+  };
+  for await (const item of items) {
+    if (item.kind === 'barrier') {
+      await Promise.all(atWork);
+      await pass(item.barrier);
+      continue;
+    }
+    while (atWork.size >= 2 * threads) await Promise.race(atWork);
+    start(item);
+  }
+  await Promise.all(atWork);
 }

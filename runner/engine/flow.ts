@@ -4,8 +4,9 @@
  */
 import type { Grade, Json } from '../state/store.ts';
 import { Channel } from './channel.ts';
-import type { Block, Mark } from './contracts.ts';
+import type { Block, Mark, RecordError } from './contracts.ts';
 import type { StepCounters } from './counters.ts';
+import type { Letter } from './letters.ts';
 
 /** Where reading goes on: the split and the byte in it, the records that were cut before, and the framer's state there. */
 export interface Position {
@@ -23,17 +24,32 @@ export interface Barrier {
   last: 'no' | 'finished' | 'interrupted';
   position: Position;
   counters: Map<string, StepCounters>;
+  /** What steps remember, and half a batch, by id of the step. */
+  snapshots: Record<string, Json>;
   encoders: Record<string, Json>;
   marks: Record<string, Mark>;
+  /** A step has too much to remember to save it this often: nothing is saved, and the next barrier asks again. */
+  declined: boolean;
+  /** Ends of second chains: the barrier has come out behind all of their sinks. */
+  branches: Promise<void>[];
+  /** Resolves when it is committed, or declined. */
+  over: PromiseWithResolvers<void>;
 }
 
 /** A record that nobody could cut; it counts as one that the parser refused. */
 export interface BrokenRecord {
+  split: number;
   offset: number;
-  message: string;
+  error: RecordError;
 }
 
-export type BlockItem = { kind: 'block'; block: Block; broken: readonly BrokenRecord[] };
+export interface BlockItem {
+  kind: 'block';
+  block: Block;
+  broken: readonly BrokenRecord[];
+  /** What steps gave up of these records: it travels with them to the end of the chain. */
+  letters: Letter[];
+}
 export type Item = BlockItem | { kind: 'barrier'; barrier: Barrier };
 
 /** Between two nodes, at most. Blocks of 512 KB: enough to keep both sides busy, little enough to stay in constant memory. */
@@ -46,6 +62,15 @@ export function newChannel(): Flow {
 }
 
 export const BARRIER_WEIGHT = { bytes: 0, records: 0 };
+
+/** A soft checkpoint with more than so many bytes of memories of steps is left out; the hard ones are made. */
+const SOFT_BYTES = 4 << 20;
+
+/** Puts what a node remembers into a barrier, or declines it: `bytes` is asked before `take`, which may be dear. */
+export function remember(barrier: Barrier, bytes: number, take: () => Record<string, Json>): void {
+  if (barrier.grade === 'soft' && bytes > SOFT_BYTES) barrier.declined = true;
+  if (!barrier.declined) Object.assign(barrier.snapshots, take());
+}
 
 export function weightOf(block: Block): { bytes: number; records: number } {
   return { bytes: block.bytes.byteLength, records: block.count };

@@ -8,7 +8,7 @@ import { JsonRecord } from '../kernel/record.ts';
 import { SpanList } from '../kernel/spans.ts';
 import { firstBadUtf8 } from '../kernel/utf8.ts';
 import { ByteWriter } from '../kernel/writer.ts';
-import type { Block, BlockStep, FieldPath, RecordStep, StepContext } from './contracts.ts';
+import type { Block, BlockStep, FailRecord, FieldPath, RecordErrorCode, RecordStep, StepContext } from './contracts.ts';
 import { RecordError } from './contracts.ts';
 
 /** A record step and the place of its oxi among the steps of the stage. */
@@ -20,10 +20,16 @@ export interface Op {
 /** Called for each record that ends before the end of the pass: by a filter, or as bad. */
 export interface PassEvents {
   filtered(owner: number): void;
-  failed(owner: number, index: number, error: RecordError): void;
+  /** True where the record leaves as it came in. */
+  failed(owner: number, index: number, error: RecordError): boolean;
 }
 
 const LF = 0x0a;
+
+/** What becomes of a record in a pass. */
+const GONE = 0;
+const STAYS = 1;
+const AS_IT_CAME = 2;
 
 /** One pass over blocks. `owner` of errors in the grammar of a record is the first op's, or `parser`. */
 export class Pass {
@@ -31,16 +37,20 @@ export class Pass {
   readonly #parser: number;
   readonly #record: JsonRecord;
   readonly #spans = new SpanList();
+  /** Nothing is done to records that were checked before. */
+  readonly #idle: boolean;
 
-  constructor(ops: readonly Op[], parser: number) {
+  constructor(ops: readonly Op[], about: { parser: number; checked: boolean }) {
     this.ops = ops;
-    this.#parser = parser;
+    this.#parser = about.parser;
+    this.#idle = about.checked && ops.every(({ step }) => step.passes === true);
     const touched: FieldPath[] = [];
     for (const { step } of ops) touched.push(...step.touches);
     this.#record = new JsonRecord(new PathTree(touched));
   }
 
   run(block: Block, context: StepContext, events: PassEvents): Block {
+    if (this.#idle) return block;
     const bytes = Buffer.from(block.bytes.buffer, block.bytes.byteOffset, block.bytes.byteLength);
     const allUtf8 = isUtf8(bytes);
     const { spans, offsets, count } = block;
@@ -51,16 +61,20 @@ export class Pass {
       const start = spans[2 * i] as number;
       const end = spans[2 * i + 1] as number;
       context.offset = offsets[i] as number;
-      const broken = record.load(bytes, start, end) ?? (allUtf8 ? undefined : badUtf8(bytes, start, end));
-      if (broken !== undefined) events.failed(this.#parser, i, new RecordError(broken.reason, broken.at));
-      const stays = broken === undefined && this.#apply(record, context, i, events);
+      const broken: Broken | undefined =
+        record.load(bytes, start, end) ?? (allUtf8 ? undefined : badUtf8(bytes, start, end));
+      const verdict =
+        broken === undefined
+          ? this.#apply(record, context, i, events)
+          : this.#refused(this.#parser, i, new RecordError(broken.reason, broken.at, broken.code ?? 'GRAMMAR'), events);
       if (out === undefined) {
-        if (stays && record.untouchedIn(bytes)) continue;
+        if (verdict === AS_IT_CAME || (verdict === STAYS && record.untouchedIn(bytes))) continue;
         out = this.#startWriting(block, bytes, i);
       }
-      if (!stays) continue;
+      if (verdict === GONE) continue;
       const at = out.length;
-      record.emit(out);
+      if (verdict === STAYS) record.emit(out);
+      else out.copy(bytes, start, end);
       this.#spans.add(at, out.length, context.offset);
       out.byte(LF);
     }
@@ -80,26 +94,35 @@ export class Pass {
     return out;
   }
 
-  #apply(record: JsonRecord, context: StepContext, index: number, events: PassEvents): boolean {
+  #refused(owner: number, index: number, error: RecordError, events: PassEvents): number {
+    return events.failed(owner, index, error) ? AS_IT_CAME : GONE;
+  }
+
+  #apply(record: JsonRecord, context: StepContext, index: number, events: PassEvents): number {
     for (const { owner, step } of this.ops) {
       try {
         if (step.apply(record, context) === 'filter') {
           events.filtered(owner);
-          return false;
+          return GONE;
         }
       } catch (error) {
         if (!(error instanceof RecordError)) throw error;
-        events.failed(owner, index, error);
-        return false;
+        return this.#refused(owner, index, error, events);
       }
     }
-    return true;
+    return STAYS;
   }
 }
 
-function badUtf8(bytes: Buffer, start: number, end: number): { at: number; reason: string } | undefined {
+interface Broken {
+  at: number;
+  reason: string;
+  code?: RecordErrorCode;
+}
+
+function badUtf8(bytes: Buffer, start: number, end: number): Broken | undefined {
   const at = firstBadUtf8(bytes, start, end);
-  return at < 0 ? undefined : { at: at - start, reason: 'invalid UTF-8' };
+  return at < 0 ? undefined : { at: at - start, reason: 'invalid UTF-8', code: 'ENCODING' };
 }
 
 /** `later` looks at, or inside, or around something that `earlier` wrote, other than the very same field. */
@@ -112,11 +135,17 @@ function overlaps(written: readonly FieldPath[], touched: readonly FieldPath[]):
   );
 }
 
-/** Cuts a chain of steps into passes and block steps, in order. */
+type Part = Op[] | { owner: number; step: BlockStep };
+
+/**
+ * Cuts a chain of steps into passes and block steps, in order. Owners that are `passing` on what they fail at have a pass of their
+ * own: what it was given is the record as it came in.
+ */
 export function fuse(
   steps: readonly { owner: number; step: RecordStep | BlockStep }[],
-): (Op[] | { owner: number; step: BlockStep })[] {
-  const parts: (Op[] | { owner: number; step: BlockStep })[] = [];
+  passing: ReadonlySet<number>,
+): Part[] {
+  const parts: Part[] = [];
   let written: FieldPath[] = [];
   for (const { owner, step } of steps) {
     if (step.form === 'block') {
@@ -124,12 +153,63 @@ export function fuse(
       continue;
     }
     const last = parts.at(-1);
-    if (Array.isArray(last) && !overlaps(written, step.touches)) last.push({ owner, step });
+    const before = Array.isArray(last) ? last[0]?.owner : undefined;
+    const apart = before !== undefined && before !== owner && (passing.has(owner) || passing.has(before));
+    if (Array.isArray(last) && !apart && !overlaps(written, step.touches)) last.push({ owner, step });
     else {
       parts.push([{ owner, step }]);
       written = [];
     }
     written.push(...(step.writes ?? []));
   }
-  return parts;
+  return gathered(parts, passing);
+}
+
+/** Several passes of one owner that passes on what it fails at become one step, so that a record comes out of all or of none. */
+function gathered(parts: readonly Part[], passing: ReadonlySet<number>): Part[] {
+  const out: Part[] = [];
+  let run: Op[][] = [];
+  const close = (): void => {
+    const [first] = run;
+    if (first === undefined) return;
+    out.push(run.length === 1 ? first : { owner: first[0]?.owner ?? 0, step: new PassChain(run) });
+    run = [];
+  };
+  for (const part of parts) {
+    const owner = Array.isArray(part) ? part[0]?.owner : undefined;
+    if (!Array.isArray(part) || owner === undefined || !passing.has(owner)) {
+      close();
+      out.push(part);
+    } else {
+      if (run[0]?.[0]?.owner !== owner) close();
+      run.push(part);
+    }
+  }
+  close();
+  return out;
+}
+
+/** Passes one behind the other, given one record at a time. */
+class PassChain implements BlockStep {
+  readonly form = 'block';
+  readonly cardinality = 'filter';
+  readonly state = 'none';
+  readonly #passes: readonly Pass[];
+
+  constructor(runs: readonly Op[][]) {
+    this.#passes = runs.map((ops) => new Pass(ops, { parser: ops[0]?.owner ?? 0, checked: true }));
+  }
+
+  process(block: Block, context: StepContext, fail: FailRecord): Block {
+    let current = block;
+    const events: PassEvents = {
+      filtered: () => undefined,
+      failed: (_owner, index, error) => {
+        fail(index, error);
+        return false;
+      },
+    };
+    for (const pass of this.#passes) current = pass.run(current, context, events);
+    return current;
+  }
 }

@@ -1,10 +1,11 @@
 /** What a run tells about itself while it works and when it ends; observation implements `RunObserver`, the engine calls it. */
 
-import type { Output, Oxi, Split } from './contracts.ts';
+import type { Output, Oxi, Split, Tier } from './contracts.ts';
 import { addCounters, differenceOf, inFlight, noCounters, type StepCounters } from './counters.ts';
 import type { Checkpoint } from './documents.ts';
 import type { ErrorCode, ExitCode } from './errors.ts';
-import type { Plan } from './plan.ts';
+import type { Letter } from './letters.ts';
+import { allNodes, type Plan, type PlannedNode, type Segment, stepsOf } from './plan.ts';
 
 /** One step, live. `counters` are over all attempts, `busyMs` of this one. */
 interface StepFigures {
@@ -12,15 +13,26 @@ interface StepFigures {
   readonly oxi: string;
   readonly kind: Oxi['kind'];
   readonly stage: number;
+  readonly after: string | undefined;
   readonly counters: StepCounters;
   /** Its counters when this attempt began. */
   readonly before: StepCounters;
   busyMs: number;
 }
 
+/** Steps that work together, in the order of the flow; a source is one, and so is a sink. */
+interface StageFigures {
+  readonly threads: number;
+  readonly tier: Tier;
+  readonly steps: readonly string[];
+}
+
 /** The figures of a run, live. */
 export interface RunFigures {
   readonly steps: readonly StepFigures[];
+  readonly stages: readonly StageFigures[];
+  /** Records that earlier segments have read. */
+  earlierRecords: number;
   /** Records read and bytes of the input dealt with, over all attempts. */
   records: number;
   bytes: number;
@@ -28,7 +40,6 @@ export interface RunFigures {
 }
 
 export interface RunStart {
-  plan: Plan;
   splits: readonly Split[];
   figures: RunFigures;
   resumedFrom: Checkpoint | undefined;
@@ -57,6 +68,8 @@ export interface RunObserver {
   checkpoint(checkpoint: Checkpoint, splits: readonly Split[]): void;
   /** Record errors that did not stop the run; a sample of their messages. */
   recordErrors(messages: readonly string[]): void;
+  /** Records that went to the dead-letter file. */
+  deadLettered(letters: readonly Letter[]): void;
   finished(summary: RunSummary): void;
 }
 
@@ -65,20 +78,36 @@ export function makeFigures(
   before: Readonly<Record<string, StepCounters>>,
   totalBytes: number | undefined,
 ): RunFigures {
-  const stageOf = new Map<string, number>([[plan.source.step.id, 0]]);
-  plan.nodes.forEach((node, i) => {
-    for (const step of node.kind === 'stage' ? node.steps : [node.step]) stageOf.set(step.id, i + 1);
-  });
-  const steps = plan.steps.map(({ id, oxi, kind }) => ({
+  const stages = plan.segments.flatMap(({ planned, steps }) =>
+    planned === undefined
+      ? steps.map(({ id }): StageFigures => ({ threads: 1, tier: 'values', steps: [id] }))
+      : stagesOf(planned),
+  );
+  const stageOf = new Map(stages.flatMap(({ steps }, i) => steps.map((id) => [id, i] as const)));
+  const steps = plan.steps.map(({ id, oxi, kind, after }) => ({
     id,
     oxi,
     kind,
+    after,
     stage: stageOf.get(id) ?? 0,
     counters: { ...noCounters(), ...before[id] },
     before: { ...noCounters(), ...before[id] },
     busyMs: 0,
   }));
-  return { steps, records: 0, bytes: 0, totalBytes };
+  return { steps, stages, records: 0, earlierRecords: 0, bytes: 0, totalBytes };
+}
+
+function stagesOf({ sources, nodes }: Segment): StageFigures[] {
+  return [
+    { threads: 1, tier: 'bytes', steps: sources.map(({ step }) => step.id) },
+    ...allNodes(nodes).map(
+      (node: PlannedNode): StageFigures => ({
+        threads: node.kind === 'stage' ? node.threads : 1,
+        tier: node.kind === 'stage' ? node.tier : 'bytes',
+        steps: stepsOf(node).map(({ id }) => id),
+      }),
+    ),
+  ];
 }
 
 export function errorsOf(figures: RunFigures): number {
@@ -95,8 +124,8 @@ function report(c: StepCounters): CountersReport {
 export function countersReport(figures: RunFigures): RunSummary['counters'] {
   const attempts = figures.steps.map((step) => differenceOf(step.counters, step.before));
   return {
-    total: report(asOne(figures.steps.map((step) => step.counters))),
-    attempt: report(asOne(attempts)),
+    total: report(asOne(figures.steps, (step) => step.counters)),
+    attempt: report(asOne(figures.steps, (_step, i) => attempts[i] ?? noCounters())),
     steps: figures.steps.map((step) => ({
       step: step.id,
       oxi: step.oxi,
@@ -106,20 +135,26 @@ export function countersReport(figures: RunFigures): RunSummary['counters'] {
   };
 }
 
-/** The run as one step: what it read, what it wrote, and what became of the rest. What steps made and took in is set off. */
-function asOne(steps: readonly StepCounters[]): StepCounters {
+/** The run as one step: what its sources read, what came out at its ends, and what became of the rest. What steps made and took in is set off. */
+function asOne(steps: readonly StepFigures[], of: (step: StepFigures, index: number) => StepCounters): StepCounters {
   const total = noCounters();
-  for (const counters of steps) addCounters(total, counters);
-  const first = steps[0] ?? noCounters();
-  const last = steps.at(-1) ?? noCounters();
-  const made = total.added - first.added - total.collected;
+  const read = noCounters();
+  const written = noCounters();
+  const isFollowed = new Set(steps.map(({ after }) => after));
+  steps.forEach((step, i) => {
+    const counters = of(step, i);
+    addCounters(total, counters);
+    if (step.after === undefined) addCounters(read, counters);
+    if (!isFollowed.has(step.id)) addCounters(written, counters);
+  });
+  const made = total.added - read.added - total.collected;
   return {
     ...total,
     in: 0,
-    added: first.added + Math.max(0, made),
+    added: read.added + Math.max(0, made),
     collected: Math.max(0, -made),
-    out: last.out,
-    bytes_in: first.bytes_in,
-    bytes_out: last.bytes_out,
+    out: written.out,
+    bytes_in: read.bytes_in,
+    bytes_out: written.bytes_out,
   };
 }

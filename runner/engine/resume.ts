@@ -5,22 +5,35 @@
 
 import type { Holder } from '../state/store.ts';
 import { chainOf } from './checkpoint.ts';
-import type { Source, Split } from './contracts.ts';
+import type { Source, Split, StreamInfo } from './contracts.ts';
 import type { Checkpoint, RunDocument, SplitDocument } from './documents.ts';
 import { OxiError } from './errors.ts';
-import { hashOf, type Plan } from './plan.ts';
+import { hashOf, type Plan, type PlannedSource, type StepMetadata } from './plan.ts';
 
 interface PlanHashes {
   steps: { id: string; hash: string }[];
   parameters_hash: string;
 }
 
+/** What is read, and how its records stand. */
+export interface RecordedInput {
+  source: PlannedSource;
+  /** Which of the segment's sources it is. */
+  index: number;
+  splits: readonly Split[];
+  stream: StreamInfo;
+}
+
 export interface Beginning {
   /** The unfinished run that this attempt goes on with; absent: a new run. */
   run: RunDocument | undefined;
-  /** Where it goes on; absent: from zero. */
+  /** Index of the segment that it goes on with. */
+  segment: number;
+  /** The input of that segment, where it was recorded and is still the same. */
+  input: RecordedInput | undefined;
+  /** Where it goes on; absent: from the beginning of the segment. */
   from: Checkpoint | undefined;
-  /** All is read and written: what is left is to publish. */
+  /** All of the segment is read and written: what is left is to publish. */
   finishing: boolean;
   hashes: PlanHashes;
   notices: string[];
@@ -43,29 +56,53 @@ export async function findBeginning(
   o: BeginningOptions,
 ): Promise<Beginning> {
   const { plan } = o;
-  const { source, step } = plan.source;
   const hashes = planHashes(o);
   const anew = (notices: string[]): Beginning => ({
     run: undefined,
+    segment: 0,
+    input: undefined,
     from: undefined,
     finishing: false,
     hashes,
     notices,
   });
   if (o.fresh || before === undefined || before.status === 'finished') return anew([]);
+  const segment = before.segment ?? 0;
   const finishing = split.finishing === true;
-  if (source.kind === 'once' && !finishing)
-    return anew([`"${step.id}" can be read only once: the unfinished run starts over`]);
+  const once = onceSource(plan, segment, before.source ?? 0);
+  if (once !== undefined && !finishing)
+    return anew([`"${once}" can be read only once: the unfinished run starts over`]);
   const from = trustedCheckpoint(split.checkpoint, o.holder);
-  if (from === undefined) {
+  if (from === undefined && segment === 0) {
     // Nothing was saved that a change could belie: an attempt that got nowhere binds nobody.
-    const same = await isUnchanged(before, hashes, plan);
-    return same ? { run: before, from, finishing: false, hashes, notices: [] } : anew([]);
+    const source = await unchangedSource(before, hashes, plan);
+    if (source === undefined) return anew([]);
+    const input = recordedInput(before, source);
+    return { run: before, segment, input, from, finishing: false, hashes, notices: [] };
   }
   const changes = checkPlan(before, hashes, plan, o.acceptChanges);
-  if (!finishing) await checkInput(before, source, before.splits, from);
   const notices = changes.length === 0 ? [] : [`going on with a changed plan: ${changes.join(', ')}`];
-  return { run: before, from, finishing, hashes, notices };
+  if (from === undefined) return { run: before, segment, input: undefined, from, finishing: false, hashes, notices };
+  const planned = await plan.segments[segment]?.plan(knownOf(before));
+  const source = planned?.sources[before.source ?? 0];
+  if (source === undefined) throw new Error(`the plan has no segment ${segment}`);
+  if (!finishing) await checkInput(before, source.source, before.splits, from);
+  return { run: before, segment, input: recordedInput(before, source), from, finishing, hashes, notices };
+}
+
+/** What the steps of finished segments have left, by id. */
+export function knownOf(run: Pick<RunDocument, 'done'> | undefined): Map<string, StepMetadata> {
+  return new Map((run?.done ?? []).flatMap(({ metadata }) => Object.entries(metadata)));
+}
+
+function recordedInput({ splits, stream, source: index = 0 }: RunDocument, source: PlannedSource): RecordedInput {
+  return { source, index, splits, stream };
+}
+
+/** Id of the source that is being read, if it can be read only once. */
+function onceSource(plan: Plan, segment: number, index: number): string | undefined {
+  const source = plan.segments[segment]?.planned?.sources[index];
+  return source?.source.kind === 'once' ? source.step.id : undefined;
 }
 
 /** Of every step, and of all that expressions read beside the records; secrets count as `***`. */
@@ -86,13 +123,16 @@ function variablesIn(config: unknown): string[] {
   );
 }
 
-async function isUnchanged(run: RunDocument, hashes: PlanHashes, plan: Plan): Promise<boolean> {
+/** The source of a run that saved nothing, if plan and input are still what they were. */
+async function unchangedSource(run: RunDocument, hashes: PlanHashes, plan: Plan): Promise<PlannedSource | undefined> {
+  const source = plan.segments[0]?.planned?.sources[run.source ?? 0];
+  if (source === undefined) return undefined;
   try {
     checkPlan(run, hashes, plan, false);
-    await checkInput(run, plan.source.source, run.splits, undefined);
-    return true;
+    await checkInput(run, source.source, run.splits, undefined);
+    return source;
   } catch (error) {
-    if (error instanceof OxiError) return false;
+    if (error instanceof OxiError) return undefined;
     throw error;
   }
 }

@@ -1,26 +1,31 @@
 /**
  * One attempt of a run, from the lease to the summary: finds out what is left to do, opens the sinks at their marks, lets the
- * flow run, and publishes. Whatever happens in between, the next attempt goes on from the last checkpoint.
+ * segments run one after the other, and publishes. Whatever happens in between, the next attempt goes on from the last checkpoint.
  */
 import { randomUUID } from 'node:crypto';
-import type { Grade, Holder, Json, Lease, StateStore, StoredDocument } from '../state/store.ts';
-import { type Assembly, makeEncoder, runFlow } from './assemble.ts';
+import type { Holder, Lease, StateStore, StoredDocument } from '../state/store.ts';
+import type { Assembly } from './assemble.ts';
 import { bytesBefore, Committer, lost } from './checkpoint.ts';
-import type { Mark, Output, SinkRun, Split, StreamInfo } from './contracts.ts';
+import type { Mark, SinkRun, Split } from './contracts.ts';
+import type { StepCounters } from './counters.ts';
 import { crashpoint } from './crashpoint.ts';
+import { DeadLetterFile } from './dead-letters.ts';
 import {
   type Checkpoint,
+  type DoneSegment,
   parseRunDocument,
   parseSplitDocument,
   type RunDocument,
   type SplitDocument,
 } from './documents.ts';
 import { OxiError } from './errors.ts';
-import { detectStream } from './flow-source.ts';
 import { type Held, holdLease } from './hold.ts';
-import type { Plan, PlannedSink } from './plan.ts';
+import { type Plan, type Segment, type StepMetadata, sinksOf } from './plan.ts';
+import { DEAD_LETTERS } from './planner.ts';
 import { countersReport, makeFigures, type RunFigures, type RunObserver, type RunSummary } from './report.ts';
-import { findBeginning } from './resume.ts';
+import { type Beginning, findBeginning, knownOf, type RecordedInput } from './resume.ts';
+import { RunRecord } from './run-record.ts';
+import { openInput, SegmentRun } from './segment-run.ts';
 import type { StopRequest } from './stop.ts';
 
 export interface RunOptions extends Assembly {
@@ -55,7 +60,6 @@ export interface RunResult {
 }
 
 const PART = 'split-0';
-const HISTORY_MS = 30 * 24 * 3600 * 1000;
 
 /** Throws OxiError where nothing was started; from the first line of work on, failures are in the summary. */
 export async function executeRun(o: RunOptions): Promise<RunResult> {
@@ -81,24 +85,36 @@ export async function executeRun(o: RunOptions): Promise<RunResult> {
   }
 }
 
+/** The segment at work: opened, and ready to flow. */
+interface Begun {
+  index: number;
+  run: SegmentRun;
+  input: RecordedInput;
+  committer: Committer;
+  from: Checkpoint | undefined;
+  finishing: boolean;
+}
+
 class Run {
   readonly #o: RunOptions;
   readonly #held: Held;
   readonly #lease: Lease;
-  readonly #sinks: readonly PlannedSink[];
   readonly #startedAt = performance.now();
-  #document!: RunDocument;
-  #version = 0;
+  #record!: RunRecord;
+  #runId = '';
+  /** Version of the split document, as it was read or last written. */
+  #splitVersion = 0;
+  /** Milliseconds that earlier attempts have worked. */
+  #elapsedBefore = 0;
 
   constructor(options: RunOptions, held: Held) {
     this.#o = options;
     this.#held = held;
     this.#lease = held.lease;
-    this.#sinks = options.plan.nodes.filter((node) => node.kind === 'sink');
   }
 
   async execute(): Promise<RunResult> {
-    const { store, runKey, plan, invocation, fresh } = this.#o;
+    const { store, runKey, invocation, fresh, plan } = this.#o;
     // A request to an earlier attempt must not end this one.
     await store.clearRequests(runKey);
     const stored = await store.read(runKey, 'run');
@@ -108,165 +124,160 @@ class Run {
       stored?.body.status === 'finished' && (invocation === undefined || stored.body.invocation !== invocation);
     const before = stored === undefined || over ? undefined : parseRunDocument(stored.body);
     const split = parseSplit(storedSplit, before);
-    this.#version = stored?.version ?? 0;
+    this.#record = new RunRecord(store, this.#lease, stored?.version ?? 0, this.#o.now);
     if (!fresh && before?.status === 'finished' && invocation !== undefined && before.invocation === invocation)
       return this.#repeat(before);
 
     const beginning = await findBeginning(before, split, this.#o);
     const { run, notices } = beginning;
-    const splits = run?.splits ?? (await plan.source.source.splits());
-    if (run === undefined) for (const { sink } of this.#sinks) await sink.check?.();
-    const stream = run?.stream ?? (await this.#unlessStopped(detectFraming(plan, splits)));
-    // Made once to find what is wrong with it before anything is written; the flow makes its own.
-    for (const sink of this.#sinks) makeEncoder(sink, stream, this.#o.projectRoot);
-    const runId = run?.run_id ?? randomUUID();
-    const committer = new Committer({
-      store,
-      lease: this.#lease,
-      runId,
-      version: storedSplit?.version ?? 0,
-      document: split,
-      source: plan.source.source,
-      splits,
-      now: this.#o.now,
-      elapsedMs: () => (beginning.from?.elapsed_ms ?? 0) + this.#elapsed(),
-    });
-    // Checkpoints of another run go first: were this process to die behind the next line, the run begins from zero again.
-    if (run === undefined && storedSplit !== undefined) await committer.reset();
-    crashpoint('begin');
-    // A worker that is too late takes away what it has opened; but for what it took over, which may be all that there is.
-    const orLetGo = <T>(work: Promise<T>): Promise<T> =>
-      work.catch(async (error) => {
-        await this.#closeSinks(beginning.from === undefined);
-        throw error;
-      });
-    const lostReason = await orLetGo(this.#openSinks(this.#sinkRun(runId, beginning.finishing), beginning.from));
-    if (lostReason !== undefined) {
-      notices.push(`${lostReason}: the run starts from zero`);
-      beginning.from = undefined;
-      beginning.finishing = false;
-      await orLetGo(committer.reset());
-    }
-    crashpoint('opened');
-    const { from, finishing } = beginning;
+    const segment = await this.#plan(beginning.segment, run);
+    const input =
+      beginning.input ??
+      (await openInput(segment, this.#o.projectRoot, notices, (work) => this.#unlessStopped(work, segment)));
+    if (run === undefined) await this.#checkSinks();
+    this.#runId = run?.run_id ?? randomUUID();
+    this.#splitVersion = storedSplit?.version ?? 0;
+    this.#elapsedBefore = beginning.from?.elapsed_ms ?? run?.done?.at(-1)?.elapsed_ms ?? 0;
+    const begun = await this.#open(beginning, segment, input, split, storedSplit !== undefined);
+    const { from } = begun;
     const attempt = (run?.attempt ?? 0) + 1;
-    this.#document = {
+    const document: RunDocument = {
       run_key: runKey,
-      run_id: runId,
+      run_id: this.#runId,
       pipeline: this.#o.pipeline,
       attempt,
-      status: finishing ? 'finishing' : 'running',
+      status: begun.finishing ? 'finishing' : 'running',
       ...(invocation === undefined ? {} : { invocation }),
       plan: beginning.hashes,
-      stream,
-      splits: splits.map(({ index, name, size }) => ({ index, name, ...(size === undefined ? {} : { size }) })),
+      ...inputOf(begun),
       started_at: run?.started_at ?? this.#o.now().toISOString(),
       worker_id: this.#o.holder.workerId,
       ...(from === undefined ? {} : { resumed_from: from.n }),
+      ...(run?.done === undefined ? {} : { done: run.done }),
+      ...(run?.dead_letters === undefined ? {} : { dead_letters: run.dead_letters }),
     };
     // With the first hard checkpoint this has to be durable, and not before.
-    await orLetGo(this.#save(store.ordered ? 'soft' : 'hard'));
+    await this.#orLetGo(begun, this.#record.save(document, store.ordered ? 'soft' : 'hard'));
 
-    const observer = await this.#o.observe({ runId, attempt });
-    const figures = makeFigures(plan, from?.counters ?? {}, totalOf(splits));
-    figures.records = from?.records ?? 0;
-    figures.bytes = from?.bytes ?? 0;
-    observer.started({ plan, splits, figures, resumedFrom: from, notices });
-    const work = { observer, figures, from, committer, splits, stream, finishing };
-    const summary = await this.#work(work)
+    const observer = await this.#o.observe({ runId: this.#runId, attempt });
+    const figures = makeFigures(plan, countersBefore(run, from), totalOf(plan, input.splits));
+    figures.earlierRecords = earlierOf(run).records;
+    figures.records = from?.records ?? figures.earlierRecords;
+    figures.bytes = from?.bytes ?? earlierOf(run).bytes;
+    observer.started({ splits: input.splits, figures, resumedFrom: from, notices });
+    const at = { current: begun };
+    const summary = await this.#segments(at, observer, figures)
       .then(async (done) => {
-        if (done.status === 'succeeded') await this.#o.deliver({ runId, attempt, summary: done, repeated: false });
+        if (done.status === 'succeeded')
+          await this.#o.deliver({ runId: this.#runId, attempt, summary: done, repeated: false });
         return done;
       })
-      .catch((error) => this.#failed(error, figures, committer));
+      .catch((error) => this.#failed(error, figures, at.current));
+    const { current } = at;
     // Nothing was saved that speaks of what the sinks hold: nobody goes on from it.
-    await this.#closeSinks(summary.status === 'failed' && from === undefined && committer.last === undefined);
-    await plan.source.source.close();
-    await this.#end(summary);
+    const discard = summary.status === 'failed' && current.from === undefined && current.committer.last === undefined;
+    await current.run.close(discard);
+    await this.#closeLetters(discard && current.index === 0);
+    await this.#record.end(summary);
     observer.finished(summary);
-    return { runId, attempt, summary, repeated: false };
+    return { runId: this.#runId, attempt, summary, repeated: false };
   }
 
   /** The run has finished under this invocation: an attempt that does nothing but say so. */
   async #repeat(before: RunDocument): Promise<RunResult> {
     const { run_id: runId } = before;
     const attempt = before.attempt + 1;
-    this.#document = { ...before, attempt };
-    await this.#save('soft');
+    await this.#record.save({ ...before, attempt }, 'soft');
     const summary = before.summary as unknown as RunSummary;
     (await this.#o.observe({ runId, attempt })).finished(summary);
     return { runId, attempt, summary, repeated: true };
   }
 
-  async #work(work: {
-    observer: RunObserver;
-    figures: RunFigures;
-    from: Checkpoint | undefined;
-    committer: Committer;
-    splits: readonly Split[];
-    stream: StreamInfo;
-    finishing: boolean;
-  }): Promise<RunSummary> {
-    const { observer, figures, from, committer, splits, stream } = work;
-    if (!work.finishing) {
-      const ended = await runFlow(this.#o, {
-        from,
-        splits,
-        stream,
-        figures,
-        startMs: Date.parse(this.#document.started_at),
-        commit: async (barrier) => {
-          const checkpoint = await committer.commit(barrier);
-          await this.#published(checkpoint);
-          observer.checkpoint(checkpoint, splits);
-        },
-        recordErrors: (messages) => observer.recordErrors(messages),
-        skip: this.#skip,
-      });
-      if (ended === 'interrupted') return this.#interrupted(figures, committer);
-    } else if (from !== undefined) {
-      const marks: Record<string, Mark> = {};
-      for (const { sink, step } of this.#sinks) marks[step.id] = await sink.prepare(from.n, 'hard');
-      await committer.restate(marks);
-    }
-    const last = committer.last;
-    if (last === undefined) throw new Error('the flow ended without a checkpoint');
-    this.#document = { ...this.#document, status: 'finishing' };
-    const outputs = await this.#finish(last);
-    return this.#summary('succeeded', 0, figures, committer, outputs);
+  // ---------------------------------------------------------------- beginning
+
+  async #plan(index: number, run: RunDocument | undefined): Promise<Segment> {
+    const outline = this.#o.plan.segments[index];
+    if (outline === undefined) throw new Error(`the plan has no segment ${index}`);
+    return outline.plan(knownOf(run));
   }
 
-  /** Opens every sink at its mark; returns why all of them were opened anew, where one has lost what its mark speaks of. */
-  async #openSinks(run: (step: string) => SinkRun, from: Checkpoint | undefined): Promise<string | undefined> {
-    let reason: string | undefined;
-    for (const { sink, step } of this.#sinks) {
-      const mark = from?.marks[step.id] as Mark | undefined;
-      const held = await sink.open(run(step.id), mark);
-      if (held.at === 'lost') reason ??= `step "${step.id}": ${held.reason}`;
-      else if (from !== undefined && mark === undefined) reason ??= `step "${step.id}" is new and holds nothing`;
-      else if (held.at === 'ahead') this.#skip.set(step.id, held.mark.records - (mark?.records ?? 0));
-    }
-    if (reason === undefined) return undefined;
-    this.#skip.clear();
-    for (const { sink, step } of this.#sinks) {
-      await sink.abort();
-      await sink.open(run(step.id), undefined);
-    }
-    return reason;
+  /** What can be known to fail before anything starts, of every segment that is planned by now. */
+  async #checkSinks(): Promise<void> {
+    const { segments, deadLetters } = this.#o.plan;
+    for (const { planned } of segments) for (const { sink } of sinksOf(planned?.nodes ?? [])) await sink.check?.();
+    await deadLetters?.sink.check?.();
   }
 
-  readonly #skip = new Map<string, number>();
-
-  async #closeSinks(discard: boolean): Promise<void> {
-    if (discard) for (const { sink } of this.#sinks) await sink.abort().catch(() => undefined);
-    for (const { sink } of this.#sinks) await sink.close();
+  #committer(index: number, input: RecordedInput, document: SplitDocument, run: RunDocument | undefined): Committer {
+    return new Committer({
+      store: this.#o.store,
+      lease: this.#lease,
+      runId: this.#runId,
+      version: this.#splitVersion,
+      document,
+      segment: index,
+      source: input.source.source,
+      splits: input.splits,
+      earlier: earlierOf(run),
+      now: this.#o.now,
+      elapsedMs: () => this.#elapsedBefore + this.#elapsed(),
+    });
   }
 
-  #sinkRun(runId: string, finishing: boolean): (step: string) => SinkRun {
+  /** Opens the sinks of the segment that this attempt begins with. */
+  async #open(
+    beginning: Beginning,
+    segment: Segment,
+    input: RecordedInput,
+    split: SplitDocument,
+    isStored: boolean,
+  ): Promise<Begun> {
+    const { run, notices, segment: index } = beginning;
+    const committer = this.#committer(index, input, split, run);
+    // Checkpoints of another run go first: were this process to die behind the next line, the run begins from zero again.
+    if (run === undefined && isStored) await committer.reset();
+    crashpoint('begin');
+    const begun: Begun = {
+      index,
+      run: new SegmentRun(segment, this.#o.plan.deadLetters),
+      input,
+      committer,
+      from: beginning.from,
+      finishing: beginning.finishing,
+    };
+    const letters = run?.dead_letters as Mark | undefined;
+    const lostReason = await this.#orLetGo(begun, begun.run.open(this.#sinkRun(begun.finishing), begun.from, letters));
+    if (lostReason !== undefined) {
+      notices.push(
+        index === 0
+          ? `${lostReason}: the run starts from zero`
+          : `${lostReason}: the run starts again at "${input.source.step.id}"`,
+      );
+      begun.from = undefined;
+      begun.finishing = false;
+      await this.#orLetGo(begun, committer.reset());
+    }
+    crashpoint('opened');
+    return begun;
+  }
+
+  /** A worker that is too late takes away what it has opened; but for what it took over, which may be all that there is. */
+  async #orLetGo<T>(begun: Begun, work: Promise<T>): Promise<T> {
+    try {
+      return await work;
+    } catch (error) {
+      const discard = begun.from === undefined;
+      await begun.run.close(discard);
+      await this.#closeLetters(discard && begun.index === 0);
+      throw error;
+    }
+  }
+
+  #sinkRun(finishing: boolean): (step: string) => SinkRun {
     const { predecessor } = this.#held;
     return (step) => ({
       runKey: this.#o.runKey,
-      runId,
+      runId: this.#runId,
       pipeline: this.#o.pipeline,
       step,
       token: this.#lease.token,
@@ -277,35 +288,127 @@ class Run {
     });
   }
 
-  async #published(checkpoint: Checkpoint): Promise<void> {
-    for (const { sink } of this.#sinks) await sink.published?.(checkpoint.n);
-    const { source } = this.#o.plan.source;
-    const split = this.#document.splits[checkpoint.position.split];
-    if (split !== undefined) await source.committed?.(split as Split, checkpoint.position.offset);
+  async #closeLetters(discard: boolean): Promise<void> {
+    const sink = this.#o.plan.deadLetters?.sink;
+    if (discard) await sink?.abort().catch(() => undefined);
+    await sink?.close();
   }
 
-  async #finish(last: Checkpoint): Promise<RunSummary['outputs']> {
-    const outputs: ({ step: string } & Output)[] = [];
-    for (const { sink, step } of this.#sinks) {
-      const mark = last.marks[step.id] as Mark | undefined;
-      if (mark === undefined) throw new Error(`no mark of "${step.id}" in the last checkpoint`);
-      outputs.push({ step: step.id, ...(await sink.finish(mark)) });
+  // ---------------------------------------------------------------- working
+
+  /** Runs the segment at hand and those behind it. */
+  async #segments(at: { current: Begun }, observer: RunObserver, figures: RunFigures): Promise<RunSummary> {
+    const { segments, deadLetters } = this.#o.plan;
+    for (;;) {
+      const begun = at.current;
+      if ((await this.#work(begun, observer, figures)) === 'interrupted') return this.#interrupted(figures, begun);
+      const last = begun.committer.last;
+      if (last === undefined) throw new Error('the flow ended without a checkpoint');
+      this.#record.document = { ...this.#record.document, status: 'finishing' };
+      const outputs = await begun.run.publish(last);
+      if (begun.index === segments.length - 1) {
+        await deadLetters?.sink.finish(last.marks[DEAD_LETTERS] as Mark);
+        const earlier = (this.#record.document.done ?? []).flatMap((done) => done.outputs);
+        return this.#summary('succeeded', 0, figures, begun, [...(earlier as unknown as typeof outputs), ...outputs]);
+      }
+      await this.#next(at, last, outputs, figures);
+      if (this.#o.stop.aborted) return this.#interrupted(figures, at.current);
     }
-    return outputs;
   }
 
-  #interrupted(figures: RunFigures, committer: Committer): RunSummary {
+  async #work(begun: Begun, observer: RunObserver, figures: RunFigures): Promise<'finished' | 'interrupted'> {
+    const { run, input, committer, from } = begun;
+    if (begun.finishing) {
+      if (from !== undefined) await run.restate(committer, from);
+      return 'finished';
+    }
+    const { plan, redact } = this.#o;
+    const { source, splits, stream } = input;
+    const held = (from?.marks[DEAD_LETTERS]?.records ?? this.#record.document.dead_letters?.records) || 0;
+    const deadLetters =
+      plan.deadLetters === undefined
+        ? undefined
+        : new DeadLetterFile({ ...plan.deadLetters, redact: (text) => redact(text) }, held);
+    return run.flow(this.#o, {
+      source,
+      splits,
+      stream,
+      from,
+      checkpoints: this.#record.document.done?.at(-1)?.checkpoint ?? 0,
+      figures,
+      startMs: Date.parse(this.#record.document.started_at),
+      deadLetters,
+      commit: async (barrier) => {
+        if (deadLetters !== undefined)
+          barrier.marks[DEAD_LETTERS] = await deadLetters.sink.prepare(barrier.n, barrier.grade);
+        const checkpoint = await committer.commit(barrier);
+        await this.#published(begun, checkpoint);
+        observer.checkpoint(checkpoint, splits);
+      },
+      recordErrors: (messages) => observer.recordErrors(messages),
+      lettersSent: (letters) => observer.deadLettered(letters),
+    });
+  }
+
+  async #published({ run, input }: Begun, checkpoint: Checkpoint): Promise<void> {
+    await run.published(checkpoint.n);
+    const split = input.splits[checkpoint.position.split];
+    if (split !== undefined) await input.source.source.committed?.(split, checkpoint.position.offset);
+  }
+
+  /** The segment has ended and its outputs are in place: what it has left is written down together with the step to the next one. */
+  async #next(
+    at: { current: Begun },
+    last: Checkpoint,
+    outputs: RunSummary['outputs'],
+    figures: RunFigures,
+  ): Promise<void> {
+    const begun = at.current;
+    await begun.run.close(false);
+    const before = this.#record.document;
+    const index = begun.index + 1;
+    const mark = last.marks[DEAD_LETTERS];
+    const document: RunDocument = {
+      ...before,
+      status: 'running',
+      segment: index,
+      source: 0,
+      splits: [],
+      done: [...(before.done ?? []), doneSegment(begun, last, outputs, figures)],
+      ...(mark === undefined ? {} : { dead_letters: mark }),
+    };
+    crashpoint('segment');
+    await this.#record.save(document, 'hard');
+    this.#splitVersion = begun.committer.version;
+    const segment = await this.#plan(index, document);
+    const notices: string[] = [];
+    const input = await openInput(segment, this.#o.projectRoot, notices, (work) => this.#unlessStopped(work, segment));
+    for (const notice of notices) this.#o.say(notice);
+    const run = new SegmentRun(segment, this.#o.plan.deadLetters);
+    const committer = this.#committer(index, input, { checkpoint: {} }, document);
+    const next: Begun = { index, run, input, committer, from: undefined, finishing: false };
+    at.current = next;
+    for (const { sink } of sinksOf(segment.nodes)) await sink.check?.();
+    await run.open(this.#sinkRun(false), undefined, 'open');
+    await this.#record.save({ ...document, ...inputOf(next) }, this.#o.store.ordered ? 'soft' : 'hard');
+    figures.earlierRecords = earlierOf(document).records;
+  }
+
+  // ---------------------------------------------------------------- ends
+
+  #interrupted(figures: RunFigures, begun: Begun): RunSummary {
     const stop = this.#o.stop.reason as StopRequest;
-    return this.#summary(stop.cancelled ? 'cancelled' : 'interrupted', stop.exitCode, figures, committer, []);
+    return this.#summary(stop.cancelled ? 'cancelled' : 'interrupted', stop.exitCode, figures, begun, []);
   }
 
   /** Says how the attempt failed; a worker that lost its lease has failed by that, whatever it ran into afterwards. */
-  async #failed(error: unknown, figures: RunFigures, committer: Committer): Promise<RunSummary> {
+  async #failed(error: unknown, figures: RunFigures, begun: Begun): Promise<RunSummary> {
     const held = await this.#o.store.renew(this.#lease).catch(() => true);
     const cause = held ? error : lost(this.#o.runKey);
-    if (this.#o.stop.aborted && held && this.#o.kill.aborted) return this.#interrupted(figures, committer);
+    if (this.#o.stop.aborted && held && (this.#o.kill.aborted || cause === this.#o.stop.reason))
+      return this.#interrupted(figures, begun);
     const known = cause instanceof OxiError;
-    const summary = this.#summary('failed', known ? cause.exitCode : 1, figures, committer, []);
+    const summary = this.#summary('failed', known ? cause.exitCode : 1, figures, begun, []);
     const message = known ? cause.message : cause instanceof Error ? (cause.stack ?? cause.message) : String(cause);
     return { ...summary, error: { code: known ? cause.code : 'INTERNAL', message: this.#o.redact(message) } };
   }
@@ -314,79 +417,26 @@ class Run {
     status: RunSummary['status'],
     exit_code: RunSummary['exit_code'],
     figures: RunFigures,
-    committer: Committer,
+    { committer }: Begun,
     outputs: RunSummary['outputs'],
   ): RunSummary {
     const attempt_ms = this.#elapsed();
-    const checkpoint = committer.last;
-    const earlier = Math.max(0, (checkpoint?.elapsed_ms ?? 0) - attempt_ms);
     return {
       status,
       exit_code,
-      checkpoint: checkpoint?.n ?? 0,
+      checkpoint: committer.last?.n ?? this.#record.document.done?.at(-1)?.checkpoint ?? 0,
       counters: countersReport(figures),
-      durations: { attempt_ms: Math.round(attempt_ms), total_ms: Math.round(earlier + attempt_ms) },
+      durations: {
+        attempt_ms: Math.round(attempt_ms),
+        total_ms: Math.round(this.#elapsedBefore + attempt_ms),
+      },
       outputs,
     };
   }
 
-  /** Writes down how the attempt ended. A store that is gone, or belongs to another worker by now, changes nothing about that. */
-  async #end(summary: RunSummary): Promise<void> {
-    const { store, runKey, pipeline } = this.#o;
-    const { status, error } = summary;
-    const finished = status === 'succeeded';
-    const at = this.#o.now().toISOString();
-    this.#document = {
-      ...this.#document,
-      status: finished ? 'finished' : status === 'failed' ? 'failed' : 'interrupted',
-      ...(finished ? { finished_at: at } : {}),
-      ...(error === undefined ? {} : { error: { code: error.code, message: error.message } }),
-      summary: summary as unknown as { [key: string]: Json },
-    };
-    crashpoint('end');
-    try {
-      // Lost with the machine, it is found out again: the outputs are in place and the last checkpoint says so.
-      await this.#save('soft');
-      const { run_id, attempt } = this.#document;
-      await store.appendHistory({
-        runKey,
-        runId: run_id,
-        pipeline,
-        attempt,
-        status,
-        finishedAt: at,
-        summary: summary as unknown as { [key: string]: Json },
-      });
-      if (finished) await store.prune(HISTORY_MS);
-    } catch (failure) {
-      if (finished) throw failure;
-    }
-    crashpoint('ended');
-  }
-
-  async #save(grade: Grade): Promise<void> {
-    const body = this.#document as unknown as { [key: string]: Json };
-    const { store, runKey } = this.#o;
-    for (;;) {
-      const result = await store.write(runKey, 'run', {
-        expected: this.#version,
-        token: this.#lease.token,
-        body,
-        grade,
-      });
-      if (result.written) {
-        this.#version = result.version;
-        return;
-      }
-      // A predecessor's last word came in between: ours has the younger token and goes over it.
-      if (result.reason === 'fenced' || result.token >= this.#lease.token) throw lost(runKey);
-      this.#version = result.version;
-    }
-  }
-
   /** Waiting for the first of an input that nobody writes ends when the run is asked to. Throws the StopRequest. */
-  async #unlessStopped<T>(work: Promise<T>): Promise<T> {
-    const { stop, plan } = this.#o;
+  async #unlessStopped<T>(work: Promise<T>, segment: Segment): Promise<T> {
+    const { stop } = this.#o;
     const { promise, reject } = Promise.withResolvers<never>();
     const onStop = (): void => reject(stop.reason);
     stop.addEventListener('abort', onStop, { once: true });
@@ -394,7 +444,7 @@ class Run {
     try {
       return await Promise.race([work, promise]);
     } catch (error) {
-      await plan.source.source.close();
+      for (const { source } of segment.sources) await source.close();
       throw error;
     } finally {
       stop.removeEventListener('abort', onStop);
@@ -406,19 +456,87 @@ class Run {
   }
 }
 
-/** The checkpoints of this run; none where those in the store belong to another one. */
+/** The checkpoints of this run and segment; none where those in the store belong to another one. */
 function parseSplit(stored: StoredDocument | undefined, run: RunDocument | undefined): SplitDocument {
   // Of a finished run nobody needs them.
   if (stored === undefined || run === undefined || run.status === 'finished') return { checkpoint: {} };
   const split = parseSplitDocument(stored.body);
-  return split.run_id === run.run_id ? split : { checkpoint: {} };
+  const same = split.run_id === run.run_id && (split.segment ?? 0) === (run.segment ?? 0);
+  return same ? split : { checkpoint: {} };
 }
 
-/** How records stand in the input, seen from the first bytes of the first split. */
-function detectFraming({ parser, source, select }: Plan, splits: readonly Split[]): Promise<StreamInfo> {
-  return detectStream(source.source, splits, parser && { oxi: parser.oxi, config: parser.step.config, select });
+/** What the run document says of the segment at work. */
+function inputOf({ index, input }: Begun): Pick<RunDocument, 'stream' | 'splits' | 'segment' | 'source'> {
+  return {
+    stream: input.stream,
+    splits: input.splits.map(({ index: split, name, size }) => ({
+      index: split,
+      name,
+      ...(size === undefined ? {} : { size }),
+    })),
+    ...(index === 0 ? {} : { segment: index }),
+    ...(input.index === 0 ? {} : { source: input.index }),
+  };
 }
 
-function totalOf(splits: readonly Split[]): number | undefined {
-  return splits.every(({ size }) => size !== undefined) ? bytesBefore(splits, splits.length, 0) : undefined;
+function earlierOf(run: RunDocument | undefined): { records: number; bytes: number } {
+  return run?.done?.at(-1) ?? { records: 0, bytes: 0 };
+}
+
+function countersBefore(
+  run: RunDocument | undefined,
+  from: Checkpoint | undefined,
+): Readonly<Record<string, StepCounters>> {
+  return Object.assign({}, ...(run?.done ?? []).map(({ counters }) => counters), from?.counters ?? {});
+}
+
+/** What a segment has left, for the run document. */
+function doneSegment(
+  { run, input }: Begun,
+  last: Checkpoint,
+  outputs: RunSummary['outputs'],
+  figures: RunFigures,
+): DoneSegment {
+  const ids = new Set(run.segment.steps.map(({ id }) => id));
+  const steps = figures.steps.filter(({ id }) => ids.has(id));
+  const metadata: Record<string, Record<string, string | number>> = {};
+  for (const { id, counters } of steps)
+    metadata[id] = metadataOf(
+      counters,
+      outputs.find(({ step }) => step === id),
+    );
+  const [only] = input.splits;
+  const source = metadata[input.source.step.id];
+  if (input.splits.length === 1 && only !== undefined && source !== undefined) source.path = only.name;
+  return {
+    counters: Object.fromEntries(steps.map(({ id, counters }) => [id, { ...counters }])),
+    outputs: outputs as unknown as DoneSegment['outputs'],
+    checkpoint: last.n,
+    records: last.records,
+    bytes: last.bytes,
+    elapsed_ms: last.elapsed_ms,
+    metadata,
+  };
+}
+
+/** What is known of a step at its end: what left it, and what a sink made. */
+function metadataOf(
+  counters: StepCounters,
+  output: RunSummary['outputs'][number] | undefined,
+): StepMetadata & Record<string, string | number> {
+  return {
+    records: counters.out,
+    bytes: output?.bytes ?? counters.bytes_out,
+    filtered: counters.filtered,
+    dropped: counters.dropped,
+    dead_lettered: counters.dead_lettered,
+    ...(output?.path === undefined ? {} : { path: output.path }),
+    ...(output?.columns === undefined ? {} : { columns: output.columns.join(',') }),
+  };
+}
+
+/** Bytes of the whole input; unknown where there are segments whose input is not there yet. */
+function totalOf({ segments }: Plan, splits: readonly Split[]): number | undefined {
+  const known = segments.length === 1 && splits.every(({ size }) => size !== undefined);
+  return known ? bytesBefore(splits, splits.length, 0) : undefined;
 }

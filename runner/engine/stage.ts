@@ -3,11 +3,24 @@
  * on a thread of the pool: a block goes in, a block and its counters come out. It knows nothing of order, threads or channels.
  */
 
+import { BlockJoiner, bytesOf, recordAt, sliceBlock } from '../kernel/blocks.ts';
 import { giveBuffer } from '../kernel/buffers.ts';
+import type { Json } from '../state/store.ts';
 import type { Block, BlockStep, RecordError, RecordStep, Step, StepContext, StreamInfo } from './contracts.ts';
 import { addCounters, noCounters, type StepCounters } from './counters.ts';
 import { OxiError } from './errors.ts';
 import { fuse, type Op, Pass, type PassEvents } from './fuse.ts';
+import type { Letter } from './letters.ts';
+
+/** What happens to a bad record; `pass`: it leaves the step as it came in (continue_on_error). */
+export type OnError = 'stop' | 'drop' | 'dead_letter' | 'pass';
+
+export interface StepLimits {
+  readonly max_batch_size?: number | undefined;
+  readonly max_memory_mb?: number | undefined;
+  readonly max_processing_time_ms?: number | undefined;
+  readonly concurrent_operations?: number | undefined;
+}
 
 /** A step of a stage, as it crosses to a thread: plain data. */
 export interface StageStepSpec {
@@ -15,7 +28,8 @@ export interface StageStepSpec {
   oxi: string;
   /** The oxi's checked configuration. */
   config: unknown;
-  onError: 'stop' | 'drop';
+  onError: OnError;
+  limits: StepLimits;
   /** Where the stream is `selected`, the framer has done its work already. */
   byFramer?: true;
 }
@@ -26,6 +40,8 @@ export interface StageSpec {
   projectRoot: string;
   stream: StreamInfo;
   splitNames: string[];
+  /** The records were checked by a stage before this one. */
+  checked: boolean;
   /** Start of the run, milliseconds since the epoch. */
   now: number;
   params: [string, unknown][];
@@ -44,12 +60,14 @@ export interface StageResult {
   counters: StepCounters[];
   /** The first few only. */
   failures: Failure[];
+  /** Every record that a step gave up for the dead-letter file. */
+  letters: Letter[];
   busyMs: number;
 }
 
 const KEPT_FAILURES = 3;
 
-const PASS: RecordStep = { form: 'record', cardinality: 'one', touches: [], apply: () => 'keep' };
+const PASS: RecordStep = { form: 'record', cardinality: 'one', touches: [], passes: true, apply: () => 'keep' };
 
 /** Makes the steps of a stage; the registry lies outside the engine. */
 export type MakeSteps = (spec: StageSpec) => (Step | readonly RecordStep[])[];
@@ -63,6 +81,7 @@ export class StageProgram {
   readonly #context: StepContext;
   #counters: StepCounters[] = [];
   #failures: Failure[] = [];
+  #letters: Letter[] = [];
   #seen: boolean[] = [];
 
   /** `keepsInput`: somebody else still needs the blocks that come in. */
@@ -73,7 +92,10 @@ export class StageProgram {
       if (spec.stream.selected && spec.steps[owner]?.byFramer === true) return [{ owner, step: PASS }];
       return isList(made) ? made.map((step) => ({ owner, step })) : [{ owner, step: made }];
     });
-    this.#parts = fuse(flat).map((part) => (Array.isArray(part) ? new Pass(part, part[0]?.owner ?? 0) : part));
+    const passing = new Set(spec.steps.flatMap(({ onError }, owner) => (onError === 'pass' ? [owner] : [])));
+    this.#parts = fuse(flat, passing).map((part) =>
+      Array.isArray(part) ? new Pass(part, { parser: part[0]?.owner ?? 0, checked: spec.checked }) : part,
+    );
     this.#context = {
       now: spec.now,
       params: new Map(spec.params),
@@ -87,41 +109,116 @@ export class StageProgram {
   /** Throws OxiError RECORD_INVALID or DOCUMENT_BROKEN where a record error has to stop the run. */
   async process(block: Block): Promise<StageResult> {
     const started = performance.now();
-    this.#counters = this.#spec.steps.map(noCounters);
-    this.#failures = [];
-    this.#seen = [];
-    this.#context.splitName = this.#spec.splitNames[block.split] ?? '';
+    this.#begin(block.split);
     const first = this.#counters[0];
     if (first !== undefined) first.bytes_in = bytesOf(block);
-    let current = block;
+    return this.#finish(await this.#through(block, 0, block), started);
+  }
+
+  /** The stream ends: what steps still hold comes out, and goes through the steps behind them. */
+  async flush(): Promise<StageResult | undefined> {
+    const started = performance.now();
+    this.#begin(0);
+    let joined: BlockJoiner | undefined;
+    for (const [i, part] of this.#parts.entries()) {
+      if (part instanceof Pass || part.step.flush === undefined) continue;
+      const held = part.step.flush();
+      if (held === undefined || held.count === 0) continue;
+      const counters = this.#of(part.owner);
+      counters.added += held.count;
+      counters.out += held.count;
+      this.#seen = [];
+      const out = await this.#through(held, i + 1);
+      joined ??= new BlockJoiner(out);
+      joined.add(out);
+    }
+    return joined === undefined ? undefined : this.#finish(joined.take(), started);
+  }
+
+  /** What its steps remember, by id. */
+  snapshot(): Record<string, Json> {
+    const states: Record<string, Json> = {};
+    for (const part of this.#parts)
+      if (!(part instanceof Pass) && part.step.snapshot !== undefined)
+        states[this.#idOf(part.owner)] = part.step.snapshot();
+    return states;
+  }
+
+  /** About how large its snapshot would be, in bytes. */
+  get snapshotBytes(): number {
+    return this.#parts.reduce((sum, part) => sum + (part instanceof Pass ? 0 : (part.step.snapshotBytes ?? 0)), 0);
+  }
+
+  restore(states: Readonly<Record<string, Json>>): void {
     for (const part of this.#parts) {
+      if (part instanceof Pass) continue;
+      const state = states[this.#idOf(part.owner)];
+      if (state !== undefined) part.step.restore?.(state);
+    }
+  }
+
+  /** Nothing that comes from here on leaves it. */
+  get enough(): boolean {
+    return this.#parts.some((part) => !(part instanceof Pass) && part.step.enough === true);
+  }
+
+  async close(): Promise<void> {
+    for (const part of this.#parts) if (!(part instanceof Pass)) await part.step.close?.();
+  }
+
+  #begin(split: number): void {
+    this.#counters = this.#spec.steps.map(noCounters);
+    this.#failures = [];
+    this.#letters = [];
+    this.#seen = [];
+    this.#context.splitName = this.#spec.splitNames[split] ?? '';
+  }
+
+  #finish(block: Block, started: number): StageResult {
+    const last = this.#counters.at(-1);
+    if (last !== undefined) last.bytes_out = bytesOf(block);
+    return {
+      block,
+      counters: this.#counters,
+      failures: this.#failures,
+      letters: this.#letters,
+      busyMs: performance.now() - started,
+    };
+  }
+
+  /** Through the parts from `from` on; `kept`: the block that may still be needed outside. */
+  async #through(block: Block, from: number, kept?: Block): Promise<Block> {
+    let current = block;
+    for (const part of this.#parts.slice(from)) {
       const next = part instanceof Pass ? this.#pass(part, current) : await this.#step(part, current);
-      if (next.bytes.buffer !== current.bytes.buffer && (current !== block || !this.#keepsInput))
+      if (next.bytes.buffer !== current.bytes.buffer && (current !== kept || !this.#keepsInput))
         giveBuffer(current.bytes);
       current = next;
     }
-    const last = this.#counters.at(-1);
-    if (last !== undefined) last.bytes_out = bytesOf(current);
-    return { block: current, counters: this.#counters, failures: this.#failures, busyMs: performance.now() - started };
+    return current;
   }
 
   #pass(pass: Pass, block: Block): Block {
     const lost = this.#spec.steps.map(() => 0);
+    const lose = (owner: number): void => {
+      lost[owner] = (lost[owner] ?? 0) + 1;
+    };
     const events: PassEvents = {
       filtered: (owner) => {
         this.#of(owner).filtered++;
-        lost[owner] = (lost[owner] ?? 0) + 1;
+        lose(owner);
       },
       failed: (owner, index, error) => {
-        this.#fail(owner, block, index, error);
-        lost[owner] = (lost[owner] ?? 0) + 1;
+        if (this.#fail(owner, block, index, error)) return true;
+        lose(owner);
+        return false;
       },
     };
     const out = pass.run(block, this.#context, events);
     let n = block.count;
     for (const owner of new Set(pass.ops.map((op: Op) => op.owner))) {
       const counters = this.#of(owner);
-      if (!this.#seen[owner]) counters.in = n;
+      if (!this.#seen[owner]) counters.in += n;
       this.#seen[owner] = true;
       n -= lost[owner] ?? 0;
       counters.out = n;
@@ -130,47 +227,109 @@ export class StageProgram {
   }
 
   async #step(part: { owner: number; step: BlockStep }, block: Block): Promise<Block> {
+    if (this.#spec.steps[part.owner]?.onError === 'pass') return this.#stepPassing(part, block);
     const counters = this.#of(part.owner);
     let failed = 0;
     const out = await part.step.process(block, this.#context, (index, error) => {
       failed++;
       this.#fail(part.owner, block, index, error);
     });
-    counters.in = block.count;
-    counters.out = out.count;
-    const arrived = block.count - failed;
-    if (part.step.cardinality === 'many' || part.step.cardinality === 'collect') {
-      counters.collected = arrived;
-      counters.added = out.count;
-    } else counters.filtered = arrived - out.count;
+    this.#count(part.step, counters, block.count, failed, out.count);
     return out;
+  }
+
+  #count(step: BlockStep, counters: StepCounters, taken: number, failed: number, out: number): void {
+    counters.in += taken;
+    counters.out += out;
+    const arrived = taken - failed;
+    if (step.cardinality === 'many' || step.cardinality === 'collect') {
+      counters.collected += arrived;
+      counters.added += out;
+    } else counters.filtered += arrived - out;
+  }
+
+  /** A record that fails leaves as it came in, at its place: each one is worked on alone. */
+  async #stepPassing({ owner, step }: { owner: number; step: BlockStep }, block: Block): Promise<Block> {
+    const counters = this.#of(owner);
+    const joined = new BlockJoiner(block);
+    for (let i = 0; i < block.count; i++) {
+      const one = sliceBlock(block, i, i + 1);
+      let failed = false;
+      const out = await step.process(one, this.#context, (_index, error) => {
+        failed = true;
+        this.#fail(owner, block, i, error);
+      });
+      if (failed) {
+        counters.in++;
+        counters.out++;
+        joined.add(one);
+      } else {
+        this.#count(step, counters, 1, 0, out.count);
+        joined.add(out);
+      }
+    }
+    return joined.take();
   }
 
   #of(owner: number): StepCounters {
     return this.#counters[owner] as StepCounters;
   }
 
-  #fail(owner: number, block: Block, index: number, error: RecordError): void {
-    const step = this.#spec.steps[owner] as StageStepSpec;
-    const split = this.#spec.splitNames[block.split] ?? '';
-    const record = block.offsets[index] as number;
-    const offset = record + (error.at ?? 0);
-    const message = `${split}: record at byte ${record}: step "${step.id}": ${error.message}${error.at === undefined ? '' : ` (byte ${offset})`}`;
-    const place = { step: step.id, file: split, offset };
-    if (owner === 0 && error.at !== undefined && this.#spec.stream.framing !== 'lines')
-      throw new OxiError('DOCUMENT_BROKEN', `${split}: byte ${offset}: ${error.message}`, { place, cause: error });
-    if (step.onError === 'stop')
-      throw new OxiError('RECORD_INVALID', `${message}. Set "on_error: drop" on the step to leave such records out`, {
-        place,
-        cause: error,
-      });
-    this.#of(owner).dropped++;
-    if (this.#failures.length < KEPT_FAILURES) this.#failures.push({ step: step.id, message });
+  #idOf(owner: number): string {
+    return this.#spec.steps[owner]?.id ?? '';
   }
 
-  async close(): Promise<void> {
-    for (const part of this.#parts) if (!(part instanceof Pass)) await part.step.close?.();
+  /** True where the record goes on as it came in. */
+  #fail(owner: number, block: Block, index: number, error: RecordError): boolean {
+    const step = this.#spec.steps[owner] as StageStepSpec;
+    const file = this.#spec.splitNames[block.split] ?? '';
+    const offset = block.offsets[index] as number;
+    const { framing } = this.#spec.stream;
+    const at = offset + (error.at ?? 0);
+    if (owner === 0 && !this.#spec.checked && error.at !== undefined && (framing === 'array' || framing === 'document'))
+      throw new OxiError('DOCUMENT_BROKEN', `${file}: byte ${at}: ${error.message}`, {
+        place: { step: step.id, file, offset: at },
+        cause: error,
+      });
+    const counters = this.#of(owner);
+    const message = recordMessage(step, file, offset, error);
+    if (step.onError === 'pass') counters.passed_on_error++;
+    else if (step.onError === 'dead_letter') {
+      counters.dead_lettered++;
+      this.#letters.push(letterOf(step, file, block.split, offset, error, recordAt(block, index)));
+    } else if (step.onError === 'drop') counters.dropped++;
+    else throw stopError(step, file, offset, error);
+    if (this.#failures.length < KEPT_FAILURES) this.#failures.push({ step: step.id, message });
+    return step.onError === 'pass';
   }
+}
+
+type Erring = Pick<StageStepSpec, 'id' | 'onError'>;
+
+/** What is said of a bad record. */
+export function recordMessage(step: Erring, file: string, offset: number, error: RecordError): string {
+  const at = error.at === undefined ? '' : ` (byte ${offset + error.at})`;
+  return `${file}: record at byte ${offset}: step "${step.id}": ${error.message}${at}`;
+}
+
+export function stopError(step: Erring, file: string, offset: number, error: RecordError): OxiError {
+  return new OxiError(
+    'RECORD_INVALID',
+    `${recordMessage(step, file, offset, error)}. Set "on_error: drop" on the step to leave such records out, or "on_error: dead_letter" to keep them in a file`,
+    { place: { step: step.id, file, offset: offset + (error.at ?? 0) }, cause: error },
+  );
+}
+
+export function letterOf(
+  step: Erring,
+  file: string,
+  split: number,
+  offset: number,
+  error: RecordError,
+  record: Uint8Array,
+): Letter {
+  const { code, message: reason } = error;
+  return { step: step.id, code, reason, file, split, offset, record };
 }
 
 export function addAll(into: readonly StepCounters[], delta: readonly StepCounters[]): void {
@@ -178,13 +337,6 @@ export function addAll(into: readonly StepCounters[], delta: readonly StepCounte
     const d = delta[i];
     if (d !== undefined) addCounters(counters, d);
   });
-}
-
-/** Bytes of the records alone: what lies between them depends on where blocks were cut. */
-function bytesOf({ spans, count }: Block): number {
-  let bytes = 0;
-  for (let i = 0; i < 2 * count; i += 2) bytes += (spans[i + 1] as number) - (spans[i] as number);
-  return bytes;
 }
 
 function isList<T>(value: T | readonly T[]): value is readonly T[] {

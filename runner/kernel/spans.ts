@@ -19,6 +19,14 @@ export class SpanList {
     this.#offsets[this.count++] = offset;
   }
 
+  /** A copy of what was added since the last take. */
+  peek(): { spans: Uint32Array<ArrayBuffer>; offsets: Float64Array<ArrayBuffer>; count: number } {
+    const { count } = this;
+    const taken = this.take();
+    this.count = count;
+    return taken;
+  }
+
   /** What was added since the last call; the arrays are the receiver's. */
   take(): { spans: Uint32Array<ArrayBuffer>; offsets: Float64Array<ArrayBuffer>; count: number } {
     const taken = {

@@ -106,7 +106,9 @@ const plan = z.strictObject({
       stage: count('Number of the stage.'),
       threads: z.int().positive().meta({ description: 'Most threads that it may use.' }),
       tier: z.enum(['bytes', 'spans', 'values']).meta({ description: 'How its records are worked on.' }),
-      steps: z.array(z.strictObject({ step, oxi, kind: z.enum(['source', 'parser', 'step', 'formatter', 'sink']) })),
+      steps: z.array(
+        z.strictObject({ step, oxi, kind: z.enum(['source', 'parser', 'step', 'formatter', 'sink', 'batch', 'tee']) }),
+      ),
     }),
   ),
 });
@@ -187,6 +189,10 @@ export const payloads = {
     step,
     split: text('Name of the split that the record came from.'),
     offset: count('Where the record begins in its split, in bytes.'),
+    code: z
+      .enum(['GRAMMAR', 'ENCODING', 'TOO_LARGE', 'VALUE', 'SCHEMA', 'TIMEOUT', 'REFUSED'])
+      .meta({ description: 'What kind of error.' })
+      .optional(),
     reason: text("Why, without the record's content."),
   }),
   'run.finished': z.strictObject({

@@ -2,12 +2,13 @@
  * What every step costs: the specification's OxiMetrics, from counters, busy time and the figures of the process. Steps share
  * one process, so its memory is given with each step, and its processor time is shared out by how long each step was busy.
  */
+import type { Oxi } from '../engine/contracts.ts';
 import type { EventCounters, EventPayloads } from './types.ts';
 
 export interface StepReading {
   step: string;
   oxi: string;
-  kind: 'source' | 'parser' | 'step' | 'formatter' | 'sink';
+  kind: Oxi['kind'];
   counters: EventCounters;
   /** Time that the step's threads worked, summed, since the start of the attempt. */
   busyMs: number;

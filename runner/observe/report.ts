@@ -3,6 +3,7 @@
 import type { Split } from '../engine/contracts.ts';
 import { inFlight } from '../engine/counters.ts';
 import type { Checkpoint } from '../engine/documents.ts';
+import type { Letter } from '../engine/letters.ts';
 import { errorsOf, type RunFigures, type RunObserver, type RunStart, type RunSummary } from '../engine/report.ts';
 import { RateMeter } from './meter.ts';
 import { MetricsMeter, type StepReading } from './metrics.ts';
@@ -25,6 +26,8 @@ export interface ReporterOptions {
 const PROGRESS_MS = 200;
 /** Bad records that are described; the counters tell how many there were. */
 const DESCRIBED = 10;
+/** Dead letters that have an event of their own in an attempt; the file holds all of them. */
+const MOST_LETTERS = 1000;
 
 export class RunReporter implements RunObserver {
   readonly #o: ReporterOptions;
@@ -34,30 +37,26 @@ export class RunReporter implements RunObserver {
   #timers: NodeJS.Timeout[] = [];
   #described = 0;
   #startedAt = 0;
+  #letters = 0;
 
   constructor(options: ReporterOptions) {
     this.#o = options;
   }
 
-  started({ plan, splits, figures, resumedFrom, notices }: RunStart): void {
+  started({ splits, figures, resumedFrom, notices }: RunStart): void {
     const { events, now } = this.#o;
     this.#figures = figures;
     this.#startedAt = now();
     this.#rates = new RateMeter(now, figures);
     this.#meter = new MetricsMeter(now, this.#readings());
-    const stages = [
-      { stage: 0, threads: 1, tier: 'bytes' as const, steps: [figures.steps[0]] },
-      ...plan.nodes.map((node, i) => ({
-        stage: i + 1,
-        threads: node.kind === 'stage' ? node.threads : 1,
-        tier: node.kind === 'stage' ? node.tier : ('bytes' as const),
-        steps: figures.steps.filter((step) => step.stage === i + 1),
-      })),
-    ].map((stage) => ({
-      ...stage,
-      steps: stage.steps.flatMap((step) =>
-        step === undefined ? [] : [{ step: step.id, oxi: step.oxi, kind: step.kind }],
-      ),
+    const stages = figures.stages.map(({ threads, tier, steps }, stage) => ({
+      stage,
+      threads,
+      tier,
+      steps: steps.flatMap((id) => {
+        const step = figures.steps.find((one) => one.id === id);
+        return step === undefined ? [] : [{ step: id, oxi: step.oxi, kind: step.kind }];
+      }),
     }));
     events.emit('run.started', {
       plan: { stages },
@@ -99,6 +98,13 @@ export class RunReporter implements RunObserver {
     for (const message of messages) {
       if (this.#described === DESCRIBED) this.#o.warn('more records were bad; the summary counts them');
       if (this.#described++ < DESCRIBED) this.#o.warn(message);
+    }
+  }
+
+  deadLettered(letters: readonly Letter[]): void {
+    for (const { step, file, offset, code, reason } of letters) {
+      if (this.#letters++ >= MOST_LETTERS) return;
+      this.#o.events.emit('record.dead_lettered', { step, split: file, offset, code, reason });
     }
   }
 

@@ -1,6 +1,15 @@
 /** Typed definitions of oxis: `config` of `make` is what the schema gives, and the registry sees all of them as one type. */
 import * as z from 'zod/mini';
-import type { FormatterOxi, Oxi, ParserOxi, SinkOxi, SourceOxi, StepOxi } from '../engine/contracts.ts';
+import type {
+  BatchOxi,
+  FormatterOxi,
+  Oxi,
+  ParserOxi,
+  SinkOxi,
+  SourceOxi,
+  StepOxi,
+  TeeOxi,
+} from '../engine/contracts.ts';
 import { once } from '../engine/once.ts';
 
 type Schema = z.core.$ZodType;
@@ -13,6 +22,9 @@ export const defineStep = <S extends Schema>(oxi: With<S, StepOxi<z.output<S>>>)
 export const defineFormatter = <S extends Schema>(oxi: With<S, FormatterOxi<z.output<S>>>) =>
   defined<FormatterOxi>(oxi);
 export const defineSink = <S extends Schema>(oxi: With<S, SinkOxi<z.output<S>>>) => defined<SinkOxi>(oxi);
+
+export const defineBatch = <S extends Schema>(oxi: With<S, BatchOxi<z.output<S>>>) => defined<BatchOxi>(oxi);
+export const defineTee = <S extends Schema>(oxi: With<S, TeeOxi>) => defined<TeeOxi>(oxi);
 
 /** The schema is made when it is first asked for: most runs use a few oxis, and their threads need no schema at all. */
 function defined<D extends Oxi>(oxi: { config: Schema | (() => Schema) }): D {

@@ -56,7 +56,13 @@ function naming<T>(step: string, field: string, work: () => T): T {
 export function evaluateCondition(
   text: string,
   step: string,
-  world: { env: ReadonlyMap<string, string>; params: ReadonlyMap<string, unknown>; now: number },
+  world: {
+    env: ReadonlyMap<string, string>;
+    params: ReadonlyMap<string, unknown>;
+    /** What is known of earlier steps, by id. */
+    steps: ReadonlyMap<string, Readonly<Record<string, string | number>>>;
+    now: number;
+  },
 ): boolean {
   return naming(step, 'condition', () => {
     const compiled = compileExpression(text, { allowed: 'start' });
@@ -65,7 +71,7 @@ export function evaluateCondition(
       meta: new Map(),
       env: world.env,
       params: world.params as ReadonlyMap<string, Value>,
-      steps: new Map(),
+      steps: new Map([...world.steps].map(([id, fields]) => [id, new Map(Object.entries(fields))])),
       now: world.now,
     };
     const value = compiled.evaluate(scope);

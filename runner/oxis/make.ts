@@ -5,7 +5,12 @@ import { registry } from './registry.ts';
 export const makeSteps: MakeSteps = (spec) =>
   spec.steps.map(({ id, oxi, config }) => {
     const definition = registry.get(oxi);
-    if (definition === undefined || definition.kind === 'source' || definition.kind === 'sink')
+    if (
+      definition === undefined ||
+      !('make' in definition) ||
+      definition.kind === 'source' ||
+      definition.kind === 'sink'
+    )
       throw new Error(`${oxi} is no step of a stage`);
     return definition.make(config as never, { projectRoot: spec.projectRoot, stepId: id });
   });

@@ -5,6 +5,8 @@ import { readFile } from './files/read-file.ts';
 import { readStdin } from './files/read-stdin.ts';
 import { writeFile } from './files/write-file.ts';
 import { writeStdout } from './files/write-stdout.ts';
+import { batch } from './flow/batch.ts';
+import { tee } from './flow/tee.ts';
 import { formatJson } from './formats/format-json.ts';
 import { jsonSelect } from './formats/json-select.ts';
 import { parseJson } from './formats/parse-json.ts';
@@ -21,6 +23,8 @@ const oxis: readonly Oxi[] = [
   jsonSelect,
   filter,
   map,
+  batch,
+  tee,
 ];
 
 export const registry: OxiRegistry = new Map(oxis.map((oxi) => [oxi.name, oxi]));

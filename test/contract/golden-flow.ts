@@ -6,7 +6,10 @@ import * as z from 'zod';
 import { type Pool, runFlow } from '../../runner/engine/assemble.ts';
 import type { Oxi, Sink, Source } from '../../runner/engine/contracts.ts';
 import type { StepCounters } from '../../runner/engine/counters.ts';
-import { makePlan, type StepInput } from '../../runner/engine/plan.ts';
+import { DeadLetterFile } from '../../runner/engine/dead-letters.ts';
+import { detectStream } from '../../runner/engine/flow-source.ts';
+import type { PlannedSource, PlannedStage, Segment, StepInput } from '../../runner/engine/plan.ts';
+import { makePlan } from '../../runner/engine/planner.ts';
 import { makeFigures } from '../../runner/engine/report.ts';
 import type { StageSpec } from '../../runner/engine/stage.ts';
 import { defineSink, defineSource } from '../../runner/oxis/define.ts';
@@ -17,8 +20,12 @@ import { registry } from '../../runner/oxis/registry.ts';
 export interface GoldenStep {
   oxi: string;
   config?: Record<string, unknown>;
-  on_error?: 'stop' | 'drop';
+  on_error?: 'stop' | 'drop' | 'dead_letter';
+  continue_on_error?: boolean;
+  ordered?: boolean;
   threads?: number;
+  /** A second chain (tee). */
+  steps?: readonly GoldenStep[];
 }
 
 export interface FlowInput {
@@ -28,11 +35,14 @@ export interface FlowInput {
   /** The input comes in pieces of so many bytes. */
   piece: number;
   steps: readonly GoldenStep[];
-  startPool?: (spec: StageSpec, threads: number) => Pool;
+  startPool?: (spec: StageSpec, stage: PlannedStage) => Pool;
 }
 
 export interface FlowOutput {
   bytes: Buffer;
+  /** What the sink `second` got, in a tee or in the middle. */
+  second: Buffer;
+  letters: Buffer;
   counters: Map<string, StepCounters>;
   errors: string[];
 }
@@ -72,8 +82,12 @@ class MemorySource implements Source {
 
 class MemorySink implements Sink {
   readonly guarantee = 'truncate';
-  readonly target = 'memory';
+  readonly target: string;
   readonly pieces: Buffer[] = [];
+
+  constructor(target = 'memory') {
+    this.target = target;
+  }
 
   async open(): Promise<{ at: 'mark' }> {
     return { at: 'mark' };
@@ -95,27 +109,30 @@ class MemorySink implements Sink {
   async close(): Promise<void> {}
 }
 
-function stepInput(
-  { oxi, config, on_error, threads }: GoldenStep,
-  i: number,
-  oxis: ReadonlyMap<string, Oxi>,
-): StepInput {
+/** Steps inside others are numbered on from those around them: `out_2_0` is the first one in the second step. */
+function stepInput(step: GoldenStep, i: number, oxis: ReadonlyMap<string, Oxi>, inside = ''): StepInput {
+  const { oxi, config, on_error, threads } = step;
   const definition = oxis.get(oxi);
   if (definition === undefined) throw new Error(`no oxi ${oxi}`);
   const where = { file: 'pipelines/golden.yaml', line: i + 1, column: 1 };
+  const place = `${inside}${i}`;
   return {
     oxi,
-    id: `${oxi}_${i}`,
+    id: `${oxi}_${place}`,
     onError: on_error ?? 'stop',
+    ordered: step.ordered ?? true,
     threads,
     retryAttempts: 0,
+    retryDelaySeconds: 0,
     timeoutSeconds: undefined,
     maxMemoryMb: undefined,
-    continueOnError: false,
+    continueOnError: step.continue_on_error ?? false,
     condition: undefined,
     limits: undefined,
     where,
     references: [],
+    raw: config ?? {},
+    ...(step.steps === undefined ? {} : { steps: step.steps.map((one, k) => stepInput(one, k, oxis, `${place}_`)) }),
     resolve: () => z.parse(definition.config as z.ZodType, config ?? {}),
     locate: () => where,
   };
@@ -124,6 +141,8 @@ function stepInput(
 /** Runs to the end. Throws what stops the run. Ids of the steps: `in_0`, then the oxi and its place, then `out_N`. */
 export async function runInMemory(input: FlowInput): Promise<FlowOutput> {
   const sink = new MemorySink();
+  const second = new MemorySink('second');
+  const letters = new MemorySink('letters');
   const oxis = new Map(registry);
   const nothing = z.strictObject({});
   oxis.set(
@@ -148,6 +167,17 @@ export async function runInMemory(input: FlowInput): Promise<FlowOutput> {
       implicitFormat: () => jsonFormat({}),
     }),
   );
+  oxis.set(
+    'second',
+    defineSink({
+      name: 'second',
+      kind: 'sink',
+      summary: '',
+      config: nothing,
+      make: () => second,
+      implicitFormat: () => jsonFormat({ framing: 'lines' }),
+    }),
+  );
   const chain = [{ oxi: 'in' }, ...input.steps, { oxi: 'out' }];
   const plan = await makePlan({
     steps: chain.map((step, i) => stepInput(step, i, oxis)),
@@ -155,25 +185,23 @@ export async function runInMemory(input: FlowInput): Promise<FlowOutput> {
     projectRoot: '/',
     threads: 1,
     delivery: 'at_least_once',
+    deadLetterPath: 'letters.ndjson',
     condition: () => true,
   });
-  const { source } = plan.source;
-  const splits = await source.splits();
+  const segment = plan.segments[0]?.planned as Segment;
+  const { parser, select } = segment;
+  const [source] = segment.sources as [PlannedSource];
+  const splits = await source.source.splits();
   const first = splits[0] as { index: number; name: string; size: number };
-  const stream =
-    plan.parser === undefined
-      ? ({ framing: 'lines', selected: false } as const)
-      : plan.parser.oxi.detect(
-          plan.parser.step.config as never,
-          await source.peek(first, 64 * 1024),
-          first.name,
-          plan.select,
-        );
+  const stream = await detectStream(
+    source.source,
+    splits,
+    parser && { oxi: parser.oxi, config: parser.step.config, select },
+  );
   const errors: string[] = [];
   const figures = makeFigures(plan, {}, first.size);
   await runFlow(
     {
-      plan,
       projectRoot: '/',
       params: new Map(),
       env: new Map(),
@@ -192,7 +220,13 @@ export async function runInMemory(input: FlowInput): Promise<FlowOutput> {
       kill: new AbortController().signal,
     },
     {
+      segment,
+      source,
       from: undefined,
+      checkpoints: 0,
+      deadLetters:
+        plan.deadLetters && new DeadLetterFile({ ...plan.deadLetters, sink: letters, redact: (text) => text }, 0),
+      lettersSent: () => undefined,
       splits,
       stream,
       figures,
@@ -203,5 +237,11 @@ export async function runInMemory(input: FlowInput): Promise<FlowOutput> {
     },
   );
   const counters = new Map(figures.steps.map((step) => [step.id, step.counters]));
-  return { bytes: Buffer.concat(sink.pieces), counters, errors };
+  return {
+    bytes: Buffer.concat(sink.pieces),
+    second: Buffer.concat(second.pieces),
+    letters: Buffer.concat(letters.pieces),
+    counters,
+    errors,
+  };
 }

@@ -81,6 +81,7 @@ async function read(
       due: () => 'soft',
       nextBarrier: () => ++barriers,
       stop: never,
+      enough: never,
       reading: never,
       progress: () => undefined,
       busy: () => undefined,

@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import * as z from 'zod';
 import type { Block, MakeContext, Sink, SinkRun, Source, Split } from '../../runner/engine/contracts.ts';
 import { OxiError } from '../../runner/engine/errors.ts';
-import { StageProgram, type StageSpec } from '../../runner/engine/stage.ts';
+import { type OnError, StageProgram, type StageSpec } from '../../runner/engine/stage.ts';
 import { makeSteps } from '../../runner/oxis/make.ts';
 import { registry } from '../../runner/oxis/registry.ts';
 
@@ -200,7 +200,7 @@ export function recordsOf(block: Block): string[] {
 
 /** A stage of parse_json and the step. */
 export function stageOf(
-  steps: readonly { oxi: string; config?: Record<string, unknown>; onError?: 'stop' | 'drop' }[],
+  steps: readonly { oxi: string; config?: Record<string, unknown>; onError?: OnError }[],
 ): StageSpec {
   return {
     steps: [{ oxi: 'parse_json' }, ...steps].map(({ oxi, ...more }, i) => ({
@@ -208,10 +208,12 @@ export function stageOf(
       oxi,
       config: configOf(oxi, 'config' in more ? (more.config ?? {}) : {}),
       onError: 'onError' in more ? (more.onError ?? 'stop') : 'stop',
+      limits: {},
     })),
     projectRoot: '/',
     stream: { framing: 'lines', selected: false },
     splitNames: ['rides.ndjson'],
+    checked: false,
     now: 0,
     params: [],
     env: [],

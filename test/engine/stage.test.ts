@@ -22,9 +22,10 @@ describe('fusion', () => {
   const block: BlockStep = { form: 'block', cardinality: 'many', state: 'none', process: (b) => b };
   /** Owners of the steps of each part. */
   const parts = (...steps: (RecordStep | BlockStep)[]): number[][] =>
-    fuse(steps.map((step, owner) => ({ owner, step }))).map((part) =>
-      Array.isArray(part) ? part.map(({ owner }) => owner) : [part.owner],
-    );
+    fuse(
+      steps.map((step, owner) => ({ owner, step })),
+      new Set(),
+    ).map((part) => (Array.isArray(part) ? part.map(({ owner }) => owner) : [part.owner]));
 
   const rows: [promise: string, steps: (RecordStep | BlockStep)[], expected: number[][]][] = [
     ['steps that share fields are one pass', [reads(['a'], ['b', 'c']), writes(['a']), reads(['a'])], [[0, 1, 2]]],
@@ -54,7 +55,11 @@ describe('a stage', () => {
     expect(failures.map(({ step }) => step)).toEqual(['parse', 'filter_1']);
     expect(failures[0]?.message).toContain('rides.ndjson: record at byte 8');
     const source = { ...noCounters(), added: 5, out: 5 };
-    const steps = [source, ...counters].map((one, i) => ({ id: `step ${i}`, counters: one }));
+    const steps = [source, ...counters].map((one, i) => ({
+      id: `step ${i}`,
+      after: i === 0 ? undefined : `step ${i - 1}`,
+      counters: one,
+    }));
     expect(imbalances(steps)).toEqual([]);
   });
 
@@ -113,6 +118,7 @@ test('a json_select in a stage of its own still knows whether the framer did its
 test('a balance that does not hold is said, inside a step and between two', () => {
   const step = (id: string, more: Partial<ReturnType<typeof noCounters>>) => ({
     id,
+    after: id === 'read' ? undefined : 'read',
     counters: { ...noCounters(), ...more },
   });
   expect(imbalances([step('read', { added: 3, out: 3 }), step('filter', { in: 3, out: 1, filtered: 2 })])).toEqual([]);
@@ -120,8 +126,12 @@ test('a balance that does not hold is said, inside a step and between two', () =
     'step "filter": 2 records went in and never came out',
   ]);
   expect(imbalances([step('read', { added: 3, out: 3 }), step('filter', { in: 2, out: 2 })])).toEqual([
-    'between "read" and "filter": 3 records left, 2 arrived',
+    'behind "read": 3 records left, 2 arrived',
   ]);
+  const tee = step('tee', { in: 3, added: 3, out: 6 });
+  const behind = (id: string, records: number) => ({ ...step(id, { in: records, out: records }), after: 'tee' });
+  expect(imbalances([tee, behind('left', 3), behind('right', 3)])).toEqual([]);
+  expect(imbalances([tee, behind('left', 3), behind('right', 2)])).toEqual(['behind "tee": 6 records left, 5 arrived']);
 });
 
 describe('threads', () => {
@@ -165,7 +175,7 @@ describe('threads', () => {
         bytes,
         piece: 900,
         steps: steps(threads),
-        startPool: (stage, count) => {
+        startPool: (stage, { threads: count }) => {
           expect(count).toBe(3);
           const pool = new StagePool(stage, count);
           let next = 0;

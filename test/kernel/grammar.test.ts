@@ -54,6 +54,7 @@ function through(pass: Pass, block: Block): string | { at: number } {
     filtered: () => undefined,
     failed: (_owner, _index, error) => {
       at = error.at ?? -1;
+      return false;
     },
   });
   if (out.count === 0) return { at };
@@ -63,7 +64,7 @@ function through(pass: Pass, block: Block): string | { at: number } {
 const passOf = (...steps: RecordStep[]): Pass =>
   new Pass(
     steps.map((step) => ({ owner: 0, step })),
-    0,
+    { parser: 0, checked: false },
   );
 const step = (touches: string[][], apply: RecordStep['apply']): RecordStep => ({
   form: 'record',

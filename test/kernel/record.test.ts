@@ -26,10 +26,13 @@ function drops(records: readonly string[]): string[] {
     },
   };
   const broken: string[] = [];
-  const pass = new Pass([{ owner: 0, step }], 0);
+  const pass = new Pass([{ owner: 0, step }], { parser: 0, checked: false });
   const out = pass.run(blockOf(records), context, {
     filtered: () => undefined,
-    failed: (_owner, index, error) => broken.push(`${index}: ${error.message} at ${error.at}`),
+    failed: (_owner, index, error) => {
+      broken.push(`${index}: ${error.message} at ${error.at}`);
+      return false;
+    },
   });
   return [...recordsOf(out), ...broken];
 }

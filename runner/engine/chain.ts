@@ -1,0 +1,354 @@
+/** Makes the nodes of one chain, step by step: what kind of stream flows at each place, and where stages begin and end. */
+import type {
+  BatchOxi,
+  BlockStep,
+  FormatterOxi,
+  MakeContext,
+  Oxi,
+  ParserOxi,
+  RecordStep,
+  Sink,
+  SinkOxi,
+  SourceOxi,
+  Step,
+  StepOxi,
+  Tier,
+} from './contracts.ts';
+import { TIERS } from './contracts.ts';
+import type { OxiError } from './errors.ts';
+import {
+  hashOf,
+  type PlannedNode,
+  type PlannedSink,
+  type PlannedSource,
+  type PlannedStage,
+  type PlannedStep,
+  type Segment,
+  type StepInput,
+  type StepMetadata,
+} from './plan.ts';
+import type { OnError } from './stage.ts';
+import { splitOrdered } from './stages.ts';
+import { locating, stepError } from './step-error.ts';
+
+export interface ChainOptions {
+  oxis: ReadonlyMap<string, Oxi>;
+  projectRoot: string;
+  /** Threads of stages that say nothing. */
+  threads: number;
+  delivery: 'at_least_once' | 'exactly_once';
+  /** Evaluates a `condition` at the start. */
+  condition(step: StepInput, text: string, steps: ReadonlyMap<string, StepMetadata>): boolean;
+  /** Where sinks write to, and which step does: shared by all chains of a pipeline. */
+  targets: Map<string, string>;
+  /** Ids of the steps that others refer to. */
+  referenced: ReadonlySet<string>;
+}
+
+/** The tiers that this build can run. */
+const AVAILABLE: ReadonlySet<Tier> = new Set<Tier>(['values']);
+
+/** What leaves the last step. */
+type Stream = 'nothing' | 'bytes' | 'records' | 'text';
+
+export class ChainBuilder {
+  readonly #o: ChainOptions;
+  readonly #known: Map<string, StepMetadata>;
+  readonly #steps: PlannedStep[] = [];
+  /** Nodes of this chain alone. */
+  readonly #nodes: PlannedNode[] = [];
+  readonly #skipped: string[] = [];
+  readonly #sources: PlannedSource[] = [];
+  /** Threads that the source asks for: those of the first stage, if it says nothing. */
+  #readers: number | undefined;
+  #parser: Segment['parser'];
+  #select: Segment['select'];
+  #formatter: PlannedSink['formatter'];
+  #stream: Stream = 'nothing';
+  #last: StepInput | undefined;
+  /** The step whose records come next. */
+  #after: string | undefined;
+  /** A stage has checked the records of this place. */
+  #checked = false;
+  #unordered = false;
+
+  constructor(options: ChainOptions, known: ReadonlyMap<string, StepMetadata>) {
+    this.#o = options;
+    this.#known = new Map(known);
+  }
+
+  /** The beginning of a second chain behind `step`, which gets what this chain has at this place. */
+  #branch(step: PlannedStep): ChainBuilder {
+    const branch = new ChainBuilder(this.#o, this.#known);
+    branch.#sources.push(...this.#sources);
+    branch.#stream = this.#stream;
+    branch.#formatter = this.#formatter;
+    branch.#checked = this.#checked;
+    branch.#after = step.id;
+    return branch;
+  }
+
+  async add(input: StepInput): Promise<void> {
+    const { condition } = input;
+    if (condition !== undefined && !locating(input, () => this.#o.condition(input, condition, this.#known))) {
+      this.#skipped.push(input.id);
+      return;
+    }
+    const oxi = this.#o.oxis.get(input.oxi);
+    if (oxi === undefined) throw this.#error(input, `unknown oxi "${input.oxi}"`);
+    const config = input.resolve(this.#known);
+    const step = this.#planned(input, oxi, config);
+    this.#steps.push(step);
+    if (oxi.kind === 'source') await this.#addSource(input, step, oxi);
+    else {
+      this.#needSource(input);
+      if (oxi.kind === 'parser') this.#addParser(input, step, oxi);
+      else if (oxi.kind === 'step') this.#addStep(input, step, oxi);
+      else if (oxi.kind === 'formatter') this.#addFormatter(input, step, oxi);
+      else if (oxi.kind === 'sink') this.#addSink(input, step, oxi);
+      else if (oxi.kind === 'batch') this.#addBatch(input, step, oxi);
+      else await this.#addTee(input, step);
+    }
+    this.#after = step.id;
+    this.#last = input;
+  }
+
+  #planned(input: StepInput, oxi: Oxi, config: unknown): PlannedStep {
+    const { continueOnError, onError, retryAttempts, retryDelaySeconds, timeoutSeconds, maxMemoryMb } = input;
+    const handling: OnError = continueOnError && oxi.kind !== 'sink' && oxi.kind !== 'source' ? 'pass' : onError;
+    const fingerprint =
+      oxi.kind === 'step' && oxi.fingerprint !== undefined
+        ? locating(input, () => oxi.fingerprint?.(config as never, this.#context(input)))
+        : undefined;
+    const limits = { ...input.limits };
+    if (maxMemoryMb !== undefined) limits.max_memory_mb = Math.min(maxMemoryMb, limits.max_memory_mb ?? maxMemoryMb);
+    return {
+      id: input.id,
+      oxi: input.oxi,
+      kind: oxi.kind,
+      config,
+      onError: handling,
+      continues: continueOnError,
+      retries: { attempts: retryAttempts, delayMs: retryDelaySeconds * 1000 },
+      timeoutMs: timeoutSeconds === undefined ? undefined : timeoutSeconds * 1000,
+      limits,
+      after: this.#after,
+      hash: hashOf([input.oxi, handling, config, ...(fingerprint === undefined ? [] : [fingerprint])]),
+    };
+  }
+
+  async #addSource(input: StepInput, step: PlannedStep, oxi: SourceOxi): Promise<void> {
+    const before = this.#sources.at(-1);
+    if (this.#steps.some(({ kind }) => kind !== 'source'))
+      throw this.#error(input, 'a source has to be the first step');
+    if (before !== undefined && before.oxi.output !== oxi.output)
+      throw this.#error(input, `"${before.step.id}" gives ${before.oxi.output} and this one ${oxi.output}`);
+    step.after = undefined;
+    const source = locating(input, () => oxi.make(step.config as never, this.#context(input)));
+    this.#sources.push({ step, oxi, source });
+    this.#stream = oxi.output;
+    this.#readers = input.threads ?? this.#readers;
+    if (!this.#o.referenced.has(input.id) || source.metadata === undefined) return;
+    const splits = await source.splits().catch((error) => {
+      if (input.continueOnError) return [];
+      throw error;
+    });
+    const [only] = splits;
+    if (splits.length === 1 && only !== undefined) this.#known.set(input.id, await source.metadata(only));
+  }
+
+  #addParser(input: StepInput, step: PlannedStep, oxi: ParserOxi): void {
+    if (input.continueOnError)
+      throw this.#error(
+        input,
+        '"continue_on_error" can\'t hold here: what is broken can\'t be passed on; use on_error',
+      );
+    if (this.#stream !== 'bytes')
+      throw this.#error(
+        input,
+        `"${input.oxi}" reads bytes and what comes here is ${this.#stream}; put it straight behind the source`,
+      );
+    this.#parser = { step, oxi };
+    this.#stream = 'records';
+    this.#join(input, step, oxi);
+  }
+
+  #addStep(input: StepInput, step: PlannedStep, oxi: StepOxi): void {
+    this.#needRecords(input);
+    if (oxi.select !== undefined && this.#parser !== undefined && this.#steps.at(-2) === this.#parser.step) {
+      this.#select = oxi.select(step.config as never);
+      step.byFramer = true;
+    }
+    this.#join(input, step, oxi);
+  }
+
+  #addFormatter(input: StepInput, step: PlannedStep, oxi: FormatterOxi): void {
+    this.#needRecords(input);
+    this.#join(input, step, oxi);
+    this.#formatter = { oxi, config: step.config, id: input.id, layOut: false };
+    this.#stream = 'text';
+  }
+
+  #addSink(input: StepInput, step: PlannedStep, oxi: SinkOxi): void {
+    const sink = locating(input, () => oxi.make(step.config as never, this.#context(input)));
+    const twin = this.#o.targets.get(sink.target);
+    if (twin !== undefined && twin !== input.id)
+      throw this.#error(input, `"${twin}" writes to the same place: ${sink.target}`);
+    this.#o.targets.set(sink.target, input.id);
+    this.#checkDelivery(input, sink);
+    let formatter = this.#formatter;
+    if (this.#stream === 'records') {
+      const implicit = oxi.implicitFormat(step.config as never);
+      const format = this.#o.oxis.get(implicit.oxi);
+      if (format?.kind !== 'formatter') throw new Error(`${implicit.oxi} is no formatter`);
+      const made = format.make(implicit.config as never, this.#context(input));
+      formatter = { oxi: format, config: implicit.config, id: input.id, layOut: made.form === 'block' };
+    }
+    this.#nodes.push({ kind: 'sink', step, oxi, sink, formatter });
+  }
+
+  #addBatch(input: StepInput, step: PlannedStep, oxi: BatchOxi): void {
+    this.#needRecords(input);
+    const spec = locating(input, () => oxi.batch(step.config as never, input.threads ?? 1));
+    if (!spec.preserveOrder) this.#unordered = true;
+    this.#nodes.push({ kind: 'batch', step, spec });
+  }
+
+  async #addTee(input: StepInput, step: PlannedStep): Promise<void> {
+    const branch = this.#branch(step);
+    const inner = input.steps ?? [];
+    for (const one of inner) await branch.add(one);
+    const { nodes, steps, skipped } = branch.finish(inner);
+    this.#steps.push(...steps);
+    this.#skipped.push(...skipped);
+    this.#nodes.push({ kind: 'tee', step, nodes });
+  }
+
+  #checkDelivery(input: StepInput, sink: Sink): void {
+    if (this.#o.delivery !== 'exactly_once') return;
+    const once = this.#sources.find(({ source }) => source.kind === 'once');
+    if (once !== undefined)
+      throw this.#error(
+        input,
+        `"delivery: exactly_once" can't hold: "${once.step.id}" can be read only once`,
+        'DELIVERY_IMPOSSIBLE',
+      );
+    if (sink.guarantee === 'append')
+      throw this.#error(
+        input,
+        `"delivery: exactly_once" can't hold: what "${input.id}" has written can't be taken back; write to a file, or say at_least_once`,
+        'DELIVERY_IMPOSSIBLE',
+      );
+  }
+
+  #join(input: StepInput, step: PlannedStep, oxi: ParserOxi | StepOxi | FormatterOxi): void {
+    // Made once to find what is wrong with it before anything starts, and which forms it has; the stages make their own.
+    const made = locating(input, () => oxi.make(step.config as never, this.#context(input)));
+    const parts: readonly (RecordStep | BlockStep)[] = isList(made) ? made : [made];
+    const place =
+      oxi.kind !== 'step' ? 'main' : oxi.mayLoop === true ? 'apart' : oxi.waits === true ? 'beside' : 'main';
+    const stage = this.#stage(input, place);
+    stage.steps.push(step);
+    if (!input.ordered) stage.keepsOrder = false;
+    if (parts.some((part) => part.form === 'block' && part.state === 'ordered')) {
+      stage.ordered = true;
+      this.#orderedSteps.add(step);
+    }
+    for (const part of parts) {
+      const tier = tierOf(part);
+      if (TIERS.indexOf(tier) > TIERS.indexOf(stage.tier)) stage.tier = tier;
+    }
+    this.#checked = true;
+  }
+
+  readonly #orderedSteps = new Set<PlannedStep>();
+
+  /**
+   * The stage that this step joins: the last one, unless another node stands between, both name different thread counts, or one
+   * of them has to run elsewhere.
+   */
+  #stage(input: StepInput, place: PlannedStage['place']): PlannedStage {
+    const last = this.#nodes.at(-1);
+    if (last?.kind === 'stage' && place === 'main' && last.place === 'main') {
+      if (input.threads === undefined) return last;
+      if (!last.explicit || last.threads === input.threads) {
+        last.threads = input.threads;
+        last.explicit = true;
+        return last;
+      }
+    }
+    const first = this.#nodes.length === 0 && this.#parser !== undefined;
+    const stage: PlannedStage = {
+      kind: 'stage',
+      steps: [],
+      threads: input.threads ?? (first ? this.#readers : undefined) ?? (place === 'main' ? this.#o.threads : 1),
+      explicit: input.threads !== undefined,
+      tier: 'bytes',
+      ordered: false,
+      place,
+      keepsOrder: !this.#unordered,
+      checked: this.#checked,
+    };
+    this.#nodes.push(stage);
+    return stage;
+  }
+
+  finish(inputs: readonly StepInput[]): Segment {
+    const [first] = inputs;
+    if (this.#sources.length === 0 && first !== undefined)
+      throw this.#error(first, 'the pipeline has no source: begin it with read_file or read_stdin');
+    if (this.#nodes.at(-1)?.kind !== 'sink') {
+      const last = this.#last ?? first;
+      if (last !== undefined)
+        throw this.#error(
+          last,
+          `the pipeline ends with "${last.oxi}" and what it makes goes nowhere: end it with write_file or write_stdout`,
+        );
+    }
+    return {
+      sources: this.#sources,
+      parser: this.#parser,
+      select: this.#select,
+      nodes: splitOrdered(this.#nodes, this.#orderedSteps),
+      steps: this.#steps,
+      skipped: this.#skipped,
+    };
+  }
+
+  #needSource(input: StepInput): void {
+    if (this.#stream === 'nothing')
+      throw this.#error(input, 'nothing comes into this step: begin the pipeline with a source such as read_file');
+  }
+
+  #needRecords(input: StepInput): void {
+    if (this.#stream === 'bytes')
+      throw this.#error(
+        input,
+        `"${input.oxi}" works on records and bytes come here: put parse_json or parse_csv before it`,
+      );
+    if (this.#stream === 'text')
+      throw this.#error(
+        input,
+        `"${input.oxi}" works on records and text comes here: put it before "${this.#formatter?.id ?? 'the formatter'}"`,
+      );
+  }
+
+  #context(input: StepInput): MakeContext {
+    return { projectRoot: this.#o.projectRoot, stepId: input.id };
+  }
+
+  #error(input: StepInput, text: string, code?: Parameters<typeof stepError>[2]): OxiError {
+    return stepError(input, text, code);
+  }
+}
+
+/** The cheapest tier that a step has a form for, of those that this build can run. */
+function tierOf(step: Step): Tier {
+  if (step.form !== 'record' || step.forms === undefined) return 'values';
+  if (AVAILABLE.has('bytes') && step.forms.bytes !== undefined) return 'bytes';
+  return AVAILABLE.has('spans') && step.forms.spans !== undefined ? 'spans' : 'values';
+}
+
+function isList<T>(value: T | readonly T[]): value is readonly T[] {
+  return Array.isArray(value);
+}

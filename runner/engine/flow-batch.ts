@@ -1,0 +1,297 @@
+/**
+ * `batch` as a node of the flow: gathers records into batches. A batch is whole at a count, a size or a time; half of one is part
+ * of every checkpoint, so that the next attempt goes on filling it.
+ */
+import { BlockJoiner, bytesOf } from '../kernel/blocks.ts';
+import { giveBuffer } from '../kernel/buffers.ts';
+import { SpanList } from '../kernel/spans.ts';
+import { ByteWriter } from '../kernel/writer.ts';
+import type { Json } from '../state/store.ts';
+import { Channel } from './channel.ts';
+import type { BatchSpec, Block } from './contracts.ts';
+import type { StepCounters } from './counters.ts';
+import { BARRIER_WEIGHT, type Barrier, type Flow, type Item, remember, weightOf } from './flow.ts';
+import type { Letter } from './letters.ts';
+
+export interface BatchNode {
+  stepId: string;
+  spec: BatchSpec;
+  counters: StepCounters;
+  /** The half batch of the checkpoint that this attempt goes on from. */
+  state: Json | undefined;
+  /** A batch has been handed on. */
+  batched(): void;
+  /** Asks for a checkpoint. */
+  checkpoint(): void;
+}
+
+/** Arrays are handed on together once they are this large: a block an array would be dear for small ones. */
+const GROUP_BYTES = 256 << 10;
+const EMPTY: Block = {
+  bytes: new Uint8Array(),
+  spans: new Uint32Array(),
+  offsets: new Float64Array(),
+  count: 0,
+  split: 0,
+};
+
+/** What a half batch looks like in a checkpoint. */
+interface HalfBatch {
+  records: string[];
+  offsets: number[];
+  split: number;
+}
+
+/** Gathers; `out` takes what is whole, and holds the intake when it is full. */
+export async function runBatch(node: BatchNode, input: Flow, out: Flow): Promise<void> {
+  const { spec } = node;
+  if (spec.waiting === 0) {
+    await gather(node, input, (item, weight) => out.send(item, weight));
+    out.close();
+    return;
+  }
+  // Intake and output side by side: so many batches may wait while the next one fills.
+  const line = new Channel<{ item: Item; weight: { bytes: number; records: number } }>({
+    bytes: spec.waiting,
+    records: spec.waiting,
+  });
+  const one = { bytes: 1, records: 1 };
+  const intake = gather(node, input, (item, weight) =>
+    line.send({ item, weight }, item.kind === 'block' ? one : BARRIER_WEIGHT),
+  ).then(() => line.close());
+  const output = async (): Promise<void> => {
+    for (let next = await line.receive(); next !== undefined; next = await line.receive())
+      await out.send(next.item, next.weight);
+    out.close();
+  };
+  const linked = (side: Promise<void>): Promise<void> =>
+    side.catch((error) => {
+      line.fail(error);
+      throw error;
+    });
+  await Promise.all([linked(intake), linked(output())]);
+}
+
+type Send = (item: Item, weight: { bytes: number; records: number }) => Promise<void>;
+
+async function gather(node: BatchNode, input: Flow, send: Send): Promise<void> {
+  const batch = new Batch(node);
+  let letters: Letter[] = [];
+  // It waits while batches are handed on: a failure is seen by whoever awaits it next, and must not count as unhandled.
+  const receive = (): Promise<Item | undefined> => {
+    const item = input.receive();
+    item.catch(() => undefined);
+    return item;
+  };
+  let next = receive();
+  const hand = async (): Promise<void> => {
+    for (const block of batch.take()) {
+      await send({ kind: 'block', block, broken: [], letters }, weightOf(block));
+      letters = [];
+    }
+  };
+  const handLetters = async (): Promise<void> => {
+    if (letters.length > 0) await send({ kind: 'block', block: EMPTY, broken: [], letters }, BARRIER_WEIGHT);
+    letters = [];
+  };
+  for (;;) {
+    const item = await batch.untilDue(next);
+    if (item === DUE) {
+      batch.close();
+      await hand();
+      continue;
+    }
+    if (item === undefined) break;
+    next = receive();
+    if (item.kind === 'barrier') {
+      if (item.barrier.last === 'finished') batch.close();
+      batch.flushGroup();
+      await hand();
+      await handLetters();
+      batch.pass(item.barrier);
+      await send(item, BARRIER_WEIGHT);
+      continue;
+    }
+    if (item.letters.length > 0) letters = letters.concat(item.letters);
+    batch.add(item.block);
+    await hand();
+  }
+}
+
+const DUE = Symbol('due');
+
+/** The batch that is being filled, and those that are whole and not yet taken. */
+class Batch {
+  readonly #node: BatchNode;
+  readonly #spec: BatchSpec;
+  #joiner: BlockJoiner | undefined;
+  #bytes = 0;
+  /** When its first record came, by the monotonic clock. */
+  #since = 0;
+  #whole: Block[] = [];
+  #group: { out: ByteWriter; spans: SpanList; like: Block } | undefined;
+  #batches = 0;
+  #split = 0;
+
+  constructor(node: BatchNode) {
+    this.#node = node;
+    this.#spec = node.spec;
+    if (node.state !== undefined) this.#restore(node.state as unknown as HalfBatch);
+  }
+
+  get #count(): number {
+    return this.#joiner?.count ?? 0;
+  }
+
+  add(block: Block): void {
+    const { counters } = this.#node;
+    counters.in += block.count;
+    counters.bytes_in += bytesOf(block);
+    let from = 0;
+    while (from < block.count) {
+      const to = this.#room(block, from);
+      if (to > from) {
+        if (this.#count === 0) this.#since = performance.now();
+        this.#split = block.split;
+        this.#joiner ??= new BlockJoiner(block, Math.min(block.bytes.byteLength, 64 << 10));
+        this.#joiner.add(block, from, to);
+        for (let i = from; i < to; i++)
+          this.#bytes += (block.spans[2 * i + 1] as number) - (block.spans[2 * i] as number);
+      }
+      from = to;
+      if (from < block.count || this.#isFull()) this.close();
+    }
+    giveBuffer(block.bytes);
+  }
+
+  /** The first record of `block` behind those that still fit; one that is larger than a whole batch has a batch of its own. */
+  #room({ spans, count }: Block, from: number): number {
+    const most = Math.min(count, from + this.#spec.maxRecords - this.#count);
+    let bytes = this.#bytes;
+    let to = from;
+    while (to < most) {
+      bytes += (spans[2 * to + 1] as number) - (spans[2 * to] as number);
+      if (bytes > this.#spec.maxBytes && (to > from || this.#count > 0)) break;
+      to++;
+    }
+    return to;
+  }
+
+  #isFull(): boolean {
+    return this.#count >= this.#spec.maxRecords || this.#bytes >= this.#spec.maxBytes;
+  }
+
+  /** What was gathered is a batch. */
+  close(): void {
+    const { counters, spec } = this.#node;
+    const count = this.#count;
+    const joiner = this.#joiner;
+    if (joiner === undefined || count === 0) return;
+    const block = joiner.take();
+    block.split = this.#split;
+    this.#joiner = undefined;
+    counters.bytes_out += this.#bytes;
+    this.#bytes = 0;
+    if (spec.emit === 'records') {
+      counters.out += count;
+      this.#whole.push(block);
+    } else {
+      counters.collected += count;
+      counters.added++;
+      counters.out++;
+      counters.bytes_out += count + 1;
+      this.#addArray(block);
+    }
+    this.#node.batched();
+    this.#batches++;
+    if (spec.checkpointEvery !== undefined && this.#batches % spec.checkpointEvery === 0) this.#node.checkpoint();
+  }
+
+  /** The records of a batch as one: in the joiner they stand one byte apart, and that byte is nobody's. */
+  #addArray(block: Block): void {
+    const { bytes, spans, count } = block;
+    for (let i = 1; i < count; i++) bytes[spans[2 * i - 1] as number] = COMMA;
+    const end = spans[2 * count - 1] as number;
+    this.#group ??= { out: new ByteWriter(GROUP_BYTES + bytes.length), spans: new SpanList(), like: block };
+    const { out, spans: list } = this.#group;
+    const at = out.length;
+    out.byte(OPEN);
+    out.copy(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength), 0, end);
+    out.byte(CLOSE);
+    list.add(at, out.length, block.offsets[0] as number);
+    out.byte(LF);
+    giveBuffer(bytes);
+    if (out.length >= GROUP_BYTES) this.flushGroup();
+  }
+
+  flushGroup(): void {
+    const group = this.#group;
+    if (group === undefined) return;
+    this.#group = undefined;
+    const { out, spans, like } = group;
+    this.#whole.push({ ...like, bytes: out.bytes.subarray(0, out.length), ...spans.take() });
+  }
+
+  /** What is whole by now. With a time to keep, arrays do not wait for others. */
+  take(): Block[] {
+    if (this.#spec.maxMs !== undefined) this.flushGroup();
+    const whole = this.#whole;
+    this.#whole = [];
+    return whole;
+  }
+
+  /** The next item, or DUE when the batch at hand has waited long enough. */
+  async untilDue(next: Promise<Item | undefined>): Promise<Item | undefined | typeof DUE> {
+    const { maxMs } = this.#spec;
+    if (maxMs === undefined || this.#count === 0) return next;
+    const left = this.#since + maxMs - performance.now();
+    if (left <= 0) return DUE;
+    const { promise, resolve } = Promise.withResolvers<typeof DUE>();
+    const timer = setTimeout(() => resolve(DUE), left);
+    try {
+      return await Promise.race([next, promise]);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /** Half a batch goes into the checkpoint. */
+  pass(barrier: Barrier): void {
+    const { stepId, counters } = this.#node;
+    barrier.counters.set(stepId, { ...counters });
+    remember(barrier, 2 * this.#bytes, () =>
+      this.#count === 0 ? {} : { [stepId]: this.#snapshot() as unknown as Json },
+    );
+  }
+
+  #snapshot(): HalfBatch {
+    const half = (this.#joiner as BlockJoiner).peek();
+    const bytes = Buffer.from(half.bytes.buffer, half.bytes.byteOffset, half.bytes.byteLength);
+    const records = Array.from({ length: half.count }, (_, i) =>
+      bytes.toString('utf8', half.spans[2 * i] as number, half.spans[2 * i + 1] as number),
+    );
+    return { records, offsets: [...half.offsets], split: this.#split };
+  }
+
+  #restore({ records, offsets, split }: HalfBatch): void {
+    const bytes = Buffer.from(records.map((record) => `${record}\n`).join(''));
+    const spans = new SpanList();
+    let at = 0;
+    records.forEach((record, i) => {
+      const end = at + Buffer.byteLength(record);
+      spans.add(at, end, offsets[i] ?? 0);
+      at = end + 1;
+    });
+    const block: Block = { bytes, ...spans.take(), split };
+    this.#bytes = bytesOf(block);
+    this.#joiner = new BlockJoiner(block);
+    this.#joiner.add(block);
+    this.#split = split;
+    this.#since = performance.now();
+  }
+}
+
+const OPEN = 0x5b;
+const CLOSE = 0x5d;
+const COMMA = 0x2c;
+const LF = 0x0a;

@@ -1,0 +1,123 @@
+/**
+ * From the steps of a pipeline to segments and their nodes: checks that each step gets the kind of stream it needs, fuses
+ * neighbours, and says which threads run what. Reads nothing of the data; starts nothing.
+ */
+import * as z from 'zod/mini';
+import { ChainBuilder, type ChainOptions } from './chain.ts';
+import type { Oxi, SinkOxi } from './contracts.ts';
+import { OxiError } from './errors.ts';
+import { type DeadLetterPlan, hashOf, type Plan, type Segment, type SegmentOutline, type StepInput } from './plan.ts';
+import { stepError } from './step-error.ts';
+
+export interface PlanOptions extends Omit<ChainOptions, 'targets' | 'referenced'> {
+  steps: readonly StepInput[];
+  /** File of dead letters, and how many it takes; absent where the pipeline says nothing. */
+  deadLetter?: { path: string | undefined; maxRecords: number | undefined } | undefined;
+  /** Where dead letters go that no path was given for. */
+  deadLetterPath: string;
+}
+
+/** The id under which the dead letters stand among the sinks: no step can have it. */
+export const DEAD_LETTERS = '.dead_letters';
+const DEAD_LETTERS_MOST = 1_000_000;
+
+/** Throws ConfigErrors, or OxiError UNSUPPORTED, CONFIG_INVALID, DELIVERY_IMPOSSIBLE, and what finding the input may throw. */
+export async function makePlan(options: PlanOptions): Promise<Plan> {
+  const targets = new Map<string, string>();
+  const deadLetters = planDeadLetters(options);
+  if (deadLetters !== undefined) targets.set(deadLetters.sink.target, 'dead_letter');
+  const referenced = referencedIn(flat(options.steps));
+  const segments: SegmentOutline[] = [];
+  for (const steps of segmentsOf(options.steps, options.oxis))
+    segments.push(await outlineOf(steps, { ...options, targets, referenced }, segments.length > 0));
+  if (segments.length === 0) throw new OxiError('CONFIG_INVALID', 'the pipeline has no steps');
+  return { segments, steps: segments.flatMap(({ steps }) => steps), deadLetters };
+}
+
+/** A source later in the list begins a segment, unless it stands straight behind one that may fail: then it stands in for it. */
+function segmentsOf(steps: readonly StepInput[], oxis: ReadonlyMap<string, Oxi>): StepInput[][] {
+  const segments: StepInput[][] = [];
+  let before: StepInput | undefined;
+  for (const step of steps) {
+    const isSource = oxis.get(step.oxi)?.kind === 'source';
+    const standsIn = before?.continueOnError === true && oxis.get(before.oxi)?.kind === 'source';
+    const last = segments.at(-1);
+    if (last === undefined || (isSource && !standsIn)) segments.push([step]);
+    else last.push(step);
+    before = step;
+  }
+  return segments;
+}
+
+async function outlineOf(steps: StepInput[], options: ChainOptions, later: boolean): Promise<SegmentOutline> {
+  const all = flat(steps);
+  const waits = later && all.some((step) => step.references.length > 0 || step.condition?.includes('steps.') === true);
+  const plan = async (known: Parameters<SegmentOutline['plan']>[0]): Promise<Segment> => {
+    const builder = new ChainBuilder(options, known);
+    for (const step of steps) await builder.add(step);
+    return builder.finish(steps);
+  };
+  if (!waits) {
+    const planned = await plan(new Map());
+    return { steps: planned.steps, planned, plan: async () => planned };
+  }
+  let after: string | undefined;
+  const outline = all.map((step) => {
+    const kind = options.oxis.get(step.oxi)?.kind;
+    if (kind === undefined) throw stepError(step, `unknown oxi "${step.oxi}"`);
+    const entry = { id: step.id, oxi: step.oxi, kind, hash: rawHash(step), after, config: step.raw };
+    after = step.id;
+    return entry;
+  });
+  const hashes = new Map(outline.map(({ id, hash }) => [id, hash]));
+  return {
+    steps: outline,
+    planned: undefined,
+    plan: async (known) => {
+      const segment = await plan(known);
+      // The hash stays what it was before anything was known: it stands for the pipeline as it is written.
+      for (const step of segment.steps) step.hash = hashes.get(step.id) ?? step.hash;
+      return segment;
+    },
+  };
+}
+
+/** Ids of the steps whose metadata some config or condition reads. */
+function referencedIn(steps: readonly StepInput[]): Set<string> {
+  const ids = new Set(steps.flatMap(({ references }) => references.map(({ reference }) => reference.step)));
+  for (const { condition } of steps)
+    for (const match of condition?.matchAll(/\bsteps\s*\.\s*([A-Za-z_]\w*)/g) ?? []) ids.add(match[1] ?? '');
+  return ids;
+}
+
+function rawHash({ oxi, onError, raw }: StepInput): string {
+  return hashOf([oxi, onError, raw]);
+}
+
+function flat(steps: readonly StepInput[]): StepInput[] {
+  return steps.flatMap((step) => [step, ...flat(step.steps ?? [])]);
+}
+
+/** The whole config of an oxi that only is given a path. */
+function fileConfig(oxi: SinkOxi, path: string): unknown {
+  return z.parse(oxi.config, { path });
+}
+
+/** The file of the dead letters, where a step sends records there. */
+function planDeadLetters({
+  steps,
+  oxis,
+  deadLetter,
+  deadLetterPath,
+  projectRoot,
+}: PlanOptions): DeadLetterPlan | undefined {
+  if (!flat(steps).some(({ onError }) => onError === 'dead_letter')) return undefined;
+  const oxi = oxis.get('write_file');
+  if (oxi?.kind !== 'sink') throw new Error('dead letters need write_file');
+  const path = deadLetter?.path ?? deadLetterPath;
+  return {
+    sink: (oxi as SinkOxi).make(fileConfig(oxi, path) as never, { projectRoot, stepId: 'dead_letter' }),
+    path,
+    maxRecords: deadLetter?.maxRecords ?? DEAD_LETTERS_MOST,
+  };
+}
