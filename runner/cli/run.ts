@@ -17,7 +17,7 @@ import { RunReporter } from '../observe/report.ts';
 import { summaryText } from '../observe/summary.ts';
 import { Terminal } from '../observe/terminal.ts';
 import type { EventListener, EventPayloads } from '../observe/types.ts';
-import { makeSteps } from '../oxis/make.ts';
+import { stepMaker } from '../oxis/make.ts';
 import { registry } from '../oxis/registry.ts';
 import { thisHolder } from '../state/host.ts';
 import { openStore, type StoreSettings } from '../state/open.ts';
@@ -223,8 +223,8 @@ async function attempt(a: AttemptInput): Promise<RunResult> {
       leaseWaitMs: options.leaseWait ?? lockTimeoutMs + LEASE_WAIT_EXTRA_MS,
       softIntervalMs: softInterval(SOFT_INTERVAL_MS),
       hardIntervalMs: project.checkpointIntervalMs,
-      makeSteps,
-      startPool: (spec, threads) => new StagePool(spec, threads),
+      makeSteps: stepMaker((message, step) => log.debug(message, { step })),
+      startPool: (spec, pool) => new StagePool(spec, { say: (message) => log.warn(message), ...pool }),
       keepLease: (lease, on) =>
         startKeeper(
           {

@@ -10,13 +10,9 @@ import { runSink, type SinkNode } from './flow-sink.ts';
 import { runSource } from './flow-source.ts';
 import { runStage, type StageNode } from './flow-stage.ts';
 import { type Plan, type PlannedSink, type PlannedStage, type PlannedStep, stageSteps } from './plan.ts';
+import type { Pool, PoolOptions } from './pool.ts';
 import { errorsOf, type RunFigures } from './report.ts';
-import { type MakeSteps, StageProgram, type StageResult, type StageSpec, type StageStepSpec } from './stage.ts';
-
-/** The threads of a stage; ended when disposed. */
-export interface Pool extends AsyncDisposable {
-  run(block: Block): Promise<StageResult>;
-}
+import { type MakeSteps, StageProgram, type StageSpec, type StageStepSpec } from './stage.ts';
 
 /** What a flow needs of the world around the engine. */
 export interface Assembly {
@@ -32,7 +28,7 @@ export interface Assembly {
   softIntervalMs: number;
   hardIntervalMs: number;
   makeSteps: MakeSteps;
-  startPool(spec: StageSpec, threads: number): Pool;
+  startPool(spec: StageSpec, options: PoolOptions): Pool;
   /** Takes secrets out of a text. */
   redact(text: string): string;
   /** Aborted with a StopRequest: stop reading, drain, end with a hard checkpoint. */
@@ -210,7 +206,7 @@ function stageNode(
       return program.process(block);
     },
     startPool: () => {
-      const pool = a.startPool(spec, stage.threads);
+      const pool = a.startPool(spec, { threads: stage.threads, mayLoop: false, restarts: 0 });
       pools.push(pool);
       return (block) => pool.run(block);
     },

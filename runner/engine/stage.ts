@@ -61,13 +61,15 @@ export class StageProgram {
   readonly #keepsInput: boolean;
   readonly #parts: Part[];
   readonly #context: StepContext;
+  readonly #begins: ((owner: number) => void) | undefined;
   #counters: StepCounters[] = [];
   #failures: Failure[] = [];
   #seen: boolean[] = [];
 
-  /** `keepsInput`: somebody else still needs the blocks that come in. */
-  constructor(spec: StageSpec, makeSteps: MakeSteps, keepsInput = false) {
+  /** `keepsInput`: somebody else still needs the blocks that come in. `begins`: told which step gets the block next. */
+  constructor(spec: StageSpec, makeSteps: MakeSteps, keepsInput = false, begins?: (owner: number) => void) {
     this.#spec = spec;
+    this.#begins = begins;
     this.#keepsInput = keepsInput;
     const flat = makeSteps(spec).flatMap((made, owner): { owner: number; step: Step }[] => {
       if (spec.stream.selected && spec.steps[owner]?.byFramer === true) return [{ owner, step: PASS }];
@@ -95,6 +97,7 @@ export class StageProgram {
     if (first !== undefined) first.bytes_in = bytesOf(block);
     let current = block;
     for (const part of this.#parts) {
+      this.#begins?.(part instanceof Pass ? (part.ops.at(-1)?.owner ?? 0) : part.owner);
       const next = part instanceof Pass ? this.#pass(part, current) : await this.#step(part, current);
       if (next.bytes.buffer !== current.bytes.buffer && (current !== block || !this.#keepsInput))
         giveBuffer(current.bytes);
@@ -166,6 +169,18 @@ export class StageProgram {
       });
     this.#of(owner).dropped++;
     if (this.#failures.length < KEPT_FAILURES) this.#failures.push({ step: step.id, message });
+  }
+
+  /** What the step at work waits for outside, where it says so. */
+  get doing(): string | undefined {
+    for (const part of this.#parts)
+      if (!(part instanceof Pass) && part.step.doing !== undefined) return part.step.doing;
+    return undefined;
+  }
+
+  /** All blocks have been worked on. Throws what a step finds wrong only now. */
+  async end(): Promise<void> {
+    for (const part of this.#parts) if (!(part instanceof Pass)) await part.step.end?.();
   }
 
   async close(): Promise<void> {

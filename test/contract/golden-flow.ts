@@ -3,10 +3,11 @@
  * and the output in memory. What the golden files and the engine's tests stand on.
  */
 import * as z from 'zod';
-import { type Pool, runFlow } from '../../runner/engine/assemble.ts';
+import { runFlow } from '../../runner/engine/assemble.ts';
 import type { Oxi, Sink, Source } from '../../runner/engine/contracts.ts';
 import type { StepCounters } from '../../runner/engine/counters.ts';
 import { makePlan, type StepInput } from '../../runner/engine/plan.ts';
+import type { Pool, PoolOptions } from '../../runner/engine/pool.ts';
 import { makeFigures } from '../../runner/engine/report.ts';
 import type { StageSpec } from '../../runner/engine/stage.ts';
 import { defineSink, defineSource } from '../../runner/oxis/define.ts';
@@ -28,7 +29,7 @@ export interface FlowInput {
   /** The input comes in pieces of so many bytes. */
   piece: number;
   steps: readonly GoldenStep[];
-  startPool?: (spec: StageSpec, threads: number) => Pool;
+  startPool?: (spec: StageSpec, options: PoolOptions) => Pool;
 }
 
 export interface FlowOutput {

@@ -1,0 +1,36 @@
+/**
+ * Records that a stage could not work on: whoever works in it was ended, or died. They count as refused by the step that had
+ * them, and its `on_error` decides, as if the step had said so itself.
+ */
+import type { Block, BlockStep, RecordError } from './contracts.ts';
+import { StageProgram, type StageResult, type StageSpec } from './stage.ts';
+
+const EMPTY = { bytes: new Uint8Array(), spans: new Uint32Array(), offsets: new Float64Array(), count: 0 };
+
+/**
+ * The result of `block` (which may be used no more) where step `owner` of the stage fails every record of it with `error`; the
+ * steps before it let them pass. Rejects with OxiError RECORD_INVALID where that stops the run.
+ */
+export async function failRecords(
+  spec: StageSpec,
+  block: Block,
+  owner: number,
+  error: RecordError,
+): Promise<StageResult> {
+  const step = (process: BlockStep['process']): BlockStep => ({
+    form: 'block',
+    cardinality: 'one',
+    state: 'none',
+    process,
+  });
+  const steps = spec.steps.map((_, i) =>
+    step((records, _context, fail) => {
+      if (i !== owner) return records;
+      for (let index = 0; index < records.count; index++) fail(index, error);
+      return { ...records, ...EMPTY };
+    }),
+  );
+  // No step of it does anything, so nothing is left to the framer either.
+  const stream = { ...spec.stream, selected: false };
+  return new StageProgram({ ...spec, stream }, () => steps).process(block);
+}
