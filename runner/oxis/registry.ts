@@ -5,6 +5,7 @@ import { readFile } from './files/read-file.ts';
 import { readStdin } from './files/read-stdin.ts';
 import { writeFile } from './files/write-file.ts';
 import { writeStdout } from './files/write-stdout.ts';
+import { exec } from './flow/exec.ts';
 import { formatJson } from './formats/format-json.ts';
 import { jsonSelect } from './formats/json-select.ts';
 import { parseJson } from './formats/parse-json.ts';
@@ -21,6 +22,7 @@ const oxis: readonly Oxi[] = [
   jsonSelect,
   filter,
   map,
+  exec,
 ];
 
 export const registry: OxiRegistry = new Map(oxis.map((oxi) => [oxi.name, oxi]));
