@@ -1,10 +1,8 @@
 /** Parts of blocks, and blocks put together: for those who work on a few records of a block at a time. */
 import { takeBuffer } from '../kernel/buffers.ts';
 import type { Block } from './contracts.ts';
-import { addCounters } from './counters.ts';
-import type { StageResult } from './stage.ts';
 
-/** Bytes of the record, and of what stands behind the last one: whoever looks for line feeds finds them. */
+/** Stands behind every record: whoever looks for line feeds finds them. */
 const LF = 0x0a;
 
 /** Records `from` to `to` (without it) as a block on memory of its own. */
@@ -41,24 +39,3 @@ export function joinBlocks(blocks: readonly [Block, ...Block[]]): Block {
   }
   return { ...first, bytes, spans, offsets, count };
 }
-
-/** What came of the parts of a block, as one result. */
-export function joinResults(results: readonly [StageResult, ...StageResult[]]): StageResult {
-  const [first, ...others] = results;
-  const counters = first.counters.map((one) => ({ ...one }));
-  for (const other of others)
-    counters.forEach((one, i) => {
-      const more = other.counters[i];
-      if (more !== undefined) addCounters(one, more);
-    });
-  return {
-    ...first,
-    block: joinBlocks([first.block, ...others.map(({ block }) => block)]),
-    counters,
-    failures: results.flatMap(({ failures }) => failures).slice(0, KEPT_FAILURES),
-    busyMs: results.reduce((sum, { busyMs }) => sum + busyMs, 0),
-  };
-}
-
-/** As many as a stage keeps of one block. */
-const KEPT_FAILURES = 3;

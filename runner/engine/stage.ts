@@ -4,10 +4,13 @@
  */
 
 import { giveBuffer } from '../kernel/buffers.ts';
-import type { Block, BlockStep, RecordError, RecordStep, Step, StepContext, StreamInfo } from './contracts.ts';
+import { cutBlock, joinBlocks } from './blocks.ts';
+import type { Block, BlockStep, ProcessingLimits, RecordStep, Step, StepContext, StreamInfo } from './contracts.ts';
+import { RecordError } from './contracts.ts';
 import { addCounters, noCounters, type StepCounters } from './counters.ts';
 import { OxiError } from './errors.ts';
 import { fuse, type Op, Pass, type PassEvents } from './fuse.ts';
+import { hasRoom, portionsOf, type Room, roomOf, sizeOf } from './limits.ts';
 
 /** A step of a stage, as it crosses to a thread: plain data. */
 export interface StageStepSpec {
@@ -16,6 +19,8 @@ export interface StageStepSpec {
   /** The oxi's checked configuration. */
   config: unknown;
   onError: 'stop' | 'drop';
+  /** What it is given at a time, at most. */
+  limits?: ProcessingLimits;
   /** Where the stream is `selected`, the framer has done its work already. */
   byFramer?: true;
 }
@@ -56,10 +61,17 @@ export type MakeSteps = (spec: StageSpec) => (Step | readonly RecordStep[])[];
 
 type Part = Pass | { owner: number; step: BlockStep };
 
+/** Places of the steps that a part belongs to, in order. */
+function ownersOf(part: Part): number[] {
+  return part instanceof Pass ? [...new Set(part.ops.map((op: Op) => op.owner))] : [part.owner];
+}
+
 export class StageProgram {
   readonly #spec: StageSpec;
   readonly #keepsInput: boolean;
   readonly #parts: Part[];
+  /** What each step is given at a time, at most. */
+  readonly #rooms: Room[];
   readonly #context: StepContext;
   readonly #begins: ((owner: number) => void) | undefined;
   #counters: StepCounters[] = [];
@@ -70,6 +82,7 @@ export class StageProgram {
   constructor(spec: StageSpec, makeSteps: MakeSteps, keepsInput = false, begins?: (owner: number) => void) {
     this.#spec = spec;
     this.#begins = begins;
+    this.#rooms = spec.steps.map(({ limits }) => roomOf(limits));
     this.#keepsInput = keepsInput;
     const flat = makeSteps(spec).flatMap((made, owner): { owner: number; step: Step }[] => {
       if (spec.stream.selected && spec.steps[owner]?.byFramer === true) return [{ owner, step: PASS }];
@@ -98,7 +111,7 @@ export class StageProgram {
     let current = block;
     for (const part of this.#parts) {
       this.#begins?.(part instanceof Pass ? (part.ops.at(-1)?.owner ?? 0) : part.owner);
-      const next = part instanceof Pass ? this.#pass(part, current) : await this.#step(part, current);
+      const next = await this.#within(part, current);
       if (next.bytes.buffer !== current.bytes.buffer && (current !== block || !this.#keepsInput))
         giveBuffer(current.bytes);
       current = next;
@@ -106,6 +119,57 @@ export class StageProgram {
     const last = this.#counters.at(-1);
     if (last !== undefined) last.bytes_out = bytesOf(current);
     return { block: current, counters: this.#counters, failures: this.#failures, busyMs: performance.now() - started };
+  }
+
+  /** What comes of a block in one part, in as many portions as the limits of its steps ask for. */
+  async #within(part: Part, block: Block): Promise<Block> {
+    const work = (one: Block): Block | Promise<Block> =>
+      part instanceof Pass ? this.#pass(part, one) : this.#step(part, one);
+    const owners = ownersOf(part);
+    const rooms = owners.map((owner) => this.#rooms[owner] as Room);
+    if (rooms.every((room) => hasRoom(room, block))) return await work(block);
+    const room: Room = {
+      records: Math.min(...rooms.map(({ records }) => records)),
+      bytes: Math.min(...rooms.map(({ bytes }) => bytes)),
+    };
+    const total = this.#counters;
+    const seen = this.#seen;
+    for (const owner of owners) this.#of(owner).out = 0;
+    const outs: Block[] = [];
+    for (const { from, to, tooLarge } of portionsOf(block, room)) {
+      // Each portion is counted as a block of its own.
+      this.#counters = this.#spec.steps.map(noCounters);
+      this.#seen = [...seen];
+      if (tooLarge) this.#refuseLarge(owners, block, from);
+      else {
+        const portion = cutBlock(block, from, to);
+        const out = await work(portion);
+        if (out.bytes.buffer !== portion.bytes.buffer) giveBuffer(portion.bytes);
+        outs.push(out);
+      }
+      addAll(total, this.#counters);
+    }
+    this.#counters = total;
+    this.#seen = [...seen];
+    for (const owner of owners) this.#seen[owner] = true;
+    const [first, ...others] = outs;
+    return first === undefined ? cutBlock(block, 0, 0) : joinBlocks([first, ...others]);
+  }
+
+  /** A record larger than one of these steps takes: the first such step refuses it, those before it let it pass. */
+  #refuseLarge(owners: readonly number[], block: Block, index: number): void {
+    const size = sizeOf(block.spans, index);
+    for (const owner of owners) {
+      const counters = this.#of(owner);
+      if (!this.#seen[owner]) counters.in++;
+      const { bytes } = this.#rooms[owner] as Room;
+      if (size > bytes) {
+        const text = `it has ${size} bytes, and the step takes ${bytes} at most (max_memory_mb)`;
+        this.#fail(owner, block, index, new RecordError(text, undefined, 'TOO_LARGE'));
+        return;
+      }
+      counters.out++;
+    }
   }
 
   #pass(pass: Pass, block: Block): Block {

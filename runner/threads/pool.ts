@@ -4,12 +4,12 @@
  * ended too, and its block is tried in ever smaller parts until the record that no thread survives is known.
  */
 import type { Worker } from 'node:worker_threads';
-import { cutBlock, joinResults } from '../engine/blocks.ts';
+import { cutBlock } from '../engine/blocks.ts';
 import type { Block } from '../engine/contracts.ts';
 import { RecordError } from '../engine/contracts.ts';
 import { OxiError } from '../engine/errors.ts';
-import { failRecords } from '../engine/failed-record.ts';
 import type { Pool, PoolOptions } from '../engine/pool.ts';
+import { failRecords, joinResults } from '../engine/results.ts';
 import type { StageResult, StageSpec } from '../engine/stage.ts';
 import { giveBuffer } from '../kernel/buffers.ts';
 import { threadEntry } from './entry.ts';
