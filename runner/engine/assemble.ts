@@ -13,6 +13,7 @@ import { type Plan, type PlannedSink, type PlannedStage, type PlannedStep, stage
 import type { Pool, PoolOptions } from './pool.ts';
 import { errorsOf, type RunFigures } from './report.ts';
 import { type MakeSteps, StageProgram, type StageSpec, type StageStepSpec } from './stage.ts';
+import type { Watch, WatchedNode } from './watch.ts';
 
 /** What a flow needs of the world around the engine. */
 export interface Assembly {
@@ -29,6 +30,8 @@ export interface Assembly {
   hardIntervalMs: number;
   makeSteps: MakeSteps;
   startPool(spec: StageSpec, options: PoolOptions): Pool;
+  /** Finds out whether the flow is stuck, where somebody asks. */
+  watch?: Watch;
   /** Takes secrets out of a text. */
   redact(text: string): string;
   /** Aborted with a StopRequest: stop reading, drain, end with a hard checkpoint. */
@@ -80,11 +83,26 @@ export async function runFlow(a: Assembly, start: FlowStart): Promise<'finished'
     const last = i === plan.nodes.length - 1;
     const out = newChannel();
     if (!last) channels.push(out);
+    const watched =
+      node.kind === 'stage'
+        ? a.watch?.node(node.steps.map(({ id }) => id).join(', '), 'work')
+        : a.watch?.node(node.step.id, 'write');
+    if (watched !== undefined) {
+      a.watch?.queue(watched, input);
+      input.receiver = watched;
+      if (!last) out.sender = watched;
+      // Whoever reads what it writes may take a rest.
+      if (node.kind === 'sink' && node.sink.target === 'standard output') watched.waitsOutside(true);
+    }
     if (node.kind === 'stage') {
-      work.push(runStage(stageNode(a, start, node, figuresOf, pools), input, out));
+      work.push(runStage(stageNode(a, start, node, figuresOf, pools, watched), input, out));
     } else work.push(runSink(sinkNode(a, start, node, figuresOf(node.step.id)), input, last ? undefined : out, commit));
   });
   const first = channels[0] as Flow;
+  const reader = a.watch?.node(plan.source.step.id, 'read');
+  first.sender = reader;
+  // What comes from outside may be long in coming.
+  if (plan.source.source.kind !== 'offset') reader?.waitsOutside(true);
   const position: Position =
     start.from === undefined ? { split: 0, offset: 0, records: 0, framer: null } : positionOf(start.from);
   work.unshift(
@@ -192,6 +210,7 @@ function stageNode(
   stage: PlannedStage,
   figuresOf: (id: string) => { counters: StepCounters; busyMs: number },
   pools: Pool[],
+  watched: WatchedNode | undefined,
 ): StageNode {
   const spec = stageSpec(a, start, stageSteps(stage));
   let program: StageProgram | undefined;
@@ -202,13 +221,21 @@ function stageNode(
     counters: figures.map((step) => step.counters),
     threads: stage.ordered ? 1 : stage.threads,
     inline: (block) => {
-      program ??= new StageProgram(spec, a.makeSteps);
+      if (program === undefined) {
+        const made = new StageProgram(spec, a.makeSteps);
+        pools.push({ run: (one) => made.process(one), [Symbol.asyncDispose]: () => made.close() });
+        program = made;
+      }
       return program.process(block);
     },
+    end: async () => program?.end(),
     startPool: () => {
       const pool = a.startPool(spec, { threads: stage.threads, mayLoop: false, restarts: 0 });
       pools.push(pool);
-      return (block) => pool.run(block);
+      return (block) => {
+        watched?.atWork(1);
+        return pool.run(block).finally(() => watched?.atWork(-1));
+      };
     },
     done: (result) => {
       // Steps of one pass share its time: nobody measures them apart.

@@ -24,6 +24,8 @@ export interface StageNode {
   inline(block: Block): Promise<StageResult>;
   /** Starts the pool; called when a second block has come. */
   startPool(): (block: Block) => Promise<StageResult>;
+  /** All blocks have been worked on. Throws what the steps find wrong only now. */
+  end(): Promise<void>;
   done(result: StageResult): void;
   failed(failures: readonly Failure[]): void;
   /** Counts records that the framer could not cut as refused by the first step; throws where such a record stops the run. */
@@ -48,6 +50,7 @@ export async function runStage(node: StageNode, input: Flow, out: Flow): Promise
   };
   const inline = (item: BlockItem): Promise<StageResult> => work(item, (block) => node.inline(block));
   const pass = async (barrier: Barrier): Promise<void> => {
+    if (barrier.last !== 'no') await node.end();
     node.steps.forEach((id, i) => {
       barrier.counters.set(id, { ...(node.counters[i] ?? noCounters()) });
     });
