@@ -30,7 +30,7 @@ export interface RetryOptions {
 }
 
 /** The error may be gone a moment later. */
-export function isPassing(error: unknown): error is OxiError {
+function isPassing(error: unknown): error is OxiError {
   return error instanceof OxiError && PASSING.has(error.code);
 }
 

@@ -30,6 +30,9 @@ const MOST_POISON = 100;
 /** Threads that died one after the other while no block was finished; as many again for each two threads. */
 const MOST_IN_A_ROW = 12;
 
+/** How long the end of the pool waits for the ends of its threads. */
+const LEAVE_MS = 2000;
+
 /** A block, or a part of one, that is to be worked on. */
 interface Job {
   block: Block;
@@ -250,6 +253,12 @@ export class StagePool implements Pool {
       new OxiError('THREAD_DIED', `the threads of the steps ${this.#name} were ended before they had finished`),
     );
     for (const member of [...this.#members]) this.#end(member);
-    await Promise.all(this.#ending);
+    // One that is in a call of the system ends when that returns.
+    let late: NodeJS.Timeout | undefined;
+    const patience = new Promise((resolve) => {
+      late = setTimeout(resolve, LEAVE_MS);
+    });
+    await Promise.race([Promise.all(this.#ending), patience]);
+    clearTimeout(late);
   }
 }
