@@ -162,6 +162,11 @@ describe('a program that answers', () => {
 describe('a program that fails', () => {
   const rows: [name: string, command: string[], message: RegExp][] = [
     ['is not there', ['no-such-program'], /"no-such-program" could not be started: no such program \(looked in PATH /],
+    [
+      'gets more than a command line takes',
+      ['true', 'x'.repeat(3_000_000)],
+      /"true" could not be started: spawn E2BIG/,
+    ],
     ['ends at once', ['true'], /"true" ended with code 0, having answered 0 of 5 lines/],
     [
       'dies in the middle and says why',

@@ -45,6 +45,12 @@ await new Promise<void>((resolve) => {
     if (how === 'loop') priceOfRide();
     if (how === 'pattern') /^(a+)+$/.test(`${'a'.repeat(60)}b`);
     if (how === 'call') readSync(0, Buffer.alloc(1));
+    if (how === 'rest') {
+      // Some more looks, for whoever was stopped meanwhile.
+      process.stdin.on('end', () => setTimeout(resolve, 300)).resume();
+      process.stdout.write('ready');
+      return;
+    }
     // Busy, but never for long.
     let rounds = 0;
     const timer = setInterval(() => {

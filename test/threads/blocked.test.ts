@@ -1,20 +1,28 @@
-import { spawn } from 'node:child_process';
+import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
 
 const CHILD = fileURLToPath(new URL('./blocked-child.ts', import.meta.url));
 
-function run(
-  how: string,
-  stuckAfterMs: number,
-): Promise<{ code: number | null; signal: string | null; stderr: string }> {
-  const child = spawn(process.execPath, [CHILD, how, String(stuckAfterMs)], { stdio: ['pipe', 'ignore', 'pipe'] });
+interface Ended {
+  code: number | null;
+  signal: string | null;
+  stderr: string;
+}
+
+function start(how: string, stuckAfterMs: number): { child: ChildProcessWithoutNullStreams; ended: Promise<Ended> } {
+  const child = spawn(process.execPath, [CHILD, how, String(stuckAfterMs)]);
   let stderr = '';
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
     stderr += text;
   });
-  return new Promise((resolve) => child.on('close', (code, signal) => resolve({ code, signal, stderr })));
+  const ended = new Promise<Ended>((resolve) => child.on('close', (code, signal) => resolve({ code, signal, stderr })));
+  return { child, ended };
 }
+
+const run = (how: string, stuckAfterMs: number): Promise<Ended> => start(how, stuckAfterMs).ended;
 
 test.each([
   ['a loop', 'loop', 'in priceOfRide < '],
@@ -36,4 +44,14 @@ test('one that is in a call of the system is killed: it can neither answer nor e
 
 test('one that is only busy is left alone', async () => {
   expect(await run('busy', 900)).toEqual({ code: 0, signal: null, stderr: '' });
+});
+
+test('one that was stopped for longer than that, as by a machine that slept, is left alone', async () => {
+  const { child, ended } = start('rest', 600);
+  await once(child.stdout, 'data');
+  child.kill('SIGSTOP');
+  await sleep(1300);
+  child.kill('SIGCONT');
+  child.stdin.end();
+  expect(await ended).toEqual({ code: 0, signal: null, stderr: '' });
 });

@@ -75,8 +75,20 @@ export class Child {
     const { command, cwd, env } = options;
     const [file = '', ...args] = command;
     // Loaded here: other runs start without it. A group of its own, which is ended here with all that is in it.
-    const child = process.getBuiltinModule('node:child_process').spawn(file, args, { cwd, env, detached: true });
+    const { spawn } = process.getBuiltinModule('node:child_process');
+    let child: ChildProcessWithoutNullStreams;
+    try {
+      child = spawn(file, args, { cwd, env, detached: true });
+    } catch (error) {
+      // Most failures come later, as an event; these are arguments that are too long, and the like.
+      throw this.#error(`could not be started: ${error instanceof Error ? error.message : error}`);
+    }
     this.#process = child;
+    if ((child.stdout as unknown) === undefined) {
+      // No descriptor was free for its pipes; the event says the same.
+      child.on('error', () => undefined);
+      throw this.#error('could not be started: too many files are open');
+    }
     const { pid, stdin, stdout, stderr } = child;
     if (pid !== undefined) keep(pid);
     this.#exit = new Promise<Exit>((resolve) => {

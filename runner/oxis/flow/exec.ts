@@ -7,6 +7,7 @@ import { resolve } from 'node:path';
 import * as z from 'zod/mini';
 import type { Block, BlockStep, FailRecord, MakeContext, StepContext } from '../../engine/contracts.ts';
 import { RecordError } from '../../engine/contracts.ts';
+import { OxiError } from '../../engine/errors.ts';
 import { Secret } from '../../engine/secret.ts';
 import { giveBuffer, takeBuffer } from '../../kernel/buffers.ts';
 import { PathTree } from '../../kernel/paths.ts';
@@ -63,6 +64,7 @@ class ExecStep implements BlockStep {
   readonly #record = new JsonRecord(new PathTree([]));
   readonly #spans = new SpanList();
   #child: Child | undefined;
+  #closed = false;
 
   constructor(c: Config, context: MakeContext) {
     this.#c = c;
@@ -75,6 +77,14 @@ class ExecStep implements BlockStep {
 
   async process(block: Block, _context: StepContext, fail: FailRecord): Promise<Block> {
     if (block.count === 0) return block;
+    if (this.#closed)
+      throw new OxiError(
+        'EXEC_FAILED',
+        `step "${this.#context.stepId}": the run ended before its program was started`,
+        {
+          place: { step: this.#context.stepId },
+        },
+      );
     this.#child ??= this.#start();
     const lines = linesOf(block);
     const answer = await this.#child.exchange(lines, block.count);
@@ -136,6 +146,7 @@ class ExecStep implements BlockStep {
   }
 
   async close(): Promise<void> {
+    this.#closed = true;
     await this.#child?.kill();
   }
 }
