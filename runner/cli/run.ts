@@ -4,11 +4,12 @@ import { hostname } from 'node:os';
 import { Command, Option } from 'commander';
 import { loadPipeline, type Pipeline } from '../config/pipeline.ts';
 import { loadProject, type Project } from '../config/project.ts';
-import { softInterval } from '../engine/crashpoint.ts';
+import { softInterval, stuckAfter } from '../engine/crashpoint.ts';
 import { EXIT, OxiError } from '../engine/errors.ts';
 import { type Plan, sinksOf } from '../engine/plan.ts';
 import { executeRun, type RunResult } from '../engine/run.ts';
 import { StopRequest } from '../engine/stop.ts';
+import { Watch } from '../engine/watch.ts';
 import { EventBus } from '../observe/bus.ts';
 import { createLog, type Log } from '../observe/log.ts';
 import { ProgressLine } from '../observe/progress.ts';
@@ -17,7 +18,7 @@ import { RunReporter } from '../observe/report.ts';
 import { summaryText } from '../observe/summary.ts';
 import { Terminal } from '../observe/terminal.ts';
 import type { EventListener, EventPayloads } from '../observe/types.ts';
-import { makeSteps } from '../oxis/make.ts';
+import { stepMaker } from '../oxis/make.ts';
 import { registry } from '../oxis/registry.ts';
 import { thisHolder } from '../state/host.ts';
 import { openStore, type StoreSettings } from '../state/open.ts';
@@ -204,6 +205,14 @@ async function attempt(a: AttemptInput): Promise<RunResult> {
   const workerId = `${options.workerId ?? process.env.OXIFLOW_WORKER_ID ?? hostname()}-${process.pid}-${randomBytes(3).toString('hex')}`;
   const { lockTimeoutMs } = project;
   let bus: EventBus | undefined;
+  // Disposed behind the keeper, which takes a watch that says nothing for a thread that is blocked.
+  using watch = new Watch({ stuckAfterMs: stuckAfter(project.stuckAfterMs) });
+  const stuck = new AbortController();
+  watch.start((error, table) => {
+    log.error(`nothing moves:\n${table}`);
+    stuck.abort(error);
+    stopping.stuck();
+  });
   try {
     return await executeRun({
       plan,
@@ -223,8 +232,8 @@ async function attempt(a: AttemptInput): Promise<RunResult> {
       leaseWaitMs: options.leaseWait ?? lockTimeoutMs + LEASE_WAIT_EXTRA_MS,
       softIntervalMs: softInterval(SOFT_INTERVAL_MS),
       hardIntervalMs: project.checkpointIntervalMs,
-      makeSteps,
-      startPool: (spec, { threads }) => new StagePool(spec, threads),
+      makeSteps: stepMaker((message, step) => log.debug(message, { step })),
+      startPool: (spec, pool) => new StagePool(spec, pool),
       keepLease: (lease, on) =>
         startKeeper(
           {
@@ -232,6 +241,7 @@ async function attempt(a: AttemptInput): Promise<RunResult> {
             lease,
             renewMs: Math.min(project.heartbeatIntervalMs, lockTimeoutMs / 3),
             pollMs: Math.min(1000, lockTimeoutMs / 6),
+            watch: Number.isFinite(watch.everyMs) ? { memory: watch.board.memory, everyMs: watch.everyMs } : undefined,
           },
           { ...on, trouble: (message) => log.warn(`state: ${message}`) },
         ),
@@ -261,7 +271,8 @@ async function attempt(a: AttemptInput): Promise<RunResult> {
       cancelled: (from) => stopping.request(new StopRequest(`cancelled by ${from}`, { cancelled: true })),
       redact,
       stop: stopping.stop,
-      kill: stopping.kill,
+      kill: AbortSignal.any([stopping.kill, stuck.signal]),
+      watch,
       now: () => new Date(),
     });
   } finally {

@@ -8,6 +8,8 @@ import { StopRequest } from '../engine/stop.ts';
 
 /** After a stop, for the last words to get out. */
 const LEFT_BEHIND_MS = 1000;
+/** After a run was found to be stuck, for its nodes to notice. */
+const STUCK_MS = 10_000;
 
 export interface StoppingOptions {
   drainMs: number;
@@ -23,6 +25,7 @@ export class Stopping implements Disposable {
   readonly #kill = new AbortController();
   #drain: NodeJS.Timeout | undefined;
   #parent: Socket | undefined;
+  #stuck: NodeJS.Timeout | undefined;
 
   constructor(options: StoppingOptions) {
     this.#o = options;
@@ -88,10 +91,17 @@ export class Stopping implements Disposable {
     }, this.#o.drainMs);
   }
 
+  /** The run is stuck: whatever holds it does not hold the process for long. */
+  stuck(): void {
+    this.#stuck = setTimeout(() => process.exit(EXIT.failed), STUCK_MS);
+  }
+
   [Symbol.dispose](): void {
     clearTimeout(this.#drain);
+    clearTimeout(this.#stuck);
     // A read or a write that hangs would keep the process alive although the run is over.
-    if (this.#stop.signal.aborted) setTimeout(() => process.exit(), LEFT_BEHIND_MS).unref();
+    if (this.#stop.signal.aborted || this.#stuck !== undefined)
+      setTimeout(() => process.exit(), LEFT_BEHIND_MS).unref();
     this.#parent?.destroy();
     process.off('SIGTERM', this.#onTerm);
     process.off('SIGINT', this.#onInt);

@@ -19,7 +19,7 @@ const NO_EFFECT = 'Of the old format; has no effect.';
 export const BACKENDS = ['auto', 'file', 'nfs', 'sqlite', 'redis', 'http', 'database'] as const;
 export const DEFAULT_SETTINGS = { output_dir: 'output', pipeline_dir: 'pipelines', oxis_dir: 'oxis' } as const;
 /** In milliseconds. */
-export const DEFAULT_INTERVALS = { heartbeat: 10_000, checkpoint: 30_000 } as const;
+export const DEFAULT_INTERVALS = { heartbeat: 10_000, checkpoint: 30_000, stuck: 300_000 } as const;
 
 /** The sections of `state_manager`, one a backend; read only as far as the chosen backend needs. */
 export const backendSchemas = {
@@ -113,6 +113,7 @@ export const sectionSchemas = {
       output_dir: folder(DEFAULT_SETTINGS.output_dir, 'Folder of outputs.'),
       pipeline_dir: folder(DEFAULT_SETTINGS.pipeline_dir, 'Folder of the pipelines.'),
       oxis_dir: folder(DEFAULT_SETTINGS.oxis_dir, "Folder of the project's own oxis."),
+      stuck_after: interval('A run in which nothing moves for so long ends; 5m where left out, 0s for never.'),
     }),
   ),
   state: once(() =>

@@ -38,6 +38,8 @@ export interface Project {
   readonly state: StateSettings;
   readonly checkpointIntervalMs: number;
   readonly heartbeatIntervalMs: number;
+  /** A run in which nothing moves for so long is stuck; 0: never. */
+  readonly stuckAfterMs: number;
   /** Of the chosen backend. */
   readonly lockTimeoutMs: number;
   readonly monitoring: output<ReturnType<typeof sectionSchemas.monitoring>> | undefined;
@@ -107,7 +109,10 @@ class ProjectReader {
     const environment = new Environment(Object.entries(this.#section('environment', environmentSchema) ?? {}));
     this.#variables = layered([this.#variables, environment]);
     const project = this.#section('project', sectionSchemas.project);
-    const settings = this.#section('settings', sectionSchemas.settings) ?? DEFAULT_SETTINGS;
+    const settings = this.#section('settings', sectionSchemas.settings) ?? {
+      ...DEFAULT_SETTINGS,
+      stuck_after: undefined,
+    };
     for (const old of ['oxis', 'monitoring', 'analytics'] as const) {
       const entry = this.#sections?.entries.get(old);
       if (entry !== undefined) this.#noEffect(entry.key, old);
@@ -124,6 +129,7 @@ class ProjectReader {
       state,
       checkpointIntervalMs: manager.checkpoint_interval ?? DEFAULT_INTERVALS.checkpoint,
       heartbeatIntervalMs: manager.heartbeat_interval ?? DEFAULT_INTERVALS.heartbeat,
+      stuckAfterMs: settings.stuck_after ?? DEFAULT_INTERVALS.stuck,
       lockTimeoutMs: lockTimeoutMs(state),
       monitoring: this.#section('monitoring', sectionSchemas.monitoring),
       analytics: this.#section('analytics', sectionSchemas.analytics),

@@ -2,7 +2,7 @@
 
 import type { Json } from '../state/store.ts';
 import { BarrierClock } from './barrier-clock.ts';
-import type { Block, Encoder, Split, StreamInfo } from './contracts.ts';
+import type { Encoder, Split, StreamInfo } from './contracts.ts';
 import { imbalances, noCounters } from './counters.ts';
 import type { DeadLetterFile } from './dead-letters.ts';
 import type { Checkpoint } from './documents.ts';
@@ -14,29 +14,23 @@ import { runSource } from './flow-source.ts';
 import { runStage, type StageNode } from './flow-stage.ts';
 import { BranchBarriers, runTee } from './flow-tee.ts';
 import type { Letter } from './letters.ts';
+import { type Patience, patientSource, patientUnit, unitMs, unitOf } from './patience.ts';
 import {
   type PlannedNode,
   type PlannedSink,
   type PlannedSource,
   type PlannedStage,
+  type PlannedStep,
   type Segment,
   sinksOf,
   stageSteps,
+  stepsOf,
 } from './plan.ts';
+import type { Pool, PoolOptions } from './pool.ts';
 import { errorsOf, type RunFigures } from './report.ts';
-import {
-  letterOf,
-  type MakeSteps,
-  StageProgram,
-  type StageResult,
-  type StageSpec,
-  type StageStepSpec,
-} from './stage.ts';
-
-/** The threads of a stage; ended when disposed. */
-export interface Pool extends AsyncDisposable {
-  run(block: Block): Promise<StageResult>;
-}
+import { SideBySide } from './side-by-side.ts';
+import { letterOf, type MakeSteps, StageProgram, type StageSpec, type StageStepSpec } from './stage.ts';
+import type { Watch, WatchedNode } from './watch.ts';
 
 /** What a flow needs of the world around the engine. */
 export interface Assembly {
@@ -51,7 +45,11 @@ export interface Assembly {
   softIntervalMs: number;
   hardIntervalMs: number;
   makeSteps: MakeSteps;
-  startPool(spec: StageSpec, stage: PlannedStage): Pool;
+  startPool(spec: StageSpec, options: PoolOptions): Pool;
+  /** Finds out whether the flow is stuck, where somebody asks. */
+  watch?: Watch;
+  /** A unit of work failed and is tried again: a sentence for people. */
+  say(message: string): void;
   /** Takes secrets out of a text. */
   redact(text: string): string;
   /** Aborted with a StopRequest: stop reading, drain, end with a hard checkpoint. */
@@ -158,12 +156,13 @@ class Assembler {
   }
 
   #node(node: PlannedNode, input: Flow, out: Flow | undefined, end: ChainEnd, alone: boolean): void {
+    const watched = this.#watched(node, input, out);
     if (node.kind === 'sink') {
       this.#work.push(runSink(this.#sinkNode(node), input, out ?? end));
       return;
     }
     if (out === undefined) throw new Error('a chain ends with a sink');
-    if (node.kind === 'stage') this.#work.push(runStage(this.#stageNode(node, alone), input, out));
+    if (node.kind === 'stage') this.#work.push(runStage(this.#stageNode(node, alone, watched), input, out));
     else if (node.kind === 'batch') {
       const { id } = node.step;
       this.#work.push(
@@ -187,6 +186,31 @@ class Assembler {
       this.#work.push(runTee({ stepId: id, counters: this.#of(id).counters }, input, out, branch, barriers));
       this.#chain(node.nodes, branch, this.#branchEnd(barriers), false);
     }
+  }
+
+  /** Has somebody look whether the node moves. */
+  #watched(node: PlannedNode, input: Flow, out: Flow | undefined): WatchedNode | undefined {
+    const { watch } = this.#a;
+    const steps = stepsOf(node);
+    const mayTake = Math.max(0, ...steps.map((step) => unitMs(step)));
+    const name = steps.map(({ id }) => id).join(', ');
+    const watched = watch?.node(name, node.kind === 'sink' ? 'write' : 'work', mayTake);
+    if (watched === undefined) return undefined;
+    watch?.queue(watched, input);
+    input.receiver = watched;
+    if (out !== undefined) out.sender = watched;
+    // Whoever reads what it writes may take a rest.
+    if (node.kind === 'sink' && node.sink.target === 'standard output') watched.waitsOutside(true);
+    return watched;
+  }
+
+  /** The attempts and the time of a step, with what ends the waiting. */
+  #patience(step: PlannedStep): Patience {
+    return { step, signal: this.#patienceSignal, say: (message) => this.#a.say(message) };
+  }
+
+  get #patienceSignal(): AbortSignal {
+    return AbortSignal.any([this.#a.kill, this.#halt.signal]);
   }
 
   #stateOf(id: string): Json | undefined {
@@ -257,9 +281,13 @@ class Assembler {
     const mine = this.#of(source.step.id);
     const position: Position =
       from === undefined ? { split: 0, offset: 0, records: 0, framer: null } : positionOf(from);
+    const watched = this.#a.watch?.node(source.step.id, 'read', unitMs(source.step));
+    out.sender = watched;
+    // What comes from outside may be long in coming.
+    if (source.source.kind !== 'offset') watched?.waitsOutside(true);
     return runSource(
       {
-        source: source.source,
+        source: patientSource(source.source, this.#patience(source.step)),
         splits,
         stepId: source.step.id,
         parser:
@@ -307,10 +335,11 @@ class Assembler {
     return program;
   }
 
-  #stageNode(stage: PlannedStage, alone: boolean): StageNode {
+  #stageNode(stage: PlannedStage, alone: boolean, watched: WatchedNode | undefined): StageNode {
     const spec = this.#stageSpec(stageSteps(stage), stage.checked);
     const { from } = this.#start;
     let program: StageProgram | undefined;
+    let pool: Pool | undefined;
     const steps = stage.steps.map(({ id }) => this.#of(id));
     return {
       steps: stage.steps.map(({ id }) => id),
@@ -327,9 +356,17 @@ class Assembler {
         return program;
       },
       startPool: () => {
-        const pool = this.#a.startPool(spec, stage);
-        this.#pools.push(pool);
-        return (block) => pool.run(block);
+        const started = this.#startPool(spec, stage);
+        pool = started;
+        this.#pools.push(started);
+        return (block) => {
+          watched?.atWork(1);
+          return started.run(block).finally(() => watched?.atWork(-1));
+        };
+      },
+      end: async () => {
+        await program?.end();
+        await pool?.end?.();
       },
       done: (result) => {
         // Steps of one pass share its time: nobody measures them apart.
@@ -365,6 +402,22 @@ class Assembler {
     };
   }
 
+  #startPool(spec: StageSpec, stage: PlannedStage): Pool {
+    const { steps, threads, place } = stage;
+    const [step] = steps;
+    if (place !== 'beside' || step === undefined)
+      return this.#a.startPool(spec, {
+        threads,
+        mayLoop: place === 'apart',
+        deadlineMs: least(steps.map(({ limits }) => limits.maxProcessingTimeMs)),
+        restarts: Math.max(0, ...steps.map(({ retries }) => retries.attempts)),
+        heapMb: place === 'apart' ? least(steps.map(({ limits }) => limits.maxMemoryMb)) : undefined,
+        say: (message) => this.#a.say(message),
+      });
+    const { timeout, retry } = unitOf(this.#patience(step));
+    return new SideBySide({ spec, makeSteps: this.#a.makeSteps, instances: threads, timeout, retry });
+  }
+
   #sinkNode(planned: PlannedSink): SinkNode {
     const { step, formatter, sink } = planned;
     const { stream, from, skip } = this.#start;
@@ -390,7 +443,7 @@ class Assembler {
         figures.busyMs += ms;
       },
       skip: skip.get(step.id) ?? 0,
-      unit: (work) => work(),
+      unit: patientUnit(this.#patience(step), sink.guarantee === 'append'),
       failed: (message) => this.#start.recordErrors([message]),
       lettersSent: (letters) => this.#start.lettersSent(letters),
     };
@@ -413,6 +466,12 @@ class Assembler {
       `${errors} of ${records} records were bad and "max_errors" allows ${maxErrors.share * 100} %`,
     );
   }
+}
+
+/** The smallest of those that are there. */
+function least(numbers: readonly (number | undefined)[]): number | undefined {
+  const known = numbers.filter((n) => n !== undefined);
+  return known.length === 0 ? undefined : Math.min(...known);
 }
 
 function positionOf(checkpoint: Checkpoint): Position {

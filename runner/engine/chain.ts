@@ -16,6 +16,7 @@ import type {
 } from './contracts.ts';
 import { TIERS } from './contracts.ts';
 import type { OxiError } from './errors.ts';
+import { tightenLimits } from './limits.ts';
 import {
   hashOf,
   type PlannedNode,
@@ -120,8 +121,7 @@ export class ChainBuilder {
       oxi.kind === 'step' && oxi.fingerprint !== undefined
         ? locating(input, () => oxi.fingerprint?.(config as never, this.#context(input)))
         : undefined;
-    const limits = { ...input.limits };
-    if (maxMemoryMb !== undefined) limits.max_memory_mb = Math.min(maxMemoryMb, limits.max_memory_mb ?? maxMemoryMb);
+    const limits = locating(input, () => tightenLimits(oxi, { id: input.id, limits: input.limits, maxMemoryMb }));
     return {
       id: input.id,
       oxi: input.oxi,

@@ -8,7 +8,17 @@ export interface ChannelBounds {
   records: number;
 }
 
+/** Told when an end of a channel begins to wait for the other, and when it goes on. */
+export interface ChannelEnd {
+  waitsForInput(waits: boolean): void;
+  waitsForRoom(waits: boolean): void;
+  ended(): void;
+}
+
 export class Channel<T> {
+  /** Who sends and who receives, where somebody watches them. */
+  sender: ChannelEnd | undefined;
+  receiver: ChannelEnd | undefined;
   readonly #bounds: ChannelBounds;
   readonly #items: { item: T; bytes: number; records: number }[] = [];
   #bytes = 0;
@@ -30,9 +40,11 @@ export class Channel<T> {
   /** Resolves when the item has a place; a single item larger than the bounds gets one when nothing else waits. */
   async send(item: T, weight: ChannelBounds): Promise<void> {
     while (this.#failure === undefined && this.#items.length > 0 && this.#isFull(weight)) {
+      this.sender?.waitsForRoom(true);
       await new Promise<void>((resolve) => {
         this.#wakeSender = resolve;
       });
+      this.sender?.waitsForRoom(false);
     }
     if (this.#failure !== undefined) throw this.#failure.error;
     this.#items.push({ item, ...weight });
@@ -57,16 +69,22 @@ export class Channel<T> {
         this.#wakeSender = undefined;
         return next.item;
       }
-      if (this.#closed) return undefined;
+      if (this.#closed) {
+        this.receiver?.ended();
+        return undefined;
+      }
+      this.receiver?.waitsForInput(true);
       await new Promise<void>((resolve) => {
         this.#wakeReceiver = resolve;
       });
+      this.receiver?.waitsForInput(false);
     }
   }
 
   /** No more items will be sent. */
   close(): void {
     this.#closed = true;
+    this.sender?.ended();
     this.#wake();
   }
 

@@ -221,6 +221,8 @@ export interface BlockStep {
   process(block: Block, context: StepContext, fail: FailRecord): Block | Promise<Block>;
   /** The stream ends: what is still held comes out. */
   flush?(): Block | undefined;
+  /** All records have been worked on: finds out what only shows then, such as how a program ended. Throws OxiError. */
+  end?(): Promise<void>;
   /** What it remembers at a barrier, bounded; part of the checkpoint. */
   snapshot?(): Json;
   restore?(state: Json): void;
@@ -228,6 +230,9 @@ export interface BlockStep {
   readonly snapshotBytes?: number;
   /** Nothing that comes from here on leaves the step: reading more of the input is of no use. */
   readonly enough?: boolean;
+  /** What it waits for at the moment, where it works with others: for the message when that takes too long. */
+  readonly doing?: string | undefined;
+  /** What it holds goes; a call of `process` that is at work fails. */
   close?(): Promise<void>;
 }
 
@@ -368,6 +373,8 @@ export interface MakeContext {
   /** Folder that relative paths count from. */
   projectRoot: string;
   stepId: string;
+  /** Says something to whoever looks closely (level debug). Absent on threads. */
+  debug?: ((message: string) => void) | undefined;
 }
 
 /**

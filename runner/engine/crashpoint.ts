@@ -56,3 +56,9 @@ export function softInterval(usual: number): number {
   const ms = enabled ? process.env.OXIFLOW_SOFT_INTERVAL_MS : undefined;
   return ms === undefined ? usual : Number(ms);
 }
+
+/** `OXIFLOW_STUCK_AFTER_MS`: milliseconds until a run that does not move is stuck; `usual` without it. */
+export function stuckAfter(usual: number): number {
+  const ms = enabled ? process.env.OXIFLOW_STUCK_AFTER_MS : undefined;
+  return ms === undefined ? usual : Number(ms);
+}

@@ -33,6 +33,8 @@ export interface StageNode {
   ordered: boolean;
   /** Starts the pool; called when a second block has come. */
   startPool(): (block: Block) => Promise<StageResult>;
+  /** All blocks have been worked on. Throws what the steps find wrong only now. */
+  end(): Promise<void>;
   done(result: StageResult): void;
   failed(failures: readonly Failure[]): void;
   lettersSent(letters: readonly Letter[]): void;
@@ -62,6 +64,7 @@ export async function runStage(node: StageNode, input: Flow, out: Flow): Promise
   };
   const inline = (item: BlockItem): Promise<Worked> => work(item, (block) => node.program().process(block));
   const pass = async (barrier: Barrier): Promise<void> => {
+    if (barrier.last !== 'no') await node.end();
     if (node.ordered) {
       const program = node.program();
       if (barrier.last === 'finished') {

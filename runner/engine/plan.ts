@@ -8,6 +8,7 @@ import type {
   FormatterOxi,
   Oxi,
   ParserOxi,
+  ProcessingLimits,
   SelectPath,
   Sink,
   SinkOxi,
@@ -15,7 +16,8 @@ import type {
   SourceOxi,
   Tier,
 } from './contracts.ts';
-import type { OnError, StageStepSpec, StepLimits } from './stage.ts';
+import type { AskedLimits } from './limits.ts';
+import type { OnError, StageStepSpec } from './stage.ts';
 
 export type StepMetadata = Readonly<Record<string, string | number>>;
 
@@ -32,7 +34,7 @@ export interface StepInput {
   readonly maxMemoryMb: number | undefined;
   readonly continueOnError: boolean;
   readonly condition: string | undefined;
-  readonly limits: StepLimits | undefined;
+  readonly limits: AskedLimits | undefined;
   readonly where: { file: string; line: number; column: number };
   readonly references: readonly { readonly reference: { readonly step: string; readonly path: readonly string[] } }[];
   /** Its config with references as they are written: what stands for it in the plan's hash where they are not known yet. */
@@ -56,7 +58,8 @@ export interface PlannedStep {
   retries: { attempts: number; delayMs: number };
   /** For one unit of work. */
   timeoutMs: number | undefined;
-  limits: StepLimits;
+  /** Those of its oxi, tightened by its configuration. */
+  limits: ProcessingLimits;
   /** The step whose records come here; absent for a source. */
   after: string | undefined;
   /** Of everything that decides what the step does. */

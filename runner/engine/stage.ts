@@ -3,24 +3,19 @@
  * on a thread of the pool: a block goes in, a block and its counters come out. It knows nothing of order, threads or channels.
  */
 
-import { BlockJoiner, bytesOf, recordAt, sliceBlock } from '../kernel/blocks.ts';
+import { BlockJoiner, bytesOf, cutBlock, joinBlocks, recordAt, sliceBlock } from '../kernel/blocks.ts';
 import { giveBuffer } from '../kernel/buffers.ts';
 import type { Json } from '../state/store.ts';
-import type { Block, BlockStep, RecordError, RecordStep, Step, StepContext, StreamInfo } from './contracts.ts';
+import type { Block, BlockStep, ProcessingLimits, RecordStep, Step, StepContext, StreamInfo } from './contracts.ts';
+import { RecordError } from './contracts.ts';
 import { addCounters, noCounters, type StepCounters } from './counters.ts';
 import { OxiError } from './errors.ts';
 import { fuse, type Op, Pass, type PassEvents } from './fuse.ts';
 import type { Letter } from './letters.ts';
+import { hasRoom, portionsOf, type Room, roomOf, sizeOf } from './limits.ts';
 
 /** What happens to a bad record; `pass`: it leaves the step as it came in (continue_on_error). */
 export type OnError = 'stop' | 'drop' | 'dead_letter' | 'pass';
-
-export interface StepLimits {
-  readonly max_batch_size?: number | undefined;
-  readonly max_memory_mb?: number | undefined;
-  readonly max_processing_time_ms?: number | undefined;
-  readonly concurrent_operations?: number | undefined;
-}
 
 /** A step of a stage, as it crosses to a thread: plain data. */
 export interface StageStepSpec {
@@ -29,7 +24,8 @@ export interface StageStepSpec {
   /** The oxi's checked configuration. */
   config: unknown;
   onError: OnError;
-  limits: StepLimits;
+  /** What it is given at a time, at most. */
+  limits: ProcessingLimits;
   /** Where the stream is `selected`, the framer has done its work already. */
   byFramer?: true;
 }
@@ -74,20 +70,30 @@ export type MakeSteps = (spec: StageSpec) => (Step | readonly RecordStep[])[];
 
 type Part = Pass | { owner: number; step: BlockStep };
 
+/** Places of the steps that a part belongs to, in order. */
+function ownersOf(part: Part): number[] {
+  return part instanceof Pass ? [...new Set(part.ops.map((op: Op) => op.owner))] : [part.owner];
+}
+
 export class StageProgram {
   readonly #spec: StageSpec;
   readonly #keepsInput: boolean;
   readonly #parts: Part[];
+  /** What each step is given at a time, at most. */
+  readonly #rooms: Room[];
   readonly #context: StepContext;
+  readonly #begins: ((owner: number) => void) | undefined;
   #counters: StepCounters[] = [];
   #failures: Failure[] = [];
   #letters: Letter[] = [];
   #seen: boolean[] = [];
 
-  /** `keepsInput`: somebody else still needs the blocks that come in. */
-  constructor(spec: StageSpec, makeSteps: MakeSteps, keepsInput = false) {
+  /** `keepsInput`: somebody else still needs the blocks that come in. `begins`: told which step gets the block next. */
+  constructor(spec: StageSpec, makeSteps: MakeSteps, keepsInput = false, begins?: (owner: number) => void) {
     this.#spec = spec;
     this.#keepsInput = keepsInput;
+    this.#begins = begins;
+    this.#rooms = spec.steps.map(({ limits }) => roomOf(limits));
     const flat = makeSteps(spec).flatMap((made, owner): { owner: number; step: Step }[] => {
       if (spec.stream.selected && spec.steps[owner]?.byFramer === true) return [{ owner, step: PASS }];
       return isList(made) ? made.map((step) => ({ owner, step })) : [{ owner, step: made }];
@@ -162,6 +168,18 @@ export class StageProgram {
     return this.#parts.some((part) => !(part instanceof Pass) && part.step.enough === true);
   }
 
+  /** What the step at work waits for outside, where it says so. */
+  get doing(): string | undefined {
+    for (const part of this.#parts)
+      if (!(part instanceof Pass) && part.step.doing !== undefined) return part.step.doing;
+    return undefined;
+  }
+
+  /** All blocks have been worked on. Throws what a step finds wrong only now. */
+  async end(): Promise<void> {
+    for (const part of this.#parts) if (!(part instanceof Pass)) await part.step.end?.();
+  }
+
   async close(): Promise<void> {
     for (const part of this.#parts) if (!(part instanceof Pass)) await part.step.close?.();
   }
@@ -190,12 +208,64 @@ export class StageProgram {
   async #through(block: Block, from: number, kept?: Block): Promise<Block> {
     let current = block;
     for (const part of this.#parts.slice(from)) {
-      const next = part instanceof Pass ? this.#pass(part, current) : await this.#step(part, current);
+      this.#begins?.(part instanceof Pass ? (part.ops.at(-1)?.owner ?? 0) : part.owner);
+      const next = await this.#within(part, current);
       if (next.bytes.buffer !== current.bytes.buffer && (current !== kept || !this.#keepsInput))
         giveBuffer(current.bytes);
       current = next;
     }
     return current;
+  }
+
+  /** What comes of a block in one part, in as many portions as the limits of its steps ask for. */
+  async #within(part: Part, block: Block): Promise<Block> {
+    const work = (one: Block): Block | Promise<Block> =>
+      part instanceof Pass ? this.#pass(part, one) : this.#step(part, one);
+    const owners = ownersOf(part);
+    const rooms = owners.map((owner) => this.#rooms[owner] as Room);
+    if (rooms.every((room) => hasRoom(room, block))) return await work(block);
+    const room: Room = {
+      records: Math.min(...rooms.map(({ records }) => records)),
+      bytes: Math.min(...rooms.map(({ bytes }) => bytes)),
+    };
+    const total = this.#counters;
+    const seen = this.#seen;
+    for (const owner of owners) this.#of(owner).out = 0;
+    const outs: Block[] = [];
+    for (const { from, to, tooLarge } of portionsOf(block, room)) {
+      // Each portion is counted as a block of its own.
+      this.#counters = this.#spec.steps.map(noCounters);
+      this.#seen = [...seen];
+      if (tooLarge) this.#refuseLarge(owners, block, from);
+      else {
+        const portion = cutBlock(block, from, to);
+        const out = await work(portion);
+        if (out.bytes.buffer !== portion.bytes.buffer) giveBuffer(portion.bytes);
+        outs.push(out);
+      }
+      addAll(total, this.#counters);
+    }
+    this.#counters = total;
+    this.#seen = [...seen];
+    for (const owner of owners) this.#seen[owner] = true;
+    const [first, ...others] = outs;
+    return first === undefined ? cutBlock(block, 0, 0) : joinBlocks([first, ...others]);
+  }
+
+  /** A record larger than one of these steps takes: the first such step refuses it, those before it let it pass. */
+  #refuseLarge(owners: readonly number[], block: Block, index: number): void {
+    const size = sizeOf(block.spans, index);
+    for (const owner of owners) {
+      const counters = this.#of(owner);
+      if (!this.#seen[owner]) counters.in++;
+      const { bytes } = this.#rooms[owner] as Room;
+      if (size > bytes) {
+        const text = `it has ${size} bytes, and the step takes ${bytes} at most (max_memory_mb)`;
+        this.#fail(owner, block, index, new RecordError(text, undefined, 'TOO_LARGE'));
+        return;
+      }
+      counters.out++;
+    }
   }
 
   #pass(pass: Pass, block: Block): Block {

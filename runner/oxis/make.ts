@@ -2,15 +2,24 @@
 import type { MakeSteps } from '../engine/stage.ts';
 import { registry } from './registry.ts';
 
-export const makeSteps: MakeSteps = (spec) =>
-  spec.steps.map(({ id, oxi, config }) => {
-    const definition = registry.get(oxi);
-    if (
-      definition === undefined ||
-      !('make' in definition) ||
-      definition.kind === 'source' ||
-      definition.kind === 'sink'
-    )
-      throw new Error(`${oxi} is no step of a stage`);
-    return definition.make(config as never, { projectRoot: spec.projectRoot, stepId: id });
-  });
+/** `debug`: where steps say what whoever looks closely wants to know. */
+export const stepMaker =
+  (debug?: (message: string, step: string) => void): MakeSteps =>
+  (spec) =>
+    spec.steps.map(({ id, oxi, config }) => {
+      const definition = registry.get(oxi);
+      if (
+        definition === undefined ||
+        !('make' in definition) ||
+        definition.kind === 'source' ||
+        definition.kind === 'sink'
+      )
+        throw new Error(`${oxi} is no step of a stage`);
+      return definition.make(config as never, {
+        projectRoot: spec.projectRoot,
+        stepId: id,
+        debug: debug && ((message) => debug(message, id)),
+      });
+    });
+
+export const makeSteps = stepMaker();

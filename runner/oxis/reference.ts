@@ -58,7 +58,20 @@ function section(oxi: Oxi): string[] {
     '|---|---|---|---|',
     ...rows,
     '',
+    ...limitsOf(oxi),
   ];
+}
+
+/** Its own limits, which a configuration can tighten. */
+function limitsOf({ limits = {} }: Oxi): string[] {
+  const { maxBatchSize, maxMemoryMb, maxProcessingTimeMs, concurrentOperations } = limits;
+  const texts = [
+    maxBatchSize === undefined ? [] : `\`max_batch_size\` ${maxBatchSize}`,
+    maxMemoryMb === undefined ? [] : `\`max_memory_mb\` ${maxMemoryMb}`,
+    maxProcessingTimeMs === undefined ? [] : `\`max_processing_time_ms\` ${maxProcessingTimeMs}`,
+    concurrentOperations === undefined ? [] : `\`concurrent_operations\` ${concurrentOperations}`,
+  ].flat();
+  return texts.length === 0 ? [] : [`Limits, which a pipeline can tighten: ${texts.join(', ')}.`, ''];
 }
 
 function fieldsOf(oxi: Oxi) {

@@ -6,6 +6,7 @@ import { readStdin } from './files/read-stdin.ts';
 import { writeFile } from './files/write-file.ts';
 import { writeStdout } from './files/write-stdout.ts';
 import { batch } from './flow/batch.ts';
+import { exec } from './flow/exec.ts';
 import { tee } from './flow/tee.ts';
 import { formatJson } from './formats/format-json.ts';
 import { jsonSelect } from './formats/json-select.ts';
@@ -25,6 +26,7 @@ const oxis: readonly Oxi[] = [
   map,
   batch,
   tee,
+  exec,
 ];
 
 export const registry: OxiRegistry = new Map(oxis.map((oxi) => [oxi.name, oxi]));

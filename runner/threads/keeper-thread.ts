@@ -1,15 +1,18 @@
 /**
  * The entry of the thread that keeps a run's lease alive, however busy the main thread is, and looks for cancel requests. It has
- * a connection to the store of its own. It never decides: it tells the main thread what it saw.
+ * a connection to the store of its own. It never decides about the run: it tells the main thread what it saw. One that does not
+ * listen any more is ended.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parentPort, workerData } from 'node:worker_threads';
 import { openStore } from '../state/open.ts';
 import type { KeeperMessage, KeeperStart } from './keeper.ts';
+import { watchMain } from './watch-main.ts';
 
 const port = parentPort;
 if (port === null) throw new Error('this file is the entry of a thread');
-const { settings, lease, renewMs, pollMs } = workerData as KeeperStart;
+const { settings, lease, renewMs, pollMs, watch } = workerData as KeeperStart;
+using _watching = watch && watchMain(watch);
 const closing = new AbortController();
 port.on('message', () => closing.abort());
 const tell = (message: KeeperMessage): void => port.postMessage(message);

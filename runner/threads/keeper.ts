@@ -1,4 +1,4 @@
-/** Starts the thread that keeps a lease. A run that is over within a second needs none, so the thread comes late. */
+/** Starts the thread that keeps a lease and watches the main thread. A run that is over within a second needs none, so the thread comes late. */
 import type { Worker } from 'node:worker_threads';
 import type { StoreSettings } from '../state/open.ts';
 import type { Lease } from '../state/store.ts';
@@ -10,6 +10,8 @@ export interface KeeperStart {
   /** Between two renewals, and between two looks for requests. */
   renewMs: number;
   pollMs: number;
+  /** The main thread is watched, too: see `watch-main.ts`. */
+  watch: { memory: SharedArrayBuffer; everyMs: number } | undefined;
 }
 
 export type KeeperMessage =

@@ -7,6 +7,8 @@ import type { StageResult, StageSpec } from '../engine/stage.ts';
 export interface ThreadStart {
   role: 'stage';
   spec: StageSpec;
+  /** One number: the place, among the steps of the stage, of the one at work. Read when the thread is dead. */
+  at: SharedArrayBuffer;
 }
 
 export interface WorkMessage {
@@ -14,7 +16,8 @@ export interface WorkMessage {
   block: Block;
 }
 
-export type AnswerMessage = { id: number; result: StageResult } | { id: number; error: ThrownError };
+/** Answers come in the order in which the work was given. `ready`: the steps are made. */
+export type AnswerMessage = { ready: true } | { id: number; result: StageResult } | { id: number; error: ThrownError };
 
 /** An error as it crosses a thread border. */
 export interface ThrownError {

@@ -140,7 +140,7 @@ describe('a project', () => {
     ['setings: {}', 'oxiflow.yaml:1:1: unknown section "setings"; did you mean "settings"? allowed: '],
     [
       'settings: { output: a }',
-      'oxiflow.yaml:1:13: field "settings": unknown field "output"; allowed: output_dir, pipeline_dir, oxis_dir',
+      'oxiflow.yaml:1:13: field "settings": unknown field "output"; allowed: output_dir, pipeline_dir, oxis_dir, stuck_after',
     ],
     [
       'state_manager: { backend: postgres }',

@@ -3,13 +3,14 @@
  * and the output in memory. What the golden files and the engine's tests stand on.
  */
 import * as z from 'zod';
-import { type Pool, runFlow } from '../../runner/engine/assemble.ts';
+import { runFlow } from '../../runner/engine/assemble.ts';
 import type { Oxi, Sink, Source } from '../../runner/engine/contracts.ts';
 import type { StepCounters } from '../../runner/engine/counters.ts';
 import { DeadLetterFile } from '../../runner/engine/dead-letters.ts';
 import { detectStream } from '../../runner/engine/flow-source.ts';
-import type { PlannedSource, PlannedStage, Segment, StepInput } from '../../runner/engine/plan.ts';
+import type { PlannedSource, Segment, StepInput } from '../../runner/engine/plan.ts';
 import { makePlan } from '../../runner/engine/planner.ts';
+import type { Pool, PoolOptions } from '../../runner/engine/pool.ts';
 import { makeFigures } from '../../runner/engine/report.ts';
 import type { StageSpec } from '../../runner/engine/stage.ts';
 import { defineSink, defineSource } from '../../runner/oxis/define.ts';
@@ -35,7 +36,7 @@ export interface FlowInput {
   /** The input comes in pieces of so many bytes. */
   piece: number;
   steps: readonly GoldenStep[];
-  startPool?: (spec: StageSpec, stage: PlannedStage) => Pool;
+  startPool?: (spec: StageSpec, options: PoolOptions) => Pool;
 }
 
 export interface FlowOutput {
@@ -216,6 +217,7 @@ export async function runInMemory(input: FlowInput): Promise<FlowOutput> {
           throw new Error('no threads here');
         }),
       redact: (text) => text,
+      say: () => undefined,
       stop: new AbortController().signal,
       kill: new AbortController().signal,
     },

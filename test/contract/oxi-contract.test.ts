@@ -91,6 +91,12 @@ covering(describeStep, {
   bad: ['{"lost":1}', '7'],
 });
 covering(describeStep, {
+  oxi: 'exec',
+  config: { command: ['cat'] },
+  record: (i) => `{ "ride": ${i}.50 }`,
+  becomes: (i) => [`{"ride":${i}.50}`],
+});
+covering(describeStep, {
   oxi: 'format_json',
   config: { sort_keys: true },
   record: (i) => `{"b":${i},"a":1.50}`,

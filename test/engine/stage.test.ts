@@ -153,7 +153,7 @@ describe('threads', () => {
     const program = new StageProgram(spec, makeSteps);
     const inline = [];
     for (const block of copies()) inline.push(await program.process(block));
-    await using pool = new StagePool(spec, 3);
+    await using pool = new StagePool(spec, { threads: 3, mayLoop: false, restarts: 0 });
     const pooled = await Promise.all(copies().map((block) => pool.run(block)));
     expect(pooled.map(({ block }) => recordsOf(block))).toEqual(inline.map(({ block }) => recordsOf(block)));
     expect(pooled.map(({ counters }) => counters)).toEqual(inline.map(({ counters }) => counters));
@@ -175,9 +175,9 @@ describe('threads', () => {
         bytes,
         piece: 900,
         steps: steps(threads),
-        startPool: (stage, { threads: count }) => {
-          expect(count).toBe(3);
-          const pool = new StagePool(stage, count);
+        startPool: (stage, options) => {
+          expect(options.threads).toBe(3);
+          const pool = new StagePool(stage, options);
           let next = 0;
           return {
             run: async (block) => {
@@ -201,7 +201,7 @@ describe('threads', () => {
   });
 
   test('a record error on a thread keeps its code and its place', async () => {
-    await using pool = new StagePool(spec, 1);
+    await using pool = new StagePool(spec, { threads: 1, mayLoop: false, restarts: 0 });
     const error = await pool.run(blockOf(['{"n":1}', '{"m":1}'])).then(
       () => expect.fail('accepted'),
       (thrown: unknown) => thrown as OxiError,

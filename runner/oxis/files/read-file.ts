@@ -33,6 +33,7 @@ export const readFile = defineSource({
   name: 'read_file',
   kind: 'source',
   summary: 'Reads files: one path, a list, or a pattern.',
+  limits: { maxMemoryMb: 512, concurrentOperations: 1 },
   output: 'bytes',
   config,
   make: (c, context) => {

@@ -26,6 +26,7 @@ export const readStdin = defineSource({
   name: 'read_stdin',
   kind: 'source',
   summary: 'Reads standard input.',
+  limits: { maxMemoryMb: 512, concurrentOperations: 1 },
   output: 'bytes',
   config,
   make: (c, context) => new StdinSource(c, context.stepId),

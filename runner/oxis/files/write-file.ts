@@ -27,6 +27,7 @@ export const writeFile = defineSink({
   name: 'write_file',
   kind: 'sink',
   summary: 'Writes a file: staged beside it, put in place when the run has succeeded.',
+  limits: { maxMemoryMb: 512, concurrentOperations: 1 },
   config,
   aliases: { create_directories: 'create_dirs' },
   make: (c, context) => {

@@ -39,6 +39,7 @@ export const writeStdout = defineSink({
   name: 'write_stdout',
   kind: 'sink',
   summary: 'Writes to standard output.',
+  limits: { maxMemoryMb: 512, concurrentOperations: 1 },
   config,
   make: (_c, context) => new StdoutSink(context.stepId),
   implicitFormat: (c) => jsonFormat(c.format === 'json' ? { pretty: c.json_pretty } : { framing: 'lines' }),

@@ -34,6 +34,7 @@ export const formatJson = defineFormatter({
   name: 'format_json',
   kind: 'formatter',
   summary: 'Writes JSON: lines, an array or a document.',
+  limits: { maxBatchSize: 1_000_000, maxMemoryMb: 512 },
   config,
   make: (c): BlockStep | { form: 'record'; cardinality: 'one'; touches: []; apply: () => 'keep' } =>
     isPretty(c) || c.sort_keys

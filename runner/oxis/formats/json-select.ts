@@ -30,6 +30,7 @@ export const jsonSelect = defineStep({
   name: 'json_select',
   kind: 'step',
   summary: 'Takes what stands at a path; an array there becomes the stream.',
+  limits: { maxBatchSize: 1_000_000, maxMemoryMb: 512 },
   config,
   select: selectPath,
   make: (c): BlockStep => new SelectStep(selectPath(c)),

@@ -26,6 +26,7 @@ export const parseJson = defineParser({
   name: 'parse_json',
   kind: 'parser',
   summary: 'Reads JSON: lines, an array or a document.',
+  limits: { maxBatchSize: 1_000_000, maxMemoryMb: 512 },
   config,
   detect: (c, first, name, select) => {
     const framing = c.framing === 'auto' ? guess(Buffer.from(first), name) : c.framing;

@@ -16,6 +16,7 @@ export const filter = defineStep({
   name: 'filter',
   kind: 'step',
   summary: 'Keeps the records for which an expression is true.',
+  limits: { maxBatchSize: 1_000_000, maxMemoryMb: 512 },
   config,
   make: (c, context): RecordStep => {
     const where = compileRecordExpression(c.where, context.stepId, 'where');

@@ -36,6 +36,7 @@ export const map = defineStep({
   name: 'map',
   kind: 'step',
   summary: 'Sets, casts, renames, drops and selects fields.',
+  limits: { maxBatchSize: 1_000_000, maxMemoryMb: 512 },
   config,
   make: (c, context): readonly RecordStep[] => {
     checkPaths(c, context.stepId);

@@ -1,0 +1,35 @@
+/** What a thread of a stage's pool does: makes the steps of the stage, then works on one block after the other, in order. */
+import { parentPort, workerData } from 'node:worker_threads';
+import { threadpoint } from '../engine/crashpoint.ts';
+import { type MakeSteps, StageProgram } from '../engine/stage.ts';
+import { type AnswerMessage, packBlock, packError, type ThreadStart, type WorkMessage } from './messages.ts';
+
+export function serveStage(makeSteps: MakeSteps): void {
+  const port = parentPort;
+  if (port === null) throw new Error('this file is the entry of a thread');
+  const { spec, at } = workerData as ThreadStart;
+  const place = new Int32Array(at);
+  const program = new StageProgram(spec, makeSteps, false, (owner) => {
+    place[0] = owner;
+  });
+
+  const work = async ({ id, block }: WorkMessage): Promise<void> => {
+    threadpoint();
+    try {
+      const result = await program.process(block);
+      const packed = packBlock(result.block);
+      const answer: AnswerMessage = { id, result: { ...result, block: packed.block } };
+      port.postMessage(answer, packed.transfer);
+    } catch (error) {
+      const answer: AnswerMessage = { id, error: packError(error) };
+      port.postMessage(answer);
+    }
+  };
+  // A step may wait; the steps hold one block at a time.
+  let last = Promise.resolve();
+  port.on('message', (message: WorkMessage) => {
+    last = last.then(() => work(message));
+  });
+  const ready: AnswerMessage = { ready: true };
+  port.postMessage(ready);
+}
