@@ -49,6 +49,8 @@ export interface ChainOptions {
 /** The tiers that this build can run. */
 const AVAILABLE: ReadonlySet<Tier> = new Set<Tier>(['values']);
 
+const MB = 1024 * 1024;
+
 /** What leaves the last step. */
 type Stream = 'nothing' | 'bytes' | 'records' | 'text';
 
@@ -209,7 +211,13 @@ export class ChainBuilder {
 
   #addBatch(input: StepInput, step: PlannedStep, oxi: BatchOxi): void {
     this.#needRecords(input);
-    const spec = locating(input, () => oxi.batch(step.config as never, input.threads ?? 1));
+    const asked = locating(input, () => oxi.batch(step.config as never, input.threads ?? 1));
+    const { maxBatchSize = asked.maxRecords, maxMemoryMb } = step.limits;
+    const spec = {
+      ...asked,
+      maxRecords: Math.min(asked.maxRecords, maxBatchSize),
+      maxBytes: Math.min(asked.maxBytes, (maxMemoryMb ?? Number.POSITIVE_INFINITY) * MB),
+    };
     if (!spec.preserveOrder) this.#unordered = true;
     this.#nodes.push({ kind: 'batch', step, spec });
   }

@@ -79,6 +79,7 @@ export const batch = defineBatch({
   kind: 'batch',
   summary: 'Groups records by size, time or memory.',
   config,
+  limits: { maxBatchSize: 10_000_000, maxMemoryMb: 512 },
   aliases: { memory_limit_mb: 'max_memory_mb' },
   batch: (c: Config, threads): BatchSpec => ({
     emit: c.emit,

@@ -15,5 +15,6 @@ export const tee = defineTee({
   kind: 'tee',
   summary: 'Sends every record through a second chain of steps too.',
   config,
+  limits: { maxBatchSize: 10_000_000, maxMemoryMb: 512 },
   nested: 'steps',
 });
