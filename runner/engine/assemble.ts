@@ -29,7 +29,15 @@ import {
 import type { Pool, PoolOptions } from './pool.ts';
 import { errorsOf, type RunFigures } from './report.ts';
 import { SideBySide } from './side-by-side.ts';
-import { letterOf, type MakeSteps, StageProgram, type StageSpec, type StageStepSpec } from './stage.ts';
+import {
+  letterOf,
+  type MakeSteps,
+  recordMessage,
+  StageProgram,
+  type StageSpec,
+  type StageStepSpec,
+  stopError,
+} from './stage.ts';
 import type { Watch, WatchedNode } from './watch.ts';
 
 /** What a flow needs of the world around the engine. */
@@ -381,19 +389,14 @@ class Assembler {
         if (step === undefined || counters === undefined) return;
         for (const { error, offset, split } of broken) {
           const file = this.#splitNames[split] ?? '';
-          const message = `${file}: record at byte ${offset}: ${error.message}`;
-          if (step.onError === 'stop')
-            throw new OxiError(
-              'RECORD_INVALID',
-              `${message}. Set "on_error: drop" on the step "${step.id}" to leave such records out`,
-              { place: { step: step.id, offset } },
-            );
+          if (step.onError === 'stop') throw stopError(step, file, offset, error);
           counters.in++;
           if (step.onError === 'dead_letter') {
             counters.dead_lettered++;
             result.letters.push(letterOf(step, file, split, offset, error, new Uint8Array()));
           } else counters.dropped++;
-          if (result.failures.length < 3) result.failures.push({ step: step.id, message });
+          if (result.failures.length < 3)
+            result.failures.push({ step: step.id, message: recordMessage(step, file, offset, error) });
         }
       },
       enough: () => {

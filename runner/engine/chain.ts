@@ -301,7 +301,8 @@ export class ChainBuilder {
     return stage;
   }
 
-  finish(inputs: readonly StepInput[]): Segment {
+  /** `next`: the source that begins the segment behind this one. */
+  finish(inputs: readonly StepInput[], next?: StepInput): Segment {
     const [first] = inputs;
     if (this.#sources.length === 0 && first !== undefined)
       throw this.#error(first, 'the pipeline has no source: begin it with read_file or read_stdin');
@@ -310,7 +311,9 @@ export class ChainBuilder {
       if (last !== undefined)
         throw this.#error(
           last,
-          `the pipeline ends with "${last.oxi}" and what it makes goes nowhere: end it with write_file or write_stdout`,
+          next === undefined
+            ? `the pipeline ends with "${last.oxi}" and what it makes goes nowhere: end it with write_file or write_stdout`
+            : `what "${last.oxi}" makes goes nowhere: "${next.id}" behind it is a source and begins anew; end this part with write_file or write_stdout`,
         );
     }
     return {

@@ -28,8 +28,9 @@ export async function makePlan(options: PlanOptions): Promise<Plan> {
   if (deadLetters !== undefined) targets.set(deadLetters.sink.target, 'dead_letter');
   const referenced = referencedIn(flat(options.steps));
   const segments: SegmentOutline[] = [];
-  for (const steps of segmentsOf(options.steps, options.oxis))
-    segments.push(await outlineOf(steps, { ...options, targets, referenced }, segments.length > 0));
+  const parts = segmentsOf(options.steps, options.oxis);
+  for (const [i, steps] of parts.entries())
+    segments.push(await outlineOf(steps, { ...options, targets, referenced }, i > 0, parts[i + 1]?.[0]));
   if (segments.length === 0) throw new OxiError('CONFIG_INVALID', 'the pipeline has no steps');
   return { segments, steps: segments.flatMap(({ steps }) => steps), deadLetters };
 }
@@ -49,13 +50,18 @@ function segmentsOf(steps: readonly StepInput[], oxis: ReadonlyMap<string, Oxi>)
   return segments;
 }
 
-async function outlineOf(steps: StepInput[], options: ChainOptions, later: boolean): Promise<SegmentOutline> {
+async function outlineOf(
+  steps: StepInput[],
+  options: ChainOptions,
+  later: boolean,
+  next: StepInput | undefined,
+): Promise<SegmentOutline> {
   const all = flat(steps);
   const waits = later && all.some((step) => step.references.length > 0 || step.condition?.includes('steps.') === true);
   const plan = async (known: Parameters<SegmentOutline['plan']>[0]): Promise<Segment> => {
     const builder = new ChainBuilder(options, known);
     for (const step of steps) await builder.add(step);
-    return builder.finish(steps);
+    return builder.finish(steps, next);
   };
   if (!waits) {
     const planned = await plan(new Map());

@@ -70,7 +70,7 @@ describe('at a terminal', () => {
     const { code, screen } = await watch('run orders', { cwd: root });
     expect(code).toBe(3);
     expect(left(screen).at(-2)).toBe(
-      `${ESCAPE}[31merror: ${ESCAPE}[0minput/orders.ndjson: record at byte 0: step "filter": the field "total" is not in this record; guard it with has(total) or default(total, ...). Set "on_error: drop" on the step to leave such records out`,
+      `${ESCAPE}[31merror: ${ESCAPE}[0minput/orders.ndjson: record at byte 0: step "filter": the field "total" is not in this record; guard it with has(total) or default(total, ...). Set "on_error: drop" on the step to leave such records out, or "on_error: dead_letter" to keep them in a file`,
     );
   });
   test.concurrent('NO_COLOR takes the colours away, and leaves the live line', async () => {

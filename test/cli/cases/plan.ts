@@ -8,7 +8,7 @@ export const planCases: readonly BadCase[] = [
     pipeline: pipelineOf([read, ['filter', { where: 'true' }], parse, write]),
     code: 2,
     message:
-      'pipelines/orders.yaml:1:75: step "filter": "filter" works on records and bytes come here: put parse_json before it',
+      'pipelines/orders.yaml:1:75: step "filter": "filter" works on records and bytes come here: put parse_json or parse_csv before it',
   },
   {
     title: 'a filter behind the formatter',
@@ -43,7 +43,7 @@ export const planCases: readonly BadCase[] = [
     pipeline: pipelineOf([read, parse, read, write]),
     code: 2,
     message:
-      'pipelines/orders.yaml:1:97: step "read_file_2": the pipeline has a source already ("read_file"), and this version reads one a pipeline',
+      'pipelines/orders.yaml:1:75: step "parse_json": what "parse_json" makes goes nowhere: "read_file_2" behind it is a source and begins anew; end this part with write_file or write_stdout',
   },
   {
     title: 'a setting that this version can not do',
@@ -103,32 +103,56 @@ export const planCases: readonly BadCase[] = [
       'pipelines/orders.yaml:1:97: step "write_stdout": "delivery: exactly_once" can\'t hold: what "write_stdout" has written can\'t be taken back; write to a file, or say at_least_once',
   },
   {
-    title: 'retries',
-    pipeline: pipelineOf([read, parse, [...write, { retry_attempts: 3 }]] as never),
+    title: 'broken records that are to go on',
+    pipeline: pipelineOf([read, ['parse_json', {}, { continue_on_error: true }], write] as never),
     code: 2,
     message:
-      'pipelines/orders.yaml:1:97: step "write_file": "retry_attempts" belongs to the format and this version can\'t honour it: leave it out',
+      'pipelines/orders.yaml:1:75: step "parse_json": "continue_on_error" can\'t hold here: what is broken can\'t be passed on; use on_error',
   },
   {
-    title: 'dead letters of a step',
-    pipeline: pipelineOf([read, ['parse_json', {}, { on_error: 'dead_letter' }], write]),
+    title: 'a limit that is wider than the step can take',
+    pipeline: pipelineOf([read, parse, ['batch', {}, { limits: { max_memory_mb: 4096 } }], write] as never),
     code: 2,
     message:
-      'pipelines/orders.yaml:1:75: step "parse_json": "on_error: dead_letter" belongs to the format and this version can\'t honour it: leave it out',
+      'pipelines/orders.yaml:1:134: step "batch": "limits.max_memory_mb" is 4096 and "batch" allows 512 at most: a limit can be tightened, never widened',
   },
   {
-    title: 'a timeout',
-    pipeline: pipelineOf([read, parse, [...write, { timeout_seconds: 3 }]] as never),
+    title: 'a second chain without steps',
+    pipeline: pipelineOf([read, parse, ['tee', {}], write]),
     code: 2,
-    message:
-      'pipelines/orders.yaml:1:97: step "write_file": "timeout_seconds" belongs to the format and this version can\'t honour it: leave it out',
+    message: 'pipelines/orders.yaml:1:120: step "tee": "steps" must be a list of steps, each with "- name:" of an oxi',
   },
   {
-    title: 'going on after errors',
-    pipeline: pipelineOf([read, parse, [...write, { continue_on_error: true }]] as never),
+    title: 'a second chain that goes nowhere',
+    pipeline: pipelineOf([read, parse, ['tee', { steps: [{ name: 'filter', config: { where: 'true' } }] }], write]),
     code: 2,
     message:
-      'pipelines/orders.yaml:1:97: step "write_file": "continue_on_error" belongs to the format and this version can\'t honour it: leave it out',
+      'pipelines/orders.yaml:1:130: step "filter": the pipeline ends with "filter" and what it makes goes nowhere: end it with write_file or write_stdout',
+  },
+  {
+    title: 'two sinks with the same file in two chains',
+    pipeline: pipelineOf([
+      read,
+      parse,
+      ['tee', { steps: [{ name: 'write_file', id: 'copy', config: { path: 'output/large.ndjson' } }] }],
+      write,
+    ]),
+    code: 2,
+    message:
+      'pipelines/orders.yaml:1:206: step "write_file": "copy" writes to the same place: ROOT/output/large.ndjson',
+  },
+  {
+    title: 'a batch larger than it may be',
+    pipeline: pipelineOf([read, parse, ['batch', { batch_size: 100, max_batch_size: 10 }], write]),
+    code: 2,
+    message: 'pipelines/orders.yaml:1:157: step "batch", field "max_batch_size": is smaller than batch_size, got 10',
+  },
+  {
+    title: 'a strategy that is none',
+    pipeline: pipelineOf([read, parse, ['batch', { strategy: 'weekly' }], write]),
+    code: 2,
+    message:
+      'pipelines/orders.yaml:1:134: step "batch", field "strategy": must be one of size, time, memory, size_or_time, size_or_memory, any, got "weekly"',
   },
   {
     title: 'indented lines',

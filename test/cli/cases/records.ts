@@ -9,7 +9,7 @@ export const dataCases: readonly BadCase[] = [
     files: { 'input/orders.ndjson': `${ORDERS}{"order":4,"total":}\n` },
     code: 3,
     message:
-      'error: input/orders.ndjson: record at byte 70: step "parse_json": unexpected text in place of a value (byte 89). Set "on_error: drop" on the step to leave such records out',
+      'error: input/orders.ndjson: record at byte 70: step "parse_json": unexpected text in place of a value (byte 89). Set "on_error: drop" on the step to leave such records out, or "on_error: dead_letter" to keep them in a file',
   },
   {
     title: 'a line that is cut off',
@@ -17,7 +17,7 @@ export const dataCases: readonly BadCase[] = [
     files: { 'input/orders.ndjson': `${ORDERS}{"order":4,"tot` },
     code: 3,
     message:
-      'error: input/orders.ndjson: record at byte 70: step "parse_json": a string is not closed (byte 85). Set "on_error: drop" on the step to leave such records out',
+      'error: input/orders.ndjson: record at byte 70: step "parse_json": a string is not closed (byte 85). Set "on_error: drop" on the step to leave such records out, or "on_error: dead_letter" to keep them in a file',
   },
   {
     title: 'bytes that are no UTF-8',
@@ -25,7 +25,7 @@ export const dataCases: readonly BadCase[] = [
     files: { 'input/orders.ndjson': Buffer.from('{"order":1,"total":12}\n{"order":"\u00e9"}\n', 'latin1') },
     code: 3,
     message:
-      'error: input/orders.ndjson: record at byte 23: step "parse_json": invalid UTF-8 (byte 33). Set "on_error: drop" on the step to leave such records out',
+      'error: input/orders.ndjson: record at byte 23: step "parse_json": invalid UTF-8 (byte 33). Set "on_error: drop" on the step to leave such records out, or "on_error: dead_letter" to keep them in a file',
   },
   {
     title: 'a field that is not there',
@@ -33,7 +33,7 @@ export const dataCases: readonly BadCase[] = [
     pipeline: orders('total > 10', 'totl > 10'),
     code: 3,
     message:
-      'error: input/orders.ndjson: record at byte 0: step "filter": the field "totl" is not in this record; guard it with has(totl) or default(totl, ...). Set "on_error: drop" on the step to leave such records out',
+      'error: input/orders.ndjson: record at byte 0: step "filter": the field "totl" is not in this record; guard it with has(totl) or default(totl, ...). Set "on_error: drop" on the step to leave such records out, or "on_error: dead_letter" to keep them in a file',
   },
   {
     title: 'a field of another type',
@@ -41,7 +41,7 @@ export const dataCases: readonly BadCase[] = [
     pipeline: orders('total > 10', 'total > "10"'),
     code: 3,
     message:
-      'error: input/orders.ndjson: record at byte 0: step "filter": "total" is a number and ""10"" is text: ">" needs two numbers, texts, timestamps or durations. Set "on_error: drop" on the step to leave such records out',
+      'error: input/orders.ndjson: record at byte 0: step "filter": "total" is a number and ""10"" is text: ">" needs two numbers, texts, timestamps or durations. Set "on_error: drop" on the step to leave such records out, or "on_error: dead_letter" to keep them in a file',
   },
   {
     title: 'a filter that is no boolean',
@@ -49,7 +49,7 @@ export const dataCases: readonly BadCase[] = [
     pipeline: orders('total > 10', 'total'),
     code: 3,
     message:
-      'error: input/orders.ndjson: record at byte 0: step "filter": "where" must be true or false for every record. Set "on_error: drop" on the step to leave such records out',
+      'error: input/orders.ndjson: record at byte 0: step "filter": "where" must be true or false for every record. Set "on_error: drop" on the step to leave such records out, or "on_error: dead_letter" to keep them in a file',
   },
   {
     title: 'a broken array',
@@ -118,6 +118,6 @@ export const dataCases: readonly BadCase[] = [
     files: { 'input/orders.ndjson': '{"order":"soon"}\n' },
     code: 3,
     message:
-      'error: input/orders.ndjson: record at byte 0: step "map": "order" can\'t be cast to timestamp: it is a text that does not read as one. Set "on_error: drop" on the step to leave such records out',
+      'error: input/orders.ndjson: record at byte 0: step "map": "order" can\'t be cast to timestamp: it is a text that does not read as one. Set "on_error: drop" on the step to leave such records out, or "on_error: dead_letter" to keep them in a file',
   },
 ];

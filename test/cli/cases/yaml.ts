@@ -4,13 +4,6 @@ import { type BadCase, GOOD, orders } from './case.ts';
 export const yamlCases: readonly BadCase[] = [
   { title: 'an empty pipeline', pipeline: '', code: 2, message: 'pipelines/orders.yaml:1:1: the file is empty' },
   {
-    title: 'dead letters of a pipeline',
-    pipeline: `${GOOD}dead_letter:\n  path: bad.ndjson\n`,
-    code: 2,
-    message:
-      'pipelines/orders.yaml:12:1: "dead_letter" belongs to the format and this version can\'t honour it: leave it out',
-  },
-  {
     title: 'tests of a pipeline',
     pipeline: `${GOOD}tests:\n  - name: no orders\n`,
     code: 2,
