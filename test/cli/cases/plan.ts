@@ -139,7 +139,7 @@ export const planCases: readonly BadCase[] = [
     ]),
     code: 2,
     message:
-      'pipelines/orders.yaml:1:206: step "write_file": "copy" writes to the same place: ROOT/output/large.ndjson',
+      'pipelines/orders.yaml:1:207: step "write_file": "copy" writes to the same place: ROOT/output/large.ndjson',
   },
   {
     title: 'a batch larger than it may be',
