@@ -11,8 +11,14 @@ import { tee } from './flow/tee.ts';
 import { formatJson } from './formats/format-json.ts';
 import { jsonSelect } from './formats/json-select.ts';
 import { parseJson } from './formats/parse-json.ts';
+import { dedupe } from './transforms/dedupe.ts';
 import { filter } from './transforms/filter.ts';
+import { flatten } from './transforms/flatten.ts';
+import { json } from './transforms/json.ts';
+import { limit } from './transforms/limit.ts';
 import { map } from './transforms/map.ts';
+import { sample } from './transforms/sample.ts';
+import { validate } from './transforms/validate.ts';
 
 const oxis: readonly Oxi[] = [
   readFile,
@@ -22,11 +28,17 @@ const oxis: readonly Oxi[] = [
   parseJson,
   formatJson,
   jsonSelect,
+  json,
   filter,
   map,
   batch,
   tee,
   exec,
+  flatten,
+  validate,
+  dedupe,
+  limit,
+  sample,
 ];
 
 export const registry: OxiRegistry = new Map(oxis.map((oxi) => [oxi.name, oxi]));

@@ -36,7 +36,13 @@ export const parseJson = defineParser({
     const maxRecordBytes = c.max_record_mb * MB;
     if (stream.framing === 'lines') return new LineFramer(at.offset, maxRecordBytes);
     const path = stream.selected && select !== undefined ? select : { segments: [], strict: true };
-    const spread = stream.selected ? 'yes' : stream.framing === 'array' ? 'must' : 'no';
+    const spread = stream.selected
+      ? select?.whole === true
+        ? 'no'
+        : 'yes'
+      : stream.framing === 'array'
+        ? 'must'
+        : 'no';
     const mayBeBlank = c.framing === 'auto';
     return new JsonStream({ name: at.name, select: path, spread, maxRecordBytes, mayBeBlank }, at);
   },
