@@ -458,6 +458,8 @@ export interface SinkOxi<C = never> extends OxiCommon {
   make(config: C, context: MakeContext): Sink;
   /** The formatter for records that nobody laid out before the sink: its name and its whole config. */
   implicitFormat(config: C): { oxi: string; config: unknown };
+  /** Fields that are set and speak of that formatter alone: refused where somebody else lays the records out. */
+  onlyImplicit?(config: C): readonly string[];
 }
 
 /** When a batch is whole, and what becomes of it. */

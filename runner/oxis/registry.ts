@@ -9,6 +9,7 @@ import { batch } from './flow/batch.ts';
 import { exec } from './flow/exec.ts';
 import { tee } from './flow/tee.ts';
 import { formatJson } from './formats/format-json.ts';
+import { formatYaml } from './formats/format-yaml.ts';
 import { jsonSelect } from './formats/json-select.ts';
 import { parseJson } from './formats/parse-json.ts';
 import { dedupe } from './transforms/dedupe.ts';
@@ -27,6 +28,7 @@ const oxis: readonly Oxi[] = [
   writeStdout,
   parseJson,
   formatJson,
+  formatYaml,
   jsonSelect,
   json,
   filter,
