@@ -2,7 +2,7 @@
 import * as z from 'zod/mini';
 import type { Block, BlockStep, FailRecord, StepContext } from '../../engine/contracts.ts';
 import { RecordError } from '../../engine/contracts.ts';
-import { lastFailure, skipValue } from '../../kernel/grammar.ts';
+import { lastFailure, skipString, skipValue } from '../../kernel/grammar.ts';
 import { bufferOf } from '../../kernel/keep.ts';
 import { SpanList } from '../../kernel/spans.ts';
 import { ByteWriter } from '../../kernel/writer.ts';
@@ -32,6 +32,8 @@ export const json = defineStep({
   make: (c): BlockStep => new QueryStep(c.query),
 });
 
+/** Levels that jq can work on: its stack has room for a few more. */
+const MAX_DEPTH = 500;
 /** Characters of records that are given to jq at a time. */
 const LOT = 1 << 20;
 
@@ -65,7 +67,14 @@ class QueryStep implements BlockStep {
       size = 0;
     };
     for (let i = 0; i < block.count; i++) {
-      lot.push(bytes.toString('utf8', block.spans[2 * i], block.spans[2 * i + 1]));
+      const start = block.spans[2 * i] as number;
+      const end = block.spans[2 * i + 1] as number;
+      if (isTooDeep(bytes, start, end)) {
+        if (lot.length > 0) await ask(i);
+        fail(i, new RecordError(`it nests deeper than ${MAX_DEPTH} levels, too deep for jq`, undefined, 'TOO_LARGE'));
+        continue;
+      }
+      lot.push(bytes.toString('utf8', start, end));
       size += lot.at(-1)?.length ?? 0;
       if (size >= LOT) await ask(i + 1);
     }
@@ -84,6 +93,20 @@ class QueryStep implements BlockStep {
     for (const record of lot) alone.push(...(await this.#answers([record], now)));
     return alone;
   }
+}
+
+/** In valid JSON; a short text can't be. */
+function isTooDeep(b: Buffer, start: number, end: number): boolean {
+  if (end - start <= 2 * MAX_DEPTH) return false;
+  let depth = 0;
+  for (let p = start; p < end; p++) {
+    const c = b[p];
+    if (c === 0x22) p = skipString(b, p + 1, end) - 1;
+    else if (c === 0x7b || c === 0x5b) {
+      if (++depth > MAX_DEPTH) return true;
+    } else if (c === 0x7d || c === 0x5d) depth--;
+  }
+  return false;
 }
 
 /** Writes the outputs in `list`, a JSON array, as records; an array among them is spread. Returns what is wrong with them. */
