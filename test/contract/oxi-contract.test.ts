@@ -199,7 +199,9 @@ describe('standard output', () => {
   });
 
   test('write_stdout leaves the last line feed away, and no other', async () => {
-    expect(await writeAll({ newline: false }, text('1'), text('2', '3'), Buffer.from('4'), text(''))).toBe('1\n2\n34');
+    expect(await writeAll({ newline: false }, text('1'), text('2', '3'), Buffer.from('4'), text(''))).toBe(
+      '1\n2\n3\n4',
+    );
   });
 
   test('write_stdout goes on behind a checkpoint without its prefix, and with the line feed it held back', async () => {
