@@ -1,10 +1,11 @@
 /** Builds `dist/`: the program, the entries of its threads, and chunks that load when they are needed. No node_modules needed. */
-import { chmod, mkdir, mkdtemp, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
+import { chmod, copyFile, mkdir, mkdtemp, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type BuildOptions, build, type Plugin } from 'esbuild';
 import { loadProgram } from './cli/program.ts';
+import { jqWasm } from './oxis/packages/load.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const dist = `${root}/dist`;
@@ -55,12 +56,23 @@ const program: BuildOptions = {
   supported: { 'dynamic-import': false },
   define: { ...options.define, 'import.meta.url': '__url' },
 };
+// Loaded by `oxis/packages/load.ts` when a pipeline uses them, from the program and from its threads alike.
+const packages: BuildOptions = {
+  ...options,
+  entryPoints: { ajv: 'runner/oxis/packages/ajv.ts', jq: 'runner/oxis/packages/jq.ts' },
+  outExtension: { '.js': '.cjs' },
+  format: 'cjs',
+  banner: { js: "const __url=require('node:url').pathToFileURL(__filename).href;" },
+  define: { ...options.define, 'import.meta.url': '__url' },
+};
 const threads = ['runner/threads/stage-thread.ts', 'runner/threads/keeper-thread.ts'];
 await Promise.all([
   build({ ...options, entryPoints: ['runner/cli/oxiflow.ts'], external: ['./main.ts'] }),
   build(program),
+  build(packages),
   ...threads.map((entry) => build({ ...options, entryPoints: [entry] })),
 ]);
+await copyFile(jqWasm(), `${fresh}/jq.wasm`);
 await chmod(`${fresh}/oxiflow.mjs`, 0o755);
 await writeFile(`${fresh}/program.cache`, await warm(fresh));
 

@@ -164,6 +164,8 @@ export interface RecordView {
   /** The value at `path`, or undefined where there is none. Values: see `expressions/values.ts`. */
   get(path: FieldPath): unknown;
   has(path: FieldPath): boolean;
+  /** First byte of the JSON text of the value at `path`, which says of what kind it is; -1 where there is none. */
+  kind(path: FieldPath): number;
   /** Writes at the place of the old field, or last; parents that are missing are made. `json` is compact JSON text. */
   set(path: FieldPath, json: string): void;
   /** Removes a field; nothing happens where there is none. */
@@ -432,8 +434,10 @@ export interface StepOxi<C = never> extends OxiCommon {
   readonly kind: 'step';
   /** One step, or several record steps that follow one another (the phases of `map`). */
   make(config: C, context: MakeContext): Step | readonly RecordStep[];
-  /** Set by json_select: what a framer straight before it may do in its place. */
+  /** Set by json_select: what a framer straight before it may do in its place; by json: that it wants the whole document. */
   select?(config: C): SelectPath;
+  /** Finds what is wrong with the config where that takes loading something, before anything starts. Throws OxiError CONFIG_INVALID. */
+  check?(config: C, context: MakeContext): Promise<void>;
   /** Runs queries or code of users, which may loop: on threads that can be ended, never inline. */
   readonly mayLoop?: true;
   /** Waits for something outside most of the time: several of it work side by side on the main thread. */
@@ -454,6 +458,8 @@ export interface SinkOxi<C = never> extends OxiCommon {
   make(config: C, context: MakeContext): Sink;
   /** The formatter for records that nobody laid out before the sink: its name and its whole config. */
   implicitFormat(config: C): { oxi: string; config: unknown };
+  /** Fields that are set and speak of that formatter alone: refused where somebody else lays the records out. */
+  onlyImplicit?(config: C): readonly string[];
 }
 
 /** When a batch is whole, and what becomes of it. */
@@ -492,6 +498,8 @@ export interface SelectPath {
   readonly strict: boolean;
   /** JSON text of the record that stands in for a missing one. */
   readonly fallback?: string;
+  /** What is there is one record, an array too; the step behind the framer has all of its work to do still. */
+  readonly whole?: true;
 }
 
 export type Oxi = SourceOxi | ParserOxi | StepOxi | FormatterOxi | SinkOxi | BatchOxi | TeeOxi;

@@ -5,6 +5,7 @@
  */
 import type { FieldPath, RecordView } from '../engine/contracts.ts';
 import { RecordError } from '../engine/contracts.ts';
+import { toJson } from '../expressions/stringify.ts';
 import type { Value } from '../expressions/values.ts';
 import { decodeString, decodeText, decodeValue } from './decode.ts';
 import {
@@ -22,6 +23,7 @@ import type { PathNode, PathTree } from './paths.ts';
 import type { ByteWriter } from './writer.ts';
 
 const QUOTE = 0x22;
+const OPEN_BRACE = 0x7b;
 const MAX_SURPRISES = 1000;
 
 /** What an entry of a table is, as bits; none of them: it stands in the source as it is. */
@@ -252,6 +254,18 @@ export class JsonRecord implements RecordView {
     return this.get(path) !== undefined;
   }
 
+  kind(path: FieldPath): number {
+    if (path.length === 0) return this.#bytes[this.#start] ?? -1;
+    const node = this.#tree.node(path);
+    const table = this.#tableOf(node.parent as PathNode);
+    // Around it lies what a step has put there.
+    if (table === undefined) return kindOf(this.#read(node));
+    const i = table.entry[node.id] as number;
+    if (i < 0) return -1;
+    if (table.is(i, TEXT)) return (table.texts[i] as string).charCodeAt(0);
+    return table.is(i, TABLE) ? OPEN_BRACE : (this.#bytes[table.valueStart[i] as number] as number);
+  }
+
   /** The source text of a number that no step set; undefined for anything else. */
   numberText(path: FieldPath): string | undefined {
     if (path.length === 0) return undefined;
@@ -472,6 +486,10 @@ export class JsonRecord implements RecordView {
     if (isEdited(table, i)) return this.#textOf(table.tables[i] as Table);
     return this.#bytes.toString('utf8', table.valueStart[i], table.valueEnd[i]);
   }
+}
+
+function kindOf(value: Value | undefined): number {
+  return value === undefined ? -1 : toJson(value).charCodeAt(0);
 }
 
 function isDirty(table: Table): boolean {

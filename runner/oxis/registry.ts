@@ -9,10 +9,17 @@ import { batch } from './flow/batch.ts';
 import { exec } from './flow/exec.ts';
 import { tee } from './flow/tee.ts';
 import { formatJson } from './formats/format-json.ts';
+import { formatYaml } from './formats/format-yaml.ts';
 import { jsonSelect } from './formats/json-select.ts';
 import { parseJson } from './formats/parse-json.ts';
+import { dedupe } from './transforms/dedupe.ts';
 import { filter } from './transforms/filter.ts';
+import { flatten } from './transforms/flatten.ts';
+import { json } from './transforms/json.ts';
+import { limit } from './transforms/limit.ts';
 import { map } from './transforms/map.ts';
+import { sample } from './transforms/sample.ts';
+import { validate } from './transforms/validate.ts';
 
 const oxis: readonly Oxi[] = [
   readFile,
@@ -21,12 +28,19 @@ const oxis: readonly Oxi[] = [
   writeStdout,
   parseJson,
   formatJson,
+  formatYaml,
   jsonSelect,
+  json,
   filter,
   map,
   batch,
   tee,
   exec,
+  flatten,
+  validate,
+  dedupe,
+  limit,
+  sample,
 ];
 
 export const registry: OxiRegistry = new Map(oxis.map((oxi) => [oxi.name, oxi]));

@@ -97,6 +97,56 @@ covering(describeStep, {
   becomes: (i) => [`{"ride":${i}.50}`],
 });
 covering(describeStep, {
+  oxi: 'json',
+  config: { query: '.stops[] | select(. != null)' },
+  record: (i) => `{"stops":[${i}.50,null,[${i},"a"]]}`,
+  becomes: (i) => [`${i}.50`, String(i), '"a"'],
+  bad: ['{"lost":1}', '7'],
+});
+covering(describeStep, {
+  oxi: 'flatten',
+  record: (i) => `{"ride":${i},"from":{"city":"\\u0042","at":{"lat":${i}.50}},"tags":["a",${i}]}`,
+  becomes: (i) => [`{"ride":${i},"from_city":"\\u0042","from_at_lat":${i}.50,"tags":"a,${i}"}`],
+});
+covering(describeStep, {
+  oxi: 'validate',
+  config: { fields: { ride: 'int', 'from.city': 'string?' } },
+  record: (i) => `{"ride":${i},"from":{"city":${i % 2 === 0 ? '"Berlin"' : 'null'}}}`,
+  becomes: (i) => [`{"ride":${i},"from":{"city":${i % 2 === 0 ? '"Berlin"' : 'null'}}}`],
+  bad: ['{"lost":1}', '{"ride":1.5}', '{"ride":1,"from":{"city":1}}', '[1]'],
+});
+covering(describeStep, {
+  oxi: 'validate',
+  config: { schema: { type: 'object', properties: { ride: { type: 'integer' } }, required: ['ride'] } },
+  record: (i) => `{"ride":${i}}`,
+  becomes: (i) => [`{"ride":${i}}`],
+  bad: ['{"lost":1}', '{"ride":"1"}', '[1]'],
+});
+covering(describeStep, {
+  oxi: 'dedupe',
+  config: { key: ['ride', 'city'], within: 100 },
+  record: (i) => `{"ride":${Math.floor(i / 3)},"city":"Berlin","n":${i}}`,
+  becomes: (i) => (i % 3 === 0 ? [`{"ride":${i / 3},"city":"Berlin","n":${i}}`] : []),
+  bad: ['{"ride":1}', '7'],
+});
+covering(describeStep, {
+  oxi: 'limit',
+  config: { records: 42 },
+  record: (i) => String(i),
+  becomes: (i) => (i < 42 ? [String(i)] : []),
+});
+covering(describeStep, {
+  oxi: 'sample',
+  config: { every: 10 },
+  record: (i) => String(i),
+  becomes: (i) => (i % 10 === 0 ? [String(i)] : []),
+});
+covering(describeStep, {
+  oxi: 'format_yaml',
+  record: (i) => `{"ride":${i}.50,"stops":["a"]}`,
+  becomes: (i) => [`ride: ${i}.50\nstops:\n  - a`],
+});
+covering(describeStep, {
   oxi: 'format_json',
   config: { sort_keys: true },
   record: (i) => `{"b":${i},"a":1.50}`,
@@ -131,6 +181,41 @@ describe('standard output', () => {
     make: (folder) => makeSink('write_stdout', {}, { projectRoot: folder, stepId: 'out' }),
     output: () => Buffer.concat(written),
     left: (folder) => readdirSync(folder),
+  });
+
+  const writeAll = async (config: Record<string, unknown>, ...parts: Buffer[]): Promise<string> => {
+    const sink = makeSink('write_stdout', config, { projectRoot: '/', stepId: 'out' });
+    await sink.open(sinkRun(1), undefined);
+    for (const part of parts) await sink.write(part, 1);
+    await sink.prepare(1, 'hard');
+    await sink.close();
+    return Buffer.concat(written).toString();
+  };
+
+  test('write_stdout puts its prefix in front of the output, once, and of an empty one too', async () => {
+    expect(await writeAll({ prefix: 'rides: ' }, text('1'), text('2'))).toBe('rides: 1\n2\n');
+    written = [];
+    expect(await writeAll({ prefix: 'rides: ' })).toBe('rides: ');
+  });
+
+  test('write_stdout leaves the last line feed away, and no other', async () => {
+    expect(await writeAll({ newline: false }, text('1'), text('2', '3'), Buffer.from('4'), text(''))).toBe(
+      '1\n2\n3\n4',
+    );
+  });
+
+  test('write_stdout goes on behind a checkpoint without its prefix, and with the line feed it held back', async () => {
+    const config = { newline: false, prefix: '> ' };
+    const first = makeSink('write_stdout', config, { projectRoot: '/', stepId: 'out' });
+    await first.open(sinkRun(1), undefined);
+    await first.write(text('1'), 1);
+    const mark = await first.prepare(1, 'soft');
+    await first.close();
+    const second = makeSink('write_stdout', config, { projectRoot: '/', stepId: 'out' });
+    await second.open(sinkRun(2), JSON.parse(JSON.stringify(mark)) as typeof mark);
+    await second.write(text('2'), 1);
+    await second.close();
+    expect(Buffer.concat(written).toString()).toBe('> 1\n2');
   });
 
   test('write_stdout takes the next bytes only when the last ones were taken', async () => {

@@ -3,7 +3,7 @@ import * as z from 'zod/mini';
 import type { RawBlock, Source, Split } from '../../engine/contracts.ts';
 import { ioError, OxiError } from '../../engine/errors.ts';
 import { skipSpace } from '../../kernel/grammar.ts';
-import { defineSource, field, only } from '../define.ts';
+import { defineSource, field } from '../define.ts';
 
 const config = () =>
   z.strictObject({
@@ -11,10 +11,10 @@ const config = () =>
     timeout_seconds: field(z.optional(z.number().check(z.positive())), 'How long to wait for the first byte.', {
       unit: 'seconds',
     }),
-    echo: field(only(false), 'Whether input is repeated on stderr.'),
+    echo: field(z._default(z.boolean(), false), 'What is read is repeated on stderr.'),
     binary: field(z._default(z.boolean(), false), 'Bytes without a meaning: no byte order mark is looked for.'),
     format: field(
-      z._default(z.literal(['auto', 'text']), 'auto'),
+      z._default(z.literal(['auto', 'text', 'json']), 'auto'),
       'Kept for older projects; a parser says how the text is read.',
     ),
     buffer_size: field(z.optional(z.int().check(z.gte(1024), z.lte(16777216))), 'Kept for older projects.', {
@@ -86,7 +86,9 @@ class StdinSource implements Source {
   async #value(read: Promise<IteratorResult<Buffer>>): Promise<Buffer | undefined> {
     try {
       const { value, done } = await read;
-      return done === true ? undefined : value;
+      if (done === true) return undefined;
+      if (this.#config.echo) await shown(value);
+      return value;
     } catch (error) {
       throw ioError(error, 'standard input', { step: this.#step });
     }
@@ -124,6 +126,13 @@ class StdinSource implements Source {
   async close(): Promise<void> {
     process.stdin.destroy();
   }
+}
+
+/** Resolves when stderr has taken the bytes, or can't any more: the input is read all the same. */
+function shown(bytes: Uint8Array): Promise<void> {
+  return new Promise((resolve) => {
+    process.stderr.write(bytes, () => resolve());
+  });
 }
 
 /** There is a line feed behind the first sign that is no white space. */

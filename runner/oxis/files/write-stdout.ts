@@ -4,18 +4,19 @@ import type { Writable } from 'node:stream';
 import * as z from 'zod/mini';
 import type { Held, Mark, Output, Sink, SinkRun } from '../../engine/contracts.ts';
 import { ioError } from '../../engine/errors.ts';
-import { defineSink, field, only } from '../define.ts';
+import { defineSink, field } from '../define.ts';
 import { jsonFormat } from '../formats/format-json.ts';
+import { yamlFormat } from '../formats/format-yaml.ts';
 
 const config = () =>
   z
     .strictObject({
       format: field(
-        z._default(z.literal(['auto', 'text', 'json']), 'auto'),
-        'How records are written that no formatter laid out: auto and text as lines, json as the source was framed.',
+        z._default(z.literal(['auto', 'text', 'json', 'yaml']), 'auto'),
+        'How records are written that no formatter laid out: auto and text as lines, json and yaml as the source was framed.',
       ),
-      newline: field(only(true), 'A line feed ends the output.'),
-      prefix: field(only(''), 'Text in front of the output.'),
+      newline: field(z._default(z.boolean(), true), 'A line feed ends the output; false leaves the last one away.'),
+      prefix: field(z._default(z.string(), ''), 'Text in front of the output, once.'),
       json_pretty: field(
         z._default(z.boolean(), false),
         'Records that no formatter laid out are indented; needs format json.',
@@ -35,26 +36,41 @@ const config = () =>
       }),
     );
 
+type Config = z.output<ReturnType<typeof config>>;
+
 export const writeStdout = defineSink({
   name: 'write_stdout',
   kind: 'sink',
   summary: 'Writes to standard output.',
   limits: { maxMemoryMb: 512, concurrentOperations: 1 },
   config,
-  make: (_c, context) => new StdoutSink(context.stepId),
-  implicitFormat: (c) => jsonFormat(c.format === 'json' ? { pretty: c.json_pretty } : { framing: 'lines' }),
+  make: (c, context) => new StdoutSink(c, context.stepId),
+  implicitFormat: (c) => {
+    if (c.format === 'yaml') return yamlFormat();
+    return jsonFormat(c.format === 'json' ? { pretty: c.json_pretty } : { framing: 'lines' });
+  },
+  onlyImplicit: (c) => (c.json_pretty ? ['json_pretty'] : []),
 });
+
+const LF = 0x0a;
+const LINE_END = Buffer.from('\n');
 
 class StdoutSink implements Sink {
   readonly guarantee = 'append';
   readonly target = 'standard output';
+  readonly #c: Config;
   readonly #step: string;
   #out: Writable = process.stdout;
   #records = 0;
   #bytes = 0;
+  /** Nothing was written yet: the prefix is still to come. */
+  #fresh = true;
+  /** A line feed that is written only if something follows it. */
+  #held = false;
   #failure: unknown;
 
-  constructor(step: string) {
+  constructor(c: Config, step: string) {
+    this.#c = c;
     this.#step = step;
   }
 
@@ -65,12 +81,31 @@ class StdoutSink implements Sink {
   async open(_run: SinkRun, mark: Mark | undefined): Promise<Held> {
     this.#records = mark?.records ?? 0;
     this.#bytes = mark?.bytes ?? 0;
+    this.#fresh = mark === undefined;
+    this.#held = mark?.data.held === true;
     this.#out = openStdout();
     this.#out.on('error', this.#onError);
     return { at: 'mark' };
   }
 
   async write(bytes: Uint8Array, records: number): Promise<void> {
+    await this.#begin();
+    if (this.#c.newline) await this.#send(bytes);
+    else if (bytes.byteLength > 0) {
+      if (this.#held) await this.#send(LINE_END);
+      this.#held = bytes.at(-1) === LF;
+      await this.#send(this.#held ? bytes.subarray(0, -1) : bytes);
+    }
+    this.#records += records;
+  }
+
+  async #begin(): Promise<void> {
+    if (!this.#fresh) return;
+    this.#fresh = false;
+    if (this.#c.prefix !== '') await this.#send(Buffer.from(this.#c.prefix));
+  }
+
+  async #send(bytes: Uint8Array): Promise<void> {
     if (this.#failure !== undefined) throw ioError(this.#failure, 'standard output', { step: this.#step });
     await new Promise<void>((resolve, reject) => {
       this.#out.write(bytes, (error) => {
@@ -78,12 +113,13 @@ class StdoutSink implements Sink {
         else resolve();
       });
     });
-    this.#records += records;
     this.#bytes += bytes.byteLength;
   }
 
   async prepare(n: number): Promise<Mark> {
-    return { n, records: this.#records, bytes: this.#bytes, data: {} };
+    // An empty output has its prefix, too.
+    await this.#begin();
+    return { n, records: this.#records, bytes: this.#bytes, data: this.#held ? { held: true } : {} };
   }
 
   async finish(mark: Mark): Promise<Output> {

@@ -1,10 +1,25 @@
 /** `parse_json`: a byte stream becomes JSON records, whichever way they stand in it. */
 import * as z from 'zod/mini';
-import type { Framing, StreamInfo } from '../../engine/contracts.ts';
+import type {
+  Block,
+  BlockStep,
+  FailRecord,
+  Framer,
+  Framing,
+  SelectPath,
+  Step,
+  StepContext,
+  StreamInfo,
+} from '../../engine/contracts.ts';
+import { Pass } from '../../engine/fuse.ts';
+import { giveBuffer } from '../../kernel/buffers.ts';
 import { skipSpace, skipValue } from '../../kernel/grammar.ts';
 import { JsonStream } from '../../kernel/json-stream.ts';
+import { LenientFramer, type LenientOptions, strictCopy } from '../../kernel/lenient.ts';
 import { LineFramer } from '../../kernel/lines.ts';
-import { defineParser, field, only } from '../define.ts';
+import type { Json } from '../../state/store.ts';
+import { defineParser, field } from '../define.ts';
+import { FlattenStep } from '../transforms/flatten.ts';
 
 const MB = 1024 * 1024;
 
@@ -14,13 +29,24 @@ const config = () =>
       z._default(z.literal(['auto', 'lines', 'array', 'document']), 'auto'),
       'How records stand in the text. auto: lines for .ndjson and .jsonl; else an array where it begins with "["; else lines where the first line is a whole value; else one document.',
     ),
-    strict: field(only(true), 'Records keep to RFC 8259.'),
-    allow_comments: field(only(false), 'Comments in the text.'),
-    allow_trailing_commas: field(only(false), 'Commas before a closing bracket.'),
-    array_handling: field(only('preserve'), 'What becomes of arrays inside records.'),
-    flatten: field(only(false), 'Nested objects become one level.'),
+    strict: field(
+      z._default(z.boolean(), true),
+      'The text keeps to RFC 8259; false allows comments and trailing commas, unless the next two fields say otherwise.',
+    ),
+    allow_comments: field(z.optional(z.boolean()), 'Comments in the text, // to the end of a line and /* to */.'),
+    allow_trailing_commas: field(z.optional(z.boolean()), 'A comma behind the last element or member.'),
+    array_handling: field(
+      z._default(z.literal(['preserve', 'flatten']), 'preserve'),
+      'flatten: an array in a field of the record becomes one string of its values, as the oxi flatten makes it.',
+    ),
+    flatten: field(
+      z._default(z.boolean(), false),
+      'Objects inside a record become one level, their keys joined by "_"; what becomes of arrays says array_handling.',
+    ),
     max_record_mb: field(z._default(z.int().check(z.gte(1), z.lte(512)), 64), 'Largest record.', { unit: 'MB' }),
   });
+
+type Config = z.output<ReturnType<typeof config>>;
 
 export const parseJson = defineParser({
   name: 'parse_json',
@@ -29,20 +55,84 @@ export const parseJson = defineParser({
   limits: { maxBatchSize: 1_000_000, maxMemoryMb: 512 },
   config,
   detect: (c, first, name, select) => {
-    const framing = c.framing === 'auto' ? guess(Buffer.from(first), name) : c.framing;
+    const allowed = leniency(c, 'document');
+    const text = allowed === undefined ? Buffer.from(first) : strictCopy(first, allowed);
+    const framing = c.framing === 'auto' ? guess(text, name) : c.framing;
     return { framing, selected: select !== undefined && framing !== 'lines' } satisfies StreamInfo;
   },
   frame: (c, stream, select, at) => {
-    const maxRecordBytes = c.max_record_mb * MB;
-    if (stream.framing === 'lines') return new LineFramer(at.offset, maxRecordBytes);
-    const path = stream.selected && select !== undefined ? select : { segments: [], strict: true };
-    const spread = stream.selected ? 'yes' : stream.framing === 'array' ? 'must' : 'no';
-    const mayBeBlank = c.framing === 'auto';
-    return new JsonStream({ name: at.name, select: path, spread, maxRecordBytes, mayBeBlank }, at);
+    const allowed = leniency(c, stream.framing);
+    if (allowed === undefined) return strictFramer(c, stream, select, at);
+    return new LenientFramer({ ...allowed, name: at.name }, at, (state) =>
+      strictFramer(c, stream, select, { ...at, state }),
+    );
   },
-  // Every record is validated when a stage loads it; parsing has nothing to add.
-  make: () => ({ form: 'record', cardinality: 'one', touches: [], apply: () => 'keep' }),
+  // Every record is validated when a stage loads it; plain parsing has nothing to add.
+  make: (c): Step => {
+    if (!c.flatten && c.array_handling === 'preserve')
+      return { form: 'record', cardinality: 'one', touches: [], apply: () => 'keep' };
+    return new ParseFlat(c);
+  },
 });
+
+function strictFramer(
+  c: Config,
+  stream: StreamInfo,
+  select: SelectPath | undefined,
+  at: { offset: number; state: Json; name: string },
+): Framer {
+  const maxRecordBytes = c.max_record_mb * MB;
+  if (stream.framing === 'lines') return new LineFramer(at.offset, maxRecordBytes);
+  const path = stream.selected && select !== undefined ? select : { segments: [], strict: true };
+  const spread = stream.selected ? (select?.whole === true ? 'no' : 'yes') : stream.framing === 'array' ? 'must' : 'no';
+  const mayBeBlank = c.framing === 'auto';
+  return new JsonStream({ name: at.name, select: path, spread, maxRecordBytes, mayBeBlank }, at);
+}
+
+/** What the text may hold beside JSON; undefined where that is nothing. */
+function leniency(c: Config, framing: Framing): LenientOptions | undefined {
+  const comments = c.allow_comments ?? !c.strict;
+  const trailingCommas = c.allow_trailing_commas ?? !c.strict;
+  return comments || trailingCommas ? { comments, trailingCommas, lines: framing === 'lines' } : undefined;
+}
+
+/** Parsing that leaves records with one level. */
+class ParseFlat implements BlockStep {
+  readonly form = 'block';
+  readonly cardinality = 'one';
+  readonly state = 'none';
+  readonly #pass = new Pass([], 0);
+  readonly #flatten: FlattenStep;
+
+  constructor(c: Config) {
+    this.#flatten = new FlattenStep({
+      objects: c.flatten,
+      arrays: c.array_handling === 'flatten' ? 'explode' : 'keep',
+      delimiter: '_',
+      index: { before: '', after: '' },
+      maxDepth: Number.POSITIVE_INFINITY,
+    });
+  }
+
+  process(block: Block, context: StepContext, fail: FailRecord): Block {
+    const broken: number[] = [];
+    const parsed = this.#pass.run(block, context, {
+      filtered: () => undefined,
+      failed: (_owner, index, error) => {
+        broken.push(index);
+        fail(index, error);
+      },
+    });
+    const flat = this.#flatten.process(parsed, context, (index, error) => {
+      // The broken ones in front of it are no longer there.
+      let original = index;
+      for (const gone of broken) if (gone <= original) original++;
+      fail(original, error);
+    });
+    if (parsed.bytes.buffer !== block.bytes.buffer) giveBuffer(parsed.bytes);
+    return flat;
+  }
+}
 
 function guess(first: Buffer, name: string): Framing {
   if (/\.(ndjson|jsonl)(\.(gz|zst))?$/i.test(name)) return 'lines';

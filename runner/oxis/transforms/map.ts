@@ -2,13 +2,13 @@
 import * as z from 'zod/mini';
 import type { FieldPath, RecordStep } from '../../engine/contracts.ts';
 import { RecordError } from '../../engine/contracts.ts';
-import { OxiError } from '../../engine/errors.ts';
 import type { RecordReader } from '../../expressions/compile.ts';
 import { toJson } from '../../expressions/stringify.ts';
 import type { Value } from '../../expressions/values.ts';
 import { defineStep, field } from '../define.ts';
 import { compileRecordExpression } from '../expression.ts';
 import { type CastType, castTypes, castValue } from './cast.ts';
+import { checkedFieldPath, fieldPath, refuseField } from './field-path.ts';
 
 const config = () => {
   const name = z.string().check(z.minLength(1));
@@ -46,13 +46,8 @@ export const map = defineStep({
 
 /** Refuses fields that name nothing, and two that would take each other's place. Throws OxiError CONFIG_INVALID. */
 function checkPaths(c: Config, step: string): void {
-  const refuse = (field: string, message: string): never => {
-    throw new OxiError('CONFIG_INVALID', `step "${step}", field "${field}": ${message}`, { place: { step, field } });
-  };
-  const check = (field: string, text: string): void => {
-    if (fieldPath(text).includes(''))
-      refuse(field, `"${text}" has an empty part: a dot stands between two names (write \\. for a dot in a name)`);
-  };
+  const refuse = (field: string, message: string): never => refuseField(step, field, message);
+  const check = (field: string, text: string): unknown => checkedFieldPath(text, step, field);
   for (const phase of ['set', 'cast', 'rename'] as const)
     for (const text of Object.keys(c[phase] ?? {})) check(`${phase}.${text}`, text);
   for (const [from, to] of Object.entries(c.rename ?? {})) check(`rename.${from}`, to);
@@ -77,11 +72,6 @@ function checkPaths(c: Config, step: string): void {
 
 function startsWith(path: FieldPath, start: FieldPath): boolean {
   return start.every((part, i) => path[i] === part);
-}
-
-/** A field as it is written in the configuration: dots nest, `\.` is a dot in a name. */
-function fieldPath(text: string): FieldPath {
-  return text.split(/(?<!\\)\./).map((part) => part.replaceAll('\\.', '.'));
 }
 
 function setPhase(c: Config, stepId: string): RecordStep[] {

@@ -46,11 +46,23 @@ export const planCases: readonly BadCase[] = [
       'pipelines/orders.yaml:1:75: step "parse_json": what "parse_json" makes goes nowhere: "read_file_2" behind it is a source and begins anew; end this part with write_file or write_stdout',
   },
   {
-    title: 'a setting that this version can not do',
-    pipeline: pipelineOf([read, ['parse_json', { allow_comments: true }], write]),
+    title: 'a layout that somebody else has made already',
+    pipeline: pipelineOf([read, parse, ['format_json', {}], ['write_stdout', { format: 'json', json_pretty: true }]]),
     code: 2,
     message:
-      'pipelines/orders.yaml:1:123: step "parse_json", field "allow_comments": belongs to the format, and this version can only do false, got true',
+      'pipelines/orders.yaml:1:198: step "write_stdout", field "json_pretty": has no effect: "format_json" lays the records out',
+  },
+  {
+    title: 'a query that is none',
+    pipeline: pipelineOf([read, parse, ['json', { query: '.a +' }], write]),
+    code: 2,
+    message: 'pipelines/orders.yaml:1:130: step "json", field "query": jq says: syntax error, unexpected end of file',
+  },
+  {
+    title: 'a schema that is none',
+    pipeline: pipelineOf([read, parse, ['validate', { schema: { requird: ['id'] } }], write]),
+    code: 2,
+    message: 'pipelines/orders.yaml:1:135: step "validate", field "schema": strict mode: unknown keyword: "requird"',
   },
   {
     title: 'a layout without its format',

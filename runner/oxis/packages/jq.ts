@@ -1,0 +1,2 @@
+/** jq itself, for `json`. */
+export { loadJq } from 'jq-wasm';
