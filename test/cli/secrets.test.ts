@@ -167,3 +167,21 @@ describe('nothing of a secret is left by', () => {
       expect(leaks(root, await oxiflow(verb, options))).toEqual([]);
   });
 });
+
+test('a variable of a program is its own: what the program says of it is hidden, whatever its name', async () => {
+  const canary = 'canary-exec-Pm42Kd';
+  const root = folder({
+    ...GOOD_PROJECT,
+    'pipelines/orders.yaml': pipelineOf([
+      ['read_file', { path: 'input/orders.ndjson' }],
+      ['parse_json'],
+      ['exec', { command: ['sh', '-c', 'echo "depot $DEPOT" >&2; exit 3'], env: { DEPOT: canary } }],
+      ['write_file', { path: 'output/orders.ndjson' }],
+    ]),
+  });
+  const ended = await oxiflow(['run', 'orders', '-v', '--events', 'events.ndjson'], { cwd: root });
+  expect(ended.code, ended.stderr).toBe(1);
+  expect(ended.stderr).toMatch(/"sh" ended with code 3, having answered 0 of \d+ lines. It said: depot \*\*\*/);
+  for (const text of [ended.stderr, ended.stdout, readFileSync(join(root, 'events.ndjson'), 'utf8')])
+    expect(text).not.toContain(canary);
+});

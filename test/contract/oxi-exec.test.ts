@@ -3,13 +3,15 @@ import { mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from '
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterAll, afterEach, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, describe, expect, test, vi } from 'vitest';
 import type { OxiError } from '../../runner/engine/errors.ts';
 import { Secret } from '../../runner/engine/secret.ts';
 import { SideBySide, type SideBySideOptions } from '../../runner/engine/side-by-side.ts';
 import { StageProgram, type StageSpec } from '../../runner/engine/stage.ts';
 import { stepMaker } from '../../runner/oxis/make.ts';
 import { blockOf, recordsOf, stageOf } from './oxi-suite.ts';
+
+vi.setConfig({ testTimeout: 60_000 });
 
 const NEVER = new AbortController().signal;
 const ROOT = realpathSync(mkdtempSync(join(tmpdir(), 'oxiflow-exec-')));
@@ -96,7 +98,7 @@ describe('a program that answers', () => {
       expect(recordsOf((await program.process(blockOf(records))).block)).toEqual(records);
       await program.end();
     }
-  }, 30_000);
+  });
 
   test('its answers are records like others: checked, white space removed, null is a value', async () => {
     const answers = ['{ "a" : 1.50 }\r', ' null', '"\\u00e9 \u00fc"', '[1, 2 ]'];
@@ -157,6 +159,17 @@ describe('a program that answers', () => {
     expect(said[0]).toMatch(/^.*node: warn 0x+…$/);
     expect(said.every((line) => line.length < 500)).toBe(true);
   });
+});
+
+test('a variable of its own is not told in part where a long line is cut', async () => {
+  const said: string[] = [];
+  const spec = specOf(script(`console.error('x'.repeat(295) + process.env.KEY); say(line);`), {
+    env: { KEY: 'swordfish' },
+  });
+  const program = programOf(spec, said);
+  await program.process(blockOf(rides(1)));
+  await program.end();
+  expect(said[0]).toMatch(/x\*\*\*$/);
 });
 
 describe('a program that fails', () => {

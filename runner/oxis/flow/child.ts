@@ -32,6 +32,8 @@ export interface ChildOptions {
   cwd: string;
   env: Readonly<Record<string, string>>;
   step: string;
+  /** Texts that must not be told in part: they go before a line is cut. */
+  secrets: readonly string[];
   debug: ((message: string) => void) | undefined;
 }
 
@@ -181,7 +183,8 @@ export class Child {
     let rest = '';
     const line = (text: string): void => {
       if (text.trim() === '') return;
-      const clipped = text.length > LINE_CHARACTERS ? `${text.slice(0, LINE_CHARACTERS)}…` : text;
+      const whole = this.#o.secrets.reduce((hidden, secret) => hidden.replaceAll(secret, '***'), text);
+      const clipped = whole.length > LINE_CHARACTERS ? `${whole.slice(0, LINE_CHARACTERS)}…` : whole;
       this.#words.push(clipped);
       if (this.#words.length > KEPT_LINES) this.#words.shift();
       if (++this.#logged <= LOGGED_LINES) this.#o.debug?.(`${this.#name}: ${clipped}`);

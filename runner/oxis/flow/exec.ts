@@ -51,6 +51,7 @@ export const exec = defineStep({
 
 const LF = 0x0a;
 const SPACE = 0x20;
+const SHORTEST_SECRET = 4;
 
 /** What a program needs to know of the machine and its user; nothing of what else this process was given. */
 const PASSED_ON = /^(PATH|HOME|USER|LOGNAME|SHELL|LANG|LANGUAGE|LC_[A-Z]+|TZ|TMPDIR)$/;
@@ -105,6 +106,8 @@ class ExecStep implements BlockStep {
       cwd: resolve(projectRoot, cwd),
       env: { PYTHONUNBUFFERED: '1', ...Object.fromEntries(passedOn), ...Object.fromEntries(own) },
       step: stepId,
+      // Shorter ones are no secrets, and would garble every line.
+      secrets: own.map(([, value]) => value).filter((value) => value.length >= SHORTEST_SECRET),
       debug,
     });
   }
