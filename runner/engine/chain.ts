@@ -179,7 +179,8 @@ export class ChainBuilder {
     this.#needRecords(input);
     if (oxi.select !== undefined && this.#parser !== undefined && this.#steps.at(-2) === this.#parser.step) {
       this.#select = oxi.select(step.config as never);
-      step.byFramer = true;
+      // Given the whole document, the step still has its work to do.
+      if (this.#select.whole !== true) step.byFramer = true;
     }
     this.#join(input, step, oxi);
   }
