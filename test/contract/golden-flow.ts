@@ -12,7 +12,7 @@ import type { PlannedSource, Segment, StepInput } from '../../runner/engine/plan
 import { makePlan } from '../../runner/engine/planner.ts';
 import type { Pool, PoolOptions } from '../../runner/engine/pool.ts';
 import { makeFigures } from '../../runner/engine/report.ts';
-import type { StageSpec } from '../../runner/engine/stage.ts';
+import { StageProgram, type StageSpec } from '../../runner/engine/stage.ts';
 import { defineSink, defineSource } from '../../runner/oxis/define.ts';
 import { jsonFormat } from '../../runner/oxis/formats/format-json.ts';
 import { makeSteps } from '../../runner/oxis/make.ts';
@@ -213,8 +213,11 @@ export async function runInMemory(input: FlowInput): Promise<FlowOutput> {
       makeSteps,
       startPool:
         input.startPool ??
-        (() => {
-          throw new Error('no threads here');
+        ((spec, { mayLoop }) => {
+          // What has to run apart runs here: nothing of it loops.
+          if (!mayLoop) throw new Error('no threads here');
+          const program = new StageProgram(spec, makeSteps);
+          return { run: (block) => program.process(block), [Symbol.asyncDispose]: () => program.close() };
         }),
       redact: (text) => text,
       say: () => undefined,

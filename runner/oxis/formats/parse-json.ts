@@ -101,7 +101,7 @@ class ParseFlat implements BlockStep {
   readonly form = 'block';
   readonly cardinality = 'one';
   readonly state = 'none';
-  readonly #pass = new Pass([], 0);
+  readonly #pass = new Pass([], { parser: 0, checked: false });
   readonly #flatten: FlattenStep;
 
   constructor(c: Config) {
@@ -121,6 +121,7 @@ class ParseFlat implements BlockStep {
       failed: (_owner, index, error) => {
         broken.push(index);
         fail(index, error);
+        return false;
       },
     });
     const flat = this.#flatten.process(parsed, context, (index, error) => {
