@@ -15,7 +15,7 @@ import type {
   Tier,
 } from './contracts.ts';
 import { TIERS } from './contracts.ts';
-import type { OxiError } from './errors.ts';
+import { OxiError } from './errors.ts';
 import { tightenLimits } from './limits.ts';
 import {
   hashOf,
@@ -30,7 +30,7 @@ import {
 } from './plan.ts';
 import type { OnError } from './stage.ts';
 import { splitOrdered } from './stages.ts';
-import { locating, stepError } from './step-error.ts';
+import { locating, locatingLater, stepError } from './step-error.ts';
 
 export interface ChainOptions {
   oxis: ReadonlyMap<string, Oxi>;
@@ -106,7 +106,7 @@ export class ChainBuilder {
     else {
       this.#needSource(input);
       if (oxi.kind === 'parser') this.#addParser(input, step, oxi);
-      else if (oxi.kind === 'step') this.#addStep(input, step, oxi);
+      else if (oxi.kind === 'step') await this.#addStep(input, step, oxi);
       else if (oxi.kind === 'formatter') this.#addFormatter(input, step, oxi);
       else if (oxi.kind === 'sink') this.#addSink(input, step, oxi);
       else if (oxi.kind === 'batch') this.#addBatch(input, step, oxi);
@@ -175,11 +175,11 @@ export class ChainBuilder {
     this.#join(input, step, oxi);
   }
 
-  #addStep(input: StepInput, step: PlannedStep, oxi: StepOxi): void {
+  async #addStep(input: StepInput, step: PlannedStep, oxi: StepOxi): Promise<void> {
     this.#needRecords(input);
+    await locatingLater(input, oxi.check?.(step.config as never, this.#context(input)));
     if (oxi.select !== undefined && this.#parser !== undefined && this.#steps.at(-2) === this.#parser.step) {
       this.#select = oxi.select(step.config as never);
-      // Given the whole document, the step still has its work to do.
       if (this.#select.whole !== true) step.byFramer = true;
     }
     this.#join(input, step, oxi);
@@ -206,8 +206,19 @@ export class ChainBuilder {
       if (format?.kind !== 'formatter') throw new Error(`${implicit.oxi} is no formatter`);
       const made = format.make(implicit.config as never, this.#context(input));
       formatter = { oxi: format, config: implicit.config, id: input.id, layOut: made.form === 'block' };
-    }
+    } else this.#refuseIdle(input, oxi.onlyImplicit?.(step.config as never) ?? []);
     this.#nodes.push({ kind: 'sink', step, oxi, sink, formatter });
+  }
+
+  /** Fields of a sink that speak of its own formatter, which has nothing to do here. */
+  #refuseIdle(input: StepInput, [field]: readonly string[]): void {
+    if (field === undefined) return;
+    const by = this.#formatter === undefined ? 'no records come here' : `"${this.#formatter.id}" lays the records out`;
+    locating(input, () => {
+      throw new OxiError('CONFIG_INVALID', `step "${input.id}", field "${field}": has no effect: ${by}`, {
+        place: { step: input.id, field },
+      });
+    });
   }
 
   #addBatch(input: StepInput, step: PlannedStep, oxi: BatchOxi): void {

@@ -16,13 +16,26 @@ export function locating<T>(input: StepInput, work: () => T): T {
   try {
     return work();
   } catch (error) {
-    if (!(error instanceof OxiError) || error.place.file !== undefined) throw error;
-    const { file, line, column } = input.locate(error.place.field ?? '');
-    // A field that `--set` gave stands on no line.
-    const at = line === 0 ? `--set ${input.id}.${error.place.field ?? ''}` : `${file}:${line}:${column}`;
-    throw new OxiError(error.code, `${at}: ${error.message}`, {
-      place: { ...error.place, file, line, column },
-      cause: error,
-    });
+    throw located(input, error);
   }
+}
+
+/** The same for what takes its time. */
+export async function locatingLater(input: StepInput, work: Promise<void> | undefined): Promise<void> {
+  try {
+    await work;
+  } catch (error) {
+    throw located(input, error);
+  }
+}
+
+function located(input: StepInput, error: unknown): unknown {
+  if (!(error instanceof OxiError) || error.place.file !== undefined) return error;
+  const { file, line, column } = input.locate(error.place.field ?? '');
+  // A field that `--set` gave stands on no line.
+  const at = line === 0 ? `--set ${input.id}.${error.place.field ?? ''}` : `${file}:${line}:${column}`;
+  return new OxiError(error.code, `${at}: ${error.message}`, {
+    place: { ...error.place, file, line, column },
+    cause: error,
+  });
 }

@@ -4,7 +4,7 @@
  */
 import * as z from 'zod';
 import { runFlow } from '../../runner/engine/assemble.ts';
-import type { Oxi, Sink, Source } from '../../runner/engine/contracts.ts';
+import type { Block, Oxi, Sink, Source } from '../../runner/engine/contracts.ts';
 import type { StepCounters } from '../../runner/engine/counters.ts';
 import { DeadLetterFile } from '../../runner/engine/dead-letters.ts';
 import { detectStream } from '../../runner/engine/flow-source.ts';
@@ -12,7 +12,7 @@ import type { PlannedSource, Segment, StepInput } from '../../runner/engine/plan
 import { makePlan } from '../../runner/engine/planner.ts';
 import type { Pool, PoolOptions } from '../../runner/engine/pool.ts';
 import { makeFigures } from '../../runner/engine/report.ts';
-import { StageProgram, type StageSpec } from '../../runner/engine/stage.ts';
+import { StageProgram, type StageResult, type StageSpec } from '../../runner/engine/stage.ts';
 import { defineSink, defineSource } from '../../runner/oxis/define.ts';
 import { jsonFormat } from '../../runner/oxis/formats/format-json.ts';
 import { makeSteps } from '../../runner/oxis/make.ts';
@@ -214,10 +214,17 @@ export async function runInMemory(input: FlowInput): Promise<FlowOutput> {
       startPool:
         input.startPool ??
         ((spec, { mayLoop }) => {
-          // What may loop has threads of its own: here it does not, so it works in place.
+          // What has to run apart runs here: nothing of it loops.
           if (!mayLoop) throw new Error('no threads here');
           const program = new StageProgram(spec, makeSteps);
-          return { run: (block) => program.process(block), [Symbol.asyncDispose]: () => program.close() };
+          // One block after the other, as on a thread.
+          let last: Promise<unknown> = Promise.resolve();
+          const run = (block: Block): Promise<StageResult> => {
+            const result = last.then(() => program.process(block));
+            last = result.catch(() => undefined);
+            return result;
+          };
+          return { run, [Symbol.asyncDispose]: () => program.close() };
         }),
       redact: (text) => text,
       say: () => undefined,

@@ -24,6 +24,7 @@ export const json = defineStep({
   summary: 'Runs a jq query; an array that it makes becomes the stream.',
   config,
   mayLoop: true,
+  limits: { maxProcessingTimeMs: 30_000, maxMemoryMb: 512 },
   select: () => ({ segments: [], strict: true, whole: true }),
   check: async (c, context) => {
     const problem = await queryProblem(c.query);

@@ -50,7 +50,7 @@ export const planCases: readonly BadCase[] = [
     pipeline: pipelineOf([read, parse, ['format_json', {}], ['write_stdout', { format: 'json', json_pretty: true }]]),
     code: 2,
     message:
-      'pipelines/orders.yaml:1:198: step "write_stdout", field "json_pretty": has no effect: "format_json" lays the records out',
+      'pipelines/orders.yaml:1:195: step "write_stdout", field "json_pretty": has no effect: "format_json" lays the records out',
   },
   {
     title: 'a query that is none',
