@@ -42,8 +42,8 @@ test('a step that waits for ever ends the run with exit code 1: what every node 
   const { code, stderr } = await oxiflow(['run', 'rides', '--events', 'events.ndjson'], { cwd: root });
   expect(code, stderr).toBe(1);
   expect(stderr).toMatch(/nothing moves:\n {2}step +does +for +waiting before it\n/);
-  expect(stderr).toMatch(/\n {2}parse_json, price +works +1 s {2}/);
-  expect(stderr).toMatch(/nothing has moved for 1 s: step "parse_json, price" works without an end/);
+  expect(stderr).toMatch(/\n {2}price +works +1 s {2}/);
+  expect(stderr).toMatch(/nothing has moved for 1 s: step "price" works without an end/);
   const last = jsonLines(readFileSync(join(root, 'events.ndjson'), 'utf8')).at(-1);
   expect(last).toMatchObject({ type: 'run.finished', status: 'failed', error: { code: 'STUCK' } });
   expect(Object.keys(snapshot(root))).not.toContain('output/rides.ndjson');

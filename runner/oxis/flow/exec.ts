@@ -43,7 +43,8 @@ export const exec = defineStep({
   name: 'exec',
   kind: 'step',
   summary: 'Lets a program of your own work on the records: JSON lines in, JSON lines out.',
-  limits: { maxBatchSize: 10_000, maxMemoryMb: 256, maxProcessingTimeMs: 600_000, concurrentOperations: 16 },
+  // Its time ends before a run in which nothing moves does: what took too long may be tried again, what is stuck is over.
+  limits: { maxBatchSize: 10_000, maxMemoryMb: 256, maxProcessingTimeMs: 300_000, concurrentOperations: 16 },
   config,
   waits: true,
   make: (c, context): BlockStep => new ExecStep(c, context),

@@ -30,6 +30,7 @@ export const formatYaml = defineFormatter({
   name: 'format_yaml',
   kind: 'formatter',
   summary: 'Writes YAML: documents, a sequence or one document.',
+  limits: { maxBatchSize: 1_000_000, maxMemoryMb: 512 },
   config,
   make: (c): BlockStep => new YamlStep(c),
   encoder: (c, stream, context) => new YamlEncoder(framingOf(c, stream), context.stepId),

@@ -36,6 +36,7 @@ export const dedupe = defineStep({
   name: 'dedupe',
   kind: 'step',
   summary: 'Keeps the first of records with the same key.',
+  limits: { maxBatchSize: 1_000_000, maxMemoryMb: 512 },
   config,
   make: (c, context): BlockStep => new DedupeStep(c.within, keyOf(c, context.stepId)),
 });

@@ -43,6 +43,7 @@ export const flatten = defineStep({
   name: 'flatten',
   kind: 'step',
   summary: 'Makes one level of nested objects and arrays.',
+  limits: { maxBatchSize: 1_000_000, maxMemoryMb: 512 },
   config,
   aliases: { separator: 'delimiter' },
   make: (c): BlockStep => {

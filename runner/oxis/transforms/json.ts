@@ -22,6 +22,7 @@ export const json = defineStep({
   name: 'json',
   kind: 'step',
   summary: 'Runs a jq query; an array that it makes becomes the stream.',
+  limits: { maxBatchSize: 1_000_000, maxMemoryMb: 512, maxProcessingTimeMs: 30_000 },
   config,
   mayLoop: true,
   limits: { maxProcessingTimeMs: 30_000, maxMemoryMb: 512 },

@@ -14,6 +14,7 @@ export const limit = defineStep({
   name: 'limit',
   kind: 'step',
   summary: 'Passes the first records and leaves out the rest.',
+  limits: { maxBatchSize: 1_000_000, maxMemoryMb: 512 },
   config,
   make: (c): BlockStep => new LimitStep(c.records),
 });

@@ -29,6 +29,7 @@ export const sample = defineStep({
   name: 'sample',
   kind: 'step',
   summary: 'Keeps a part of the records: a share, or every n-th.',
+  limits: { maxBatchSize: 1_000_000, maxMemoryMb: 512 },
   config,
   make: (c): BlockStep => (c.every === undefined ? new RateStep(c.rate ?? 1, c.seed ?? 0) : new EveryStep(c.every)),
 });

@@ -41,6 +41,7 @@ export const validate = defineStep({
   name: 'validate',
   kind: 'step',
   summary: 'Refuses records that break a schema.',
+  limits: { maxBatchSize: 1_000_000, maxMemoryMb: 512 },
   config,
   make: (c, context): Step => {
     if (c.schema === undefined) return fieldsStep(c.fields ?? {}, context.stepId);
