@@ -34,8 +34,10 @@ export interface Block {
   split: number;
   /** Its one record is a value on its own (a document, a selected object), not an element of an array or a line. */
   whole?: boolean;
-  /** Names of the columns, where the records are rows of CSV that no step has parsed yet. */
+  /** Names of the columns, where the records are rows of CSV: not parsed yet, or laid out. */
   columns?: readonly string[];
+  /** Rows may have fewer cells than there are columns: those of columns that came up in a later row of the block. */
+  ragged?: true;
 }
 
 // ---------------------------------------------------------------- sources
@@ -116,6 +118,8 @@ export interface Piece {
   /** Where `bytes` begin in the split. */
   offset: number;
   columns?: readonly string[];
+  /** As in FramedRecords: what the chunker itself gave up; a cutter passes it on. */
+  broken?: { offset: number; reason: string }[];
 }
 
 /**
@@ -356,6 +360,8 @@ export interface Encoder {
   restore(state: Json): void;
   /** Names of the columns so far, where it has a header. */
   readonly columns?: readonly string[];
+  /** Records that it took and that are not among the pieces yet; part of its snapshot. */
+  readonly held?: number;
   /** Asked behind `end`: what was written first has to be written anew. */
   rewrite?(): Rewrite | undefined;
 }

@@ -8,9 +8,11 @@ import { writeStdout } from './files/write-stdout.ts';
 import { batch } from './flow/batch.ts';
 import { exec } from './flow/exec.ts';
 import { tee } from './flow/tee.ts';
+import { formatCsv } from './formats/format-csv.ts';
 import { formatJson } from './formats/format-json.ts';
 import { formatYaml } from './formats/format-yaml.ts';
 import { jsonSelect } from './formats/json-select.ts';
+import { parseCsv } from './formats/parse-csv.ts';
 import { parseJson } from './formats/parse-json.ts';
 import { dedupe } from './transforms/dedupe.ts';
 import { filter } from './transforms/filter.ts';
@@ -27,7 +29,9 @@ const oxis: readonly Oxi[] = [
   readStdin,
   writeStdout,
   parseJson,
+  parseCsv,
   formatJson,
+  formatCsv,
   formatYaml,
   jsonSelect,
   json,
