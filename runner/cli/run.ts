@@ -1,6 +1,7 @@
 /** `oxiflow run NAME`: one attempt of a run, wired: configuration, state, events, threads, signals. The engine does the work. */
 import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
+import { resolve } from 'node:path';
 import { Command, Option } from 'commander';
 import { loadPipeline, type Pipeline } from '../config/pipeline.ts';
 import { loadProject, type Project } from '../config/project.ts';
@@ -58,6 +59,7 @@ interface Options {
 }
 
 const SOFT_INTERVAL_MS = 500;
+const METRICS_INTERVAL_SECONDS = 10;
 const DRAIN_MS = 10_000;
 /** Beyond the lease: what its holder may need to be noticed as gone. */
 const LEASE_WAIT_EXTRA_MS = 5000;
@@ -132,7 +134,7 @@ async function run(name: string, options: Options): Promise<number> {
   const runKey =
     options.runKey ??
     (pipeline.overridesHash === undefined ? pipeline.name : `${pipeline.name}-${pipeline.overridesHash}`);
-  const listeners = await eventListeners(options, log);
+  const listeners = await eventListeners(options, project, log);
   using stopping = new Stopping({
     drainMs: options.drainTimeout ?? DRAIN_MS,
     parentFd: options.parentFd,
@@ -247,7 +249,13 @@ async function attempt(a: AttemptInput): Promise<RunResult> {
         ),
       observe: async ({ runId, attempt }) => {
         const identity = { run_key: runKey, run_id: runId, attempt, worker_id: workerId, pipeline: pipeline.name };
-        const progress = options.quiet ? [] : [new ProgressLine(a.terminal, { now: Date.now, label: pipeline.name })];
+        const below =
+          project.monitoring?.real_time_dashboard === true && a.terminal.live
+            ? (await import('../observe/dashboard.ts')).dashboardLines
+            : undefined;
+        const progress = options.quiet
+          ? []
+          : [new ProgressLine(a.terminal, { now: Date.now, label: pipeline.name, below })];
         const listeners = [...a.listeners, ...progress];
         bus = new EventBus({ identity, redact, now: Date.now, listeners, warn: (message) => log.warn(message) });
         log.attach(bus);
@@ -256,7 +264,8 @@ async function attempt(a: AttemptInput): Promise<RunResult> {
           backend: { name: store.backend, location: store.location },
           process: { pid: process.pid, host: hostname(), version: version() },
           notices: a.notices,
-          metricsIntervalMs: 1000 * (project.monitoring?.interval_seconds ?? 10),
+          metricsIntervalMs: 1000 * (project.monitoring?.interval_seconds ?? METRICS_INTERVAL_SECONDS),
+          alerts: project.monitoring?.alerts ?? {},
           now: Date.now,
           warn: (message) => log.warn(message),
         });
@@ -303,12 +312,18 @@ function storeSettings({ state }: Project): StoreSettings {
   };
 }
 
-async function eventListeners(options: Options, log: Log): Promise<EventListener[]> {
+async function eventListeners(options: Options, { root, monitoring }: Project, log: Log): Promise<EventListener[]> {
   const listeners: EventListener[] = [];
   const warn = (message: string): void => log.warn(message);
   if (options.events !== undefined) {
     const { openEvents } = await import('../observe/writer.ts');
     listeners.push(openEvents(options.events, { warn }));
+  }
+  const name = monitoring?.metrics_file;
+  if (name !== undefined) {
+    const { formatOf, MetricsFile } = await import('../observe/metrics-file.ts');
+    const format = monitoring?.output_format ?? formatOf(name);
+    listeners.push(new MetricsFile({ path: resolve(root, name), name, format, warn }));
   }
   if (process.env.DAGSTER_PIPES_CONTEXT !== undefined) {
     const { pipesListener } = await import('../observe/pipes.ts');

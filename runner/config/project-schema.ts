@@ -16,6 +16,7 @@ const folder = (standard: string, description: string) =>
 
 const NO_EFFECT = 'Of the old format; has no effect.';
 
+const METRICS_FORMATS = ['json', 'csv', 'prometheus'] as const;
 export const BACKENDS = ['auto', 'file', 'nfs', 'sqlite', 'redis', 'http', 'database'] as const;
 export const DEFAULT_SETTINGS = { output_dir: 'output', pipeline_dir: 'pipelines', oxis_dir: 'oxis' } as const;
 /** In milliseconds. */
@@ -134,16 +135,26 @@ export const sectionSchemas = {
   ),
   monitoring: once(() =>
     z.strictObject({
-      interval_seconds: z.optional(note(z.number().check(z.positive()), 'Time between two measurements.')),
-      output_format: optionalText('json, ...'),
-      metrics_file: optionalText('File of the metrics.'),
-      real_time_dashboard: flag('Show a dashboard.'),
+      interval_seconds: z.optional(
+        note(z.number().check(z.minimum(0.1), z.maximum(86_400)), 'Time between two measurements; 10 where left out.'),
+      ),
+      output_format: z.optional(
+        note(
+          z.enum(METRICS_FORMATS),
+          'Of the metrics file: json is a line for each sample, csv a row for each step and sample, prometheus its text format with the last sample. Where left out, as the file ends: .csv, .prom, else json.',
+        ),
+      ),
+      metrics_file: optionalText('File of the metrics, from the project folder.'),
+      real_time_dashboard: flag('A table of the steps in place of the progress line, on a terminal.'),
       alerts: z.optional(
         z.strictObject({
-          cpu_threshold: amount('Percent of one core.'),
-          memory_threshold: amount('Megabytes.'),
+          cpu_threshold: amount('Processor use of the run, in percent; 100 is one core.'),
+          memory_threshold: amount('Memory of the run, in megabytes.'),
           error_rate_threshold: z.optional(
-            note(z.number().check(z.minimum(0), z.maximum(1)), 'Share of records, 0 to 1.'),
+            note(
+              z.number().check(z.minimum(0), z.maximum(1)),
+              'Share of bad records since the measurement before, 0 to 1.',
+            ),
           ),
         }),
       ),

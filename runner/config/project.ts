@@ -113,7 +113,7 @@ class ProjectReader {
       ...DEFAULT_SETTINGS,
       stuck_after: undefined,
     };
-    for (const old of ['oxis', 'monitoring', 'analytics'] as const) {
+    for (const old of ['oxis', 'analytics'] as const) {
       const entry = this.#sections?.entries.get(old);
       if (entry !== undefined) this.#noEffect(entry.key, old);
     }

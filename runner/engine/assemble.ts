@@ -9,6 +9,7 @@ import type { Checkpoint } from './documents.ts';
 import { OxiError } from './errors.ts';
 import { type Barrier, type Flow, newChannel, type Position, runTogether } from './flow.ts';
 import { runBatch } from './flow-batch.ts';
+import { type NodeFigures, newNode, noteUsage } from './flow-reading.ts';
 import { type ChainEnd, runSink, type SinkNode } from './flow-sink.ts';
 import { runSource } from './flow-source.ts';
 import { runStage, type StageNode } from './flow-stage.ts';
@@ -102,6 +103,8 @@ class Assembler {
   readonly #pools: Pool[] = [];
   readonly #programs: StageProgram[] = [];
   readonly #channels: Flow[] = [];
+  /** Who sends into a channel. */
+  readonly #senders = new Map<Flow, NodeFigures>();
   readonly #work: Promise<void>[] = [];
   readonly #halt = new AbortController();
   readonly #enough = new AbortController();
@@ -125,6 +128,7 @@ class Assembler {
   async run(): Promise<'finished' | 'interrupted'> {
     const { segment } = this.#start;
     const first = this.#channel();
+    this.#measure({ kind: 'source', steps: [this.#of(this.#start.source.step.id)] }, undefined, [first]);
     this.#chain(segment.nodes, first, this.#mainEnd(), true);
     this.#work.unshift(this.#source(first));
     try {
@@ -163,14 +167,36 @@ class Assembler {
     });
   }
 
+  /** Has it measured where the time of a node goes, and how full the queues at its ends are. */
+  #measure(about: Parameters<typeof newNode>[0], input: Flow | undefined, outputs: readonly Flow[]): NodeFigures {
+    const { nodes, queues } = this.#start.figures;
+    const node = newNode(about);
+    nodes.push(node);
+    const from = input && this.#senders.get(input);
+    if (input !== undefined && from !== undefined) queues.push({ from, to: node, gauge: input });
+    for (const out of outputs) this.#senders.set(out, node);
+    return node;
+  }
+
   #node(node: PlannedNode, input: Flow, out: Flow | undefined, end: ChainEnd, alone: boolean): void {
     const watched = this.#watched(node, input, out);
+    const branch = node.kind === 'tee' ? this.#channel() : undefined;
+    const measured = this.#measure(
+      {
+        kind: node.kind === 'sink' ? 'sink' : 'stage',
+        steps: stepsOf(node).map(({ id }) => this.#of(id)),
+        ordered: node.kind !== 'stage' || node.ordered,
+        beside: node.kind === 'stage' && node.place === 'beside',
+      },
+      input,
+      [out, branch].filter((flow) => flow !== undefined),
+    );
     if (node.kind === 'sink') {
-      this.#work.push(runSink(this.#sinkNode(node), input, out ?? end));
+      this.#work.push(runSink(this.#sinkNode(node, measured), input, out ?? end));
       return;
     }
     if (out === undefined) throw new Error('a chain ends with a sink');
-    if (node.kind === 'stage') this.#work.push(runStage(this.#stageNode(node, alone, watched), input, out));
+    if (node.kind === 'stage') this.#work.push(runStage(this.#stageNode(node, alone, watched, measured), input, out));
     else if (node.kind === 'batch') {
       const { id } = node.step;
       this.#work.push(
@@ -187,8 +213,7 @@ class Assembler {
           out,
         ),
       );
-    } else {
-      const branch = this.#channel();
+    } else if (branch !== undefined) {
       const barriers = new BranchBarriers();
       const { id } = node.step;
       this.#work.push(runTee({ stepId: id, counters: this.#of(id).counters }, input, out, branch, barriers));
@@ -343,7 +368,7 @@ class Assembler {
     return program;
   }
 
-  #stageNode(stage: PlannedStage, alone: boolean, watched: WatchedNode | undefined): StageNode {
+  #stageNode(stage: PlannedStage, alone: boolean, watched: WatchedNode | undefined, measured: NodeFigures): StageNode {
     const spec = this.#stageSpec(stageSteps(stage), stage.checked);
     const { from } = this.#start;
     let program: StageProgram | undefined;
@@ -366,6 +391,7 @@ class Assembler {
       startPool: () => {
         const started = this.#startPool(spec, stage);
         pool = started;
+        if (!measured.beside) measured.pool = stage.threads;
         this.#pools.push(started);
         return (block) => {
           watched?.atWork(1);
@@ -377,8 +403,11 @@ class Assembler {
         await pool?.end?.();
       },
       done: (result) => {
-        // Steps of one pass share its time: nobody measures them apart.
-        for (const step of steps) step.busyMs += result.busyMs / steps.length;
+        steps.forEach((step, i) => {
+          step.busyMs += result.stepMs[i] ?? 0;
+          step.sampled = result.sampled[i] === true;
+        });
+        for (const usage of result.usage ?? []) noteUsage(measured, usage);
         this.#checkErrors(false);
       },
       failed: (failures) => this.#start.recordErrors(failures.map(({ message }) => message)),
@@ -421,7 +450,7 @@ class Assembler {
     return new SideBySide({ spec, makeSteps: this.#a.makeSteps, instances: threads, timeout, retry });
   }
 
-  #sinkNode(planned: PlannedSink): SinkNode {
+  #sinkNode(planned: PlannedSink, { outside }: NodeFigures): SinkNode {
     const { step, formatter, sink } = planned;
     const { stream, from, skip } = this.#start;
     const figures = this.#of(step.id);
@@ -445,6 +474,7 @@ class Assembler {
       busy: (ms) => {
         figures.busyMs += ms;
       },
+      outside,
       skip: skip.get(step.id) ?? 0,
       unit: patientUnit(this.#patience(step), sink.guarantee === 'append'),
       failed: (message) => this.#start.recordErrors([message]),

@@ -3,6 +3,8 @@
  * that is the whole of back-pressure. A failure on either side wakes the other.
  */
 
+import { type QueueGauge, WaitClock } from './gauge.ts';
+
 export interface ChannelBounds {
   bytes: number;
   records: number;
@@ -15,7 +17,8 @@ export interface ChannelEnd {
   ended(): void;
 }
 
-export class Channel<T> {
+export class Channel<T> implements QueueGauge {
+  readonly waits = { input: new WaitClock(), room: new WaitClock() };
   /** Who sends and who receives, where somebody watches them. */
   sender: ChannelEnd | undefined;
   receiver: ChannelEnd | undefined;
@@ -27,6 +30,8 @@ export class Channel<T> {
   #failure: { error: unknown } | undefined;
   #wakeReceiver: (() => void) | undefined;
   #wakeSender: (() => void) | undefined;
+  #closedAt: number | undefined;
+  #endedAt: number | undefined;
 
   constructor(bounds: ChannelBounds) {
     this.#bounds = bounds;
@@ -37,13 +42,30 @@ export class Channel<T> {
     return { bytes: this.#bytes, records: this.#records };
   }
 
+  get share(): number {
+    // What waits for room may be large: then a full channel is not full to the last byte.
+    if (this.#wakeSender !== undefined) return 1;
+    const { bytes, records } = this.#bounds;
+    return Math.min(1, Math.max(this.#bytes / bytes, this.#records / records));
+  }
+
+  get closedAt(): number | undefined {
+    return this.#closedAt;
+  }
+
+  get endedAt(): number | undefined {
+    return this.#endedAt;
+  }
+
   /** Resolves when the item has a place; a single item larger than the bounds gets one when nothing else waits. */
   async send(item: T, weight: ChannelBounds): Promise<void> {
     while (this.#failure === undefined && this.#items.length > 0 && this.#isFull(weight)) {
       this.sender?.waitsForRoom(true);
+      this.waits.room.begin();
       await new Promise<void>((resolve) => {
         this.#wakeSender = resolve;
       });
+      this.waits.room.end();
       this.sender?.waitsForRoom(false);
     }
     if (this.#failure !== undefined) throw this.#failure.error;
@@ -70,13 +92,16 @@ export class Channel<T> {
         return next.item;
       }
       if (this.#closed) {
+        this.#endedAt ??= performance.now();
         this.receiver?.ended();
         return undefined;
       }
       this.receiver?.waitsForInput(true);
+      this.waits.input.begin();
       await new Promise<void>((resolve) => {
         this.#wakeReceiver = resolve;
       });
+      this.waits.input.end();
       this.receiver?.waitsForInput(false);
     }
   }
@@ -84,6 +109,7 @@ export class Channel<T> {
   /** No more items will be sent. */
   close(): void {
     this.#closed = true;
+    this.#closedAt ??= performance.now();
     this.sender?.ended();
     this.#wake();
   }

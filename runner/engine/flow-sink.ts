@@ -6,6 +6,7 @@ import type { StepCounters } from './counters.ts';
 import { crashpoint } from './crashpoint.ts';
 import { OxiError } from './errors.ts';
 import { BARRIER_WEIGHT, type Barrier, type Flow, weightOf } from './flow.ts';
+import type { WaitClock } from './gauge.ts';
 import { type Letter, sortLetters } from './letters.ts';
 import type { PlannedStep } from './plan.ts';
 import { letterOf, recordMessage, stopError } from './stage.ts';
@@ -22,8 +23,10 @@ export interface SinkNode {
   skip: number;
   /** Runs one unit of work with the attempts and the time that the step has for it. */
   unit<T>(work: () => Promise<T>): Promise<T>;
-  /** Milliseconds spent laying out and writing. */
+  /** Milliseconds spent laying out and writing, without those of `outside`. */
   busy(ms: number): void;
+  /** Runs while it waits for what it writes to. */
+  outside: WaitClock;
   /** A unit of work was given up (continue_on_error), or a record could not be laid out. */
   failed(message: string): void;
   lettersSent(letters: readonly Letter[]): void;
@@ -40,8 +43,10 @@ export async function runSink(node: SinkNode, input: Flow, next: Flow | ChainEnd
   for (let item = await input.receive(); item !== undefined; item = await input.receive()) {
     if (item.kind === 'block') {
       const started = performance.now();
+      const outside = node.outside.total(started);
       const letters = await writeBlock(node, item.block);
-      node.busy(performance.now() - started);
+      const now = performance.now();
+      node.busy(now - started - (node.outside.total(now) - outside));
       if (letters.length > 0) {
         node.lettersSent(letters);
         item.letters = item.letters.concat(letters);
@@ -70,7 +75,7 @@ async function answer(node: SinkNode, barrier: Barrier): Promise<void> {
   if (barrier.declined) return;
   if (encoder !== undefined) barrier.encoders[step.id] = encoder.snapshot();
   crashpoint('prepare');
-  barrier.marks[step.id] = await node.unit(() => sink.prepare(barrier.n, barrier.grade));
+  barrier.marks[step.id] = await node.outside.during(node.unit(() => sink.prepare(barrier.n, barrier.grade)));
   barrier.counters.set(step.id, { ...node.counters });
 }
 
@@ -143,7 +148,8 @@ async function writePieces(node: SinkNode, pieces: readonly Uint8Array[], record
     crashpoint('write');
     try {
       const n = due;
-      await node.unit(() => node.sink.write(piece, n));
+      // What it does before it gives way (packing, a blocking write) is its own work.
+      await node.outside.during(node.unit(() => node.sink.write(piece, n)));
     } catch (error) {
       if (!node.step.continues || !(error instanceof OxiError)) throw error;
       node.counters.failed += due;

@@ -4,6 +4,7 @@ import type { Output, Oxi, Split, Tier } from './contracts.ts';
 import { addCounters, differenceOf, inFlight, noCounters, type StepCounters } from './counters.ts';
 import type { Checkpoint } from './documents.ts';
 import type { ErrorCode, ExitCode } from './errors.ts';
+import type { FlowFigures, FlowReading } from './flow-reading.ts';
 import type { Letter } from './letters.ts';
 import { allNodes, type Plan, type PlannedNode, type Segment, stepsOf } from './plan.ts';
 
@@ -18,6 +19,8 @@ interface StepFigures {
   /** Its counters when this attempt began. */
   readonly before: StepCounters;
   busyMs: number;
+  /** Its time is known by samples: it shares a pass with others. */
+  sampled: boolean;
 }
 
 /** Steps that work together, in the order of the flow; a source is one, and so is a sink. */
@@ -28,7 +31,7 @@ interface StageFigures {
 }
 
 /** The figures of a run, live. */
-export interface RunFigures {
+export interface RunFigures extends FlowFigures {
   readonly steps: readonly StepFigures[];
   readonly stages: readonly StageFigures[];
   /** Records that earlier segments have read. */
@@ -46,6 +49,18 @@ export interface RunStart {
   notices: readonly string[];
 }
 
+/** What one step did and where its time went. Waits are those of the whole node that it belongs to. */
+interface StepReport {
+  step: string;
+  oxi: string;
+  busy_ms: number;
+  sampled: boolean;
+  wait_input_ms: number;
+  wait_room_ms: number;
+  wait_outside_ms: number;
+  counters: CountersReport;
+}
+
 type CountersReport = StepCounters & { in_flight: number };
 
 /** How an attempt ended; the fields of the event `run.finished`. */
@@ -57,10 +72,12 @@ export interface RunSummary {
   counters: {
     total: CountersReport;
     attempt: CountersReport;
-    steps: { step: string; oxi: string; busy_ms: number; counters: CountersReport }[];
+    steps: StepReport[];
   };
   durations: { attempt_ms: number; total_ms: number };
   outputs: ({ step: string } & Output)[];
+  /** What held the run back, where it is plain to see. */
+  bottleneck?: { step: string; reason: string };
 }
 
 export interface RunObserver {
@@ -93,8 +110,9 @@ export function makeFigures(
     counters: { ...noCounters(), ...before[id] },
     before: { ...noCounters(), ...before[id] },
     busyMs: 0,
+    sampled: false,
   }));
-  return { steps, stages, records: 0, earlierRecords: 0, bytes: 0, totalBytes };
+  return { steps, stages, nodes: [], queues: [], records: 0, earlierRecords: 0, bytes: 0, totalBytes };
 }
 
 function stagesOf({ sources, nodes }: Segment): StageFigures[] {
@@ -121,7 +139,9 @@ function report(c: StepCounters): CountersReport {
   return { ...c, in_flight: Math.max(0, inFlight(c)) };
 }
 
-export function countersReport(figures: RunFigures): RunSummary['counters'] {
+/** `reading`: of the flow, over the whole attempt. */
+export function countersReport(figures: RunFigures, { elapsedMs, nodes }: FlowReading): RunSummary['counters'] {
+  const nodeOf = new Map(nodes.flatMap((node) => node.steps.map(({ step }) => [step, node] as const)));
   const attempts = figures.steps.map((step) => differenceOf(step.counters, step.before));
   return {
     total: report(asOne(figures.steps, (step) => step.counters)),
@@ -130,6 +150,10 @@ export function countersReport(figures: RunFigures): RunSummary['counters'] {
       step: step.id,
       oxi: step.oxi,
       busy_ms: step.busyMs,
+      sampled: step.sampled,
+      wait_input_ms: elapsedMs * (nodeOf.get(step.id)?.waitInput ?? 0),
+      wait_room_ms: elapsedMs * (nodeOf.get(step.id)?.waitRoom ?? 0),
+      wait_outside_ms: elapsedMs * (nodeOf.get(step.id)?.outside ?? 0),
       counters: report(step.counters),
     })),
   };

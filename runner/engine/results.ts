@@ -46,6 +46,8 @@ export function joinResults(results: readonly [StageResult, ...StageResult[]]): 
     letters: results.flatMap(({ letters }) => letters),
     failures: results.flatMap(({ failures }) => failures).slice(0, KEPT_FAILURES),
     busyMs: results.reduce((sum, { busyMs }) => sum + busyMs, 0),
+    stepMs: first.stepMs.map((_, i) => results.reduce((sum, { stepMs }) => sum + (stepMs[i] ?? 0), 0)),
+    usage: results.flatMap(({ usage }) => usage ?? []),
   };
 }
 

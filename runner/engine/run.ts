@@ -5,6 +5,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Holder, Lease, StateStore, StoredDocument } from '../state/store.ts';
 import type { Assembly } from './assemble.ts';
+import { bottleneckOf, theProcess } from './bottleneck.ts';
 import { bytesBefore, Committer, lost } from './checkpoint.ts';
 import type { Mark, SinkRun, Split } from './contracts.ts';
 import type { StepCounters } from './counters.ts';
@@ -19,6 +20,7 @@ import {
   type SplitDocument,
 } from './documents.ts';
 import { OxiError } from './errors.ts';
+import { between, type FlowMoment, momentOf } from './flow-reading.ts';
 import { type Held, holdLease } from './hold.ts';
 import { type Plan, type Segment, type StepMetadata, sinksOf } from './plan.ts';
 import { DEAD_LETTERS } from './planner.ts';
@@ -99,6 +101,7 @@ class Run {
   readonly #o: RunOptions;
   readonly #held: Held;
   readonly #lease: Lease;
+  #began: FlowMoment | undefined;
   readonly #startedAt = performance.now();
   #record!: RunRecord;
   #runId = '';
@@ -164,6 +167,7 @@ class Run {
     figures.earlierRecords = earlierOf(run).records;
     figures.records = from?.records ?? figures.earlierRecords;
     figures.bytes = from?.bytes ?? earlierOf(run).bytes;
+    this.#began = momentOf(figures);
     observer.started({ splits: input.splits, figures, resumedFrom: from, notices });
     const at = { current: begun };
     const summary = await this.#segments(at, observer, figures)
@@ -421,16 +425,20 @@ class Run {
     outputs: RunSummary['outputs'],
   ): RunSummary {
     const attempt_ms = this.#elapsed();
+    const now = momentOf(figures);
+    const reading = between(figures, this.#began ?? now, now);
+    const bottleneck = bottleneckOf(reading, theProcess(reading));
     return {
       status,
       exit_code,
       checkpoint: committer.last?.n ?? this.#record.document.done?.at(-1)?.checkpoint ?? 0,
-      counters: countersReport(figures),
+      counters: countersReport(figures, reading),
       durations: {
         attempt_ms: Math.round(attempt_ms),
         total_ms: Math.round(this.#elapsedBefore + attempt_ms),
       },
       outputs,
+      ...(bottleneck === undefined ? {} : { bottleneck }),
     };
   }
 

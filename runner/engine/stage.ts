@@ -11,6 +11,7 @@ import { RecordError } from './contracts.ts';
 import { addCounters, noCounters, type StepCounters } from './counters.ts';
 import { OxiError } from './errors.ts';
 import { fuse, type Op, Pass, type PassEvents } from './fuse.ts';
+import type { ThreadUsage } from './gauge.ts';
 import type { Letter } from './letters.ts';
 import { hasRoom, portionsOf, type Room, roomOf, sizeOf } from './limits.ts';
 
@@ -59,6 +60,12 @@ export interface StageResult {
   /** Every record that a step gave up for the dead-letter file. */
   letters: Letter[];
   busyMs: number;
+  /** The same for each step. */
+  stepMs: number[];
+  /** Steps whose time was found by samples: they share a pass with others. */
+  sampled: readonly boolean[];
+  /** Of the threads of a pool that worked on it. */
+  usage?: readonly ThreadUsage[];
 }
 
 const KEPT_FAILURES = 3;
@@ -82,11 +89,13 @@ export class StageProgram {
   /** What each step is given at a time, at most. */
   readonly #rooms: Room[];
   readonly #context: StepContext;
+  readonly #sampled: readonly boolean[];
   readonly #begins: ((owner: number) => void) | undefined;
   #counters: StepCounters[] = [];
   #failures: Failure[] = [];
   #letters: Letter[] = [];
   #seen: boolean[] = [];
+  #stepMs: number[] = [];
 
   /** `keepsInput`: somebody else still needs the blocks that come in. `begins`: told which step gets the block next. */
   constructor(spec: StageSpec, makeSteps: MakeSteps, keepsInput = false, begins?: (owner: number) => void) {
@@ -101,6 +110,9 @@ export class StageProgram {
     const passing = new Set(spec.steps.flatMap(({ onError }, owner) => (onError === 'pass' ? [owner] : [])));
     this.#parts = fuse(flat, passing).map((part) =>
       Array.isArray(part) ? new Pass(part, { parser: part[0]?.owner ?? 0, checked: spec.checked }) : part,
+    );
+    this.#sampled = spec.steps.map((_, owner) =>
+      this.#parts.some((part) => part instanceof Pass && part.clock.shared && part.clock.owners.includes(owner)),
     );
     this.#context = {
       now: spec.now,
@@ -189,6 +201,7 @@ export class StageProgram {
     this.#failures = [];
     this.#letters = [];
     this.#seen = [];
+    this.#stepMs = this.#spec.steps.map(() => 0);
     this.#context.splitName = this.#spec.splitNames[split] ?? '';
   }
 
@@ -201,18 +214,25 @@ export class StageProgram {
       failures: this.#failures,
       letters: this.#letters,
       busyMs: performance.now() - started,
+      stepMs: this.#stepMs,
+      sampled: this.#sampled,
     };
   }
 
   /** Through the parts from `from` on; `kept`: the block that may still be needed outside. */
   async #through(block: Block, from: number, kept?: Block): Promise<Block> {
     let current = block;
+    let at = performance.now();
     for (const part of this.#parts.slice(from)) {
       this.#begins?.(part instanceof Pass ? (part.ops.at(-1)?.owner ?? 0) : part.owner);
       const next = await this.#within(part, current);
       if (next.bytes.buffer !== current.bytes.buffer && (current !== kept || !this.#keepsInput))
         giveBuffer(current.bytes);
       current = next;
+      const now = performance.now();
+      if (part instanceof Pass) part.clock.share(now - at, this.#stepMs);
+      else this.#stepMs[part.owner] = (this.#stepMs[part.owner] ?? 0) + now - at;
+      at = now;
     }
     return current;
   }

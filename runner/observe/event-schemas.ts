@@ -7,6 +7,7 @@ import { z } from 'zod';
 
 const count = (description: string) => z.int().nonnegative().meta({ description });
 const amount = (description: string) => z.number().nonnegative().meta({ description });
+const flag = (description: string) => z.boolean().meta({ description });
 const text = (description: string) => z.string().meta({ description });
 
 const step = text('Id of the step.');
@@ -52,6 +53,10 @@ const stepCounters = z.strictObject({
   step,
   oxi,
   busy_ms: amount('Time that its threads worked on records, summed over the threads, in this attempt.'),
+  sampled: flag('Its time was found by samples: it shares a pass with others.').optional(),
+  wait_input_ms: amount('Its node waited for input, in this attempt; steps of a stage are one node.').optional(),
+  wait_room_ms: amount('Its node waited for room in the queue behind it.').optional(),
+  wait_outside_ms: amount('The sink waited for what it writes to.').optional(),
   counters: counters.meta({ description: 'Over all attempts.' }),
 });
 
@@ -90,15 +95,43 @@ const failure = z.strictObject({
 const oxiMetrics = z.strictObject({
   step,
   oxi,
-  cpu_usage_percent: amount("The process's processor use, shared out by the busy time of the steps; 100 is one core."),
-  memory_usage_mb: amount('Resident memory of the whole process, in MiB: steps share it.'),
+  cpu_usage_percent: amount(
+    'Processor use of the threads that it runs on, shared out by the busy time of the steps on them; 100 is one core.',
+  ),
+  memory_usage_mb: amount('Memory in MiB, of what memory_of says; the steps there share it.'),
+  memory_of: z
+    .enum(['threads', 'process'])
+    .meta({ description: 'threads: heap and buffers of the threads of its stage. process: all resident memory.' })
+    .optional(),
   io_read_bytes: count('Bytes read from outside, by a source.'),
   io_write_bytes: count('Bytes written to the outside, by a sink.'),
+  bytes_in: count('Bytes that came into its stage, with its first step; 0 within.').optional(),
+  bytes_out: count('Bytes that left its stage, with its last step; 0 within.').optional(),
   records_processed: count('Records that the step has dealt with.'),
   processing_rate_per_sec: amount('Records a second since the sample before.'),
   error_count: count('Bad records: dropped, dead-lettered, failed or passed on.'),
   avg_processing_time_ms: amount('Busy time per record.'),
+  sampled: flag('Its busy time is found by samples: it shares a pass with other steps.').optional(),
+  threads: count('Threads of its own stage; 0 where it works on the main thread.').optional(),
+  busy_percent: amount('Busy time since the sample before; 100 is one thread.').optional(),
+  wait_input_percent: amount(
+    'Share of the time that its node waited for input; steps of a stage are one node.',
+  ).optional(),
+  wait_room_percent: amount('Share of the time that its node waited for room in the queue behind it.').optional(),
+  wait_outside_percent: amount('Share of the time that the sink waited for what it writes to.').optional(),
 });
+
+const queue = z.strictObject({
+  from: text('The step that fills it.'),
+  to: text('The step that empties it.'),
+  bytes: count('Bytes that wait in it.'),
+  records: count('Records that wait in it.'),
+  fill: z.number().min(0).max(1).meta({ description: 'How full it is; 1 while the step that fills it waits.' }),
+});
+
+const bottleneck = z
+  .strictObject({ step, reason: text('One sentence: why this step, and what helps.') })
+  .meta({ id: 'bottleneck', description: 'What holds the run back, where it is plain to see.' });
 
 const plan = z.strictObject({
   stages: z.array(
@@ -162,6 +195,8 @@ export const payloads = {
       memory_usage_mb: amount('Resident memory, MiB.'),
     }),
     steps: z.array(oxiMetrics),
+    queues: z.array(queue).meta({ description: 'Between two stages, now.' }).optional(),
+    bottleneck: bottleneck.optional(),
   }),
   checkpoint: z.strictObject({
     n: z.int().positive().meta({ description: 'Number of the checkpoint in the run.' }),
@@ -210,6 +245,7 @@ export const payloads = {
       total_ms: amount('All attempts, without the time between them.'),
     }),
     outputs: z.array(output),
+    bottleneck: bottleneck.optional(),
   }),
 } as const;
 

@@ -46,6 +46,7 @@ class PipesListener implements EventListener {
   #checkpoints = 0;
   #closed = false;
   #lost = false;
+  #lastAlert = '';
 
   constructor(session: PipesSession, warn: (message: string) => void) {
     this.#session = session;
@@ -57,9 +58,12 @@ class PipesListener implements EventListener {
     if (this.#closed) return;
     switch (event.type) {
       case 'log':
+        // What crossed a threshold is told to people in the same words, right behind the alert.
+        if (event.message === this.#lastAlert) break;
         this.#log(event.level === 'warn' ? 'WARNING' : event.level.toUpperCase(), event.message);
         break;
       case 'alert':
+        this.#lastAlert = event.message;
         this.#log(event.severity === 'critical' ? 'ERROR' : 'WARNING', event.message);
         break;
       case 'run.started':
@@ -127,6 +131,8 @@ class PipesListener implements EventListener {
       ['oxiflow/run_key', { type: 'text', value: event.run_key }],
       ['oxiflow/attempt', { type: 'int', value: event.attempt }],
     ]);
+    if (event.bottleneck !== undefined)
+      metadata.set('oxiflow/bottleneck', { type: 'text', value: event.bottleneck.reason });
     outputs.forEach(({ step, path, table }, i) => {
       const key = i === 0 ? 'oxiflow/output' : `oxiflow/output_${step}`;
       if (path !== undefined) metadata.set(key, { type: 'path', value: path });

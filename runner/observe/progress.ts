@@ -16,13 +16,26 @@ export class ProgressLine implements EventListener {
   readonly #terminal: Terminal;
   readonly #now: () => number;
   readonly #label: string;
+  readonly #below: ((metrics: EventPayloads['metrics'], width: number) => string[]) | undefined;
+  #metrics: EventPayloads['metrics'] | undefined;
   #last: number;
 
-  /** `label`: what runs, in front of the line. Create it when the run starts. */
-  constructor(terminal: Terminal, options: { now: () => number; label: string }) {
+  /**
+   * `label`: what runs, in front of the line. `below`: lines under the live one, of the last metrics. Create it when the run
+   * starts.
+   */
+  constructor(
+    terminal: Terminal,
+    options: {
+      now: () => number;
+      label: string;
+      below?: ((metrics: EventPayloads['metrics'], width: number) => string[]) | undefined;
+    },
+  ) {
     this.#terminal = terminal;
     this.#now = options.now;
     this.#label = oneLine(options.label);
+    this.#below = options.below;
     this.#last = terminal.live ? Number.NEGATIVE_INFINITY : options.now();
   }
 
@@ -30,11 +43,17 @@ export class ProgressLine implements EventListener {
     const now = this.#now();
     if (now - this.#last < (this.#terminal.live ? REDRAW_MS : PLAIN_MS)) return;
     this.#last = now;
-    if (this.#terminal.live) this.#terminal.draw(progressText(this.#label, progress, this.#terminal.columns - 1));
+    if (this.#terminal.live) this.#draw(progress, this.#terminal.columns - 1);
     else this.#terminal.write(`${progressText(this.#label, progress, Number.POSITIVE_INFINITY)}\n`);
   }
 
+  #draw(progress: Progress, width: number): void {
+    const below = this.#metrics === undefined ? undefined : this.#below?.(this.#metrics, width);
+    this.#terminal.draw([progressText(this.#label, progress, width), ...(below ?? [])].join('\n'));
+  }
+
   onEvent(event: RunEvent): void {
+    if (event.type === 'metrics') this.#metrics = event;
     if (event.type === 'run.finished') this.#terminal.draw('');
   }
 

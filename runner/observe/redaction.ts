@@ -18,6 +18,7 @@ const PROTOCOL_FIELDS: ReadonlySet<string> = new Set([
   'kind',
   'level',
   'severity',
+  'memory_of',
 ]);
 
 export function isProtocolField(name: string): boolean {

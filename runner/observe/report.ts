@@ -1,12 +1,15 @@
 /** Turns what the engine says of a run into events: at once what happens, and on a timer how far it is and what it costs. */
 
+import { bottleneckOf, theProcess } from '../engine/bottleneck.ts';
 import type { Split } from '../engine/contracts.ts';
 import { inFlight } from '../engine/counters.ts';
 import type { Checkpoint } from '../engine/documents.ts';
+import { between, type FlowMoment, momentOf } from '../engine/flow-reading.ts';
 import type { Letter } from '../engine/letters.ts';
 import { errorsOf, type RunFigures, type RunObserver, type RunStart, type RunSummary } from '../engine/report.ts';
+import { Alerts, type AlertThresholds } from './alerts.ts';
 import { RateMeter } from './meter.ts';
-import { MetricsMeter, type StepReading } from './metrics.ts';
+import { errorCount, MetricsMeter, type StepReading } from './metrics.ts';
 import type { EventPayloads, EventSink } from './types.ts';
 
 export interface ReporterOptions {
@@ -16,9 +19,10 @@ export interface ReporterOptions {
   /** What the operator should know before the run. */
   notices: readonly string[];
   metricsIntervalMs: number;
+  alerts: AlertThresholds;
   /** Milliseconds since the epoch. */
   now: () => number;
-  /** A sentence about bad records, for people. */
+  /** A sentence about bad records, or a threshold that was crossed, for people. */
   warn(message: string): void;
 }
 
@@ -34,6 +38,8 @@ export class RunReporter implements RunObserver {
   #figures: RunFigures | undefined;
   #rates: RateMeter | undefined;
   #meter: MetricsMeter | undefined;
+  #moment: FlowMoment | undefined;
+  #alerts: Alerts | undefined;
   #timers: NodeJS.Timeout[] = [];
   #described = 0;
   #startedAt = 0;
@@ -49,6 +55,9 @@ export class RunReporter implements RunObserver {
     this.#startedAt = now();
     this.#rates = new RateMeter(now, figures);
     this.#meter = new MetricsMeter(now, this.#readings());
+    this.#moment = momentOf(figures);
+    const errors = this.#readings().map(({ step, counters }): [string, number] => [step, errorCount(counters)]);
+    this.#alerts = new Alerts(this.#o.alerts, figures.records, errors);
     const stages = figures.stages.map(({ threads, tier, steps }, stage) => ({
       stage,
       threads,
@@ -130,18 +139,46 @@ export class RunReporter implements RunObserver {
   }
 
   #metrics(): void {
-    if (this.#meter !== undefined) this.#o.events.emit('metrics', this.#meter.sample(this.#readings()));
+    const figures = this.#figures;
+    if (figures === undefined || this.#meter === undefined || this.#moment === undefined) return;
+    const now = momentOf(figures);
+    const reading = between(figures, this.#moment, now);
+    this.#moment = now;
+    const bottleneck = bottleneckOf(reading, theProcess(reading));
+    const metrics = {
+      ...this.#meter.sample(this.#readings(), reading),
+      queues: queuesOf(figures),
+      ...(bottleneck === undefined ? {} : { bottleneck }),
+    };
+    this.#o.events.emit('metrics', metrics);
+    for (const alert of this.#alerts?.check(metrics, figures.records) ?? []) {
+      this.#o.events.emit('alert', alert);
+      this.#o.warn(alert.message);
+    }
   }
 
   #readings(): StepReading[] {
-    return (this.#figures?.steps ?? []).map(({ id, oxi, kind, counters, busyMs }) => ({
+    return (this.#figures?.steps ?? []).map(({ id, oxi, kind, counters, busyMs, sampled }) => ({
       step: id,
       oxi,
       kind,
       busyMs,
+      sampled,
       counters: { ...counters, in_flight: Math.max(0, inFlight(counters)) },
     }));
   }
+}
+
+/** Those whose receiver has not seen the end. Each is named by the steps at its two ends. */
+function queuesOf({ queues }: RunFigures): EventPayloads['metrics']['queues'] {
+  return queues
+    .filter(({ gauge }) => gauge.endedAt === undefined)
+    .map(({ from, to, gauge }) => ({
+      from: from.steps.at(-1)?.id ?? '',
+      to: to.steps[0]?.id ?? '',
+      ...gauge.fill,
+      fill: gauge.share,
+    }));
 }
 
 function positions(checkpoint: Checkpoint, splits: readonly Split[]): EventPayloads['checkpoint']['positions'] {

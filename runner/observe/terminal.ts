@@ -12,6 +12,7 @@ export interface TextOut {
 export interface TerminalStream extends TextOut {
   readonly isTTY?: boolean;
   readonly columns?: number;
+  readonly rows?: number;
   on?(event: 'error', listener: (error: Error) => void): unknown;
 }
 
@@ -24,13 +25,14 @@ export interface TerminalEnv {
 const USUAL_COLUMNS = 80;
 
 const ERASE_LINE = '\r\u001b[2K';
+const ERASE_BELOW = '\u001b[J';
 
 export class Terminal implements TextOut {
   readonly #stream: TerminalStream;
   /** Lines can be redrawn in place. */
   readonly live: boolean;
   readonly colour: boolean;
-  #liveLine = '';
+  #live = '';
 
   constructor(stream: TerminalStream, env: TerminalEnv) {
     this.#stream = stream;
@@ -49,17 +51,34 @@ export class Terminal implements TextOut {
 
   /** Whole lines, each with its line feed, above the live line. */
   write(text: string): void {
-    if (this.#liveLine === '') this.#stream.write(text);
-    else this.#stream.write(`${ERASE_LINE}${text}${this.#liveLine}`);
+    if (this.#live === '') this.#stream.write(text);
+    else this.#stream.write(`${this.#erase()}${text}${this.#live}`);
   }
 
-  /** Puts `text` in place of the live line; '' takes it away. Cut to the width, because a line that wraps can't be erased. */
+  /**
+   * Puts `text` in place of what is live, a line or several; '' takes it away. Cut to the size of the terminal, because what
+   * wraps or scrolls away can't be erased.
+   */
   draw(text: string): void {
     if (!this.live) return;
-    const line = safeText(text).slice(0, Math.max(0, this.columns - 1));
-    if (line === this.#liveLine) return;
-    this.#liveLine = line;
-    this.#stream.write(`${ERASE_LINE}${line}`);
+    const width = Math.max(0, this.columns - 1);
+    const lines = safeText(text).split('\n').slice(0, this.#rows);
+    const live = lines.map((line) => line.slice(0, width)).join('\n');
+    if (live === this.#live) return;
+    const erase = this.#erase();
+    this.#live = live;
+    this.#stream.write(`${erase}${live}`);
+  }
+
+  get #rows(): number {
+    const { rows } = this.#stream;
+    return rows !== undefined && rows > 1 ? rows - 1 : 1;
+  }
+
+  /** The cursor stands at the end of the last live line. */
+  #erase(): string {
+    const above = this.#live.split('\n').length - 1;
+    return above === 0 ? ERASE_LINE : `\u001b[${above}A${ERASE_LINE}${ERASE_BELOW}`;
   }
 
   /** `text` in a colour, where colours are wanted. */

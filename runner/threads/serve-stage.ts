@@ -1,8 +1,13 @@
 /** What a thread of a stage's pool does: makes the steps of the stage, then works on one block after the other, in order. */
-import { parentPort, workerData } from 'node:worker_threads';
+import { getHeapStatistics } from 'node:v8';
+import { parentPort, threadId, workerData } from 'node:worker_threads';
 import { threadpoint } from '../engine/crashpoint.ts';
+import { ThreadClock, type ThreadUsage } from '../engine/gauge.ts';
 import { type MakeSteps, StageProgram } from '../engine/stage.ts';
 import { type AnswerMessage, packBlock, packError, type ThreadStart, type WorkMessage } from './messages.ts';
+
+/** Asking for the memory takes longer than a block may cost, so it is asked every so many blocks. */
+const MEMORY_EVERY = 16;
 
 export function serveStage(makeSteps: MakeSteps): void {
   const port = parentPort;
@@ -13,12 +18,21 @@ export function serveStage(makeSteps: MakeSteps): void {
     place[0] = owner;
   });
 
+  const clock = new ThreadClock();
+  let blocks = 0;
+  const usage = (): ThreadUsage[] => {
+    const taken = { thread: threadId, cpuMicros: clock.take() };
+    if (blocks++ % MEMORY_EVERY !== 0) return [taken];
+    const heap = getHeapStatistics();
+    return [{ ...taken, memoryBytes: heap.used_heap_size + heap.external_memory }];
+  };
+
   const work = async ({ id, block }: WorkMessage): Promise<void> => {
     threadpoint();
     try {
       const result = await program.process(block);
       const packed = packBlock(result.block);
-      const answer: AnswerMessage = { id, result: { ...result, block: packed.block } };
+      const answer: AnswerMessage = { id, result: { ...result, block: packed.block, usage: usage() } };
       port.postMessage(answer, packed.transfer);
     } catch (error) {
       const answer: AnswerMessage = { id, error: packError(error) };

@@ -29,6 +29,8 @@ export interface Blocked {
   working(): Promise<unknown>;
   /** Resolves when the event stream holds an event of this type; rejects when the run ends before. */
   event(type: string): Promise<void>;
+  /** Resolves when the event stream matches this; rejects when the run ends before. */
+  has(pattern: RegExp): Promise<void>;
   /** Resolves when stderr holds this. */
   said(text: string): Promise<void>;
   kill(signal: NodeJS.Signals): void;
@@ -45,6 +47,7 @@ export function startBlocked(root: string, args: readonly string[] = []): Blocke
     pid: child.pid ?? 0,
     working: () => once(child.stdout as Readable, 'readable'),
     event: (type) => events.has(`"type":"${type}"`),
+    has: (pattern) => events.has(pattern),
     said: (text) => errors.has(text),
     kill: (signal) => void child.kill(signal),
     read: async () => {
@@ -56,7 +59,7 @@ export function startBlocked(root: string, args: readonly string[] = []): Blocke
   };
 }
 
-function listen({ ended }: Started, stream: Readable): { text(): string; has(part: string): Promise<void> } {
+function listen({ ended }: Started, stream: Readable): { text(): string; has(part: string | RegExp): Promise<void> } {
   let text = '';
   const waiting = new Set<() => void>();
   stream.on('data', (part: Buffer) => {
@@ -68,7 +71,7 @@ function listen({ ended }: Started, stream: Readable): { text(): string; has(par
     has: (part) => {
       const { promise, resolve, reject } = Promise.withResolvers<void>();
       const look = (): void => {
-        if (text.includes(part)) resolve();
+        if (typeof part === 'string' ? text.includes(part) : part.test(text)) resolve();
       };
       waiting.add(look);
       look();

@@ -217,7 +217,7 @@ describe('what is told', () => {
     expect(stdout).toBe('');
     const lines = stderr.trimEnd().split('\n');
     expect(lines[0]).toMatch(/^orders: done, 3 read, 2 written, [\d.]+ s$/);
-    expect(lines[1]).toMatch(/^ {2}oxi +in +out +filtered +dropped +failed +records\/s +time$/);
+    expect(lines[1]).toMatch(/^ {2}oxi +in +out +filtered +records\/s +time( +waits for)?$/);
     expect(lines.slice(2, 6).map((line) => line.trim().split(/\s+/).slice(0, 3).join(' '))).toEqual([
       'read_file 3 3',
       'parse_json 3 3',

@@ -77,7 +77,6 @@ describe('a project', () => {
     expect(Object.fromEntries(loaded.environment)).toEqual({ REGION: 'eu', DAYS: '7' });
     expect(loaded.notices.map((notice) => /"(.*)"/.exec(notice)?.[1])).toEqual([
       'oxis',
-      'monitoring',
       'analytics',
       'state_manager.file.backup_enabled',
       'state_manager.file.backup_retention',
@@ -153,6 +152,15 @@ describe('a project', () => {
     [
       'state_manager: { redis: { pool_size: none } }',
       'field "state_manager.redis.pool_size": must be a whole number, got "none"',
+    ],
+    [
+      'monitoring: { output_format: xml }',
+      'field "monitoring.output_format": must be one of json, csv, prometheus, got "xml"',
+    ],
+    ['monitoring: { interval_seconds: 0 }', 'field "monitoring.interval_seconds": must be at least 0.1, got 0'],
+    [
+      'monitoring: { interval_seconds: 4000000 }',
+      'field "monitoring.interval_seconds": must be at most 86400, got 4000000',
     ],
     [
       'monitoring: { alerts: { error_rate_threshold: 5 } }',

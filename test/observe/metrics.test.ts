@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
+import type { FlowReading, NodeReading } from '../../runner/engine/flow-reading.ts';
 import { lineSchema } from '../../runner/observe/event-schemas.ts';
 import { RateMeter } from '../../runner/observe/meter.ts';
-import { MetricsMeter, readProcess, type StepReading } from '../../runner/observe/metrics.ts';
+import { MetricsMeter, type StepReading } from '../../runner/observe/metrics.ts';
 import { clock, counters, eventOf } from './story.ts';
 
 describe('rates', () => {
@@ -59,6 +60,7 @@ describe('metrics', () => {
       oxi: 'read_file',
       kind: 'source',
       busyMs,
+      sampled: false,
       counters: counters({ added, out: added, bytes_out: added * 100 }),
     };
   };
@@ -72,7 +74,7 @@ describe('metrics', () => {
       in_flight: 3,
       passed_on_error: 1,
     });
-    return { step: 'long_rides', oxi: 'filter', kind: 'step', busyMs, counters: c };
+    return { step: 'long_rides', oxi: 'filter', kind: 'step', busyMs, sampled: true, counters: c };
   };
   const sink = (taken: number): StepReading => {
     return {
@@ -80,66 +82,121 @@ describe('metrics', () => {
       oxi: 'write_file',
       kind: 'sink',
       busyMs: 0,
+      sampled: false,
       counters: counters({ in: taken, out: taken, bytes_out: taken * 90 }),
     };
   };
 
+  const node = (kind: NodeReading['kind'], step: string, busyMs: number, some: Partial<NodeReading>): NodeReading => ({
+    kind,
+    ordered: false,
+    beside: false,
+    steps: [{ step, busyMs }],
+    pool: 0,
+    alive: 1,
+    waitInput: 0,
+    waitRoom: 0,
+    outside: 0,
+    busy: 0,
+    cpuMicros: 0,
+    memoryBytes: 0,
+    from: [],
+    ...some,
+  });
+  /** Two seconds: the source and the sink on the main thread, the filter on two threads. */
+  const flow: FlowReading = {
+    elapsedMs: 2000,
+    main: 0.5,
+    mainCpuMicros: 1_000_000,
+    cpuMicros: 3_200_000,
+    nodes: [
+      node('source', 'read_file', 300, { waitRoom: 0.8 }),
+      node('stage', 'long_rides', 1500, { pool: 2, cpuMicros: 2_000_000, memoryBytes: 20 * 1024 * 1024 }),
+      node('sink', 'out', 100, { waitInput: 0.6, outside: 0.1 }),
+    ],
+  };
+
   it('are the OxiMetrics of the specification for every step, since the sample before', () => {
     const time = clock();
-    let cpuMicros = 5_000_000;
-    const meter = new MetricsMeter(time.now, [source(1000, 0), filter(1000, 0), sink(900)], () => {
-      return { cpuMicros, rss: 64 * 1024 * 1024 };
-    });
+    const meter = new MetricsMeter(time.now, [source(1000, 0), filter(1000, 0), sink(900)], () => 64 * 1024 * 1024);
     time.forward(2000);
-    cpuMicros += 3_000_000;
-    const sample = meter.sample([source(5000, 500), filter(5003, 1500), sink(4900)]);
+    const sample = meter.sample([source(5000, 500), filter(5003, 1500), sink(4900)], flow);
     expect(sample).toEqual({
       interval_ms: 2000,
-      process: { cpu_usage_percent: 150, memory_usage_mb: 64 },
+      process: { cpu_usage_percent: 160, memory_usage_mb: 64 },
       steps: [
         {
           step: 'read_file',
           oxi: 'read_file',
           cpu_usage_percent: 37.5,
           memory_usage_mb: 64,
+          memory_of: 'process',
           io_read_bytes: 500_000,
           io_write_bytes: 0,
+          bytes_in: 0,
+          bytes_out: 500_000,
           records_processed: 5000,
           processing_rate_per_sec: 2000,
           error_count: 0,
           avg_processing_time_ms: 0.1,
+          sampled: false,
+          threads: 0,
+          busy_percent: 15,
+          wait_input_percent: 0,
+          wait_room_percent: 80,
+          wait_outside_percent: 0,
         },
         {
           step: 'long_rides',
           oxi: 'filter',
-          cpu_usage_percent: 112.5,
-          memory_usage_mb: 64,
+          cpu_usage_percent: 100,
+          memory_usage_mb: 20,
+          memory_of: 'threads',
           io_read_bytes: 0,
           io_write_bytes: 0,
+          bytes_in: 0,
+          bytes_out: 0,
           records_processed: 5000,
           processing_rate_per_sec: 2001.5,
           error_count: 8,
           avg_processing_time_ms: 0.3,
+          sampled: true,
+          threads: 2,
+          busy_percent: 75,
+          wait_input_percent: 0,
+          wait_room_percent: 0,
+          wait_outside_percent: 0,
         },
         {
           step: 'out',
           oxi: 'write_file',
-          cpu_usage_percent: 0,
+          cpu_usage_percent: 12.5,
           memory_usage_mb: 64,
+          memory_of: 'process',
           io_read_bytes: 0,
           io_write_bytes: 441_000,
+          bytes_in: 0,
+          bytes_out: 441_000,
           records_processed: 4900,
           processing_rate_per_sec: 2000,
           error_count: 0,
           avg_processing_time_ms: 0,
+          sampled: false,
+          threads: 0,
+          busy_percent: 5,
+          wait_input_percent: 60,
+          wait_room_percent: 0,
+          wait_outside_percent: 10,
         },
       ],
     });
+    expect(lineSchema('metrics').safeParse(eventOf('metrics', sample)).error).toBeUndefined();
   });
 
   it('of no time and no work are zeros, and valid', () => {
-    const meter = new MetricsMeter(clock().now, [], readProcess);
-    const sample = meter.sample([source(0, 0), filter(30, 0)]);
+    const meter = new MetricsMeter(clock().now);
+    const still = { ...flow, elapsedMs: 0, mainCpuMicros: 0, cpuMicros: 0 };
+    const sample = meter.sample([source(0, 0), filter(30, 0)], still);
     expect(lineSchema('metrics').safeParse(eventOf('metrics', sample)).error).toBeUndefined();
     expect(sample.process.memory_usage_mb).toBeGreaterThan(1);
     expect(sample.steps.map(({ processing_rate_per_sec: rate }) => rate)).toEqual([0, 0]);

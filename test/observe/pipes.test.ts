@@ -101,6 +101,20 @@ describe('Dagster Pipes', () => {
     ]);
   });
 
+  it('tells of an alert once, though people are warned in the same words, and names the bottleneck', () => {
+    const message = 'the run takes 600 MB of memory: more than 512 MB (monitoring.alerts.memory_threshold)';
+    const bottleneck = { step: 'long_rides', reason: 'step "long_rides" is busy 97 % of the time on 1 thread' };
+    const pipes = pipesListener(session({ asset_keys: ['rides'] }), { warn });
+    pipes?.onEvent?.(eventOf('alert', { name: 'memory_threshold', severity: 'warning', message }, 1));
+    pipes?.onEvent?.(eventOf('log', { level: 'warn', message }, 2));
+    pipes?.onEvent?.(eventOf('log', { level: 'warn', message: 'a row was skipped' }, 3));
+    pipes?.onEvent?.(eventOf('run.finished', finished({ bottleneck }), 4));
+    expect(of('log').map((log) => log.message)).toEqual([message, 'a row was skipped']);
+    expect(of('report_asset_materialization')).toMatchObject([
+      { metadata: { 'oxiflow/bottleneck': { raw_value: bottleneck.reason, type: 'text' } } },
+    ]);
+  });
+
   it('is understood by an independent reader, with floats that Python reads as floats', async () => {
     const env = session({ asset_keys: ['rides'] });
     const pipes = pipesListener(env, { warn });

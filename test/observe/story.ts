@@ -101,6 +101,46 @@ export function finished(some: Partial<EventPayloads['run.finished']> = {}): Eve
   };
 }
 
+function measured(step: string, oxi: string, some: object = {}): EventPayloads['metrics']['steps'][number] {
+  return {
+    step,
+    oxi,
+    cpu_usage_percent: 12.5,
+    memory_usage_mb: 64,
+    memory_of: 'process',
+    io_read_bytes: 0,
+    io_write_bytes: 0,
+    bytes_in: 0,
+    bytes_out: 0,
+    records_processed: 60_000,
+    processing_rate_per_sec: 15_000,
+    error_count: 0,
+    avg_processing_time_ms: 0.004,
+    sampled: false,
+    threads: 0,
+    busy_percent: 15,
+    wait_input_percent: 0,
+    wait_room_percent: 0,
+    wait_outside_percent: 0,
+    ...some,
+  };
+}
+
+export const metrics: EventPayloads['metrics'] = {
+  interval_ms: 1000,
+  process: { cpu_usage_percent: 160, memory_usage_mb: 128 },
+  steps: [
+    measured('read_file', 'read_file', { io_read_bytes: 6_291_456, bytes_out: 6_291_456, wait_room_percent: 80 }),
+    measured('long_rides', 'filter', { threads: 2, memory_of: 'threads', sampled: true, busy_percent: 190 }),
+    measured('write_file', 'write_file', { io_write_bytes: 4_441_998, wait_input_percent: 60 }),
+  ],
+  queues: [
+    { from: 'read_file', to: 'long_rides', bytes: 2_000_000, records: 20_000, fill: 1 },
+    { from: 'long_rides', to: 'write_file', bytes: 0, records: 0, fill: 0 },
+  ],
+  bottleneck: { step: 'long_rides', reason: 'step "long_rides" is busy 95 % of the time on 2 threads' },
+};
+
 /** A whole event, as the bus would make it. */
 export function eventOf<T extends RunEvent['type']>(type: T, payload: EventPayloads[T], seq = 1, ms = START): RunEvent {
   const head = { v: 1, ts: new Date(ms).toISOString(), seq, type, ...identity };
