@@ -25,7 +25,6 @@ export const json = defineStep({
   limits: { maxBatchSize: 1_000_000, maxMemoryMb: 512, maxProcessingTimeMs: 30_000 },
   config,
   mayLoop: true,
-  limits: { maxProcessingTimeMs: 30_000, maxMemoryMb: 512 },
   select: () => ({ segments: [], strict: true, whole: true }),
   check: async (c, context) => {
     const problem = await queryProblem(c.query);
