@@ -116,6 +116,8 @@ export interface Piece {
   /** Where `bytes` begin in the split. */
   offset: number;
   columns?: readonly string[];
+  /** As in FramedRecords: what the chunker itself gave up; a cutter passes it on. */
+  broken?: { offset: number; reason: string }[];
 }
 
 /**
@@ -356,6 +358,8 @@ export interface Encoder {
   restore(state: Json): void;
   /** Names of the columns so far, where it has a header. */
   readonly columns?: readonly string[];
+  /** Records that it took and that are not among the pieces yet; part of its snapshot. */
+  readonly held?: number;
   /** Asked behind `end`: what was written first has to be written anew. */
   rewrite?(): Rewrite | undefined;
 }

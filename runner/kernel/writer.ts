@@ -13,7 +13,8 @@ export class ByteWriter {
     this.bytes = takeBuffer(capacity);
   }
 
-  #room(extra: number): void {
+  /** Makes room for so many bytes behind what is written; `bytes` may be others afterwards. */
+  room(extra: number): void {
     const needed = this.length + extra;
     if (needed <= this.bytes.length) return;
     const bigger = takeBuffer(Math.max(needed, this.bytes.length * 2));
@@ -23,13 +24,13 @@ export class ByteWriter {
   }
 
   byte(value: number): void {
-    if (this.length >= this.bytes.length) this.#room(1);
+    if (this.length >= this.bytes.length) this.room(1);
     this.bytes[this.length++] = value;
   }
 
   copy(from: Buffer, start: number, end: number): void {
     const size = end - start;
-    if (this.length + size > this.bytes.length) this.#room(size);
+    if (this.length + size > this.bytes.length) this.room(size);
     const out = this.bytes;
     let o = this.length;
     if (size < LOOP_LIMIT) for (let i = start; i < end; i++) out[o++] = from[i] as number;
@@ -40,7 +41,7 @@ export class ByteWriter {
   /** Writes text as UTF-8. */
   text(text: string): void {
     const size = text.length;
-    if (this.length + size * 3 > this.bytes.length) this.#room(size * 3);
+    if (this.length + size * 3 > this.bytes.length) this.room(size * 3);
     const out = this.bytes;
     let o = this.length;
     if (size < LOOP_LIMIT) {

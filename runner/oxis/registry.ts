@@ -11,6 +11,7 @@ import { tee } from './flow/tee.ts';
 import { formatJson } from './formats/format-json.ts';
 import { formatYaml } from './formats/format-yaml.ts';
 import { jsonSelect } from './formats/json-select.ts';
+import { parseCsv } from './formats/parse-csv.ts';
 import { parseJson } from './formats/parse-json.ts';
 import { dedupe } from './transforms/dedupe.ts';
 import { filter } from './transforms/filter.ts';
@@ -27,6 +28,7 @@ const oxis: readonly Oxi[] = [
   readStdin,
   writeStdout,
   parseJson,
+  parseCsv,
   formatJson,
   formatYaml,
   jsonSelect,
