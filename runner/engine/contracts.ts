@@ -34,8 +34,10 @@ export interface Block {
   split: number;
   /** Its one record is a value on its own (a document, a selected object), not an element of an array or a line. */
   whole?: boolean;
-  /** Names of the columns, where the records are rows of CSV that no step has parsed yet. */
+  /** Names of the columns, where the records are rows of CSV: not parsed yet, or laid out. */
   columns?: readonly string[];
+  /** Rows may have fewer cells than there are columns: those of columns that came up in a later row of the block. */
+  ragged?: true;
 }
 
 // ---------------------------------------------------------------- sources

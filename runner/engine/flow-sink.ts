@@ -78,7 +78,10 @@ async function answer(node: SinkNode, barrier: Barrier): Promise<void> {
 async function finishText(node: SinkNode): Promise<void> {
   const { encoder, sink, step } = node;
   if (encoder === undefined) return;
-  await writePieces(node, encoder.end(), 0);
+  // Records that were held until now are counted as written: those that are given up here are not.
+  const held = encoder.held ?? 0;
+  const given = await writePieces(node, encoder.end(), held);
+  node.counters.out -= given;
   const rewrite = encoder.rewrite?.();
   if (rewrite === undefined) return;
   if (sink.rewrite === undefined) throw new Error(`the sink of "${step.id}" can't rewrite its output`);
@@ -99,15 +102,20 @@ async function writeBlock(node: SinkNode, block: Block): Promise<Letter[]> {
       refuse(node, laidOut, index, error, letters);
     };
     const before = node.step.continues ? node.encoder?.snapshot() : undefined;
+    const held = node.encoder?.held ?? 0;
     const pieces = node.encoder?.encode(laidOut, fail) ?? [
       rest.bytes.subarray(rest.spans[0], rest.spans[2 * rest.count - 1]),
     ];
-    const records = rest.count - lost;
+    const records = held + rest.count - lost - (node.encoder?.held ?? 0);
     // What may be given up is given up whole: no separator of it stays behind.
     const unit = node.step.continues && pieces.length > 1 ? [Buffer.concat(pieces)] : pieces;
     const given = await writePieces(node, unit, records);
-    if (given > 0 && before !== undefined) node.encoder?.restore(before);
-    lost += given;
+    if (given > 0 && before !== undefined) {
+      // What was held before is held again, and comes with the next unit.
+      node.encoder?.restore(before);
+      node.counters.failed -= held;
+      lost += given - held;
+    }
     if (laidOut.bytes.buffer !== rest.bytes.buffer) giveBuffer(laidOut.bytes);
   }
   node.counters.in += block.count;

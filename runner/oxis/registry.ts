@@ -8,6 +8,7 @@ import { writeStdout } from './files/write-stdout.ts';
 import { batch } from './flow/batch.ts';
 import { exec } from './flow/exec.ts';
 import { tee } from './flow/tee.ts';
+import { formatCsv } from './formats/format-csv.ts';
 import { formatJson } from './formats/format-json.ts';
 import { formatYaml } from './formats/format-yaml.ts';
 import { jsonSelect } from './formats/json-select.ts';
@@ -30,6 +31,7 @@ const oxis: readonly Oxi[] = [
   parseJson,
   parseCsv,
   formatJson,
+  formatCsv,
   formatYaml,
   jsonSelect,
   json,

@@ -36,6 +36,10 @@ export interface FlowInput {
   /** The input comes in pieces of so many bytes. */
   piece: number;
   steps: readonly GoldenStep[];
+  /** What the output is called; its ending may say how it is framed. */
+  output?: string;
+  /** The output can't be rewritten, as a standard output can't. */
+  once?: boolean;
   startPool?: (spec: StageSpec, options: PoolOptions) => Pool;
 }
 
@@ -46,6 +50,8 @@ export interface FlowOutput {
   letters: Buffer;
   counters: Map<string, StepCounters>;
   errors: string[];
+  /** Records that the sink was told of. */
+  written: number;
 }
 
 class MemorySource implements Source {
@@ -84,18 +90,32 @@ class MemorySource implements Source {
 class MemorySink implements Sink {
   readonly guarantee = 'truncate';
   readonly target: string;
-  readonly pieces: Buffer[] = [];
+  pieces: Buffer[] = [];
+  /** Records that came with them. */
+  records = 0;
+  readonly rewrite?: NonNullable<Sink['rewrite']>;
 
-  constructor(target = 'memory') {
+  constructor(target = 'memory', once = false) {
     this.target = target;
+    if (once) return;
+    this.rewrite = async (rewrite) => {
+      const before = this.pieces;
+      const after: Buffer[] = [];
+      const text = async function* (): AsyncGenerator<Uint8Array> {
+        yield* before;
+      };
+      for await (const piece of rewrite(text())) after.push(Buffer.from(piece));
+      this.pieces = after;
+    };
   }
 
   async open(): Promise<{ at: 'mark' }> {
     return { at: 'mark' };
   }
 
-  async write(bytes: Uint8Array): Promise<void> {
+  async write(bytes: Uint8Array, records: number): Promise<void> {
     this.pieces.push(Buffer.from(bytes));
+    this.records += records;
   }
 
   async prepare(n: number): Promise<{ n: number; records: number; bytes: number; data: Record<string, never> }> {
@@ -141,7 +161,7 @@ function stepInput(step: GoldenStep, i: number, oxis: ReadonlyMap<string, Oxi>, 
 
 /** Runs to the end. Throws what stops the run. Ids of the steps: `in_0`, then the oxi and its place, then `out_N`. */
 export async function runInMemory(input: FlowInput): Promise<FlowOutput> {
-  const sink = new MemorySink();
+  const sink = new MemorySink(input.output, input.once);
   const second = new MemorySink('second');
   const letters = new MemorySink('letters');
   const oxis = new Map(registry);
@@ -255,5 +275,6 @@ export async function runInMemory(input: FlowInput): Promise<FlowOutput> {
     letters: Buffer.concat(letters.pieces),
     counters,
     errors,
+    written: sink.records,
   };
 }

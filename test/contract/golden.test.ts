@@ -14,6 +14,9 @@ interface GoldenCase {
   /** The input as hexadecimal digits, where it is no text. */
   hex?: string;
   steps?: (GoldenStep | string)[];
+  /** Name of the output, where it matters, and whether it can't be rewritten. */
+  to?: string;
+  once?: boolean;
   output?: string;
   /** In place of an output: how the run ends. */
   error?: { code: string; offset?: number; says?: string };
@@ -38,7 +41,9 @@ for (const file of readdirSync(FOLDER).filter((name) => name.endsWith('.yaml')))
           name: c.name ?? 'orders.ndjson',
           bytes: bytesOf(c),
           piece,
-          steps: [{ oxi: 'parse_json' }, ...steps].slice(steps[0]?.oxi === 'parse_json' ? 1 : 0),
+          steps: [{ oxi: 'parse_json' }, ...steps].slice(steps[0]?.oxi.startsWith('parse_') === true ? 1 : 0),
+          ...(c.to === undefined ? {} : { output: c.to }),
+          once: c.once === true,
         });
         const where = `in pieces of ${piece} bytes`;
         if (c.error !== undefined) {

@@ -7,12 +7,13 @@ import { layOut } from '../../kernel/layout.ts';
 import { SpanList } from '../../kernel/spans.ts';
 import { ByteWriter } from '../../kernel/writer.ts';
 import { defineFormatter, field } from '../define.ts';
+import { isLinesName } from './lines-name.ts';
 
 const config = () =>
   z.strictObject({
     framing: field(
       z._default(z.literal(['auto', 'lines', 'array', 'document']), 'auto'),
-      'How records are put together. auto: as the source was framed; what json_select took from a document is an array where it was one.',
+      'How records are put together. auto: as the source was framed; what json_select took from a document is an array where it was one; rows of CSV are an array, or lines where the output is called .ndjson or .jsonl.',
     ),
     pretty: field(z._default(z.boolean(), false), 'Indented, a member a line; needs array or document.'),
     indent: field(z._default(z.int().check(z.gte(1), z.lte(16)), 2), 'Spaces a level, with pretty.'),
@@ -41,7 +42,7 @@ export const formatJson = defineFormatter({
       ? new LayoutStep(c)
       : { form: 'record', cardinality: 'one', touches: [], apply: () => 'keep' },
   encoder: (c, stream, context) => {
-    const framing = framingOf(c, stream);
+    const framing = framingOf(c, stream, context.output);
     if (framing === 'lines' && isPretty(c))
       throw new OxiError(
         'CONFIG_INVALID',
@@ -58,8 +59,10 @@ function isPretty(c: Config): boolean {
   return c.pretty || !c.compact;
 }
 
-function framingOf(c: Config, stream: StreamInfo): Framing | 'value' {
+/** `output`: the name of what is written; it decides where the records were rows. */
+function framingOf(c: Config, stream: StreamInfo, output: string): Framing | 'value' {
   if (c.framing !== 'auto') return c.framing;
+  if (stream.framing === 'rows') return isLinesName(output) ? 'lines' : 'array';
   return stream.selected ? 'value' : stream.framing;
 }
 
@@ -74,7 +77,8 @@ class LayoutStep implements BlockStep {
   }
 
   process(block: Block, context: { stream: StreamInfo }): Block {
-    const framing = framingOf(this.#c, context.stream);
+    // No stage knows the output. Where its name would make lines of rows, nothing is indented: `pretty` is refused there.
+    const framing = framingOf(this.#c, context.stream, '');
     const level = framing === 'array' || (framing === 'value' && block.whole !== true) ? 1 : 0;
     const indent = isPretty(this.#c) ? this.#c.indent : 0;
     const bytes = Buffer.from(block.bytes.buffer, block.bytes.byteOffset, block.bytes.byteLength);

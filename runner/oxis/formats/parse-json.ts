@@ -20,6 +20,7 @@ import { LineFramer } from '../../kernel/lines.ts';
 import type { Json } from '../../state/store.ts';
 import { defineParser, field } from '../define.ts';
 import { FlattenStep } from '../transforms/flatten.ts';
+import { isLinesName } from './lines-name.ts';
 
 const MB = 1024 * 1024;
 
@@ -136,7 +137,7 @@ class ParseFlat implements BlockStep {
 }
 
 function guess(first: Buffer, name: string): Framing {
-  if (/\.(ndjson|jsonl)(\.(gz|zst))?$/i.test(name)) return 'lines';
+  if (isLinesName(name)) return 'lines';
   const start = first[0] === 0xef && first[1] === 0xbb && first[2] === 0xbf ? 3 : 0;
   const p = skipSpace(first, start, first.length);
   if (p === first.length) return 'lines';

@@ -1,0 +1,111 @@
+/** `format_csv`: records become rows of CSV under a header, a column for each field. */
+import * as z from 'zod/mini';
+import type { Block, BlockStep, FailRecord, RecordStep, StepContext } from '../../engine/contracts.ts';
+import { CsvEncoder } from '../../kernel/csv-encode.ts';
+import { type ColumnRule, type CsvFormat, QUOTE_STYLES, RowLayout } from '../../kernel/csv-layout.ts';
+import { defineFormatter, field } from '../define.ts';
+import { character, dialectOf } from './csv-fields.ts';
+
+const LINE_ENDS = { unix: '\n', windows: '\r\n', mac: '\r' } as const;
+
+const config = () =>
+  z
+    .strictObject({
+      columns: field(
+        z._default(z.union([z.literal(['auto', 'first']), z.array(z.string()).check(z.minLength(1))]), 'auto'),
+        'Which fields are written: auto: all that come up, in the order in which they do; first: those of the first record; or a list of names.',
+      ),
+      headers: field(z._default(z.boolean(), true), 'The first row names the columns.'),
+      delimiter: field(
+        z._default(character(), ','),
+        'What stands between two cells: one character, `\\t` for a tabulator.',
+      ),
+      quote_char: field(z._default(character(), '"'), 'What stands around cells that need it.'),
+      escape_char: field(
+        z.optional(character()),
+        'Inside quotes, stands before a quote and before itself. Without it a quote is written twice.',
+      ),
+      quote_style: field(
+        z.optional(z.literal(QUOTE_STYLES)),
+        'Which cells stand in quotes. minimal (the default): those that need it; all; non_numeric: text, truth and lists; none: a cell that needs quotes is a record error.',
+      ),
+      quote_all: field(z.optional(z.boolean()), 'true is another way to say `quote_style: all`.'),
+      line_ending: field(
+        z._default(z.literal(['unix', 'windows', 'mac']), 'unix'),
+        'What ends a row: LF, CR and LF, or CR.',
+      ),
+      escape_formulas: field(
+        z._default(z.boolean(), false),
+        'Text that a spreadsheet would run as a formula (it begins with =, +, -, @) gets an apostrophe in front.',
+      ),
+    })
+    .check(
+      z.refine((c) => typeof c.columns === 'string' || new Set(c.columns).size === c.columns.length, {
+        error: 'has the same name twice',
+        path: ['columns'],
+      }),
+      z.refine((c) => c.quote_all !== true || (c.quote_style ?? 'all') === 'all', {
+        error: 'says another thing than "quote_style"; leave one of them out',
+        path: ['quote_all'],
+      }),
+    );
+
+type Config = z.output<ReturnType<typeof config>>;
+
+export const formatCsv = defineFormatter({
+  name: 'format_csv',
+  kind: 'formatter',
+  summary: 'Writes CSV: a row a record, a column a field.',
+  config,
+  aliases: { include_headers: 'headers' },
+  make: (c, context): BlockStep | RecordStep => {
+    const format = formatOf(c, context.stepId);
+    // What the first record of all has, only the encoder can know.
+    if (c.columns === 'first') return { form: 'record', cardinality: 'one', touches: [], apply: () => 'keep' };
+    return new LayoutStep(new RowLayout(format, ruleOf(c), namesOf(c)));
+  },
+  encoder: (c, _stream, context) =>
+    new CsvEncoder({
+      format: formatOf(c, context.stepId),
+      headers: c.headers,
+      rule: ruleOf(c),
+      columns: namesOf(c),
+      rewritable: context.rewritable,
+    }),
+});
+
+function ruleOf({ columns }: Config): ColumnRule {
+  return columns === 'auto' ? 'all' : columns === 'first' ? 'first' : 'given';
+}
+
+function namesOf({ columns }: Config): readonly string[] {
+  return typeof columns === 'string' ? [] : columns;
+}
+
+/** Throws OxiError CONFIG_INVALID. */
+function formatOf(c: Config, step: string): CsvFormat {
+  const style = c.quote_style ?? (c.quote_all === true ? 'all' : 'minimal');
+  const dialect = dialectOf(c, step);
+  return {
+    dialect: style === 'none' ? { ...dialect, quote: -1, escape: -1 } : dialect,
+    style,
+    lineEnd: Buffer.from(LINE_ENDS[c.line_ending]),
+    escapeFormulas: c.escape_formulas,
+  };
+}
+
+/** The rows of each block, in the order of the columns that this thread has seen so far; the encoder puts them in that of all. */
+class LayoutStep implements BlockStep {
+  readonly form = 'block';
+  readonly cardinality = 'one';
+  readonly state = 'none';
+  readonly #layout: RowLayout;
+
+  constructor(layout: RowLayout) {
+    this.#layout = layout;
+  }
+
+  process(block: Block, _context: StepContext, fail: FailRecord): Block {
+    return this.#layout.layOut(block, fail);
+  }
+}
