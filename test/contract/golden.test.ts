@@ -60,10 +60,12 @@ for (const file of readdirSync(FOLDER).filter((name) => name.endsWith('.yaml')))
           });
           expect(message).toContain(c.error.says ?? '');
         } else {
-          const { bytes, counters } = await run;
+          const { bytes, counters, written } = await run;
           expect(bytes.toString('utf8'), where).toBe(c.output);
           const dropped = [...counters.values()].reduce((sum, { dropped }) => sum + dropped, 0);
           expect(dropped, where).toBe(c.dropped ?? 0);
+          // However late they were written, every record that left is one that the sink knows of.
+          expect(written, where).toBe([...counters.values()].at(-1)?.out);
         }
       }
     });

@@ -70,6 +70,21 @@ covering(describeStep, {
   becomes: (i) => [`{"ride":${i}.50}`],
 });
 covering(describeStep, {
+  oxi: 'parse_csv',
+  config: { types: { fare: 'float' } },
+  columns: ['ride', 'note', 'fare'],
+  record: (i) => `${i},"a ""b"", ${i}",${i}.50`,
+  becomes: (i) => [`{"ride":"${i}","note":"a \\"b\\", ${i}","fare":${i}.50}`],
+  bad: ['1,2', '1,2,3,4', '1,"2,3', '1,"2"x,3', '1,2,free'],
+});
+covering(describeStep, {
+  oxi: 'format_csv',
+  config: { columns: ['ride', 'note'] },
+  record: (i) => `{"note":"a, ${i}","ride":${i},"fare":1}`,
+  becomes: (i) => [`${i},"a, ${i}"`],
+  bad: ['[1]', '7', 'null'],
+});
+covering(describeStep, {
   oxi: 'filter',
   config: { where: 'ride % 3 == 0' },
   record: (i) => `{"ride":${i}}`,

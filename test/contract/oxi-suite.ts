@@ -174,9 +174,11 @@ export interface StepHarness {
   becomes(i: number): readonly string[];
   /** Records that this step refuses; absent where there are none. */
   bad?: readonly string[];
+  /** It is the parser of its stage itself: its records are rows of these columns. */
+  columns?: readonly string[];
 }
 
-export function blockOf(records: readonly string[]): Block {
+export function blockOf(records: readonly string[], columns?: readonly string[]): Block {
   const bytes = Buffer.from(records.map((record) => `${record}\n`).join(''));
   const spans = new Uint32Array(2 * records.length);
   const offsets = new Float64Array(records.length);
@@ -188,7 +190,8 @@ export function blockOf(records: readonly string[]): Block {
     spans[2 * i + 1] = at;
     at++;
   });
-  return { bytes: Uint8Array.from(bytes), spans, offsets, count: records.length, split: 0 };
+  const block: Block = { bytes: Uint8Array.from(bytes), spans, offsets, count: records.length, split: 0 };
+  return columns === undefined ? block : { ...block, columns };
 }
 
 export function recordsOf(block: Block): string[] {
@@ -220,36 +223,44 @@ export function stageOf(
   };
 }
 
-export function describeStep({ oxi, config = {}, record, becomes, bad = [] }: StepHarness): void {
+/** The step alone, as the parser of its stage. */
+function parserStage(spec: StageSpec): StageSpec {
+  return { ...spec, steps: spec.steps.slice(1), stream: { framing: 'rows', selected: false } };
+}
+
+export function describeStep({ oxi, config = {}, record, becomes, bad = [], columns }: StepHarness): void {
   describe(`the step ${oxi}`, () => {
+    const stageOfStep = (step: Parameters<typeof stageOf>[0][number]): StageSpec =>
+      columns === undefined ? stageOf([step]) : parserStage(stageOf([step]));
+    const blockOfStep = (records: readonly string[]): Block => blockOf(records, columns);
     const COUNT = 500;
     const all = Array.from({ length: COUNT }, (_, i) => record(i));
     const expected = all.flatMap((_, i) => becomes(i));
 
     test('keeps the order, in one block and in many', async () => {
-      const program = new StageProgram(stageOf([{ oxi, config }]), makeSteps);
-      expect(recordsOf((await program.process(blockOf(all))).block)).toEqual(expected);
+      const program = new StageProgram(stageOfStep({ oxi, config }), makeSteps);
+      expect(recordsOf((await program.process(blockOfStep(all))).block)).toEqual(expected);
       await program.close();
-      const other = new StageProgram(stageOf([{ oxi, config }]), makeSteps);
+      const other = new StageProgram(stageOfStep({ oxi, config }), makeSteps);
       const found: string[] = [];
       for (let at = 0; at < COUNT; at += 7)
-        found.push(...recordsOf((await other.process(blockOf(all.slice(at, at + 7)))).block));
+        found.push(...recordsOf((await other.process(blockOfStep(all.slice(at, at + 7)))).block));
       expect(found).toEqual(expected);
       await other.close();
     });
 
     test('is the same step when its configuration has crossed to a thread', async () => {
-      const spec = structuredClone(stageOf([{ oxi, config }]));
-      const { block } = await new StageProgram(spec, makeSteps).process(blockOf(all));
+      const spec = structuredClone(stageOfStep({ oxi, config }));
+      const { block } = await new StageProgram(spec, makeSteps).process(blockOfStep(all));
       expect(recordsOf(block)).toEqual(expected);
     });
 
     test('counts every record that comes in, goes out or is left out', async () => {
-      const program = new StageProgram(stageOf([{ oxi, config, onError: 'drop' }]), makeSteps);
+      const program = new StageProgram(stageOfStep({ oxi, config, onError: 'drop' }), makeSteps);
       const mixed = [...all.slice(0, 20), ...bad, ...all.slice(20)];
-      const { block, counters } = await program.process(blockOf(mixed));
+      const { block, counters } = await program.process(blockOfStep(mixed));
       expect(recordsOf(block)).toEqual(expected);
-      const c = counters[1];
+      const c = counters.at(-1);
       expect(c).toMatchObject({ in: mixed.length, out: expected.length, dropped: bad.length });
       expect((c?.in ?? 0) + (c?.added ?? 0)).toBe(
         (c?.out ?? 0) + (c?.filtered ?? 0) + (c?.dropped ?? 0) + (c?.collected ?? 0),
@@ -257,8 +268,8 @@ export function describeStep({ oxi, config = {}, record, becomes, bad = [] }: St
     });
 
     test.each(bad.map((text) => [text]))('refuses %s and names the step and the place', async (text) => {
-      const program = new StageProgram(stageOf([{ oxi, config }]), makeSteps);
-      const error = await program.process(blockOf([record(0), text])).then(
+      const program = new StageProgram(stageOfStep({ oxi, config }), makeSteps);
+      const error = await program.process(blockOfStep([record(0), text])).then(
         () => expect.fail('accepted'),
         (thrown: unknown) => thrown,
       );
@@ -272,8 +283,8 @@ export function describeStep({ oxi, config = {}, record, becomes, bad = [] }: St
 
     test('leaves nothing open', async () => {
       await leavingNothingOpen(async () => {
-        const program = new StageProgram(stageOf([{ oxi, config }]), makeSteps);
-        await program.process(blockOf(all));
+        const program = new StageProgram(stageOfStep({ oxi, config }), makeSteps);
+        await program.process(blockOfStep(all));
         await program.close();
       });
     });
