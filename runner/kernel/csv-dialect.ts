@@ -105,12 +105,10 @@ export class RowScanner {
       this.state = q === end ? this.#outside(b, p, end) : this.#opens(b, p, q) ? QUOTED : UNQUOTED;
       p = q + 1;
     }
-    // A CR alone ends a row where no line feed does.
-    for (const byte of [LF, CR])
-      for (let r = n - 2; r >= 0; r -= 2) {
-        const start = regions[r] as number;
-        for (let i = (regions[r + 1] as number) - 1; i >= start; i--) if (b[i] === byte) return i + 1;
-      }
+    for (let r = n - 2; r >= 0; r -= 2) {
+      const start = regions[r] as number;
+      for (let i = (regions[r + 1] as number) - 1; i >= start; i--) if (b[i] === LF || b[i] === CR) return i + 1;
+    }
     return -1;
   }
 

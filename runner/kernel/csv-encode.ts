@@ -181,7 +181,8 @@ export class CsvEncoder implements Encoder {
       }
       for (const [k, j] of cellOf.entries()) {
         if (k > 0) out.byte(delimiter);
-        if (j >= 0 && j < width) out.copy(b, bounds[2 * j] as number, bounds[2 * j + 1] as number);
+        const isThere = j >= 0 && j < width && !pad.isEmpty(b, bounds[2 * j] as number, bounds[2 * j + 1] as number);
+        if (isThere) out.copy(b, bounds[2 * j] as number, bounds[2 * j + 1] as number);
         else pad.empty(out, cellOf.length === 1);
       }
       if (cellOf.length === 0) pad.empty(out, true);
@@ -280,7 +281,9 @@ class RowPad {
       const next = this.#scanner.first(b, p);
       const stop = next < 0 ? b.length : next - lineEnd.length;
       const cells = this.split(b, p, stop);
-      out.copy(b, p, stop);
+      // An empty cell that was alone in its row may need no quotes any more.
+      if (cells < width && cells === 1 && this.isEmpty(b, p, stop)) this.empty(out, false);
+      else out.copy(b, p, stop);
       for (let k = cells; k < width; k++) {
         out.byte(dialect.delimiter);
         this.empty(out, false);

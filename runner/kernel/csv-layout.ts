@@ -49,7 +49,7 @@ export class CellWriter {
   /** A cell with nothing in it; `alone`: without quotes its row would be an empty line, which is no row. */
   empty(out: Buffer, o: number, alone: boolean): number {
     const { style, dialect } = this.#f;
-    if (style !== 'all' && (!alone || style === 'none')) return o;
+    if (style === 'none' || (style === 'minimal' && !alone)) return o;
     out[o++] = dialect.quote;
     out[o++] = dialect.quote;
     return o;

@@ -225,10 +225,11 @@ export class CsvChunker implements Chunker {
 
   /** Takes a row for what tells the columns, unless it is empty. */
   #learn(row: Buffer): boolean {
-    const { dialect, headers } = this.#o;
-    const [start, stop] = rowWithin(dialect, row, 0, row.length);
-    if (start === stop) return false;
-    const cells = cellsOf(dialect, row, start, stop);
+    const { dialect, headers, maxRecordBytes } = this.#o;
+    const stop = rowEnd(row, 0, row.length);
+    if (stop > maxRecordBytes) throw this.#refused(tooLong(maxRecordBytes));
+    if (isNothing(dialect, row, 0, stop)) return false;
+    const cells = cellsOf(dialect, row, 0, stop);
     if (typeof cells === 'string') throw this.#refused(cells);
     this.#useColumns(headers ? nameColumns(cells) : numberColumns(cells.length));
     return true;
@@ -268,10 +269,9 @@ export class CsvCutter implements Cutter {
     while (p < end) {
       const next = this.#scanner.first(b, p);
       const after = next < 0 ? end : next;
-      const [start, stop] = rowWithin(this.#dialect, b, p, after);
-      if (stop - start > this.#maxRecordBytes)
-        broken.push({ offset: offset + start, reason: tooLong(this.#maxRecordBytes) });
-      else if (stop > start) this.#spans.add(start, stop, offset + start);
+      const stop = rowEnd(b, p, after);
+      if (stop - p > this.#maxRecordBytes) broken.push({ offset: offset + p, reason: tooLong(this.#maxRecordBytes) });
+      else if (!isNothing(this.#dialect, b, p, stop)) this.#spans.add(p, stop, offset + p);
       p = after;
     }
     const framed: FramedRecords = { bytes: b, ...this.#spans.take() };
@@ -281,18 +281,20 @@ export class CsvCutter implements Cutter {
   }
 }
 
-const span: [start: number, stop: number] = [0, 0];
-
-/** Where the row `b[p, end)` stands without its line end; nothing of it is left where it is empty or a comment. */
-function rowWithin(dialect: CsvDialect, b: Buffer, p: number, end: number): [start: number, stop: number] {
+/** Where the row `b[p, end)` ends without its line end. */
+function rowEnd(b: Buffer, p: number, end: number): number {
   let stop = end;
   if (stop > p && b[stop - 1] === LF) stop--;
   if (stop > p && b[stop - 1] === CR) stop--;
+  return stop;
+}
+
+/** Nothing stands in `b[p, stop)`, or a comment. */
+function isNothing(dialect: CsvDialect, b: Buffer, p: number, stop: number): boolean {
+  if (dialect.comment >= 0 && p < stop && b[p] === dialect.comment) return true;
   let first = p;
   if (dialect.trim) while (first < stop && isBlank(dialect, b[first] as number)) first++;
-  span[0] = p;
-  span[1] = first === stop || (dialect.comment >= 0 && b[p] === dialect.comment) ? p : stop;
-  return span;
+  return first === stop;
 }
 
 /** Both halves on one thread. */

@@ -5,6 +5,7 @@ import type { ParserOxi, RawBlock, Source, Split } from '../../runner/engine/con
 import { noCounters } from '../../runner/engine/counters.ts';
 import { newChannel, type Position } from '../../runner/engine/flow.ts';
 import { detectStream, runSource } from '../../runner/engine/flow-source.ts';
+import { parseCsv } from '../../runner/oxis/formats/parse-csv.ts';
 import { parseJson } from '../../runner/oxis/formats/parse-json.ts';
 import { recordsOf } from './oxi-suite.ts';
 
@@ -53,20 +54,26 @@ class Files implements Source {
 interface Read {
   framing: string;
   records: string[];
+  /** Names of the columns of each record, where it has any. */
+  columns: (readonly string[])[];
   positions: Position[];
 }
 
 async function read(
   files: readonly (readonly [string, string])[],
-  { config = {}, from = START, binary = false }: { config?: object; from?: Position; binary?: boolean } = {},
+  {
+    oxi = parseJson,
+    config = {},
+    from = START,
+    binary = false,
+  }: { oxi?: ParserOxi; config?: object; from?: Position; binary?: boolean } = {},
 ): Promise<Read> {
   const source = new Files(files, binary);
   const splits = await source.splits();
-  const oxi: ParserOxi = parseJson;
   const parser = { oxi, config: z.parse(oxi.config as z.ZodType, config), select: undefined };
   const stream = await detectStream(source, splits, parser);
   const out = newChannel();
-  const seen: Read = { framing: stream.framing, records: [], positions: [] };
+  const seen: Read = { framing: stream.framing, records: [], columns: [], positions: [] };
   let barriers = 0;
   const never = new AbortController().signal;
   const reading = runSource(
@@ -89,8 +96,11 @@ async function read(
     out,
   ).catch((error) => out.fail(error));
   for (let item = await out.receive(); item !== undefined; item = await out.receive()) {
-    if (item.kind === 'block') seen.records.push(...recordsOf(item.block));
-    else seen.positions.push(item.barrier.position);
+    if (item.kind === 'block') {
+      const records = recordsOf(item.block);
+      seen.records.push(...records);
+      for (const _ of records) if (item.block.columns !== undefined) seen.columns.push(item.block.columns);
+    } else seen.positions.push(item.barrier.position);
   }
   await reading;
   return seen;
@@ -231,4 +241,22 @@ test('a byte order mark is skipped, but not in bytes without a meaning', async (
   const files: [string, string][] = [['a.ndjson', '\ufeff1\n2\n']];
   expect((await read(files)).records).toEqual(['1', '2']);
   expect((await read(files, { binary: true })).records).toEqual(['\ufeff1', '2']);
+});
+
+test('each file of CSV has a header of its own, and a run that goes on knows it', async () => {
+  const files: [string, string][] = [
+    ['a.csv', '\ufeffid,fare\n1,10\n2,20\n'],
+    ['b.csv', ''],
+    ['c.csv', 'fare,id,tip\r\n30,3,1\r\n40,4,2'],
+  ];
+  const whole = await read(files, { oxi: parseCsv });
+  expect(whole).toMatchObject({ framing: 'rows', records: ['1,10', '2,20', '30,3,1', '40,4,2'] });
+  const before = ['id', 'fare'];
+  const after = ['fare', 'id', 'tip'];
+  expect(whole.columns).toEqual([before, before, after, after]);
+  for (const from of whole.positions) {
+    const rest = await read(files, { oxi: parseCsv, from });
+    expect(rest.records, JSON.stringify(from)).toEqual(whole.records.slice(from.records));
+    expect(rest.columns, JSON.stringify(from)).toEqual(whole.columns.slice(from.records));
+  }
 });

@@ -1,7 +1,7 @@
 /** Seeded JSON texts, valid and broken, with everything that is rare in data and common in bugs. */
 
 /** A small generator of numbers below 1 (mulberry32). */
-function randomness(seed: number): () => number {
+export function randomness(seed: number): () => number {
   let state = seed >>> 0;
   return () => {
     state = (state + 0x6d2b79f5) >>> 0;

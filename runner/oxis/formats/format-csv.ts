@@ -27,7 +27,7 @@ const config = () =>
       ),
       quote_style: field(
         z.optional(z.literal(QUOTE_STYLES)),
-        'Which cells stand in quotes. minimal (the default): those that need it; all; non_numeric: text, truth and lists; none: a cell that needs quotes is a record error.',
+        'Which cells stand in quotes. minimal (the default): those that need it; all; non_numeric: all but numbers; none: a cell that needs quotes is a record error.',
       ),
       quote_all: field(z.optional(z.boolean()), 'true is another way to say `quote_style: all`.'),
       line_ending: field(
