@@ -20,7 +20,8 @@ function objects(lines: string): unknown[] {
 }
 
 describe('csv-spectrum', () => {
-  const folder = dirname(createRequire(import.meta.url).resolve('csv-spectrum'));
+  const require = createRequire(import.meta.url);
+  const folder = dirname(require.resolve('csv-spectrum'));
   const names = readdirSync(join(folder, 'csvs')).map((name) => name.replace('.csv', ''));
   test.each(names)('%s', async (name) => {
     // One of its files was made anonymous in one place and not in the other, and is no list.
