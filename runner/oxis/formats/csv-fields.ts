@@ -4,9 +4,9 @@ import { OxiError } from '../../engine/errors.ts';
 import type { CsvDialect } from '../../kernel/csv-dialect.ts';
 
 /** One character of ASCII, as text; `\t` and `tab` are the tabulator. */
-export function character() {
+export function character(or?: 'or nothing') {
   return z.string().check(
-    z.refine((text) => byteOf(text) !== undefined, {
+    z.refine((text) => byteOf(text) !== undefined || (or !== undefined && text === ''), {
       error: 'must be one character of ASCII, not a line end ("\\t" or "tab" for the tabulator)',
     }),
   );
@@ -20,7 +20,7 @@ function byteOf(text: string): number | undefined {
 
 interface DialectFields {
   delimiter: string;
-  quote_char: string | null;
+  quote_char: string;
   escape_char?: string | undefined;
   comment_char?: string | undefined;
   trim_whitespace?: boolean;
@@ -29,7 +29,7 @@ interface DialectFields {
 /** Throws OxiError CONFIG_INVALID where two characters with different meanings are the same. */
 export function dialectOf(fields: DialectFields, step: string): CsvDialect {
   const delimiter = byteOf(fields.delimiter) as number;
-  const quote = fields.quote_char === null || fields.quote_char === '' ? -1 : (byteOf(fields.quote_char) as number);
+  const quote = fields.quote_char === '' ? -1 : (byteOf(fields.quote_char) as number);
   const escaping = fields.escape_char === undefined ? -1 : (byteOf(fields.escape_char) as number);
   const comment = fields.comment_char === undefined ? -1 : (byteOf(fields.comment_char) as number);
   const refuse = (field: string, text: string): never => {

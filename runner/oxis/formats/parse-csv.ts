@@ -27,7 +27,7 @@ const config = () => {
         'What stands between two cells: one character, `\\t` for a tabulator.',
       ),
       quote_char: field(
-        z._default(z.union([z.literal(''), z.null(), character()]), '"'),
+        z._default(character('or nothing'), '"'),
         'What stands around cells that hold delimiters or line ends; empty: quotes are text.',
       ),
       escape_char: field(
@@ -45,7 +45,7 @@ const config = () => {
         'Column to type, as in `map: cast`; a number keeps its digits, an empty cell is null. infer: each cell by its looks (number, true, false, empty; text in quotes stays text). Without it all cells are text.',
       ),
       empty: field(
-        z._default(z.literal(['text', 'null', null]), 'text'),
+        z._default(z.literal(['text', 'null']), 'text'),
         'What an empty cell of text is: an empty text, or null.',
       ),
       max_record_mb: field(z._default(z.int().check(z.gte(1), z.lte(512)), 64), 'Largest row.', { unit: 'MB' }),
