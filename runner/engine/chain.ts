@@ -118,7 +118,8 @@ export class ChainBuilder {
 
   #planned(input: StepInput, oxi: Oxi, config: unknown): PlannedStep {
     const { continueOnError, onError, retryAttempts, retryDelaySeconds, timeoutSeconds, maxMemoryMb } = input;
-    const handling: OnError = continueOnError && oxi.kind !== 'sink' && oxi.kind !== 'source' ? 'pass' : onError;
+    const handling: OnError =
+      continueOnError && oxi.kind !== 'sink' && oxi.kind !== 'source' ? continuing(oxi, onError) : onError;
     const fingerprint =
       oxi.kind === 'step' && oxi.fingerprint !== undefined
         ? locating(input, () => oxi.fingerprint?.(config as never, this.#context(input)))
@@ -374,4 +375,11 @@ function tierOf(step: Step): Tier {
 
 function isList<T>(value: T | readonly T[]): value is readonly T[] {
   return Array.isArray(value);
+}
+
+/** A record that fails goes on as it came in; where that would be no record behind the step (a row, or in place of one), it is left out. */
+function continuing(oxi: Oxi, onError: OnError): OnError {
+  const isAnotherText = oxi.kind === 'formatter' || (oxi.kind === 'parser' && oxi.cutter !== undefined);
+  if (!isAnotherText) return 'pass';
+  return onError === 'stop' ? 'drop' : onError;
 }

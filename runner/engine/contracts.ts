@@ -36,7 +36,15 @@ export interface Block {
   whole?: boolean;
   /** Names of the columns, where the records are rows of CSV: not parsed yet, or laid out. */
   columns?: readonly string[];
-  /** Rows may have fewer cells than there are columns: those of columns that came up in a later row of the block. */
+  /** Where the records were laid out as rows of CSV: runs of them, in order, that count all of them. */
+  runs?: readonly RowRun[];
+}
+
+/** Rows that were laid out in the order of the same columns. */
+export interface RowRun {
+  count: number;
+  columns: readonly string[];
+  /** Rows may have fewer cells than there are columns: those before the one that brought the others. */
   ragged?: true;
 }
 

@@ -1,5 +1,5 @@
 /** Parts of blocks, and blocks put together. */
-import type { Block } from '../engine/contracts.ts';
+import type { Block, RowRun } from '../engine/contracts.ts';
 import { takeBuffer } from './buffers.ts';
 import { SpanList } from './spans.ts';
 import { ByteWriter } from './writer.ts';
@@ -14,7 +14,21 @@ export function sliceBlock(block: Block, from: number, to: number): Block {
     spans: block.spans.subarray(2 * from, 2 * to),
     offsets: block.offsets.subarray(from, to),
     count: to - from,
+    ...runsWithin(block, from, to),
   };
+}
+
+/** The runs of the records `from` to before `to`, where they are rows that were laid out. */
+function runsWithin({ runs }: Block, from: number, to: number): { runs?: RowRun[] } {
+  if (runs === undefined) return {};
+  const within: RowRun[] = [];
+  let at = 0;
+  for (const run of runs) {
+    const count = Math.min(at + run.count, to) - Math.max(at, from);
+    if (count > 0) within.push({ ...run, count });
+    at += run.count;
+  }
+  return { runs: within };
 }
 
 /** Bytes of the records alone: what lies between them depends on where blocks were cut. */
@@ -41,6 +55,7 @@ export class BlockJoiner {
   readonly #like: Block;
   readonly #out: ByteWriter;
   readonly #spans = new SpanList();
+  #runs: RowRun[] | undefined;
 
   /** `like`: where split, columns and the rest come from. */
   constructor(like: Block, capacity = like.bytes.byteLength + 64) {
@@ -60,6 +75,8 @@ export class BlockJoiner {
   add(block: Block, from = 0, to = block.count): void {
     const bytes = Buffer.from(block.bytes.buffer, block.bytes.byteOffset, block.bytes.byteLength);
     const { spans, offsets } = block;
+    const { runs } = runsWithin(block, from, to);
+    if (runs !== undefined) this.#runs = [...(this.#runs ?? []), ...runs];
     let i = from;
     while (i < to) {
       const start = spans[2 * i] as number;
@@ -75,11 +92,16 @@ export class BlockJoiner {
 
   /** What was added so far, over the joiner's own bytes: to be read at once. */
   peek(): Block {
-    return { ...this.#like, bytes: this.#out.bytes.subarray(0, this.#out.length), ...this.#spans.peek() };
+    return this.#block(this.#spans.peek());
   }
 
   take(): Block {
-    return { ...this.#like, bytes: this.#out.bytes.subarray(0, this.#out.length), ...this.#spans.take() };
+    return this.#block(this.#spans.take());
+  }
+
+  #block(records: Pick<Block, 'spans' | 'offsets' | 'count'>): Block {
+    const runs = this.#runs === undefined ? {} : { runs: this.#runs };
+    return { ...this.#like, bytes: this.#out.bytes.subarray(0, this.#out.length), ...records, ...runs };
   }
 }
 
@@ -93,7 +115,7 @@ export function cutBlock(block: Block, from: number, to: number): Block {
   bytes[end - start] = LF;
   const spans = block.spans.slice(2 * from, 2 * to);
   for (let i = 0; i < spans.length; i++) spans[i] = (spans[i] as number) - start;
-  return { ...block, bytes, spans, offsets: block.offsets.slice(from, to), count };
+  return { ...block, bytes, spans, offsets: block.offsets.slice(from, to), count, ...runsWithin(block, from, to) };
 }
 
 /** All records of some blocks of one split, in order, as one block; the blocks are not needed any more. */
@@ -115,5 +137,6 @@ export function joinBlocks(blocks: readonly [Block, ...Block[]]): Block {
     at += block.bytes.byteLength;
     bytes[at++] = LF;
   }
-  return { ...first, bytes, spans, offsets, count };
+  const runs = blocks.flatMap((block) => block.runs ?? []);
+  return { ...first, bytes, spans, offsets, count, ...(runs.length > 0 ? { runs } : {}) };
 }

@@ -3,9 +3,10 @@
  * are added to the end, and what was written before them is written anew at the end (`rewrite`). Where the output can't be
  * rewritten, the first records are held until their columns are known, and the list is closed behind them.
  */
-import type { Block, Encoder, FailRecord, Rewrite } from '../engine/contracts.ts';
+import type { Block, Encoder, FailRecord, Rewrite, RowRun } from '../engine/contracts.ts';
 import { RecordError } from '../engine/contracts.ts';
 import type { Json } from '../state/store.ts';
+import { sliceBlock } from './blocks.ts';
 import { ROW_START, RowScanner } from './csv-dialect.ts';
 import { sameNames } from './csv-json.ts';
 import { CellWriter, type ColumnRule, type CsvFormat, MAX_COLUMNS, RowLayout, tooWide } from './csv-layout.ts';
@@ -63,16 +64,27 @@ export class CsvEncoder implements Encoder {
 
   encode(block: Block, fail: FailRecord): Uint8Array[] {
     const rows = this.#layout === undefined ? block : this.#layout.layOut(block, fail);
-    if (rows.columns === undefined) throw new Error('records that nobody laid out came to be written as CSV');
-    if (rows.count === 0) return [];
-    if (this.#layout !== undefined && this.#written === undefined) for (const name of rows.columns) this.#add(name);
+    if (rows.runs === undefined) throw new Error('records that nobody laid out came to be written as CSV');
+    const pieces: Uint8Array[] = [];
+    let at = 0;
+    for (const run of rows.runs) {
+      const from = at;
+      at += run.count;
+      if (run.count > 0)
+        pieces.push(...this.#run(sliceBlock(rows, from, at), run, (i, error) => fail(from + i, error)));
+    }
+    return pieces;
+  }
+
+  #run(rows: Block, run: RowRun, fail: FailRecord): Uint8Array[] {
+    if (this.#layout !== undefined && this.#written === undefined) for (const name of run.columns) this.#add(name);
     let records = rows.count;
     const refuse: FailRecord = (i, error) => {
       records--;
       fail(i, error);
     };
-    const isReady = rows.ragged !== true && sameNames(rows.columns, this.#columns);
-    const text = isReady ? contiguous(rows, this.#o.format.lineEnd) : this.#fit(rows, rows.columns, refuse);
+    const isReady = run.ragged !== true && sameNames(run.columns, this.#columns);
+    const text = isReady ? contiguous(rows, this.#o.format.lineEnd) : this.#fit(rows, run.columns, refuse);
     this.#records += records;
     if (records === 0) return [];
     if (!this.#isHolding()) return [...this.#header(), text];
@@ -207,18 +219,22 @@ export class CsvEncoder implements Encoder {
   }
 }
 
-/** The rows of a block as one text. */
+/** The rows of a block as one text; what lies between them belongs to nobody, so line ends are written there where they fit. */
 function contiguous({ bytes, spans, count }: Block, lineEnd: Buffer): Uint8Array {
-  const first = spans[0] as number;
-  const end = (spans[2 * count - 1] as number) + lineEnd.length;
+  const size = lineEnd.length;
+  const end = (spans[2 * count - 1] as number) + size;
   let isWhole = end <= bytes.length;
-  for (let i = 1; i < count && isWhole; i++) isWhole = spans[2 * i] === (spans[2 * i - 1] as number) + lineEnd.length;
-  if (isWhole) return bytes.subarray(first, end);
+  for (let i = 1; i < count && isWhole; i++) isWhole = spans[2 * i] === (spans[2 * i - 1] as number) + size;
+  if (isWhole) {
+    for (let i = 0; i < count; i++)
+      for (let k = 0, at = spans[2 * i + 1] as number; k < size; k++) bytes[at + k] = lineEnd[k] as number;
+    return bytes.subarray(spans[0], end);
+  }
   const b = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const out = new ByteWriter(bytes.length + 64);
   for (let i = 0; i < count; i++) {
     out.copy(b, spans[2 * i] as number, spans[2 * i + 1] as number);
-    out.copy(lineEnd, 0, lineEnd.length);
+    out.copy(lineEnd, 0, size);
   }
   return out.bytes.subarray(0, out.length);
 }

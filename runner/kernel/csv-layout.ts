@@ -2,7 +2,7 @@
  * JSON objects become rows of CSV, from bytes to bytes: each record's members are found by their keys and written in the order of
  * the columns. Strings are text, null and what is missing are empty, anything else is its own JSON text.
  */
-import type { Block, FailRecord } from '../engine/contracts.ts';
+import type { Block, FailRecord, RowRun } from '../engine/contracts.ts';
 import { RecordError } from '../engine/contracts.ts';
 import type { CsvDialect } from './csv-dialect.ts';
 import { decodeString } from './decode.ts';
@@ -136,8 +136,6 @@ export class RowLayout {
   readonly #spans = new SpanList();
   readonly #index = new Map<string, number>();
   #columns: string[] = [];
-  /** A block has the list: it is copied before it grows. */
-  #isShared = false;
   #rule: ColumnRule;
   /** By the place of a member in its record. */
   #habits: Habit[] = [];
@@ -158,8 +156,17 @@ export class RowLayout {
     return this.#columns;
   }
 
-  /** The rows of a block, a line end behind each. Rows are as wide as the columns that were known at them. */
+  /**
+   * The rows of a block, a line end behind each. With the rule `all` each block finds its columns anew, so that rows do not depend
+   * on which thread laid out what before; rows are then as wide as the columns that were known at them.
+   */
   layOut(block: Block, fail: FailRecord): Block {
+    if (this.#rule === 'all') {
+      this.#columns = [];
+      this.#index.clear();
+      this.#habits = [];
+      this.#surprises = 0;
+    }
     const b = Buffer.from(block.bytes.buffer, block.bytes.byteOffset, block.bytes.byteLength);
     const { lineEnd } = this.#f;
     const out = new ByteWriter(b.length + 256);
@@ -179,16 +186,10 @@ export class RowLayout {
       this.#spans.add(at, out.length, block.offsets[i] as number);
       out.copy(lineEnd, 0, lineEnd.length);
     }
-    const { ragged: _, ...rest } = block;
-    const rows: Block = {
-      ...rest,
-      bytes: out.bytes.subarray(0, out.length),
-      ...this.#spans.take(),
-      columns: this.#columns,
-    };
-    this.#isShared = true;
-    if (narrowest < this.#columns.length) rows.ragged = true;
-    return rows;
+    const rows = this.#spans.take();
+    const run: RowRun = { count: rows.count, columns: this.#columns };
+    if (narrowest < this.#columns.length) run.ragged = true;
+    return { ...block, bytes: out.bytes.subarray(0, out.length), ...rows, runs: [run] };
   }
 
   #row(b: Buffer, start: number, end: number, out: ByteWriter): RecordError | undefined {
@@ -261,10 +262,6 @@ export class RowLayout {
 
   #add(name: string): number {
     const index = this.#columns.length;
-    if (this.#isShared) {
-      this.#columns = [...this.#columns];
-      this.#isShared = false;
-    }
     this.#columns.push(name);
     this.#index.set(name, index);
     if (index >= this.#starts.length) {

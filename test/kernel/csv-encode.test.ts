@@ -1,7 +1,8 @@
 /** Rows of CSV as one text: the columns of all blocks, laid out on any thread, in one order; and what a barrier keeps of them. */
 import { parse } from 'csv-parse/sync';
 import { describe, expect, test } from 'vitest';
-import type { Block, Encoder } from '../../runner/engine/contracts.ts';
+import type { Block, Encoder, FailRecord } from '../../runner/engine/contracts.ts';
+import { cutBlock, joinBlocks } from '../../runner/kernel/blocks.ts';
 import { CsvEncoder } from '../../runner/kernel/csv-encode.ts';
 import { CsvJson } from '../../runner/kernel/csv-json.ts';
 import { type ColumnRule, type CsvFormat, MAX_COLUMNS, RowLayout } from '../../runner/kernel/csv-layout.ts';
@@ -24,6 +25,8 @@ interface How {
   threads?: number;
   rewritable?: boolean;
   rule?: ColumnRule;
+  /** Blocks are laid out in three parts by different threads, and joined behind them. */
+  joined?: boolean;
   /** The encoder is replaced behind each block by one that goes on from its snapshot. */
   restarts?: boolean;
 }
@@ -36,7 +39,7 @@ interface Written {
 }
 
 async function write(records: readonly string[], how: How): Promise<Written> {
-  const { size, threads = 1, rewritable = true, rule = 'all', restarts = false } = how;
+  const { size, threads = 1, rewritable = true, rule = 'all', restarts = false, joined = false } = how;
   const make = (): Encoder => new CsvEncoder({ format: FORMAT, headers: true, rule, columns: [], rewritable });
   let encoder = make();
   const layouts = Array.from({ length: threads }, () => new RowLayout(FORMAT, 'all'));
@@ -46,10 +49,16 @@ async function write(records: readonly string[], how: How): Promise<Written> {
   for (let at = 0, n = 0; at < records.length; n++) {
     const some = records.slice(at, at + size());
     const block: Block = blockOf(some);
-    const laidOut =
-      rule === 'first'
+    const refuse: FailRecord = (i, error) => expect.fail(`${some[i]}: ${error.message}`);
+    const part = (k: number): Block => {
+      const [from, to] = [k, k + 1].map((third) => Math.floor((third * some.length) / 3)) as [number, number];
+      return (layouts[(n + k) % threads] as RowLayout).layOut(cutBlock(block, from, to), refuse);
+    };
+    const laidOut = joined
+      ? joinBlocks([part(0), part(1), part(2)])
+      : rule === 'first'
         ? block
-        : (layouts[n % threads] as RowLayout).layOut(block, (i, error) => expect.fail(`${some[i]}: ${error.message}`));
+        : (layouts[n % threads] as RowLayout).layOut(block, refuse);
     const start = at;
     for (const piece of encoder.encode(laidOut, (i, { message }) => refused.push(`${start + i} ${message}`)))
       pieces.push(Buffer.from(piece));
@@ -113,7 +122,12 @@ describe('columns that grow', () => {
       expect(columns, where).toEqual(table(records)[0]);
       const random = randomness(SEED + round);
       const size = (): number => 1 + Math.floor(random() * 20);
-      for (const how of [{ size: () => 1 }, { size, threads: 3 }, { size, threads: 2, restarts: true }])
+      for (const how of [
+        { size: () => 1 },
+        { size, threads: 3 },
+        { size, threads: 2, restarts: true },
+        { size, threads: 2, joined: true },
+      ])
         expect((await write(records, how)).text, where).toBe(text);
     }
   });
@@ -141,7 +155,8 @@ describe('columns that grow', () => {
       '"later" is no column of the header, which stands since record 1000 and can\'t be changed in this output: name all columns in "columns"';
     for (const size of [1, 7, 300, 1000, 2000])
       for (const restarts of [false, true]) {
-        const { text, refused, held } = await write(records, { size: () => size, rewritable: false, restarts });
+        const how = { size: () => size, rewritable: false, restarts, joined: restarts };
+        const { text, refused, held } = await write(records, how);
         expect(refused).toEqual([`1000 ${message}`, `1200 ${message}`]);
         const lines = text.split('\n');
         expect(lines).toHaveLength(1 + 1298 + 1);

@@ -56,6 +56,7 @@ export const formatCsv = defineFormatter({
   name: 'format_csv',
   kind: 'formatter',
   summary: 'Writes CSV: a row a record, a column a field.',
+  limits: { maxBatchSize: 1_000_000, maxMemoryMb: 512 },
   config,
   aliases: { include_headers: 'headers' },
   make: (c, context): BlockStep | RecordStep => {
@@ -94,7 +95,7 @@ function formatOf(c: Config, step: string): CsvFormat {
   };
 }
 
-/** The rows of each block, in the order of the columns that this thread has seen so far; the encoder puts them in that of all. */
+/** The rows of each block, in the order of its own columns; the encoder puts them in that of all. */
 class LayoutStep implements BlockStep {
   readonly form = 'block';
   readonly cardinality = 'one';

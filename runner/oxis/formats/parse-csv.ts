@@ -68,6 +68,7 @@ export const parseCsv = defineParser({
   name: 'parse_csv',
   kind: 'parser',
   summary: 'Reads CSV: a record a row, a field a column.',
+  limits: { maxBatchSize: 1_000_000, maxMemoryMb: 512 },
   config,
   aliases: { has_headers: 'headers' },
   detect: () => ({ framing: 'rows', selected: false }),
