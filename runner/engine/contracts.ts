@@ -75,7 +75,7 @@ export interface Source {
   readonly binary?: boolean;
   /** How its text is encoded; UTF-8 where left out. */
   readonly encoding?: TextEncoding;
-  /** `auto` where left out. */
+  /** How it is packed; not at all where left out. */
   readonly compression?: Compression;
   /** Bytes that may come out of a packed byte, once it is more than 100 MB; 200 where left out. */
   readonly maxExpansion?: number;

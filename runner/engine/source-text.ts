@@ -225,7 +225,7 @@ export class SourceText {
 
   #checkPlain(first: Uint8Array): void {
     this.#checkMark(first, 'utf-8');
-    if (this.#source.compression === 'none') return;
+    if (this.#source.compression !== 'auto') return;
     const codec =
       first[0] === 0x1f && first[1] === 0x8b
         ? 'gzip'
@@ -253,7 +253,7 @@ export class SourceText {
   }
 }
 
-function codecOf({ binary, compression = 'auto' }: Source, { name }: Split): Codec | undefined {
+function codecOf({ binary, compression = 'none' }: Source, { name }: Split): Codec | undefined {
   if (binary === true || compression === 'none') return undefined;
   return compression === 'auto' ? codecOfName(name) : compression;
 }

@@ -14,6 +14,7 @@ export function sourceOf(
   return {
     kind,
     bounded: true,
+    compression: 'auto',
     ...settings,
     splits: async () => [],
     recorded: async (splits) => [...splits],
