@@ -33,7 +33,7 @@ export const MAX_EXPANSION = 200;
 const BLOCK_BYTES = 448 * 1024;
 const MEMORY_BYTES = READ_HEADROOM + BLOCK_BYTES + 128 * 1024;
 /** A block of fewer bytes waits for more, while there are any at hand. */
-const SMALL_BYTES = 64 << 10;
+const SMALL_BYTES = 256 << 10;
 /** Packed bytes that are looked at first, where a source gives its bytes only once and slowly. */
 const LOOKS = [1 << 10, 8 << 10];
 /** Between two places where reading can begin: what is nearer is not worth remembering. */

@@ -265,10 +265,10 @@ describe.each(WAYS)('%s %j', (path, config, decode) => {
   });
 });
 
-test.each([
+test.for([
   ['gzip', '.gz'],
   ['zstd', '.zst'],
-])('the program %s reads what was written', async (program, suffix, t) => {
+] as const)('the program %s reads what was written', async ([program, suffix], t) => {
   // Without it node:zlib has to do: every other test here uses that.
   if (spawnSync(program, ['--version']).error !== undefined) t.skip(`no ${program} on this machine`);
   for (const count of [0, 1, 50_000]) {

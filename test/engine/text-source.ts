@@ -2,6 +2,7 @@
 import { constants, gzipSync, zstdCompressSync } from 'node:zlib';
 import type { RawBlock, Source, Split, TextEncoding } from '../../runner/engine/contracts.ts';
 import { SourceText, type SplitPosition } from '../../runner/engine/source-text.ts';
+import { giveBuffer } from '../../runner/kernel/buffers.ts';
 
 export type Settings = Pick<Source, 'encoding' | 'compression' | 'maxExpansion' | 'binary'>;
 
@@ -57,4 +58,14 @@ export function packed(bytes: Uint8Array, codec: 'gzip' | 'zstd'): Buffer {
   return codec === 'gzip'
     ? gzipSync(bytes)
     : zstdCompressSync(bytes, { params: { [constants.ZSTD_c_checksumFlag]: 1 } });
+}
+
+/** Bytes of the text; each block is let go at once. */
+export async function readAllSizes(text: SourceText): Promise<number> {
+  let size = 0;
+  for await (const { bytes } of text.open(text.begin(0), NEVER)) {
+    size += bytes.length;
+    giveBuffer(bytes);
+  }
+  return size;
 }
