@@ -508,8 +508,8 @@ function least(numbers: readonly (number | undefined)[]): number | undefined {
 }
 
 function positionOf(checkpoint: Checkpoint): Position {
-  const { split, offset, ordinal, framer } = checkpoint.position;
-  return { split, offset, records: ordinal, framer };
+  const { split, offset, text, ordinal, framer } = checkpoint.position;
+  return { split, offset, ...(text === undefined ? {} : { text }), records: ordinal, framer };
 }
 
 /** The encoder of a sink, where records are laid out for it. Throws OxiError where its config and the stream do not fit. */

@@ -59,6 +59,7 @@ export class Committer {
       position: {
         split: position.split,
         offset: position.offset,
+        ...(position.text === undefined ? {} : { text: position.text }),
         ordinal: position.records,
         framer: position.framer,
         fingerprint: await this.#fingerprint(position.split, position.offset),

@@ -28,7 +28,10 @@ export interface Block {
   /** Start and end of each record in `bytes`; two entries a record, `2 * count` in use. */
   spans: Uint32Array;
   count: number;
-  /** Where each record began in its split, in bytes; shared by all records that came from one (json_select). */
+  /**
+   * Where each record began in its split, in bytes; shared by all records that came from one (json_select). Of a split that is packed
+   * or not UTF-8 they count bytes of its text, unpacked and as UTF-8.
+   */
   offsets: Float64Array;
   /** The split that the records came from. */
   split: number;
@@ -62,6 +65,9 @@ export interface Split {
 /** Encodings of text files. `utf-16` goes by the byte order mark, little-endian without one. */
 export type TextEncoding = 'utf-8' | 'utf-16' | 'utf-16le' | 'utf-16be' | 'latin1';
 
+/** How a file is packed; `auto` goes by the ending of its name, .gz or .zst. */
+export type Compression = 'auto' | 'none' | 'gzip' | 'zstd';
+
 export interface RawBlock {
   /** Alone on their memory, which is the receiver's from here on: it is written to, and used again. */
   bytes: Uint8Array;
@@ -79,6 +85,10 @@ export interface Source {
   readonly binary?: boolean;
   /** How its text is encoded; UTF-8 where left out. */
   readonly encoding?: TextEncoding;
+  /** How it is packed; not at all where left out. */
+  readonly compression?: Compression;
+  /** Bytes that may come out of a packed byte, once it is more than 100 MB; 200 where left out. */
+  readonly maxExpansion?: number;
   /** The input as it stands now. Throws OxiError INPUT_MISSING, PERMISSION_DENIED. */
   splits(): Promise<Split[]>;
   /** The same splits again, as they are now: for the check on resume. Throws OxiError INPUT_MISSING. */

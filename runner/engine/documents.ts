@@ -44,6 +44,8 @@ const schemas = once(() => {
       split: count,
       /** Bytes from the start of the split. */
       offset: count,
+      /** Where reading goes on in a split that is packed or not UTF-8; see source-text.ts. */
+      text: z.exactOptional(z.strictObject({ at: count, raw: count, start: count, carry: z.string() })),
       /** Records read of all splits before the position. */
       ordinal: count,
       framer: json,

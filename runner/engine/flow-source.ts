@@ -6,6 +6,7 @@ import type { StepCounters } from './counters.ts';
 import { crashpoint } from './crashpoint.ts';
 import { OxiError } from './errors.ts';
 import { BARRIER_WEIGHT, type Barrier, type Flow, type Position, weightOf } from './flow.ts';
+import { SourceText, type SplitPosition } from './source-text.ts';
 
 export interface SourceNode {
   source: Source;
@@ -75,15 +76,19 @@ async function readSplit(
   between: (position: Position) => Promise<void> | undefined,
 ): Promise<Position> {
   let records = from.records;
-  const start = from.offset > 0 ? from.offset : await textStart(node, split);
-  const framer = openFramer(node, split, start, from.framer);
-  let after = start;
+  const text = new SourceText(node.source, split, node.parser !== undefined);
+  const isBegun = from.offset > 0 || from.text !== undefined;
+  const start: SplitPosition = isBegun ? from : text.begin(await textStart(node, split, text));
+  let after = start.text?.at ?? start.offset;
+  const framer = openFramer(node, split, after, from.framer);
   let counted = start;
   // What is read and not cut yet is read again by whoever goes on from here: it counts when it is cut.
-  const countBytes = (upTo: number): void => {
-    node.counters.bytes_in += upTo - counted;
-    node.counters.bytes_out += upTo - counted;
-    counted = upTo;
+  const countTo = (at: number): SplitPosition => {
+    const position = text.position(at);
+    node.counters.bytes_in += position.offset - counted.offset;
+    node.counters.bytes_out += (position.text?.at ?? position.offset) - (counted.text?.at ?? counted.offset);
+    counted = position;
+    return position;
   };
   const take = async (framed: ReturnType<Framer['push']>): Promise<void> => {
     const room = node.limit - records;
@@ -110,26 +115,28 @@ async function readSplit(
     await out.send({ kind: 'block', block, broken, letters: [] }, weightOf(block));
   };
 
-  for await (const raw of node.source.open(split, start, node.reading)) {
+  let read = start.offset;
+  for await (const raw of text.open(start, node.reading)) {
     crashpoint('read');
-    const size = raw.after - after;
+    const size = text.raw - read;
+    read = text.raw;
     after = raw.after;
     const started = performance.now();
     const framed = framer.push(raw.bytes, raw.headroom);
     node.busy(performance.now() - started);
-    countBytes(after - framer.pending);
+    const position = countTo(after - framer.pending);
     await take(framed);
     node.progress(size, records);
     if (records >= node.limit || node.enough.aborted)
       return { split: node.splits.length, offset: 0, records, framer: null };
-    await between({ split: split.index, offset: after - framer.pending, records, framer: framer.snapshot() });
+    await between({ split: split.index, ...position, records, framer: framer.snapshot() });
     if (node.stop.aborted) break;
   }
-  if (node.stop.aborted && (split.size === undefined || after < split.size || framer.pending > 0))
-    return { split: split.index, offset: after - framer.pending, records, framer: framer.snapshot() };
+  if (node.stop.aborted && (!text.ended || framer.pending > 0))
+    return { split: split.index, ...countTo(after - framer.pending), records, framer: framer.snapshot() };
   await take(framer.end());
-  countBytes(after);
-  node.progress(0, records);
+  countTo(after);
+  node.progress(text.raw - read, records);
   return { split: split.index + 1, offset: 0, records, framer: null };
 }
 
@@ -147,17 +154,17 @@ export async function detectStream(
   const detect = (bytes: Uint8Array, { name }: Split): StreamInfo =>
     parser.oxi.detect(parser.config as never, bytes, name, parser.select);
   for (const split of splits) {
-    const bytes = await source.peek(split, PEEK_BYTES);
+    const bytes = await new SourceText(source, split, true).peek(PEEK_BYTES);
     if (!isBlank(bytes)) return detect(bytes, split);
   }
   return detect(new Uint8Array(), first);
 }
 
 /** Where the text of a split begins: behind a byte order mark, if a parser will read it. Refuses a split framed unlike those before. */
-async function textStart(node: SourceNode, split: Split): Promise<number> {
+async function textStart(node: SourceNode, split: Split, text: SourceText): Promise<number> {
   const { parser, source } = node;
   if (parser === undefined) return 0;
-  const first = await source.peek(split, split.index === 0 ? 3 : PEEK_BYTES);
+  const first = await text.peek(split.index === 0 ? 3 : PEEK_BYTES);
   if (split.index > 0 && !isBlank(first)) {
     const { framing } = parser.oxi.detect(parser.config as never, first, split.name, parser.select);
     const run = parser.stream.framing;

@@ -7,11 +7,14 @@ import { Channel } from './channel.ts';
 import type { Block, Mark, RecordError } from './contracts.ts';
 import type { StepCounters } from './counters.ts';
 import type { Letter } from './letters.ts';
+import type { TextPlace } from './source-text.ts';
 
 /** Where reading goes on: the split and the byte in it, the records that were cut before, and the framer's state there. */
 export interface Position {
   split: number;
+  /** Bytes of the split that were read; where reading goes on, too, unless there is a `text`. */
   offset: number;
+  text?: TextPlace;
   /** Records cut so far, over all splits. */
   records: number;
   framer: Json;

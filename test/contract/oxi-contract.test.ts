@@ -1,8 +1,9 @@
 /** Every oxi of the registry passes the suite of its kind; one that nobody put here fails. */
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable, Writable } from 'node:stream';
+import { gunzipSync, zstdDecompressSync } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { registry } from '../../runner/oxis/registry.ts';
 import { describeSink, describeSource, describeStep, makeSink, makeSource, sinkRun, text } from './oxi-suite.ts';
@@ -177,6 +178,27 @@ covering(describeSink, {
   },
   left: (folder) => (existsSync(join(folder, 'out')) ? readdirSync(join(folder, 'out')) : []),
 });
+
+for (const [suffix, config, textOf] of [
+  ['.gz', {}, (bytes: Buffer) => gunzipSync(bytes)],
+  ['.zst', {}, (bytes: Buffer) => zstdDecompressSync(bytes)],
+  ['', { encoding: 'utf-16' }, (bytes: Buffer) => Buffer.from(bytes.toString('utf16le').replace('\ufeff', ''))],
+  ['.gz', { encoding: 'latin1', compression_level: 9 }, (bytes: Buffer) => gunzipSync(bytes)],
+] as const) {
+  const file = `rides.ndjson${suffix}`;
+  describeSink({
+    oxi: 'write_file',
+    as: `, ${suffix} ${JSON.stringify(config)}`,
+    make: (folder) =>
+      makeSink('write_file', { path: `out/${file}`, ...config }, { projectRoot: folder, stepId: 'out' }),
+    output: (folder) => {
+      const path = join(folder, 'out', file);
+      return existsSync(path) ? textOf(readFileSync(path)) : undefined;
+    },
+    size: (folder) => statSync(join(folder, 'out', file)).size,
+    left: (folder) => (existsSync(join(folder, 'out')) ? readdirSync(join(folder, 'out')) : []),
+  });
+}
 
 describe('standard output', () => {
   let written: Buffer[] = [];

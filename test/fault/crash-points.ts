@@ -22,12 +22,13 @@ const STORIES: readonly (Story & { name: string })[] = [
     middle: true,
     overwrite: false,
   },
+  { name: 'a packed output', input: 'lines', output: 'lines', threads: 1, packed: '.gz' },
 ];
 const BYTES = 800_000;
 
 const KINDS = [
   ...['begin', 'opened', 'read', 'apply', 'write', 'prepare', 'commit', 'committed'],
-  ...['publish', 'backing', 'backup', 'linked', 'join', 'published', 'end', 'ended'],
+  ...['closed', 'publish', 'backing', 'backup', 'linked', 'join', 'published', 'end', 'ended'],
 ];
 
 /** Names of the places that a run passes, in order. */

@@ -2,9 +2,19 @@
  * The story that the fault tests tell: a web shop's events of a day are read, filtered, priced and written. Expected bytes
  * and counts come from the oracle, and every attempt of a run is measured against them and against a run that nobody disturbed.
  */
-import { linkSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  linkSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { gunzipSync, gzipSync } from 'node:zlib';
 import { afterAll, expect } from 'vitest';
 import type { RunSummary } from '../../runner/engine/report.ts';
 import { generateFile, ODD_KINDS } from '../fixtures/generate.ts';
@@ -26,7 +36,12 @@ export interface Story {
   overwrite?: false;
   /** A second sink in the middle of the chain. */
   middle?: true;
+  /** Input and output (that of the last sink) are packed with gzip, the input in several members. */
+  packed?: '.gz';
 }
+
+/** Plain bytes of a member of a packed input. */
+const MEMBER_BYTES = 200_000;
 
 const PLAIN: Story = { input: 'lines', output: 'lines', threads: 1 };
 
@@ -52,8 +67,19 @@ export class Day {
     this.#good = outcome.flatMap(({ line, priced }) => (priced === undefined ? [] : filtered(line)));
   }
 
-  path(input: Story['input']): string {
-    return join(this.folder, input === 'lines' ? 'events.ndjson' : `${input}.json`);
+  path(input: Story['input'], packed?: Story['packed']): string {
+    const path = join(this.folder, input === 'lines' ? 'events.ndjson' : `${input}.json`);
+    if (packed === undefined) return path;
+    if (!existsSync(path + packed)) {
+      const bytes = readFileSync(path);
+      const members: Buffer[] = [];
+      for (let at = 0; at < bytes.length; at += MEMBER_BYTES) {
+        const part = bytes.subarray(at, at + MEMBER_BYTES);
+        members.push(gzipSync(part));
+      }
+      writeFileSync(path + packed, Buffer.concat(members));
+    }
+    return path + packed;
   }
 
   get counts(): { read: number; written: number } {
@@ -103,7 +129,13 @@ function filtered(line: string): string {
 }
 
 function outputOf(story: Story): string {
-  return story.output === 'lines' ? 'priced.ndjson' : 'priced.json';
+  return `${story.output === 'lines' ? 'priced.ndjson' : 'priced.json'}${story.packed ?? ''}`;
+}
+
+/** The text of a file; every member of it, where it is packed. */
+function textIn(path: string): string {
+  const bytes = readFileSync(path);
+  return (path.endsWith('.gz') ? gunzipSync(bytes) : bytes).toString();
 }
 
 export interface ShopOptions {
@@ -143,14 +175,16 @@ export class Shop {
     const section = { [backend]: lockTimeout === undefined ? {} : { lock_timeout: lockTimeout } };
     const project = { project: { name: 'shop' }, state_manager: { backend, ...section, ...options.state } };
     writeFileSync(join(this.root, 'oxiflow.yaml'), JSON.stringify(project));
-    if (options.input === undefined) linkSync(day.path(this.story.input), join(this.root, this.input));
+    if (options.input === undefined)
+      linkSync(day.path(this.story.input, this.story.packed), join(this.root, this.input));
     else for (const [name, text] of Object.entries(options.input.files)) writeFileSync(join(this.root, name), text);
     this.writePipeline();
     if (this.story.before !== undefined) writeFileSync(this.output, this.story.before);
   }
 
   get input(): string {
-    return this.#options.input?.path ?? `in/${this.story.input === 'lines' ? 'events.ndjson' : 'events.json'}`;
+    const { input, packed = '' } = this.story;
+    return this.#options.input?.path ?? `in/${input === 'lines' ? 'events.ndjson' : 'events.json'}${packed}`;
   }
 
   get output(): string {
@@ -216,8 +250,7 @@ export class Shop {
   expectOutputs(hint: string): void {
     const expected = this.#day.expected(this.story);
     expect(this.outputs(), hint).toEqual([...expected.keys()].sort());
-    for (const [name, text] of expected)
-      expectSame(readFileSync(join(this.root, 'out', name), 'utf8'), text, `${hint}: ${name}`);
+    for (const [name, text] of expected) expectSame(textIn(join(this.root, 'out', name)), text, `${hint}: ${name}`);
   }
 
   /** The run has succeeded as if nothing had happened: bytes and counters of all attempts together. */

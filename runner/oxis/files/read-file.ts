@@ -1,14 +1,15 @@
 /** `read_file`: bytes of one file, of a list of files or of those that a pattern matches, each a split, in order. */
 import { createHash } from 'node:crypto';
 import { type FileHandle, glob, open, stat } from 'node:fs/promises';
-import { basename, resolve } from 'node:path';
+import { basename, extname, resolve } from 'node:path';
 import * as z from 'zod/mini';
-import type { RawBlock, Source, Split } from '../../engine/contracts.ts';
+import type { Compression, RawBlock, Source, Split, TextEncoding } from '../../engine/contracts.ts';
 import { errnoOf, ioError, OxiError } from '../../engine/errors.ts';
 import { takeBuffer } from '../../kernel/buffers.ts';
 import { READ_HEADROOM } from '../../kernel/lines.ts';
-import { defineSource, field, only } from '../define.ts';
+import { defineSource, field } from '../define.ts';
 import { refuseNul, tooLong } from './path.ts';
+import { binaryAlone, compressionField, encodingField, encodingOf, expansionField } from './text-fields.ts';
 
 /** One read; large enough that a call costs nothing, small enough for many in flight. */
 const READ_BYTES = 448 * 1024;
@@ -19,14 +20,23 @@ const FINGERPRINT_BYTES = 64 * 1024;
 
 const config = () => {
   const path = z.string().check(z.minLength(1));
-  return z.strictObject({
-    path: field(
-      z.union([path, z.array(path).check(z.minLength(1))]),
-      'File, list of files, or pattern (`*`, `**`, `?`, `[a-z]`, `{a,b}`); matches are read in the order of their names.',
-    ),
-    encoding: field(only('utf-8'), 'How text is encoded.'),
-    binary: field(z._default(z.boolean(), false), 'Bytes without a meaning: no byte order mark is looked for.'),
-  });
+  return z
+    .strictObject({
+      path: field(
+        z.union([path, z.array(path).check(z.minLength(1))]),
+        'File, list of files, or pattern (`*`, `**`, `?`, `[a-z]`, `{a,b}`); matches are read in the order of their names.',
+      ),
+      encoding: encodingField(
+        'How text is encoded; what follows reads UTF-8. utf-16 goes by the byte order mark, little-endian without one.',
+      ),
+      compression: compressionField('How the file is packed; auto goes by the ending of its name, .gz or .zst.'),
+      max_expansion: expansionField(),
+      binary: field(
+        z._default(z.boolean(), false),
+        'Bytes without a meaning: nothing is unpacked or decoded, no byte order mark is looked for.',
+      ),
+    })
+    .check(binaryAlone);
 };
 
 export const readFile = defineSource({
@@ -39,7 +49,7 @@ export const readFile = defineSource({
   make: (c, context) => {
     const paths = typeof c.path === 'string' ? [c.path] : c.path;
     for (const path of paths) refuseNul(path, context.stepId);
-    return new FileSource(paths, context.projectRoot, context.stepId, c.binary);
+    return new FileSource(paths, context.projectRoot, context.stepId, c);
   },
 });
 
@@ -47,12 +57,18 @@ class FileSource implements Source {
   readonly kind = 'offset';
   readonly bounded = true;
   readonly binary: boolean;
+  readonly encoding: TextEncoding;
+  readonly compression: Compression;
+  readonly maxExpansion: number;
   readonly #paths: readonly string[];
   readonly #root: string;
   readonly #step: string;
 
-  constructor(paths: readonly string[], root: string, step: string, binary: boolean) {
-    this.binary = binary;
+  constructor(paths: readonly string[], root: string, step: string, c: z.output<ReturnType<typeof config>>) {
+    this.binary = c.binary;
+    this.encoding = encodingOf(c.encoding);
+    this.compression = c.compression;
+    this.maxExpansion = c.max_expansion;
     this.#paths = paths;
     this.#root = root;
     this.#step = step;
@@ -206,10 +222,19 @@ class FileSource implements Source {
 
   async metadata(split: Split): Promise<Record<string, string | number>> {
     const info = await stat(resolve(this.#root, split.name));
-    return { path: split.name, filename: basename(split.name), size: info.size, modified: info.mtime.toISOString() };
+    const filename = basename(split.name);
+    const format = formatOf(filename);
+    return { path: split.name, filename, size: info.size, modified: info.mtime.toISOString(), format };
   }
 
   async close(): Promise<void> {}
+}
+
+/** What a file holds, by the ending of its name without that of its packing; empty where it has none. */
+function formatOf(filename: string): string {
+  return extname(filename.replace(/\.(gz|zst)$/i, ''))
+    .slice(1)
+    .toLowerCase();
 }
 
 function isPattern(path: string): boolean {

@@ -1,26 +1,35 @@
 /** `read_stdin`: the bytes that another program writes. They can't be read twice, so a run that reads them is never resumed. */
 import * as z from 'zod/mini';
-import type { RawBlock, Source, Split } from '../../engine/contracts.ts';
+import type { Compression, RawBlock, Source, Split, TextEncoding } from '../../engine/contracts.ts';
 import { ioError, OxiError } from '../../engine/errors.ts';
 import { skipSpace } from '../../kernel/grammar.ts';
 import { defineSource, field } from '../define.ts';
+import { binaryAlone, compressionField, encodingField, encodingOf, expansionField } from './text-fields.ts';
 
 const config = () =>
-  z.strictObject({
-    prompt: field(z.optional(z.string()), 'Text that is shown on a terminal before reading.'),
-    timeout_seconds: field(z.optional(z.number().check(z.positive())), 'How long to wait for the first byte.', {
-      unit: 'seconds',
-    }),
-    echo: field(z._default(z.boolean(), false), 'What is read is repeated on stderr.'),
-    binary: field(z._default(z.boolean(), false), 'Bytes without a meaning: no byte order mark is looked for.'),
-    format: field(
-      z._default(z.literal(['auto', 'text', 'json']), 'auto'),
-      'Kept for older projects; a parser says how the text is read.',
-    ),
-    buffer_size: field(z.optional(z.int().check(z.gte(1024), z.lte(16777216))), 'Kept for older projects.', {
-      unit: 'bytes',
-    }),
-  });
+  z
+    .strictObject({
+      prompt: field(z.optional(z.string()), 'Text that is shown on a terminal before reading.'),
+      timeout_seconds: field(z.optional(z.number().check(z.positive())), 'How long to wait for the first byte.', {
+        unit: 'seconds',
+      }),
+      echo: field(z._default(z.boolean(), false), 'What is read is repeated on stderr.'),
+      encoding: encodingField('How text is encoded; what follows reads UTF-8.'),
+      compression: compressionField('How the input is packed; auto takes it for plain.'),
+      max_expansion: expansionField(),
+      binary: field(
+        z._default(z.boolean(), false),
+        'Bytes without a meaning: nothing is unpacked or decoded, no byte order mark is looked for.',
+      ),
+      format: field(
+        z._default(z.literal(['auto', 'text', 'json']), 'auto'),
+        'Kept for older projects; a parser says how the text is read.',
+      ),
+      buffer_size: field(z.optional(z.int().check(z.gte(1024), z.lte(16777216))), 'Kept for older projects.', {
+        unit: 'bytes',
+      }),
+    })
+    .check(binaryAlone);
 
 export const readStdin = defineSource({
   name: 'read_stdin',
@@ -36,6 +45,11 @@ class StdinSource implements Source {
   readonly kind = 'once';
   readonly bounded = true;
   readonly binary: boolean;
+  readonly encoding: TextEncoding;
+  readonly compression: Compression;
+  readonly maxExpansion: number;
+  /** Lines can be seen in the bytes. */
+  readonly #isPlain: boolean;
   readonly #config: z.output<ReturnType<typeof config>>;
   readonly #step: string;
   #chunks: AsyncIterator<Buffer> | undefined;
@@ -45,6 +59,10 @@ class StdinSource implements Source {
   constructor(c: z.output<ReturnType<typeof config>>, step: string) {
     this.#config = c;
     this.binary = c.binary;
+    this.encoding = encodingOf(c.encoding);
+    this.compression = c.compression;
+    this.maxExpansion = c.max_expansion;
+    this.#isPlain = this.encoding === 'utf-8' && (c.compression === 'auto' || c.compression === 'none');
     this.#step = step;
   }
 
@@ -96,7 +114,7 @@ class StdinSource implements Source {
 
   async peek(_split: Split, length: number): Promise<Uint8Array> {
     // A first line is enough: a program that writes slowly is not waited for.
-    while (this.#ahead.length < length && !hasLine(this.#ahead)) {
+    while (this.#ahead.length < length && !(this.#isPlain && hasLine(this.#ahead))) {
       const chunk = await this.#next();
       if (chunk === undefined) break;
       this.#ahead = Buffer.concat([this.#ahead, chunk]);

@@ -2,13 +2,17 @@
 import { lstat, mkdir, stat } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import * as z from 'zod/mini';
-import type { Held, Mark, Output, Sink, SinkRun } from '../../engine/contracts.ts';
+import type { Held, Mark, Output, Rewrite, Sink, SinkRun } from '../../engine/contracts.ts';
 import { errnoOf, ioError, OxiError } from '../../engine/errors.ts';
+import { codecOfName } from '../../engine/source-text.ts';
+import type { Codec } from '../../kernel/unpack.ts';
 import type { Grade } from '../../state/store.ts';
-import { defineSink, field, only } from '../define.ts';
+import { defineSink, field } from '../define.ts';
 import { jsonFormat } from '../formats/format-json.ts';
 import { isTooLong, refuseNul, tooLong } from './path.ts';
-import { BACKUP, existsError, StagedFile, type StagedOptions } from './staged-file.ts';
+import { BACKUP, existsError } from './publishing.ts';
+import { StagedText, type TextOptions } from './staged-text.ts';
+import { compressionField, encodingField, encodingOf } from './text-fields.ts';
 
 const config = () =>
   z.strictObject({
@@ -20,7 +24,14 @@ const config = () =>
     create_dirs: field(z._default(z.boolean(), true), 'Make missing folders.'),
     overwrite: field(z._default(z.boolean(), true), 'Replace what is there; false refuses to start.'),
     backup: field(z._default(z.boolean(), false), 'Keep what is there as PATH.bak.'),
-    encoding: field(only('utf-8'), 'How text is encoded.'),
+    encoding: encodingField('How text is encoded; utf-16 is little-endian with a byte order mark.'),
+    compression: compressionField(
+      'How the file is packed; auto goes by the ending of its name, .gz or .zst. It is made of members of 1 MB each.',
+    ),
+    compression_level: field(
+      z.optional(z.int().check(z.gte(1), z.lte(22))),
+      'How hard to pack: gzip 1 to 9 (6 where left out), zstd 1 to 22 (3 where left out).',
+    ),
   });
 
 export const writeFile = defineSink({
@@ -32,6 +43,8 @@ export const writeFile = defineSink({
   aliases: { create_directories: 'create_dirs' },
   make: (c, context) => {
     refuseNul(c.path, context.stepId);
+    const codec = c.compression === 'auto' ? codecOfName(c.path) : c.compression === 'none' ? undefined : c.compression;
+    refuseLevel(c.compression_level, codec, context.stepId);
     return new FileSink(
       {
         path: resolve(context.projectRoot, c.path),
@@ -40,6 +53,9 @@ export const writeFile = defineSink({
         append: c.append,
         overwrite: c.overwrite || c.append,
         backup: c.backup,
+        encoding: encodingOf(c.encoding),
+        codec,
+        level: c.compression_level,
       },
       c.create_dirs,
     );
@@ -50,16 +66,16 @@ export const writeFile = defineSink({
 class FileSink implements Sink {
   readonly guarantee = 'truncate';
   readonly target: string;
-  readonly #o: StagedOptions;
+  readonly #o: TextOptions;
   readonly #createFolders: boolean;
-  readonly #file: StagedFile;
+  readonly #text: StagedText;
   #records = 0;
 
-  constructor(options: StagedOptions, createFolders: boolean) {
+  constructor(options: TextOptions, createFolders: boolean) {
     this.#o = options;
     this.target = options.path;
     this.#createFolders = createFolders;
-    this.#file = new StagedFile(options);
+    this.#text = new StagedText(options);
   }
 
   async check(): Promise<void> {
@@ -115,31 +131,46 @@ class FileSink implements Sink {
       });
     }
     this.#records = mark?.records ?? 0;
-    return this.#file.open(run, mark);
+    return this.#text.open(run, mark);
   }
 
   async write(bytes: Uint8Array, records: number): Promise<void> {
-    await this.#file.write(bytes);
+    await this.#text.write(bytes);
     this.#records += records;
   }
 
   async prepare(n: number, grade: Grade): Promise<Mark> {
-    const data = await this.#file.prepare(grade === 'hard');
-    return { n, records: this.#records, bytes: this.#file.bytes, data };
+    return { n, records: this.#records, ...(await this.#text.prepare(n, grade === 'hard')) };
+  }
+
+  async published(n: number): Promise<void> {
+    await this.#text.published(n);
+  }
+
+  async rewrite(rewrite: Rewrite): Promise<void> {
+    await this.#text.rewrite(rewrite);
   }
 
   async finish(mark: Mark): Promise<Output> {
-    await this.#file.publish(mark);
+    await this.#text.finish(mark);
     return { path: this.#o.path, rows: mark.records, bytes: mark.bytes };
   }
 
   async abort(): Promise<void> {
-    await this.#file.discard();
+    await this.#text.discard();
   }
 
   async close(): Promise<void> {
-    await this.#file.close();
+    await this.#text.close();
   }
+}
+
+function refuseLevel(level: number | undefined, codec: Codec | undefined, step: string): void {
+  if (level === undefined || codec === 'zstd' || (codec === 'gzip' && level <= 9)) return;
+  const why = codec === undefined ? 'has no effect on a file that is not packed' : 'goes to 9 for gzip';
+  throw new OxiError('CONFIG_INVALID', `step "${step}", field "compression_level": ${why}`, {
+    place: { step, field: 'compression_level' },
+  });
 }
 
 async function isLink(path: string): Promise<boolean> {
