@@ -220,7 +220,9 @@ export class Flattener {
       this.#key.copy(bigger, 0, 0, this.#keyLength);
       this.#key = bigger;
     }
-    from.copy(this.#key, this.#keyLength, start, end);
+    const key = this.#key;
+    // Names are short, and a call costs as much as many bytes.
+    for (let p = start, o = this.#keyLength; p < end; p++) key[o++] = from[p] as number;
     this.#keyLength = length;
   }
 
