@@ -377,9 +377,8 @@ function isList<T>(value: T | readonly T[]): value is readonly T[] {
   return Array.isArray(value);
 }
 
-/** A record that fails goes on as it came in; where that would be no record behind the step (a row, or in place of one), it is left out. */
+/** A record that fails goes on as it came in; what a formatter can't lay out is left out: it would be no text of that format. */
 function continuing(oxi: Oxi, onError: OnError): OnError {
-  const isAnotherText = oxi.kind === 'formatter' || (oxi.kind === 'parser' && oxi.cutter !== undefined);
-  if (!isAnotherText) return 'pass';
+  if (oxi.kind !== 'formatter') return 'pass';
   return onError === 'stop' ? 'drop' : onError;
 }
