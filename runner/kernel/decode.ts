@@ -24,8 +24,22 @@ export function decodeValue(b: Buffer, start: number, end: number): Value {
   }
 }
 
+/** Up to so many characters a text is put together here: a call into the runtime costs more. */
+const SHORT = 6;
+const CHARACTERS = Array.from({ length: 128 }, (_, c) => String.fromCharCode(c));
+
 /** The text of a string token, quotes included in the span. */
 export function decodeString(b: Buffer, start: number, end: number): string {
+  if (end - start <= SHORT + 2) {
+    let text = '';
+    let i = start + 1;
+    for (; i < end - 1; i++) {
+      const c = b[i] as number;
+      if (c === 0x5c || c > 0x7f) break;
+      text += CHARACTERS[c] as string;
+    }
+    if (i === end - 1) return text;
+  }
   let ascii = true;
   for (let i = start + 1; i < end - 1; i++) {
     const c = b[i] as number;

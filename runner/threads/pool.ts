@@ -16,7 +16,7 @@ import { threadEntry } from './entry.ts';
 import { type AnswerMessage, packBlock, type ThreadStart, unpackError, type WorkMessage } from './messages.ts';
 
 /** Garbage of the records is short-lived: a small young generation costs no speed and keeps the memory of a thread small. */
-const YOUNG_MB = 6;
+const YOUNG_MB = 3;
 /** Blocks that a thread has at once: the next one is there when the last one is done. */
 const DEPTH = 2;
 /** A block that no thread survives is tried in so many parts: a guilty record among thousands is found in three rounds. */
