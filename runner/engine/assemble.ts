@@ -14,6 +14,7 @@ import { type ChainEnd, runSink, type SinkNode } from './flow-sink.ts';
 import { runSource } from './flow-source.ts';
 import { runStage, type StageNode } from './flow-stage.ts';
 import { BranchBarriers, runTee } from './flow-tee.ts';
+import { HelpingPool } from './helping-pool.ts';
 import type { Letter } from './letters.ts';
 import { type Patience, patientSource, patientUnit, unitMs, unitOf } from './patience.ts';
 import {
@@ -374,6 +375,13 @@ class Assembler {
     let program: StageProgram | undefined;
     let pool: Pool | undefined;
     const steps = stage.steps.map(({ id }) => this.#of(id));
+    const programOf = (): StageProgram => {
+      if (program === undefined) {
+        program = this.#program(spec);
+        program.restore(from?.snapshots ?? {});
+      }
+      return program;
+    };
     return {
       steps: stage.steps.map(({ id }) => id),
       counters: steps.map((step) => step.counters),
@@ -381,17 +389,11 @@ class Assembler {
       keepsOrder: stage.keepsOrder,
       apart: stage.place !== 'main',
       ordered: stage.ordered,
-      program: () => {
-        if (program === undefined) {
-          program = this.#program(spec);
-          program.restore(from?.snapshots ?? {});
-        }
-        return program;
-      },
+      program: programOf,
       startPool: () => {
-        const started = this.#startPool(spec, stage);
+        const started = this.#startPool(spec, stage, programOf);
         pool = started;
-        if (!measured.beside) measured.pool = stage.threads;
+        if (!measured.beside) measured.pool = stage.place === 'main' ? stage.threads - 1 : stage.threads;
         this.#pools.push(started);
         return (block) => {
           watched?.atWork(1);
@@ -434,20 +436,24 @@ class Assembler {
     };
   }
 
-  #startPool(spec: StageSpec, stage: PlannedStage): Pool {
+  #startPool(spec: StageSpec, stage: PlannedStage, program: () => StageProgram): Pool {
     const { steps, threads, place } = stage;
     const [step] = steps;
-    if (place !== 'beside' || step === undefined)
-      return this.#a.startPool(spec, {
-        threads,
-        mayLoop: place === 'apart',
-        deadlineMs: least(steps.map(({ limits }) => limits.maxProcessingTimeMs)),
-        restarts: Math.max(0, ...steps.map(({ retries }) => retries.attempts)),
-        heapMb: place === 'apart' ? least(steps.map(({ limits }) => limits.maxMemoryMb)) : undefined,
-        say: (message) => this.#a.say(message),
-      });
-    const { timeout, retry } = unitOf(this.#patience(step));
-    return new SideBySide({ spec, makeSteps: this.#a.makeSteps, instances: threads, timeout, retry });
+    if (place === 'beside' && step !== undefined) {
+      const { timeout, retry } = unitOf(this.#patience(step));
+      return new SideBySide({ spec, makeSteps: this.#a.makeSteps, instances: threads, timeout, retry });
+    }
+    const apart = place === 'apart';
+    const started = apart ? threads : threads - 1;
+    const pool = this.#a.startPool(spec, {
+      threads: started,
+      mayLoop: apart,
+      deadlineMs: least(steps.map(({ limits }) => limits.maxProcessingTimeMs)),
+      restarts: Math.max(0, ...steps.map(({ retries }) => retries.attempts)),
+      heapMb: apart ? least(steps.map(({ limits }) => limits.maxMemoryMb)) : undefined,
+      say: (message) => this.#a.say(message),
+    });
+    return apart ? pool : new HelpingPool(pool, started, program);
   }
 
   #sinkNode(planned: PlannedSink, { outside }: NodeFigures): SinkNode {

@@ -3,6 +3,7 @@ import type { Block } from '../engine/contracts.ts';
 import type { ErrorCode, ErrorPlace } from '../engine/errors.ts';
 import { OxiError } from '../engine/errors.ts';
 import type { StageResult, StageSpec } from '../engine/stage.ts';
+import { isShared } from '../kernel/buffers.ts';
 
 export interface ThreadStart {
   role: 'stage';
@@ -44,7 +45,7 @@ export function unpackError(packed: ThrownError): Error {
 /** A block that can be given to another thread, and what is given away with it. */
 export function packBlock(block: Block): { block: Block; transfer: ArrayBuffer[] } {
   const transfer: ArrayBuffer[] = [];
-  const bytes = isOwn(block.bytes) ? block.bytes : new Uint8Array(block.bytes);
+  const bytes = isShared(block.bytes) || isOwn(block.bytes) ? block.bytes : new Uint8Array(block.bytes);
   // A view of a part would be copied with all of its memory.
   const spans = block.spans.byteLength === block.spans.buffer.byteLength ? block.spans : block.spans.slice();
   const offsets = block.offsets.byteLength === block.offsets.buffer.byteLength ? block.offsets : block.offsets.slice();

@@ -128,12 +128,12 @@ export class StagePool implements Pool {
       if (free === undefined) return;
       const job = this.#queue.shift() as Job;
       const id = this.#next++;
-      const packed = packBlock(job.block);
+      // A thread writes to what it is given.
+      const packed = packBlock(this.#keeps ? cutBlock(job.block, 0, job.block.count) : job.block);
       const message: WorkMessage = { id, block: packed.block };
-      if (this.#keeps) job.block = packed.block;
       if (free.jobs.size === 0) free.looks = 0;
       free.jobs.set(id, job);
-      free.worker.postMessage(message, this.#keeps ? [] : packed.transfer);
+      free.worker.postMessage(message, packed.transfer);
     }
   }
 

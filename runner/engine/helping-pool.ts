@@ -1,0 +1,54 @@
+/**
+ * The threads of a stage, one of which is the main thread: it would only wait for the others otherwise, and on two processors a
+ * thread more than there are processors costs memory and gains nothing. The others come first: it works when they have enough.
+ */
+import type { Block } from './contracts.ts';
+import type { Pool } from './pool.ts';
+import type { StageProgram, StageResult } from './stage.ts';
+
+/** Blocks for each of the others, so that none of them runs dry while the main thread is at work on one. */
+const AHEAD = 2;
+
+export class HelpingPool implements Pool {
+  readonly #others: Pool;
+  readonly #most: number;
+  readonly #program: () => StageProgram;
+  #out = 0;
+  /** The program works on one block at a time. */
+  #helping: Promise<unknown> | undefined;
+
+  /** `threads`: how many the others are. */
+  constructor(others: Pool, threads: number, program: () => StageProgram) {
+    this.#others = others;
+    this.#most = threads * AHEAD;
+    this.#program = program;
+  }
+
+  async run(block: Block): Promise<StageResult> {
+    if (this.#out >= this.#most && this.#helping === undefined) return this.#help(block);
+    this.#out++;
+    try {
+      return await this.#others.run(block);
+    } finally {
+      this.#out--;
+    }
+  }
+
+  async #help(block: Block): Promise<StageResult> {
+    const work = this.#program().process(block);
+    this.#helping = work;
+    try {
+      return await work;
+    } finally {
+      this.#helping = undefined;
+    }
+  }
+
+  async end(): Promise<void> {
+    await this.#others.end?.();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#others[Symbol.asyncDispose]();
+  }
+}
