@@ -36,6 +36,7 @@ import {
   type MakeSteps,
   recordMessage,
   StageProgram,
+  type StageResult,
   type StageSpec,
   type StageStepSpec,
   stopError,
@@ -328,6 +329,7 @@ class Assembler {
           segment.parser === undefined
             ? undefined
             : { oxi: segment.parser.oxi, config: segment.parser.step.config, stream, select: segment.select },
+        cutsLater: this.#cutsLater,
         counters: mine.counters,
         from: position,
         limit: this.#a.limit,
@@ -338,7 +340,7 @@ class Assembler {
         reading: AbortSignal.any([this.#a.stop, this.#halt.signal]),
         progress: (bytes, records) => {
           figures.bytes += bytes;
-          figures.records = figures.earlierRecords + records;
+          if (records !== undefined) figures.records = figures.earlierRecords + records;
         },
         busy: (ms) => {
           mine.busyMs += ms;
@@ -375,6 +377,7 @@ class Assembler {
     let program: StageProgram | undefined;
     let pool: Pool | undefined;
     const steps = stage.steps.map(({ id }) => this.#of(id));
+    const cuts = this.#cutsLater && stage === this.#start.segment.nodes[0];
     const programOf = (): StageProgram => {
       if (program === undefined) {
         program = this.#program(spec);
@@ -405,6 +408,7 @@ class Assembler {
         await pool?.end?.();
       },
       done: (result) => {
+        if (result.cut !== undefined) this.#noteCut(result.cut);
         steps.forEach((step, i) => {
           step.busyMs += result.stepMs[i] ?? 0;
           step.sampled = result.sampled[i] === true;
@@ -414,6 +418,9 @@ class Assembler {
       },
       failed: (failures) => this.#start.recordErrors(failures.map(({ message }) => message)),
       lettersSent: (letters) => this.#start.lettersSent(letters),
+      countedTo: (barrier) => {
+        if (cuts) this.#countTo(barrier);
+      },
       refuse: (result, broken) => {
         const [step] = stage.steps;
         const [counters] = result.counters;
@@ -434,6 +441,37 @@ class Assembler {
         if (alone) this.#enough.abort();
       },
     };
+  }
+
+  /**
+   * The first stage has threads, and its parser can cut there: only whole pieces are looked for where the input is read. A limit
+   * of records needs them counted at once.
+   */
+  get #cutsLater(): boolean {
+    const { segment, stream } = this.#start;
+    const [first] = segment.nodes;
+    const { parser } = segment;
+    if (first?.kind !== 'stage' || first.ordered || first.place !== 'main' || first.threads === 1) return false;
+    if (parser?.oxi.chunk === undefined || this.#a.limit !== Number.POSITIVE_INFINITY) return false;
+    const at = { offset: 0, state: null, name: '' };
+    return parser.oxi.chunk(parser.step.config as never, stream, at) !== undefined;
+  }
+
+  #noteCut({ records, broken }: NonNullable<StageResult['cut']>): void {
+    const { figures, source } = this.#start;
+    const { counters } = this.#of(source.step.id);
+    counters.added += records + broken.length;
+    counters.out += records + broken.length;
+    figures.records += records + broken.length;
+  }
+
+  /** What the first stage has cut is all that was read before the barrier. */
+  #countTo(barrier: Barrier): void {
+    const { figures, source } = this.#start;
+    const { id } = source.step;
+    const { added, out } = this.#of(id).counters;
+    barrier.counters.set(id, { ...(barrier.counters.get(id) ?? noCounters()), added, out });
+    barrier.position = { ...barrier.position, records: figures.records - figures.earlierRecords };
   }
 
   #startPool(spec: StageSpec, stage: PlannedStage, program: () => StageProgram): Pool {

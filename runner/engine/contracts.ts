@@ -37,6 +37,8 @@ export interface Block {
   split: number;
   /** Its one record is a value on its own (a document, a selected object), not an element of an array or a line. */
   whole?: boolean;
+  /** Its bytes are whole records that nobody has cut yet: the first step of the stage does. `count` is 0 until then. */
+  uncut?: { offset: number; broken: readonly { offset: number; reason: string }[] };
   /** Names of the columns, where the records are rows of CSV: not parsed yet, or laid out. */
   columns?: readonly string[];
   /** Where the records were laid out as rows of CSV: runs of them, in order, that count all of them. */
@@ -231,6 +233,8 @@ export interface RecordStep {
   readonly forms?: { readonly bytes?: JsonObject; readonly spans?: JsonObject };
   /** Keeps every record as it is: of records that were checked before, nothing has to be looked at again. */
   readonly passes?: true;
+  /** Of a parser: cuts what its chunker has found to be whole. */
+  readonly cutter?: Cutter;
   /** Throws RecordError for this record only. */
   apply(record: RecordView, context: StepContext): Verdict;
 }
@@ -241,6 +245,8 @@ export interface BlockStep {
   readonly cardinality: 'one' | 'filter' | 'many' | 'collect';
   /** `ordered` state needs every block of the stream in order: its stage runs on one thread. */
   readonly state: 'none' | 'ordered';
+  /** Of a parser: cuts what its chunker has found to be whole. */
+  readonly cutter?: Cutter;
   /** Sync or async; record errors go to `fail` (and throw there when the run has to stop). */
   process(block: Block, context: StepContext, fail: FailRecord): Block | Promise<Block>;
   /** The stream ends: what is still held comes out. */
@@ -447,9 +453,8 @@ export interface ParserOxi<C = never> extends OxiCommon {
     select: SelectPath | undefined,
     at: { offset: number; state: Json; name: string },
   ): Framer;
-  /** The two halves of `frame`, where the records of this stream can be cut on other threads. `at` as there. */
+  /** The cheap half of `frame`, where its step has the other one: the records of this stream are cut by threads. `at` as there. */
   chunk?(config: C, stream: StreamInfo, at: { offset: number; state: Json; name: string }): Chunker | undefined;
-  cutter?(config: C, stream: StreamInfo): Cutter | undefined;
   /** The record's own part of parsing, on the threads of the stage. */
   make(config: C, context: MakeContext): Step;
 }

@@ -1,6 +1,17 @@
 /** The first node of a flow: reads splits in order, cuts records, and injects barriers between blocks. */
 import type { Grade, Json } from '../state/store.ts';
-import type { Block, Framer, Framing, ParserOxi, SelectPath, Source, Split, StreamInfo } from './contracts.ts';
+import type {
+  Block,
+  Chunker,
+  Framer,
+  Framing,
+  ParserOxi,
+  Piece,
+  SelectPath,
+  Source,
+  Split,
+  StreamInfo,
+} from './contracts.ts';
 import { RecordError } from './contracts.ts';
 import type { StepCounters } from './counters.ts';
 import { crashpoint } from './crashpoint.ts';
@@ -13,6 +24,8 @@ export interface SourceNode {
   splits: readonly Split[];
   stepId: string;
   parser: { oxi: ParserOxi; config: unknown; stream: StreamInfo; select: SelectPath | undefined } | undefined;
+  /** The first stage cuts the pieces that the parser's chunker finds, on its threads, and counts the records. */
+  cutsLater: boolean;
   counters: StepCounters;
   from: Position;
   /** Records to read at most, over the whole run. */
@@ -26,7 +39,8 @@ export interface SourceNode {
   enough: AbortSignal;
   /** Aborted by `stop`, and by a failure elsewhere in the flow: whoever waits for input gives up. */
   reading: AbortSignal;
-  progress(bytes: number, records: number): void;
+  /** `records`: cut so far; undefined where the stage counts them. */
+  progress(bytes: number, records: number | undefined): void;
   /** Milliseconds spent cutting records. */
   busy(ms: number): void;
 }
@@ -80,7 +94,8 @@ async function readSplit(
   const isBegun = from.offset > 0 || from.text !== undefined;
   const start: SplitPosition = isBegun ? from : text.begin(await textStart(node, split, text));
   let after = start.text?.at ?? start.offset;
-  const framer = openFramer(node, split, after, from.framer);
+  const chunker = openChunker(node, split, after, from.framer);
+  const framer = chunker ?? openFramer(node, split, after, from.framer);
   let counted = start;
   // What is read and not cut yet is read again by whoever goes on from here: it counts when it is cut.
   const countTo = (at: number): SplitPosition => {
@@ -115,6 +130,15 @@ async function readSplit(
     await out.send({ kind: 'block', block, broken, letters: [] }, weightOf(block));
   };
 
+  const sendPiece = async (piece: Piece | undefined): Promise<void> => {
+    if (piece === undefined) return;
+    const { bytes, offset, columns, broken = [] } = piece;
+    if (bytes.byteLength === 0 && broken.length === 0) return;
+    const block: Block = { ...UNCUT, bytes, split: split.index, uncut: { offset, broken } };
+    if (columns !== undefined) block.columns = columns;
+    await out.send({ kind: 'block', block, broken: [], letters: [] }, weightOf(block));
+  };
+
   let read = start.offset;
   for await (const raw of text.open(start, node.reading)) {
     crashpoint('read');
@@ -122,11 +146,12 @@ async function readSplit(
     read = text.raw;
     after = raw.after;
     const started = performance.now();
-    const framed = framer.push(raw.bytes, raw.headroom);
+    const piece = chunker?.push(raw.bytes, raw.headroom);
+    const framed = chunker === undefined ? (framer as Framer).push(raw.bytes, raw.headroom) : undefined;
     node.busy(performance.now() - started);
     const position = countTo(after - framer.pending);
-    await take(framed);
-    node.progress(size, records);
+    await (framed === undefined ? sendPiece(piece) : take(framed));
+    node.progress(size, node.cutsLater ? undefined : records);
     if (records >= node.limit || node.enough.aborted)
       return { split: node.splits.length, offset: 0, records, framer: null };
     await between({ split: split.index, ...position, records, framer: framer.snapshot() });
@@ -134,9 +159,9 @@ async function readSplit(
   }
   if (node.stop.aborted && (!text.ended || framer.pending > 0))
     return { split: split.index, ...countTo(after - framer.pending), records, framer: framer.snapshot() };
-  await take(framer.end());
+  await (chunker === undefined ? take((framer as Framer).end()) : sendPiece(chunker.end()));
   countTo(after);
-  node.progress(text.raw - read, records);
+  node.progress(text.raw - read, node.cutsLater ? undefined : records);
   return { split: split.index + 1, offset: 0, records, framer: null };
 }
 
@@ -193,6 +218,15 @@ function hasByteOrderMark(bytes: Uint8Array): boolean {
 function isBlank(bytes: Uint8Array): boolean {
   const start = hasByteOrderMark(bytes) ? 3 : 0;
   return bytes.subarray(start).every((c) => c === 0x20 || c === 0x0a || c === 0x0d || c === 0x09);
+}
+
+/** No record of it is known before a stage has cut it. */
+const UNCUT = { spans: new Uint32Array(), offsets: new Float64Array(), count: 0 };
+
+function openChunker(node: SourceNode, split: Split, offset: number, state: Json): Chunker | undefined {
+  const { parser } = node;
+  if (!node.cutsLater || parser === undefined) return undefined;
+  return parser.oxi.chunk?.(parser.config as never, parser.stream, { offset, state, name: split.name });
 }
 
 function openFramer(node: SourceNode, split: Split, offset: number, state: Json): Framer {

@@ -1,7 +1,7 @@
 /** A stage as a node of the flow: blocks are worked on here or on a pool, and leave in the order in which they came. */
 import { giveBuffer } from '../kernel/buffers.ts';
 import { Channel } from './channel.ts';
-import type { Block } from './contracts.ts';
+import { type Block, RecordError } from './contracts.ts';
 import { noCounters, type StepCounters } from './counters.ts';
 import { crashpoint } from './crashpoint.ts';
 import {
@@ -40,6 +40,8 @@ export interface StageNode {
   lettersSent(letters: readonly Letter[]): void;
   /** Counts records that the framer could not cut as refused by the first step; throws where such a record stops the run. */
   refuse(result: StageResult, broken: readonly BrokenRecord[]): void;
+  /** It cuts what the source reads: puts what was read up to a barrier into it. */
+  countedTo(barrier: Barrier): void;
   /** Nothing that comes from here on leaves it. */
   enough(): void;
 }
@@ -59,7 +61,8 @@ export async function runStage(node: StageNode, input: Flow, out: Flow): Promise
   };
   const work = async (item: BlockItem, how: (block: Block) => Promise<StageResult>): Promise<Worked> => {
     const result = await how(item.block);
-    if (item.broken.length > 0) node.refuse(result, item.broken);
+    const broken = item.broken.concat(brokenIn(result, item.block.split));
+    if (broken.length > 0) node.refuse(result, broken);
     return { result, before: item.letters };
   };
   const inline = (item: BlockItem): Promise<Worked> => work(item, (block) => node.program().process(block));
@@ -73,6 +76,7 @@ export async function runStage(node: StageNode, input: Flow, out: Flow): Promise
       }
       remember(barrier, program.snapshotBytes, () => program.snapshot());
     }
+    node.countedTo(barrier);
     node.steps.forEach((id, i) => {
       barrier.counters.set(id, { ...(node.counters[i] ?? noCounters()) });
     });
@@ -97,6 +101,15 @@ export async function runStage(node: StageNode, input: Flow, out: Flow): Promise
     await runPooled(node.threads, node.apart, { inline, pooled, finish, pass, order }, input);
   }
   out.close();
+}
+
+/** Records that the stage itself found to be too long when it cut a piece. */
+function brokenIn({ cut }: StageResult, split: number): BrokenRecord[] {
+  return (cut?.broken ?? []).map(({ offset, reason }) => ({
+    split,
+    offset,
+    error: new RecordError(reason, undefined, 'TOO_LARGE'),
+  }));
 }
 
 /** A result, and the letters of the steps before. */

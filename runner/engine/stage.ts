@@ -6,7 +6,16 @@
 import { BlockJoiner, bytesOf, cutBlock, joinBlocks, recordAt, sliceBlock } from '../kernel/blocks.ts';
 import { giveBuffer } from '../kernel/buffers.ts';
 import type { Json } from '../state/store.ts';
-import type { Block, BlockStep, ProcessingLimits, RecordStep, Step, StepContext, StreamInfo } from './contracts.ts';
+import type {
+  Block,
+  BlockStep,
+  Cutter,
+  ProcessingLimits,
+  RecordStep,
+  Step,
+  StepContext,
+  StreamInfo,
+} from './contracts.ts';
 import { RecordError } from './contracts.ts';
 import { addCounters, noCounters, type StepCounters } from './counters.ts';
 import { OxiError } from './errors.ts';
@@ -57,6 +66,8 @@ export interface StageResult {
   counters: StepCounters[];
   /** The first few only. */
   failures: Failure[];
+  /** Where the block came uncut: records that were found in it, and those that nobody could cut. */
+  cut?: { records: number; broken: readonly { offset: number; reason: string }[] };
   /** Every record that a step gave up for the dead-letter file. */
   letters: Letter[];
   busyMs: number;
@@ -95,6 +106,9 @@ export class StageProgram {
   #failures: Failure[] = [];
   #letters: Letter[] = [];
   #seen: boolean[] = [];
+  #found: StageResult['cut'];
+  /** That of the parser, where the stage begins with one that can cut by itself. */
+  readonly cutter: Cutter | undefined;
   #stepMs: number[] = [];
 
   /** `keepsInput`: somebody else still needs the blocks that come in. `begins`: told which step gets the block next. */
@@ -107,6 +121,7 @@ export class StageProgram {
       if (spec.stream.selected && spec.steps[owner]?.byFramer === true) return [{ owner, step: PASS }];
       return isList(made) ? made.map((step) => ({ owner, step })) : [{ owner, step: made }];
     });
+    this.cutter = flat[0]?.step.cutter;
     const passing = new Set(spec.steps.flatMap(({ onError }, owner) => (onError === 'pass' ? [owner] : [])));
     this.#parts = fuse(flat, passing).map((part) =>
       Array.isArray(part) ? new Pass(part, { parser: part[0]?.owner ?? 0, checked: spec.checked }) : part,
@@ -128,9 +143,25 @@ export class StageProgram {
   async process(block: Block): Promise<StageResult> {
     const started = performance.now();
     this.#begin(block.split);
+    const { uncut } = block;
+    const given = uncut === undefined ? block : this.#cut(block, uncut);
     const first = this.#counters[0];
-    if (first !== undefined) first.bytes_in = bytesOf(block);
-    return this.#finish(await this.#through(block, 0, block), started);
+    if (first !== undefined) first.bytes_in = bytesOf(given);
+    const result = this.#finish(await this.#through(given, 0, given), started);
+    if (this.#found !== undefined) result.cut = this.#found;
+    return result;
+  }
+
+  /** The records of a block that came as one piece. */
+  #cut(block: Block, { offset, broken }: NonNullable<Block['uncut']>): Block {
+    const { cutter } = this;
+    if (cutter === undefined) throw new Error(`"${this.#idOf(0)}" can't cut records`);
+    const { split, columns } = block;
+    const named = columns === undefined ? {} : { columns };
+    const framed = cutter.cut({ bytes: block.bytes, offset, broken: [...broken], ...named });
+    this.#found = { records: framed.count, broken: framed.broken ?? [] };
+    const { bytes, spans, offsets, count } = framed;
+    return { bytes, spans, offsets, count, split, whole: false, ...named };
   }
 
   /** The stream ends: what steps still hold comes out, and goes through the steps behind them. */
@@ -201,6 +232,7 @@ export class StageProgram {
     this.#failures = [];
     this.#letters = [];
     this.#seen = [];
+    this.#found = undefined;
     this.#stepMs = this.#spec.steps.map(() => 0);
     this.#context.splitName = this.#spec.splitNames[split] ?? '';
   }

@@ -1,5 +1,5 @@
 /** Cuts lines into records: one JSON text a line, LF or CRLF, blank lines are nothing. State between two lines: none. */
-import type { FramedRecords, Framer } from '../engine/contracts.ts';
+import type { Chunker, Cutter, FramedRecords, Framer, Piece } from '../engine/contracts.ts';
 import type { Json } from '../state/store.ts';
 import { SpanList } from './spans.ts';
 
@@ -8,7 +8,8 @@ const LF = 0x0a;
 /** Room that a source leaves in front of what it reads: the beginning of a line that was cut off goes there, without a copy of the rest. */
 export const READ_HEADROOM = 64 << 10;
 
-export class LineFramer implements Framer {
+/** The cheap half: finds where the last whole line ends. */
+export class LineChunker implements Chunker {
   readonly #maxRecordBytes: number;
   /** Offset in the split of the first byte of the line at hand. */
   #lineAt: number;
@@ -17,7 +18,6 @@ export class LineFramer implements Framer {
   #size = 0;
   #skipping = false;
   #broken: { offset: number; reason: string }[] = [];
-  readonly #spans = new SpanList();
 
   constructor(offset: number, maxRecordBytes: number) {
     this.#lineAt = offset;
@@ -32,19 +32,19 @@ export class LineFramer implements Framer {
     return null;
   }
 
-  push(bytes: Uint8Array, headroom = 0): FramedRecords {
+  push(bytes: Uint8Array, headroom = 0): Piece | undefined {
     const chunk = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     const last = chunk.lastIndexOf(LF);
     if (last < 0) {
       this.#keep(chunk);
-      return this.#take(Buffer.alloc(0));
+      return undefined;
     }
     let block = chunk;
     let whole = last + 1;
     if (this.#skipping || this.#size > 0) {
       const first = chunk.indexOf(LF) + 1;
       if (this.#skipping || this.#size + first - 1 > this.#maxRecordBytes) {
-        this.#tooLong(this.#lineAt);
+        this.#tooLong();
         block = chunk.subarray(first);
         whole -= first;
         this.#lineAt += this.#size + first;
@@ -56,23 +56,33 @@ export class LineFramer implements Framer {
     this.#waiting = [];
     this.#size = 0;
     this.#skipping = false;
-    this.#cut(block, whole);
-    this.#keep(Buffer.from(block.subarray(whole)));
-    return this.#take(block);
+    const rest = Buffer.from(block.subarray(whole));
+    const piece = this.#piece(block.subarray(0, whole));
+    this.#keep(rest);
+    return piece;
   }
 
-  end(): FramedRecords {
+  end(): Piece | undefined {
     if (this.#skipping) {
-      this.#tooLong(this.#lineAt);
+      this.#tooLong();
       this.#lineAt += this.#size;
       this.#size = 0;
-      return this.#take(Buffer.alloc(0));
+      return this.#piece(Buffer.alloc(0));
     }
     const block = Buffer.concat(this.#waiting);
     this.#waiting = [];
     this.#size = 0;
-    this.#cut(block, block.length);
-    return this.#take(block);
+    return this.#piece(block);
+  }
+
+  #piece(bytes: Buffer): Piece {
+    const piece: Piece = { bytes, offset: this.#lineAt };
+    this.#lineAt += bytes.length;
+    if (this.#broken.length > 0) {
+      piece.broken = this.#broken;
+      this.#broken = [];
+    }
+    return piece;
   }
 
   /** The beginning that waits, and the chunk behind it: in the room before the chunk, where it fits. */
@@ -85,17 +95,8 @@ export class LineFramer implements Framer {
     return block;
   }
 
-  #take(bytes: Buffer): FramedRecords {
-    const framed: FramedRecords = { bytes, ...this.#spans.take() };
-    if (this.#broken.length > 0) {
-      framed.broken = this.#broken;
-      this.#broken = [];
-    }
-    return framed;
-  }
-
-  #tooLong(offset: number): void {
-    this.#broken.push({ offset, reason: `a line is longer than ${this.#maxRecordBytes} bytes` });
+  #tooLong(): void {
+    this.#broken.push({ offset: this.#lineAt, reason: tooLong(this.#maxRecordBytes) });
   }
 
   /** The beginning of a line whose end has not come. */
@@ -107,24 +108,70 @@ export class LineFramer implements Framer {
       this.#waiting = [];
     } else if (!this.#skipping) this.#waiting.push(part);
   }
+}
 
-  /** `b[0, end)` holds whole lines and begins where the line at hand does. */
-  #cut(b: Buffer, end: number): void {
-    const base = this.#lineAt;
+/** The other half: every line that is not blank is a record. */
+export class LineCutter implements Cutter {
+  readonly #maxRecordBytes: number;
+  readonly #spans = new SpanList();
+
+  constructor(maxRecordBytes: number) {
+    this.#maxRecordBytes = maxRecordBytes;
+  }
+
+  cut({ bytes, offset, broken: before }: Piece): FramedRecords {
+    const b = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    const end = b.length;
+    const broken = [...(before ?? [])];
     let p = 0;
     while (p < end) {
       let e = b.indexOf(LF, p);
-      if (e < 0 || e >= end) e = end;
+      if (e < 0) e = end;
       let start = p;
       let stop = e;
       while (start < stop && (b[start] as number) <= 0x20 && isSpace(b[start] as number)) start++;
       while (stop > start && isSpace(b[stop - 1] as number)) stop--;
-      if (e - p > this.#maxRecordBytes) this.#tooLong(base + p);
-      else if (stop > start) this.#spans.add(start, stop, base + start);
+      if (e - p > this.#maxRecordBytes) broken.push({ offset: offset + p, reason: tooLong(this.#maxRecordBytes) });
+      else if (stop > start) this.#spans.add(start, stop, offset + start);
       p = e + 1;
     }
-    this.#lineAt = base + end;
+    const framed: FramedRecords = { bytes, ...this.#spans.take() };
+    if (broken.length > 0) framed.broken = broken;
+    return framed;
   }
+}
+
+const NOTHING: Piece = { bytes: new Uint8Array(), offset: 0 };
+
+/** Both halves in one place. */
+export class LineFramer implements Framer {
+  readonly #chunker: LineChunker;
+  readonly #cutter: LineCutter;
+
+  constructor(offset: number, maxRecordBytes: number) {
+    this.#chunker = new LineChunker(offset, maxRecordBytes);
+    this.#cutter = new LineCutter(maxRecordBytes);
+  }
+
+  get pending(): number {
+    return this.#chunker.pending;
+  }
+
+  snapshot(): Json {
+    return this.#chunker.snapshot();
+  }
+
+  push(bytes: Uint8Array, headroom = 0): FramedRecords {
+    return this.#cutter.cut(this.#chunker.push(bytes, headroom) ?? NOTHING);
+  }
+
+  end(): FramedRecords {
+    return this.#cutter.cut(this.#chunker.end() ?? NOTHING);
+  }
+}
+
+function tooLong(bytes: number): string {
+  return `a line is longer than ${bytes} bytes`;
 }
 
 function isSpace(c: number): boolean {

@@ -49,7 +49,9 @@ export function packBlock(block: Block): { block: Block; transfer: ArrayBuffer[]
   // A view of a part would be copied with all of its memory.
   const spans = block.spans.byteLength === block.spans.buffer.byteLength ? block.spans : block.spans.slice();
   const offsets = block.offsets.byteLength === block.offsets.buffer.byteLength ? block.offsets : block.offsets.slice();
-  for (const { buffer } of [bytes, spans, offsets]) if (buffer instanceof ArrayBuffer) transfer.push(buffer);
+  // Empty ones may be everybody's.
+  for (const { buffer } of [bytes, spans, offsets])
+    if (buffer instanceof ArrayBuffer && buffer.byteLength > 0) transfer.push(buffer);
   return { block: { ...block, bytes, spans, offsets }, transfer };
 }
 

@@ -129,7 +129,7 @@ export class StagePool implements Pool {
       const job = this.#queue.shift() as Job;
       const id = this.#next++;
       // A thread writes to what it is given.
-      const packed = packBlock(this.#keeps ? cutBlock(job.block, 0, job.block.count) : job.block);
+      const packed = packBlock(this.#keeps ? copyOf(job.block) : job.block);
       const message: WorkMessage = { id, block: packed.block };
       if (free.jobs.size === 0) free.looks = 0;
       free.jobs.set(id, job);
@@ -261,4 +261,11 @@ export class StagePool implements Pool {
     await Promise.race([Promise.all(this.#ending), patience]);
     clearTimeout(late);
   }
+}
+
+/** For a thread that may die over it. */
+function copyOf(block: Block): Block {
+  return block.uncut === undefined
+    ? cutBlock(block, 0, block.count)
+    : { ...block, bytes: Uint8Array.from(block.bytes) };
 }

@@ -82,6 +82,7 @@ async function read(
       splits,
       stepId: 'read',
       parser: { ...parser, stream },
+      cutsLater: false,
       counters: noCounters(),
       from,
       limit: Number.POSITIVE_INFINITY,

@@ -74,7 +74,6 @@ export const parseCsv = defineParser({
   detect: () => ({ framing: 'rows', selected: false }),
   frame: (c, _stream, _select, at) => new CsvFramer(rowOptions(c), at),
   chunk: (c, _stream, at) => new CsvChunker(rowOptions(c), at),
-  cutter: (c) => new CsvCutter(rowOptions(c)),
   make: (c, context): BlockStep => new RowStep(c, context.stepId),
 });
 
@@ -106,13 +105,16 @@ class RowStep implements BlockStep {
   readonly form = 'block';
   readonly cardinality = 'one';
   readonly state = 'none';
+  readonly cutter: CsvCutter;
   readonly #rows: CsvJson;
 
   constructor(c: Config, step: string) {
+    const dialect = dialectOf(c, step);
+    this.cutter = new CsvCutter(rowOptions(c));
     const types = typeof c.types === 'object' ? new Map(Object.entries(c.types)) : new Map<string, CastType>();
     const others = c.types === 'infer' ? 'infer' : 'text';
     this.#rows = new CsvJson({
-      dialect: dialectOf(c, step),
+      dialect,
       typeOf: (column) => {
         const type = types.get(column);
         return type === undefined ? others : cellType(type);

@@ -16,7 +16,7 @@ import { giveBuffer } from '../../kernel/buffers.ts';
 import { skipSpace, skipValue } from '../../kernel/grammar.ts';
 import { JsonStream } from '../../kernel/json-stream.ts';
 import { LenientFramer, type LenientOptions, strictCopy } from '../../kernel/lenient.ts';
-import { LineFramer } from '../../kernel/lines.ts';
+import { LineChunker, LineCutter, LineFramer } from '../../kernel/lines.ts';
 import type { Json } from '../../state/store.ts';
 import { defineParser, field } from '../define.ts';
 import { FlattenStep } from '../transforms/flatten.ts';
@@ -68,13 +68,23 @@ export const parseJson = defineParser({
       strictFramer(c, stream, select, { ...at, state }),
     );
   },
+  chunk: (c, stream, at) =>
+    stream.framing === 'lines' && !stream.selected && leniency(c, stream.framing) === undefined && isPlain(c)
+      ? new LineChunker(at.offset, c.max_record_mb * MB)
+      : undefined,
   // Every record is validated when a stage loads it; plain parsing has nothing to add.
   make: (c): Step => {
-    if (!c.flatten && c.array_handling === 'preserve')
-      return { form: 'record', cardinality: 'one', touches: [], apply: () => 'keep' };
-    return new ParseFlat(c);
+    const cutter = new LineCutter(c.max_record_mb * MB);
+    return isPlain(c)
+      ? { form: 'record', cardinality: 'one', touches: [], cutter, apply: () => 'keep' }
+      : new ParseFlat(c);
   },
 });
+
+/** Nothing is done to a record but to check it. */
+function isPlain(c: Config): boolean {
+  return !c.flatten && c.array_handling === 'preserve';
+}
 
 function strictFramer(
   c: Config,
