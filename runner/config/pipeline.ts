@@ -1,6 +1,5 @@
 /** Loads a pipeline file: its steps with typed config, parameters, variables and rules. Everything wrong is said at once. */
 import type { output } from 'zod/v4/core';
-import type { Json } from '../state/store.ts';
 import { type DecodeContext, decode } from './decode.ts';
 import { Environment, layered, readEnvFile } from './environment.ts';
 import { readPipelineFile } from './files.ts';
@@ -13,7 +12,8 @@ import type { Project } from './project.ts';
 import { environmentSchema } from './project-schema.ts';
 import type { Scope } from './references.ts';
 import { type ConfiguredOxi, readSteps, type StepSpec } from './steps.ts';
-import { type MapNode, type Node, parseTree, toJson } from './tree.ts';
+import { type PipelineTest, readTests } from './tests.ts';
+import { type MapNode, type Node, parseTree } from './tree.ts';
 
 export interface Pipeline {
   readonly name: string;
@@ -29,8 +29,7 @@ export interface Pipeline {
   readonly deadLetter: { readonly path: string | undefined; readonly maxRecords: number | undefined } | undefined;
   /** The run stops beyond so many record errors, or such a share (0 to 1) of the records. */
   readonly maxErrors: { readonly count: number } | { readonly share: number } | undefined;
-  /** The entries of `tests`, as they stand: references in them are not replaced. */
-  readonly tests: readonly Json[];
+  readonly tests: readonly PipelineTest[];
   /** Where the fields beside the steps stand in the file. */
   readonly places: ReadonlyMap<string, Where>;
   readonly metadata: NonNullable<output<ReturnType<typeof headSchema>>['metadata']>;
@@ -105,7 +104,7 @@ export async function loadPipeline(
     oxis: options.oxis,
     overrides,
   });
-  const tests = testsOf(root, problems);
+  const tests = readTests(root.entries.get('tests')?.value, steps, context(scope));
   problems.throwIfAny();
   return {
     name: file.name,
@@ -153,14 +152,6 @@ function refuseUnknown(root: MapNode, { problems, about }: DecodeContext): void 
 function without(root: MapNode, names: readonly string[]): MapNode {
   const kept = [...root.entries].filter(([name]) => !names.includes(name) && KEYS.includes(name));
   return { ...root, entries: new Map(kept) };
-}
-
-function testsOf(root: MapNode, problems: Problems): Json[] {
-  const node = root.entries.get('tests')?.value;
-  if (node === undefined) return [];
-  if (node.kind === 'list') return node.items.map(toJson);
-  problems.add(node.where, 'must be a list', { field: 'tests' });
-  return [];
 }
 
 function maxErrors(value: number | string | undefined): Pipeline['maxErrors'] {
