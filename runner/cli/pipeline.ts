@@ -151,7 +151,7 @@ function say({ pipeline, errors, tests }: Checked): void {
 /** Checks the pipeline, then runs its tests one after the other. Throws what is wrong with the file. */
 async function check(project: Project, name: string, options: Options, result: Checked): Promise<void> {
   const { pipeline } = await planned(project, name, options);
-  for (const { name: test, params, environment } of pipeline.tests) {
+  for (const { name: test, params, environment, where } of pipeline.tests) {
     const given = Object.entries(params ?? {}).map(([key, value]) => `${key}=${value}`);
     const variables = Object.entries(environment ?? {}).map(([key, value]) => [key, String(value)] as const);
     const its = await loadPipeline(project, name, {
@@ -159,6 +159,13 @@ async function check(project: Project, name: string, options: Options, result: C
       sets: options.set,
       params: [...(options.param ?? []), ...given],
       env: { ...process.env, ...Object.fromEntries(variables) },
+    }).catch((error) => {
+      if (!(error instanceof OxiError)) throw error;
+      const place = `${where.file}:${where.line}:${where.column}: test "${test}"`;
+      throw new OxiError(error.code, `${place}: ${error.message.replaceAll('\n', '; ')}`, {
+        place: where,
+        cause: error,
+      });
     });
     const found = its.tests.find((one) => one.name === test);
     if (found === undefined) continue;

@@ -89,7 +89,7 @@ export function located<T>(test: PipelineTest, field: string, work: () => T): T 
   }
 }
 
-function testError(test: PipelineTest, field: string, text: string): OxiError {
+export function testError(test: PipelineTest, field: string, text: string): OxiError {
   const { file, line, column } = test.locate(field);
   return new OxiError('CONFIG_INVALID', `${file}:${line}:${column}: test "${test.name}": ${text}`, {
     place: { field: `tests.${field}`, file, line, column },

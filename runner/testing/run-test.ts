@@ -30,7 +30,7 @@ import { thisHolder } from '../state/host.ts';
 import { StagePool } from '../threads/pool.ts';
 import { readerOf, textOf } from './input.ts';
 import { MemorySink, MemorySource } from './memory.ts';
-import { type Ended, type Kept, located, type Wrong, wrongEnd, wrongOutput } from './outcome.ts';
+import { type Ended, type Kept, located, testError, type Wrong, wrongEnd, wrongOutput } from './outcome.ts';
 
 export interface TestResult {
   name: string;
@@ -56,6 +56,10 @@ const LEASE_MS = 86_400_000;
 
 export async function runTest(t: TestRun): Promise<TestResult> {
   const { test } = t;
+  for (const id of Object.keys(test.inputs ?? {})) {
+    const oxi = t.pipeline.steps.find((step) => step.id === id)?.oxi ?? '';
+    if (t.oxis.get(oxi)?.kind !== 'source') throw testError(test, `inputs.${id}`, `"${id}" is no source`);
+  }
   const ended = await runInMemory(t).catch((error): Ended => {
     // What is wrong with the test itself is nothing that it may expect.
     if (!(error instanceof OxiError) || error.place.field?.startsWith('tests.')) throw error;
