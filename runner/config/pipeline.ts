@@ -7,7 +7,7 @@ import { didYouMean, listNames } from './nearest.ts';
 import { parseOverrides } from './overrides.ts';
 import { givenParameters, type ParameterSpec, type ParameterValue, readParameters } from './parameters.ts';
 import { HEAD_KEYS, headSchema } from './pipeline-schema.ts';
-import { Problems, problem, type Where } from './problems.ts';
+import { Problems, problem } from './problems.ts';
 import type { Project } from './project.ts';
 import { environmentSchema } from './project-schema.ts';
 import type { Scope } from './references.ts';
@@ -30,8 +30,6 @@ export interface Pipeline {
   /** The run stops beyond so many record errors, or such a share (0 to 1) of the records. */
   readonly maxErrors: { readonly count: number } | { readonly share: number } | undefined;
   readonly tests: readonly PipelineTest[];
-  /** Where the fields beside the steps stand in the file. */
-  readonly places: ReadonlyMap<string, Where>;
   readonly metadata: NonNullable<output<ReturnType<typeof headSchema>>['metadata']>;
   readonly notices: readonly string[];
   /** Of `--set` and `--param`, for the run key; absent where none was given. */
@@ -118,7 +116,6 @@ export async function loadPipeline(
     deadLetter: head?.dead_letter && { path: head.dead_letter.path, maxRecords: head.dead_letter.max_records },
     maxErrors: maxErrors(head?.max_errors),
     tests,
-    places: new Map([...root.entries].map(([name, { key }]) => [name, key])),
     metadata: head?.metadata ?? {},
     notices: [],
     overridesHash: await overridesHash(sets, params),

@@ -7,7 +7,7 @@ import type { Where } from './problems.ts';
 import type { StepSpec } from './steps.ts';
 import type { MapNode, Node } from './tree.ts';
 
-export type TestFields = output<ReturnType<typeof testSchema>>;
+type TestFields = output<ReturnType<typeof testSchema>>;
 export type TestInput = NonNullable<TestFields['input']>;
 
 export interface PipelineTest extends TestFields {
