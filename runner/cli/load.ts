@@ -2,7 +2,7 @@
 import { basename } from 'node:path';
 import type { Pipeline } from '../config/pipeline.ts';
 import type { Project } from '../config/project.ts';
-import type { Split } from '../engine/contracts.ts';
+import type { Oxi, Split } from '../engine/contracts.ts';
 import { ConfigErrors, OxiError } from '../engine/errors.ts';
 import type { Plan } from '../engine/plan.ts';
 import { makePlan } from '../engine/planner.ts';
@@ -14,20 +14,11 @@ export async function planOf(
   project: Project,
   pipeline: Pipeline,
   threads: number,
-  world: { now: number },
+  world: { now: number; oxis?: ReadonlyMap<string, Oxi> },
 ): Promise<Plan> {
-  const where = pipeline.places.get('tests');
-  if (where !== undefined) {
-    const { file, line, column } = where;
-    throw new OxiError(
-      'UNSUPPORTED',
-      `${file}:${line}:${column}: "tests" belongs to the format and this version can't honour it: leave it out`,
-      { place: { pipeline: pipeline.name, field: 'tests', file, line, column } },
-    );
-  }
   return makePlan({
     steps: pipeline.steps,
-    oxis: registry,
+    oxis: world.oxis ?? registry,
     projectRoot: project.root,
     threads,
     delivery: pipeline.delivery,

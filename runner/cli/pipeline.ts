@@ -7,6 +7,7 @@ import { ConfigErrors, EXIT, OxiError } from '../engine/errors.ts';
 import type { Plan } from '../engine/plan.ts';
 import { redactStrings } from '../observe/redaction.ts';
 import { registry } from '../oxis/registry.ts';
+import type { TestResult } from '../testing/run-test.ts';
 import { clean, firstSplits, planOf } from './load.ts';
 import { collected } from './options.ts';
 import { planDocument, planText } from './plan-text.ts';
@@ -26,7 +27,7 @@ export function command(): Command {
     .addCommand(shared(new Command('list')).description('list the pipelines of the project').action(list))
     .addCommand(
       overriding(shared(new Command('test')))
-        .description('check pipelines without running them: all of the project, or those named')
+        .description('check pipelines and run their tests: all of the project, or those named')
         .argument('[pipelines...]', 'names or paths')
         .action(test),
     )
@@ -101,30 +102,85 @@ async function test(names: string[], options: Options): Promise<void> {
       : (await listPipelines(project.root, project.settings.pipelineDir)).map(({ name }) => name);
   if (all.length === 0)
     throw new OxiError('NO_PIPELINE', `no pipelines in ${project.settings.pipelineDir}/ of ${project.root}`);
-  const results: { pipeline: string; errors: string[] }[] = [];
+  const results: Checked[] = [];
   let exitCode: number = EXIT.ok;
   for (const name of all) {
-    const errors = await check(project, name, options).catch((error) => {
+    const result: Checked = { pipeline: name, errors: [], tests: [] };
+    results.push(result);
+    await check(project, name, options, result).catch((error) => {
       if (!(error instanceof OxiError)) throw error;
       exitCode = error.exitCode;
       const found = error instanceof ConfigErrors ? error.errors : [error];
-      return found.map((one) => project.secrets.redact(one.message));
+      result.errors = found.map((one) => project.secrets.redact(one.message));
     });
-    results.push({ pipeline: name, errors });
+    if (exitCode === EXIT.ok && result.tests.some(({ passed }) => !passed)) exitCode = EXIT.data;
+    if (!options.json) say(result);
   }
   if (options.json) printJson(results);
-  for (const { pipeline, errors } of options.json ? [] : results) {
-    for (const error of errors) process.stderr.write(`${error}\n`);
-    process.stdout.write(
-      `${printable(pipeline)}: ${errors.length === 0 ? 'good' : `${errors.length} ${errors.length === 1 ? 'error' : 'errors'}`}\n`,
-    );
-  }
   process.exitCode = exitCode;
 }
 
-async function check(project: Project, name: string, options: Options): Promise<string[]> {
-  await planned(project, name, options);
-  return [];
+interface Checked {
+  pipeline: string;
+  errors: string[];
+  tests: TestResult[];
+}
+
+/** A line a test, and one on the whole of it; what is wrong stands on standard error. */
+function say({ pipeline, errors, tests }: Checked): void {
+  const name = printable(pipeline);
+  for (const error of errors) process.stderr.write(`${error}\n`);
+  for (const test of tests) {
+    process.stdout.write(`${name}: ${test.passed ? 'passed' : 'failed'}: ${printable(test.name)}\n`);
+    if (test.problem !== undefined)
+      process.stderr.write(`${name}: ${printable(test.name)}: ${printable(test.problem)}\n`);
+  }
+  const failed = tests.filter(({ passed }) => !passed).length;
+  const count = (n: number, what: string): string => `${n} ${what}${n === 1 ? '' : 's'}`;
+  const facts = [
+    errors.length > 0
+      ? count(errors.length, 'error')
+      : failed === 0
+        ? 'good'
+        : `${failed} of ${count(tests.length, 'test')} failed`,
+    ...(failed === 0 && tests.length > 0 ? [`${count(tests.length, 'test')} passed`] : []),
+  ];
+  process.stdout.write(`${name}: ${facts.join(', ')}\n`);
+}
+
+/** Checks the pipeline, then runs its tests one after the other. Throws what is wrong with the file. */
+async function check(project: Project, name: string, options: Options, result: Checked): Promise<void> {
+  const { pipeline } = await planned(project, name, options);
+  for (const { name: test, params, environment, where } of pipeline.tests) {
+    const given = Object.entries(params ?? {}).map(([key, value]) => `${key}=${value}`);
+    const variables = Object.entries(environment ?? {}).map(([key, value]) => [key, String(value)] as const);
+    const its = await loadPipeline(project, name, {
+      oxis: registry,
+      sets: options.set,
+      params: [...(options.param ?? []), ...given],
+      env: { ...process.env, ...Object.fromEntries(variables) },
+    }).catch((error) => {
+      if (!(error instanceof OxiError)) throw error;
+      const place = `${where.file}:${where.line}:${where.column}: test "${test}"`;
+      throw new OxiError(error.code, `${place}: ${error.message.replaceAll('\n', '; ')}`, {
+        place: where,
+        cause: error,
+      });
+    });
+    const found = its.tests.find((one) => one.name === test);
+    if (found === undefined) continue;
+    const { runTest } = await import('../testing/run-test.ts');
+    result.tests.push(
+      await runTest({
+        test: found,
+        pipeline: its,
+        oxis: registry,
+        projectRoot: project.root,
+        plan: (oxis) => planOf(project, its, 1, { now: Date.now(), oxis }),
+        redact: (text) => project.secrets.redact(text),
+      }),
+    );
+  }
 }
 
 async function planned(project: Project, name: string, options: Options): Promise<{ pipeline: Pipeline; plan: Plan }> {

@@ -71,6 +71,8 @@ class FieldReader {
   readonly steps: { reference: StepReference; where: Where; field: string }[] = [];
   deferred = false;
   readonly #failed = new Set<string>();
+  /** Maps with keys that nobody knows. */
+  readonly #strange = new Set<string>();
   /** Fields that a mistyped key was meant for. */
   readonly #meant = new Set<string>();
 
@@ -177,6 +179,7 @@ class FieldReader {
   #unknown(key: string, known: readonly string[], where: Where, path: readonly string[]): void {
     const { aliases = {}, hint, problems } = this.#context;
     const names = path.length === 0 ? [...known, ...Object.keys(aliases)] : known;
+    this.#strange.add(JSON.stringify(path));
     const near = nearest(key, names);
     if (near !== undefined)
       this.#meant.add(JSON.stringify([...path, Object.hasOwn(aliases, near) ? aliases[near] : near]));
@@ -197,6 +200,9 @@ class FieldReader {
     const seen = exact ?? this.locate(path);
     const around = path.map((_, length) => JSON.stringify(path.slice(0, length)));
     if (exact?.deferred === true || [JSON.stringify(path), ...around].some((key) => this.#failed.has(key))) return;
+    // What a map needs may be what an unknown key was meant for.
+    const isRule = issue.code === 'custom' || issue.code === 'invalid_union';
+    if (isRule && this.#strange.has(JSON.stringify(path))) return;
     if (issue.code === 'custom' && this.deferred && exact?.shown === undefined) return;
     const field = fieldSchema(schema, path);
     const missing = exact === undefined;
@@ -208,6 +214,7 @@ class FieldReader {
       missing ||
       got === undefined ||
       issue.code === 'invalid_key' ||
+      (isRule && got.startsWith('a ') && !sentence.startsWith('must be')) ||
       sentence.endsWith('must not be empty') ||
       issue.message.includes(', got ')
         ? ''

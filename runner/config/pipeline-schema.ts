@@ -73,6 +73,93 @@ export const parameterSchema = once(() => {
   });
 });
 
+const records = (description: string) => note(z.array(z.unknown()), description);
+
+const testInputSchema = once(() =>
+  z.union([
+    records('Records, as values.'),
+    z
+      .strictObject({
+        text: z.optional(note(z.string(), "Text in the source's format.")),
+        file: z.optional(text('File that is read in place of the input.')),
+      })
+      .check(
+        z.refine((input) => (input.text === undefined) !== (input.file === undefined), {
+          error: 'needs one of text and file, and takes only one of them',
+        }),
+      ),
+  ]),
+);
+
+const expectationSchema = once(() =>
+  z
+    .strictObject({
+      records: z.optional(records('What the last sink writes.')),
+      text: z.optional(note(z.string(), 'What the last sink writes, character by character.')),
+      outputs: z.optional(
+        note(z.record(z.string(), z.array(z.unknown())), 'What sinks write, by the id of the step: records.'),
+      ),
+      dead_letters: z.optional(
+        note(
+          z.array(
+            z.strictObject({
+              step: text('The step that gave the record up.'),
+              code: z.optional(text('Kind of the error, such as SCHEMA or VALUE.')),
+              reason: z.optional(text('A part of the reason.')),
+              record: z.optional(note(z.unknown(), 'The record, as a value or as text.')),
+            }),
+          ),
+          'The dead letters, in order: what is given of each is compared.',
+        ),
+      ),
+      errors: z.optional(note(z.int().check(z.minimum(0)), 'Record errors: dropped, dead letters and passed on.')),
+      exit_code: z.optional(note(z.int().check(z.minimum(0), z.maximum(255)), 'How the run ends; 0 where left out.')),
+      message: z.optional(text('A part of the message that the run fails with.')),
+    })
+    .check(
+      z.refine((expected) => Object.keys(expected).length > 0, {
+        error: 'must say what is expected: records, text, outputs, dead_letters, errors, exit_code or message',
+      }),
+      z.refine((e) => e.message === undefined || e.exit_code !== 0, {
+        error: 'speaks of a failure, and "exit_code" is 0; leave one of them out',
+        path: ['message'],
+      }),
+      z.refine(
+        (e) =>
+          (e.message === undefined && (e.exit_code ?? 0) === 0) ||
+          (e.records ?? e.text ?? e.outputs ?? e.dead_letters) === undefined,
+        { error: 'a run that fails publishes nothing: leave out records, text, outputs and dead_letters' },
+      ),
+    ),
+);
+
+/** One of the `tests` of a pipeline. */
+export const testSchema = once(() =>
+  z
+    .strictObject({
+      name: text('What the test shows; unique.'),
+      input: z.optional(note(z.lazy(testInputSchema), 'What comes in place of the source: records, text, or a file.')),
+      inputs: z.optional(
+        note(
+          z.record(z.string(), z.lazy(testInputSchema)),
+          'The same by the id of the step, for a pipeline with several sources.',
+        ),
+      ),
+      params: z.optional(
+        note(z.record(z.string(), z.union([z.string(), z.number(), z.boolean()])), 'Parameters, as by --param.'),
+      ),
+      environment: z.optional(
+        note(z.record(z.string(), z.union([z.string(), z.number(), z.boolean()])), 'Variables, before all others.'),
+      ),
+      expect: note(z.lazy(expectationSchema), 'How it has to end.'),
+    })
+    .check(
+      z.refine((test) => (test.input === undefined) !== (test.inputs === undefined), {
+        error: 'needs one of input and inputs, and takes only one of them',
+      }),
+    ),
+);
+
 /** Everything beside `pipeline`, `parameters` and `environment`, which are read on their own. */
 export const HEAD_KEYS = ['delivery', 'dead_letter', 'max_errors', 'tests', 'metadata'] as const;
 
@@ -99,7 +186,7 @@ export const headSchema = once(() =>
         'The run stops beyond so many record errors, or such a share of the records.',
       ),
     ),
-    tests: z.optional(note(z.array(z.unknown()), 'Tests of the pipeline, for oxiflow pipeline test.')),
+    tests: z.optional(note(z.array(z.lazy(testSchema)), 'Tests of the pipeline, for oxiflow pipeline test.')),
     metadata: z.optional(
       z.strictObject({
         name: z.optional(z.string()),

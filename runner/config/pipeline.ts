@@ -1,6 +1,5 @@
 /** Loads a pipeline file: its steps with typed config, parameters, variables and rules. Everything wrong is said at once. */
 import type { output } from 'zod/v4/core';
-import type { Json } from '../state/store.ts';
 import { type DecodeContext, decode } from './decode.ts';
 import { Environment, layered, readEnvFile } from './environment.ts';
 import { readPipelineFile } from './files.ts';
@@ -8,12 +7,13 @@ import { didYouMean, listNames } from './nearest.ts';
 import { parseOverrides } from './overrides.ts';
 import { givenParameters, type ParameterSpec, type ParameterValue, readParameters } from './parameters.ts';
 import { HEAD_KEYS, headSchema } from './pipeline-schema.ts';
-import { Problems, problem, type Where } from './problems.ts';
+import { Problems, problem } from './problems.ts';
 import type { Project } from './project.ts';
 import { environmentSchema } from './project-schema.ts';
 import type { Scope } from './references.ts';
 import { type ConfiguredOxi, readSteps, type StepSpec } from './steps.ts';
-import { type MapNode, type Node, parseTree, toJson } from './tree.ts';
+import { type PipelineTest, readTests } from './tests.ts';
+import { type MapNode, type Node, parseTree } from './tree.ts';
 
 export interface Pipeline {
   readonly name: string;
@@ -29,10 +29,7 @@ export interface Pipeline {
   readonly deadLetter: { readonly path: string | undefined; readonly maxRecords: number | undefined } | undefined;
   /** The run stops beyond so many record errors, or such a share (0 to 1) of the records. */
   readonly maxErrors: { readonly count: number } | { readonly share: number } | undefined;
-  /** The entries of `tests`, as they stand: references in them are not replaced. */
-  readonly tests: readonly Json[];
-  /** Where the fields beside the steps stand in the file. */
-  readonly places: ReadonlyMap<string, Where>;
+  readonly tests: readonly PipelineTest[];
   readonly metadata: NonNullable<output<ReturnType<typeof headSchema>>['metadata']>;
   readonly notices: readonly string[];
   /** Of `--set` and `--param`, for the run key; absent where none was given. */
@@ -105,7 +102,7 @@ export async function loadPipeline(
     oxis: options.oxis,
     overrides,
   });
-  const tests = testsOf(root, problems);
+  const tests = readTests(root.entries.get('tests')?.value, steps, context(scope));
   problems.throwIfAny();
   return {
     name: file.name,
@@ -119,7 +116,6 @@ export async function loadPipeline(
     deadLetter: head?.dead_letter && { path: head.dead_letter.path, maxRecords: head.dead_letter.max_records },
     maxErrors: maxErrors(head?.max_errors),
     tests,
-    places: new Map([...root.entries].map(([name, { key }]) => [name, key])),
     metadata: head?.metadata ?? {},
     notices: [],
     overridesHash: await overridesHash(sets, params),
@@ -153,14 +149,6 @@ function refuseUnknown(root: MapNode, { problems, about }: DecodeContext): void 
 function without(root: MapNode, names: readonly string[]): MapNode {
   const kept = [...root.entries].filter(([name]) => !names.includes(name) && KEYS.includes(name));
   return { ...root, entries: new Map(kept) };
-}
-
-function testsOf(root: MapNode, problems: Problems): Json[] {
-  const node = root.entries.get('tests')?.value;
-  if (node === undefined) return [];
-  if (node.kind === 'list') return node.items.map(toJson);
-  problems.add(node.where, 'must be a list', { field: 'tests' });
-  return [];
 }
 
 function maxErrors(value: number | string | undefined): Pipeline['maxErrors'] {

@@ -4,11 +4,13 @@ import type { Secret } from '../engine/secret.ts';
 const GUARDED_NAME = /token|passw|passphrase|pwd|secret|key|credential|auth|dsn/i;
 const SECRET_NAME =
   /(^|_)(token|password|passwd|passphrase|pwd|secret|credentials?|auth|dsn|api_?key|access_?key|secret_?key|private_?key)$/i;
+/** What every shell sets. */
+const WORKING_FOLDER = /^(OLD)?PWD$/;
 const USER_INFO = /\b[A-Za-z][A-Za-z0-9+.-]*:\/\/[^\s/?#@]*:([^\s/?#]*)@/g;
 
 /** A message must not quote the value of a variable with such a name. */
 export function isGuardedName(name: string): boolean {
-  return GUARDED_NAME.test(name);
+  return GUARDED_NAME.test(name) && !WORKING_FOLDER.test(name);
 }
 
 /** The text holds a URL with a password in it. */
@@ -52,7 +54,7 @@ export class SecretRegistry {
 
   /** The value of a variable that a configuration can use: kept where its name says that it is a secret. */
   addVariable(name: string, value: string): void {
-    if (SECRET_NAME.test(name) && !WORDS.has(value.toLowerCase())) this.add(value);
+    if (SECRET_NAME.test(name) && !WORKING_FOLDER.test(name) && !WORDS.has(value.toLowerCase())) this.add(value);
     else this.addPasswords(value);
   }
 

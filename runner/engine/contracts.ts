@@ -348,6 +348,8 @@ export interface Sink {
   readonly guarantee: 'transaction' | 'truncate' | 'keyed' | 'append';
   /** What it writes to, as one text: no two sinks of a pipeline may have the same. */
   readonly target: string;
+  /** The file that holds what it has written until that is published; for people who look for it. */
+  readonly pending?: string | undefined;
   /** Refuses (throws, exit 2) what can be known to fail before anything starts. Writes nothing. */
   check?(): Promise<void>;
   open(run: SinkRun, mark: Mark | undefined): Promise<Held>;

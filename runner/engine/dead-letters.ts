@@ -26,6 +26,11 @@ export class DeadLetterFile {
     this.#records = records;
   }
 
+  /** Letters that it holds, those of earlier attempts among them. */
+  get records(): number {
+    return this.#records;
+  }
+
   /** Throws OxiError DEAD_LETTERS_FULL: the record that has no room any more stops the run, in front of it. */
   async write(letters: readonly Letter[]): Promise<void> {
     for (const letter of letters) {

@@ -99,13 +99,13 @@ export interface PlannedSink {
   formatter: { oxi: FormatterOxi; config: unknown; id: string; layOut: boolean } | undefined;
 }
 
-export interface PlannedBatch {
+interface PlannedBatch {
   kind: 'batch';
   step: PlannedStep;
   spec: BatchSpec;
 }
 
-export interface PlannedTee {
+interface PlannedTee {
   kind: 'tee';
   step: PlannedStep;
   /** The second chain. */

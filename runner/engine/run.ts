@@ -109,6 +109,8 @@ class Run {
   #splitVersion = 0;
   /** Milliseconds that earlier attempts have worked. */
   #elapsedBefore = 0;
+  /** Those of the segment at work. */
+  #letters: DeadLetterFile | undefined;
 
   constructor(options: RunOptions, held: Held) {
     this.#o = options;
@@ -181,7 +183,9 @@ class Run {
     // Nothing was saved that speaks of what the sinks hold: nobody goes on from it.
     const discard = summary.status === 'failed' && current.from === undefined && current.committer.last === undefined;
     await current.run.close(discard);
-    await this.#closeLetters(discard && current.index === 0);
+    // Letters are what tells a person why: the next attempt sweeps them away.
+    const told = summary.status === 'failed' && this.#tellOfLetters();
+    await this.#closeLetters(discard && current.index === 0 && !told);
     await this.#record.end(summary);
     observer.finished(summary);
     return { runId: this.#runId, attempt, summary, repeated: false };
@@ -292,6 +296,15 @@ class Run {
     });
   }
 
+  /** A run that failed publishes nothing, and its letters stand in a file that nobody would look for. */
+  #tellOfLetters(): boolean {
+    const letters = this.#letters?.records ?? 0;
+    const pending = this.#letters?.sink.pending;
+    if (letters === 0 || pending === undefined) return false;
+    this.#o.say(`${lettersText(letters)} so far: ${pending}`);
+    return true;
+  }
+
   async #closeLetters(discard: boolean): Promise<void> {
     const sink = this.#o.plan.deadLetters?.sink;
     if (discard) await sink?.abort().catch(() => undefined);
@@ -311,7 +324,8 @@ class Run {
       this.#record.document = { ...this.#record.document, status: 'finishing' };
       const outputs = await begun.run.publish(last);
       if (begun.index === segments.length - 1) {
-        await deadLetters?.sink.finish(last.marks[DEAD_LETTERS] as Mark);
+        const letters = await deadLetters?.sink.finish(last.marks[DEAD_LETTERS] as Mark);
+        if (letters !== undefined && letters.rows > 0) this.#o.say(`${lettersText(letters.rows)}: ${letters.path}`);
         const earlier = (this.#record.document.done ?? []).flatMap((done) => done.outputs);
         return this.#summary('succeeded', 0, figures, begun, [...(earlier as unknown as typeof outputs), ...outputs]);
       }
@@ -333,6 +347,7 @@ class Run {
       plan.deadLetters === undefined
         ? undefined
         : new DeadLetterFile({ ...plan.deadLetters, redact: (text) => redact(text) }, held);
+    this.#letters = deadLetters;
     return run.flow(this.#o, {
       source,
       splits,
@@ -462,6 +477,10 @@ class Run {
   #elapsed(): number {
     return performance.now() - this.#startedAt;
   }
+}
+
+function lettersText(count: number): string {
+  return `${count} dead ${count === 1 ? 'letter' : 'letters'}`;
 }
 
 /** The checkpoints of this run and segment; none where those in the store belong to another one. */

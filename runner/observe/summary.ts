@@ -25,7 +25,8 @@ const STATUS: Record<Finished['status'], string> = {
  */
 export function summaryText(pipeline: string, finished: Finished, width: number): string {
   const { status, counters, durations, outputs, bottleneck } = finished;
-  const read = humanCount(counters.steps[0]?.counters.added ?? 0);
+  // The first source may have been missing, and another one have stood in for it.
+  const read = humanCount(counters.steps.find((step) => step.counters.added > 0)?.counters.added ?? 0);
   const errors = errorCount(counters.total);
   const facts = [
     `${read} read`,

@@ -43,10 +43,4 @@ export function field<S extends Schema>(
   return schema;
 }
 
-/** A field of the format with the one value that this version knows; it is refused with words that say so. */
-export function only<const T extends string | boolean>(value: T): z.ZodMiniDefault<z.ZodMiniLiteral<T>> {
-  const error = `belongs to the format, and this version can only do ${JSON.stringify(value)}`;
-  return z._default(z.literal(value, { error }), value as never);
-}
-
 export type OxiRegistry = ReadonlyMap<string, Oxi>;

@@ -183,7 +183,7 @@ describe('state', () => {
 });
 
 describe('schema', () => {
-  const examples = ['earthquakes', 'events', 'flights'];
+  const examples = ['birdstrikes', 'earthquakes', 'events', 'flights', 'legacy'];
 
   test.concurrent('of a pipeline is valid, and every example keeps to it', async () => {
     const { stdout } = await oxiflow(['schema', 'pipeline'], { cwd: folder({}) });
@@ -197,6 +197,10 @@ describe('schema', () => {
     }
     expect(validate({ pipeline: [{ name: 'read_file', config: { pth: 'orders.ndjson' } }] })).toBe(false);
     expect(validate({ pipeline: [{ name: 'read_fil' }] })).toBe(false);
+    const withTest = (test: object): object => ({ pipeline: [{ name: 'read_stdin' }], tests: [test] });
+    expect(validate(withTest({ name: 'a', input: { text: '' }, expect: { records: [] } }))).toBe(true);
+    expect(validate(withTest({ name: 'a', input: { txt: '' }, expect: { records: [] } }))).toBe(false);
+    expect(validate(withTest({ name: 'a', input: [], expect: { record: [] } }))).toBe(false);
   });
   test.concurrent('of a project is valid, and every example keeps to it', async () => {
     const { stdout } = await oxiflow(['schema', 'project'], { cwd: folder({}) });

@@ -3,7 +3,8 @@ import { cpSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { asLines, earthquakes, events, flights, flightsAsLines } from './pipelines.ts';
+import { asLines, earthquakes, events, flights, flightsAsLines, metricFlights } from './pipelines.ts';
+import { birdstrikes, nonEmpty, rides, ridesFromLists, rowsOf } from './reports.ts';
 
 const RUNNER = resolve('dist/oxiflow.mjs');
 const DATA_DIR = resolve('node_modules/vega-datasets/data');
@@ -53,6 +54,48 @@ describe('the examples write what the oracle says', { timeout: 20_000 }, () => {
   test('flights_as_lines: an array becomes lines, no token changed', () => {
     run('flights_as_lines', 'flights');
     expect(output('flights', 'flights.ndjson')).toBe(asLines(flightsAsLines(data('flights-200k.json'))));
+  });
+
+  test('flights_by_threads: batches and threads change neither records nor their order', () => {
+    run('flights_by_threads', 'flights');
+    const written = output('flights', 'flights_by_threads.ndjson');
+    expect(written === asLines(metricFlights(data('flights-200k.json')))).toBe(true);
+  });
+
+  test('birdstrikes: CSV becomes typed records, and what cannot be true stands in the dead letters', () => {
+    run('birdstrikes', 'birdstrikes');
+    const { good, doubtful } = birdstrikes(data('birdstrikes.csv'));
+    expect(good.length + doubtful.length).toBe(10_000);
+    expect(output('birdstrikes', 'birdstrikes.ndjson') === asLines(good)).toBe(true);
+    const letters = output('birdstrikes', 'doubtful.ndjson').trimEnd().split('\n');
+    expect(letters.map((line) => JSON.parse(line).record)).toEqual(doubtful);
+    expect(doubtful.length).toBe(50);
+  });
+
+  test('the tests that the examples bring pass', () => {
+    for (const project of ['birdstrikes', 'events'])
+      expect(
+        execFileSync(process.execPath, [RUNNER, 'pipeline', 'test', '--project', join(projects, project)], {
+          encoding: 'utf8',
+          env: { ...process.env, DATA_DIR },
+        }),
+      ).toMatch(/: good, \d tests? passed\n/);
+  });
+
+  test('legacy: an old project gives the same rows, in its old spellings', () => {
+    run('rides', 'legacy');
+    const report = readFileSync('examples/legacy/input/rides.json', 'utf8');
+    expect(report).toContain('34.50');
+    const written = output('legacy', 'rides.csv').replace('34.50', '34.5');
+    expect(rowsOf(written)).toEqual(rides(report));
+  });
+
+  test('legacy: what the parser flattens is written as CSV and read again', () => {
+    run('rides_from_lists', 'legacy');
+    const expected = ridesFromLists(readFileSync('examples/legacy/input/lists.json', 'utf8'));
+    expect(rowsOf(output('legacy', 'lists.csv'))).toEqual(expected);
+    const again = output('legacy', 'again.ndjson').trimEnd().split('\n');
+    expect(again.map((line) => nonEmpty(JSON.parse(line)))).toEqual(expected);
   });
 
   const sample = readFileSync('examples/events/input/events.ndjson');

@@ -102,3 +102,13 @@ export function flightsAsLines(text: string): string[] {
 export function asLines(records: readonly string[]): string {
   return records.map((record) => `${record}\n`).join('');
 }
+
+/** Pipeline `flights_by_threads`: every flight, in metric units. */
+export function metricFlights(text: string): string[] {
+  return itemsOf(text).map((flight) => {
+    put(flight, 'delay_hours', made(Math.round((Number(read(flight, 'delay')) * 100) / 60) / 100));
+    put(flight, 'distance_km', made(Math.round(Number(read(flight, 'distance')) * 1.609344)));
+    keep(flight, (key) => key !== 'distance');
+    return print(flight);
+  });
+}

@@ -17,6 +17,7 @@ function blocks(language: string): string[] {
 const [install = '', checks = '', ...commands] = blocks('sh');
 const [orders = '', paid = ''] = blocks('json');
 const [pipeline = ''] = blocks('yaml');
+const [rides = ''] = blocks('csv');
 
 test('the first command runs the main job on real data', { timeout: 60_000 }, () => {
   expect(install).toMatch(/^npm ci && [^\n]+\n$/);
@@ -41,6 +42,12 @@ test('every other command runs, and the example gives what the page shows', { ti
   using copy = checkout();
   writeFileSync(join(copy.folder, 'orders.ndjson'), orders);
   writeFileSync(join(copy.folder, 'paid.yaml'), pipeline);
+  writeFileSync(join(copy.folder, 'rides.csv'), rides);
+  // Pipelines that are called by their first line.
+  for (const text of blocks('yaml')) {
+    const [, name] = /^# (\S+\.yaml)\n/.exec(text) ?? [];
+    if (name !== undefined) writeFileSync(join(copy.folder, name), text);
+  }
   const outputs = commands.map((block) => {
     const said = copy.quickShell(block);
     expect(said, block).toMatchObject({ status: 0 });
@@ -58,6 +65,16 @@ test('the mistake that the page shows is told in these words', { timeout: 20_000
   const [, sentence = 'no sentence'] = /A mistake is one sentence with its place: `([^`]+)`/.exec(README) ?? [];
   expect(stderr).toContain(sentence);
   expect(status).toBe(EXIT.config);
+});
+
+test('a test of a pipeline that fails says what the page shows', { timeout: 20_000 }, () => {
+  using copy = checkout();
+  const [, text = ''] = blocks('yaml');
+  writeFileSync(join(copy.folder, 'rides.yaml'), text.replace('start: null, km: 2.5', 'start: null, km: 2.4'));
+  const { status, stderr } = copy.quickShell('npx oxiflow pipeline test rides.yaml');
+  const [, sentence = 'no sentence'] = /first difference: `([^`]+)`/.exec(README) ?? [];
+  expect(stderr).toBe(`${sentence}\n`);
+  expect(status).toBe(EXIT.data);
 });
 
 test('the table of exit codes has every code, and no other', () => {

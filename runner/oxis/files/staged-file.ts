@@ -68,6 +68,11 @@ export class StagedFile {
     return this.#target;
   }
 
+  /** The staged file, while there is one. */
+  get pending(): string | undefined {
+    return this.#stem === '' || this.#published ? undefined : this.#staged;
+  }
+
   get #staged(): string {
     return this.#pathOf(this.#generation);
   }

@@ -168,6 +168,10 @@ export class StagedText {
     await this.#file.discard();
   }
 
+  get pending(): string | undefined {
+    return this.#file.pending;
+  }
+
   async close(): Promise<void> {
     await this.#file.close();
   }

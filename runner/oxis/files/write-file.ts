@@ -78,6 +78,10 @@ class FileSink implements Sink {
     this.#text = new StagedText(options);
   }
 
+  get pending(): string | undefined {
+    return this.#text.pending;
+  }
+
   async check(): Promise<void> {
     const place = { step: this.#o.step, field: 'path', file: this.#o.name };
     if (this.#o.name.endsWith('/'))

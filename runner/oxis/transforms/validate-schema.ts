@@ -9,6 +9,8 @@ import { refuseField } from './field-path.ts';
 
 /** The part of a key of the record that a message shows. */
 const SHOWN = 40;
+/** Of the values that a schema allows, so many are shown. */
+const SHOWN_VALUES = 8;
 
 export class SchemaStep implements BlockStep {
   readonly form = 'block';
@@ -90,5 +92,18 @@ function sentence(error: ErrorObject | undefined): string {
     .map((part) => part.replaceAll('~1', '/').replaceAll('~0', '~'))
     .map((part) => (part.length > SHOWN ? `${part.slice(0, SHOWN)}...` : part))
     .join('.');
-  return `${path === '' ? 'the record' : `"${path}"`} ${error.message ?? 'breaks the schema'}`;
+  return `${path === '' ? 'the record' : `"${path}"`} ${ruleOf(error)}`;
+}
+
+/** What the schema asks for, with the values where ajv says only that there are some. */
+function ruleOf({ keyword, params, message = 'breaks the schema' }: ErrorObject): string {
+  const short = (value: unknown): string => {
+    const text = JSON.stringify(value);
+    return text.length > SHOWN ? `${text.slice(0, SHOWN)}...` : text;
+  };
+  if (keyword === 'const') return `must be ${short(params.allowedValue)}`;
+  if (keyword !== 'enum') return message;
+  const values: readonly unknown[] = params.allowedValues;
+  const more = values.length > SHOWN_VALUES ? ` and ${values.length - SHOWN_VALUES} more` : '';
+  return `must be one of ${values.slice(0, SHOWN_VALUES).map(short).join(', ')}${more}`;
 }

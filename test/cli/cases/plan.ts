@@ -174,8 +174,8 @@ export const planCases: readonly BadCase[] = [
   },
   {
     title: 'an oxi of a later version',
-    pipeline: pipelineOf([read, ['parse_csv'], write]),
+    pipeline: pipelineOf([read, ['parse_xml'], write]),
     code: 2,
-    message: 'pipelines/orders.yaml:1:83: step "parse_csv": unknown oxi "parse_csv"; did you mean "parse_json"?',
+    message: 'pipelines/orders.yaml:1:83: step "parse_xml": unknown oxi "parse_xml"; did you mean "parse_csv"?',
   },
 ];

@@ -4,11 +4,10 @@ import { type BadCase, GOOD, orders } from './case.ts';
 export const yamlCases: readonly BadCase[] = [
   { title: 'an empty pipeline', pipeline: '', code: 2, message: 'pipelines/orders.yaml:1:1: the file is empty' },
   {
-    title: 'tests of a pipeline',
-    pipeline: `${GOOD}tests:\n  - name: no orders\n`,
+    title: 'a test of a pipeline without an expectation',
+    pipeline: `${GOOD}tests:\n  - name: no orders\n    input: []\n`,
     code: 2,
-    message:
-      'pipelines/orders.yaml:12:1: "tests" belongs to the format and this version can\'t honour it: leave it out',
+    message: 'pipelines/orders.yaml:13:5: field "tests.expect": is required',
   },
   {
     title: 'a pipeline without steps',
