@@ -257,14 +257,12 @@ class Assembler {
   /** Behind the last sink: a barrier that has come out of every chain is committed. */
   #mainEnd(): ChainEnd {
     const { deadLetters } = this.#start;
-    const halted = new Promise<never>((_resolve, reject) => {
-      this.#halt.signal.addEventListener('abort', () => reject(new Error('the flow was stopped')), { once: true });
-    });
-    halted.catch(() => undefined);
+    const halted = this.#halted;
     return {
       letters: async (letters) => deadLetters?.write(letters),
       barrier: async (barrier) => {
-        await Promise.race([Promise.all(barrier.branches), halted]);
+        // A chain within a second chain is only known of once the barrier has come to it: before that of the second one resolves.
+        for (let i = 0; i < barrier.branches.length; i++) await Promise.race([barrier.branches[i], halted]);
         if (!barrier.declined) {
           if (barrier.last === 'finished') this.#checkEnd(barrier);
           await this.#start.commit(barrier);
@@ -276,13 +274,24 @@ class Assembler {
     };
   }
 
+  /** Fails when the flow is stopped: who waits for another chain must not wait for one that has ended. */
+  get #halted(): Promise<never> {
+    const { promise, reject } = Promise.withResolvers<never>();
+    const onAbort = (): void => reject(new Error('the flow was stopped'));
+    if (this.#halt.signal.aborted) onAbort();
+    else this.#halt.signal.addEventListener('abort', onAbort, { once: true });
+    promise.catch(() => undefined);
+    return promise;
+  }
+
   /** Letters that come behind a barrier wait until it is committed: its mark must not speak of them. */
   #branchEnd(barriers: BranchBarriers): ChainEnd {
     const { deadLetters } = this.#start;
+    const halted = this.#halted;
     let before: Promise<void> = Promise.resolve();
     return {
       letters: async (letters) => {
-        await before;
+        await Promise.race([before, halted]);
         await deadLetters?.write(letters);
       },
       barrier: async (barrier) => {
@@ -332,7 +341,8 @@ class Assembler {
         cutsLater: this.#cutsLater,
         counters: mine.counters,
         from: position,
-        limit: this.#a.limit,
+        // Segments before this one have read their share.
+        limit: Math.max(0, this.#a.limit - figures.earlierRecords),
         due: () => this.#clock.due(),
         nextBarrier: () => this.#clock.next(),
         stop: this.#a.stop,

@@ -27,6 +27,7 @@ import {
   type Segment,
   type StepInput,
   type StepMetadata,
+  stepsOf,
 } from './plan.ts';
 import type { OnError } from './stage.ts';
 import { splitOrdered } from './stages.ts';
@@ -61,6 +62,8 @@ export class ChainBuilder {
   /** Nodes of this chain alone. */
   readonly #nodes: PlannedNode[] = [];
   readonly #skipped: string[] = [];
+  /** It is a second chain. */
+  #isBranch = false;
   readonly #sources: PlannedSource[] = [];
   /** Threads that the source asks for: those of the first stage, if it says nothing. */
   #readers: number | undefined;
@@ -87,6 +90,8 @@ export class ChainBuilder {
     branch.#stream = this.#stream;
     branch.#formatter = this.#formatter;
     branch.#checked = this.#checked;
+    branch.#unordered = this.#unordered;
+    branch.#isBranch = true;
     branch.#after = step.id;
     return branch;
   }
@@ -142,6 +147,7 @@ export class ChainBuilder {
 
   async #addSource(input: StepInput, step: PlannedStep, oxi: SourceOxi): Promise<void> {
     const before = this.#sources.at(-1);
+    if (this.#isBranch) throw this.#error(input, 'a second chain has no source of its own: it gets what comes to the tee');
     if (this.#steps.some(({ kind }) => kind !== 'source'))
       throw this.#error(input, 'a source has to be the first step');
     if (before !== undefined && before.oxi.output !== oxi.output)
@@ -170,6 +176,12 @@ export class ChainBuilder {
       throw this.#error(
         input,
         `"${input.oxi}" reads bytes and what comes here is ${this.#stream}; put it straight behind the source`,
+      );
+    // Bytes that were not cut can be copied; of those that are, the text between two blocks belongs to nobody.
+    if (this.#isBranch || this.#nodes.length > 0)
+      throw this.#error(
+        input,
+        `"${input.oxi}" has to stand straight behind the source: put it before "${this.#nodes[0] === undefined ? this.#after : stepsOf(this.#nodes[0])[0]?.id}"`,
       );
     this.#parser = { step, oxi };
     this.#stream = 'records';

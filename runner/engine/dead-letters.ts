@@ -16,6 +16,8 @@ export class DeadLetterFile {
   readonly #maxRecords: number;
   readonly #redact: (text: string) => string;
   #records: number;
+  /** Several chains give letters up; the sink takes one at a time. */
+  #last: Promise<void> = Promise.resolve();
 
   /** `records`: how many the checkpoint says it holds. */
   constructor(about: { sink: Sink; path: string; maxRecords: number; redact(text: string): string }, records: number) {
@@ -32,7 +34,14 @@ export class DeadLetterFile {
   }
 
   /** Throws OxiError DEAD_LETTERS_FULL: the record that has no room any more stops the run, in front of it. */
-  async write(letters: readonly Letter[]): Promise<void> {
+  write(letters: readonly Letter[]): Promise<void> {
+    const written = this.#last.then(() => this.#write(letters));
+    this.#last = written;
+    written.catch(() => undefined);
+    return written;
+  }
+
+  async #write(letters: readonly Letter[]): Promise<void> {
     for (const letter of letters) {
       if (this.#records >= this.#maxRecords)
         throw new OxiError(

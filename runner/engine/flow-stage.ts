@@ -131,33 +131,23 @@ interface Pooled {
   ): Promise<void>;
 }
 
-/** As many blocks at work as there are threads, and one waiting for each: a small input never starts a thread. */
+/**
+ * As many blocks at work as there are threads, and one waiting for each. The first block is worked on here, at once: a small input
+ * never starts a thread, and of a slow one nothing waits for what has yet to come.
+ */
 async function runPooled(threads: number, apart: boolean, p: Pooled, input: Flow): Promise<void> {
-  const held: Item[] = [];
-  let item: Item | undefined;
-  let blocks = 0;
-  const enough = apart ? 1 : 2;
-  while (blocks < enough) {
-    item = await input.receive();
-    if (item === undefined) break;
-    held.push(item);
-    if (item.kind === 'block') blocks++;
+  let here = apart ? 0 : 1;
+  for (let item = await input.receive(); item !== undefined; item = await input.receive()) {
+    if (item.kind === 'barrier') await p.pass(item.barrier);
+    else if (here-- > 0) {
+      const { result, before } = await p.inline(item);
+      await p.finish(result, before);
+    } else return p.order(all(item, input), p.pooled(), threads, p);
   }
-  if (blocks < enough) {
-    for (const one of held) {
-      if (one.kind === 'barrier') await p.pass(one.barrier);
-      else {
-        const { result, before } = await p.inline(one);
-        await p.finish(result, before);
-      }
-    }
-    return;
-  }
-  await p.order(all(held, input), p.pooled(), threads, p);
 }
 
-async function* all(held: readonly Item[], input: Flow): AsyncGenerator<Item> {
-  yield* held;
+async function* all(first: Item, input: Flow): AsyncGenerator<Item> {
+  yield first;
   for (let next = await input.receive(); next !== undefined; next = await input.receive()) yield next;
 }
 
@@ -211,6 +201,8 @@ async function runAsTheyCome(
   { finish, pass }: Pooled,
 ): Promise<void> {
   const atWork = new Set<Promise<void>>();
+  // A block may fail while nobody waits for it.
+  const failure = Promise.withResolvers<never>();
   let sending = Promise.resolve();
   const start = (item: BlockItem): void => {
     const done = work(item).then(async ({ result, before }) => {
@@ -219,17 +211,20 @@ async function runAsTheyCome(
       await sending;
     });
     const entry = done.finally(() => atWork.delete(entry));
-    entry.catch(() => undefined);
+    entry.catch(failure.reject);
     atWork.add(entry);
   };
-  for await (const item of items) {
-    if (item.kind === 'barrier') {
-      await Promise.all(atWork);
-      await pass(item.barrier);
-      continue;
+  const intake = async (): Promise<void> => {
+    for await (const item of items) {
+      if (item.kind === 'barrier') {
+        await Promise.all(atWork);
+        await pass(item.barrier);
+        continue;
+      }
+      while (atWork.size >= 2 * threads) await Promise.race(atWork);
+      start(item);
     }
-    while (atWork.size >= 2 * threads) await Promise.race(atWork);
-    start(item);
-  }
-  await Promise.all(atWork);
+    await Promise.all(atWork);
+  };
+  await Promise.race([intake(), failure.promise]);
 }

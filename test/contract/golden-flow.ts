@@ -3,10 +3,12 @@
  * and the output in memory. What the golden files and the engine's tests stand on.
  */
 import * as z from 'zod';
-import { runFlow } from '../../runner/engine/assemble.ts';
+import { type Assembly, runFlow } from '../../runner/engine/assemble.ts';
 import type { Block, Oxi, Sink, Source } from '../../runner/engine/contracts.ts';
 import type { StepCounters } from '../../runner/engine/counters.ts';
 import { DeadLetterFile } from '../../runner/engine/dead-letters.ts';
+import type { Checkpoint } from '../../runner/engine/documents.ts';
+import type { Barrier } from '../../runner/engine/flow.ts';
 import { detectStream } from '../../runner/engine/flow-source.ts';
 import type { PlannedSource, Segment, StepInput } from '../../runner/engine/plan.ts';
 import { makePlan } from '../../runner/engine/planner.ts';
@@ -41,6 +43,17 @@ export interface FlowInput {
   /** The output can't be rewritten, as a standard output can't. */
   once?: boolean;
   startPool?: (spec: StageSpec, options: PoolOptions) => Pool;
+  /** What the flow is given otherwise than usual: intervals of checkpoints, a limit, signals. */
+  flow?: Partial<Assembly>;
+  /** Called before the bytes from `at` on are given out, and awaited. */
+  reading?: (at: number) => Promise<void> | undefined;
+  /** Called before each write of the sinks `out` and `second`, and awaited. */
+  writing?: (sink: 'out' | 'second', text: string) => Promise<void> | undefined;
+  /** Called with every letter's text before it is written, and awaited. */
+  lettering?: (text: string) => Promise<void> | undefined;
+  commit?: (barrier: Barrier) => Promise<void>;
+  /** Where it goes on. */
+  from?: Checkpoint;
 }
 
 export interface FlowOutput {
@@ -79,6 +92,7 @@ class MemorySource implements Source {
     const { bytes, piece } = this.#input;
     for (let at = from; at < bytes.length; at += piece) {
       // Every piece has memory of its own, as those of a file have.
+      await this.#input.reading?.(at);
       const part = Uint8Array.from(bytes.subarray(at, at + piece));
       yield { bytes: part, after: at + part.length };
     }
@@ -95,8 +109,11 @@ class MemorySink implements Sink {
   records = 0;
   readonly rewrite?: NonNullable<Sink['rewrite']>;
 
-  constructor(target = 'memory', once = false) {
+  readonly #before: ((text: string) => Promise<void> | undefined) | undefined;
+
+  constructor(target = 'memory', once = false, before?: (text: string) => Promise<void> | undefined) {
     this.target = target;
+    this.#before = before;
     if (once) return;
     this.rewrite = async (rewrite) => {
       const before = this.pieces;
@@ -114,7 +131,9 @@ class MemorySink implements Sink {
   }
 
   async write(bytes: Uint8Array, records: number): Promise<void> {
-    this.pieces.push(Buffer.from(bytes));
+    const piece = Buffer.from(bytes);
+    if (this.#before !== undefined) await this.#before(piece.toString());
+    this.pieces.push(piece);
     this.records += records;
   }
 
@@ -161,9 +180,10 @@ function stepInput(step: GoldenStep, i: number, oxis: ReadonlyMap<string, Oxi>, 
 
 /** Runs to the end. Throws what stops the run. Ids of the steps: `in_0`, then the oxi and its place, then `out_N`. */
 export async function runInMemory(input: FlowInput): Promise<FlowOutput> {
-  const sink = new MemorySink(input.output, input.once);
-  const second = new MemorySink('second');
-  const letters = new MemorySink('letters');
+  const { writing } = input;
+  const sink = new MemorySink(input.output, input.once, writing && ((text) => writing('out', text)));
+  const second = new MemorySink('second', false, writing && ((text) => writing('second', text)));
+  const letters = new MemorySink('letters', false, input.lettering);
   const oxis = new Map(registry);
   const nothing = z.strictObject({});
   oxis.set(
@@ -250,11 +270,12 @@ export async function runInMemory(input: FlowInput): Promise<FlowOutput> {
       say: () => undefined,
       stop: new AbortController().signal,
       kill: new AbortController().signal,
+      ...input.flow,
     },
     {
       segment,
       source,
-      from: undefined,
+      from: input.from,
       checkpoints: 0,
       deadLetters:
         plan.deadLetters && new DeadLetterFile({ ...plan.deadLetters, sink: letters, redact: (text) => text }, 0),
@@ -263,7 +284,7 @@ export async function runInMemory(input: FlowInput): Promise<FlowOutput> {
       stream,
       figures,
       startMs: Date.parse('2026-03-01T00:00:00Z'),
-      commit: async () => undefined,
+      commit: input.commit ?? (async () => undefined),
       recordErrors: (messages) => errors.push(...messages),
       skip: new Map(),
     },
