@@ -200,6 +200,11 @@ class FieldReader {
     const seen = exact ?? this.locate(path);
     const around = path.map((_, length) => JSON.stringify(path.slice(0, length)));
     if (exact?.deferred === true || [JSON.stringify(path), ...around].some((key) => this.#failed.has(key))) return;
+    const inner = issue.code === 'invalid_union' ? innerIssues(issue, fieldSchema(schema, path), exact?.value) : [];
+    if (inner.length > 0) {
+      for (const one of inner) this.report({ ...one, path: [...issue.path, ...one.path] }, schema);
+      return;
+    }
     // What a map needs may be what an unknown key was meant for.
     const isRule = issue.code === 'custom' || issue.code === 'invalid_union';
     if (isRule && this.#strange.has(JSON.stringify(path))) return;
@@ -250,6 +255,18 @@ class FieldReader {
       field: [this.#context.about.field, ...path].filter((part) => part !== undefined).join('.'),
     };
   }
+}
+
+/** What is wrong inside of the alternative that has the shape of the value; empty where it is the shape that is wrong. */
+function innerIssues(
+  issue: Extract<$ZodIssue, { code: 'invalid_union' }>,
+  field: $ZodType | undefined,
+  value: unknown,
+): readonly $ZodIssue[] {
+  const def = field === undefined ? undefined : core(field)._zod.def;
+  if (field === undefined || def?.type !== 'union' || isScalarValue(value)) return [];
+  const issues = issue.errors[def.options.indexOf(alternative(field, value as Node))] ?? [];
+  return issues.every(({ path }) => path.length > 0) ? issues : [];
 }
 
 function isScalarValue(value: unknown): boolean {

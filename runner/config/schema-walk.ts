@@ -29,9 +29,19 @@ export function fieldSchema(schema: $ZodType, path: readonly string[]): $ZodType
       current === undefined ? undefined : core(current)._zod.def;
     if (def?.type === 'object') current = Object.hasOwn(def.shape, name) ? def.shape[name] : undefined;
     else if (def?.type === 'record') current = def.valueType;
+    else if (def?.type === 'union') current = insideUnion(def.options, name);
     else current = def?.type === 'array' ? def.element : undefined;
   }
   return current;
+}
+
+/** The field `name` of the first alternative that has one. */
+function insideUnion(options: readonly $ZodType[], name: string): $ZodType | undefined {
+  for (const option of options) {
+    const found = fieldSchema(option, [name]);
+    if (found !== undefined) return found;
+  }
+  return undefined;
 }
 
 /** Secret fields whose schema leaves them as text become Secret. */

@@ -199,7 +199,9 @@ function readStep(
   const hasThreads = fields.includes('threads');
   const { nested } = oxi;
   const list = nested === undefined ? undefined : config.entries.get(nested)?.value;
-  if (nested !== undefined && (list?.kind !== 'list' || list.items.length === 0))
+  // An unknown key in its place is told as such.
+  const isMeant = list !== undefined || [...config.entries.keys()].every((name) => name === 'threads');
+  if (nested !== undefined && isMeant && (list?.kind !== 'list' || list.items.length === 0))
     problems.add(
       list?.where ?? config.where,
       `"${nested}" must be a list of steps, each with "- name:" of an oxi`,

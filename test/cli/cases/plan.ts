@@ -178,4 +178,17 @@ export const planCases: readonly BadCase[] = [
     code: 2,
     message: 'pipelines/orders.yaml:1:83: step "parse_xml": unknown oxi "parse_xml"; did you mean "parse_csv"?',
   },
+  {
+    title: 'a type that is none',
+    pipeline: pipelineOf([read, ['parse_csv', { types: { total: 'flot' } }], write]),
+    code: 2,
+    message:
+      'pipelines/orders.yaml:1:122: step "parse_csv", field "types.total": must be one of int, float, decimal, bool, string, timestamp, json, got "flot"; did you mean "float"?',
+  },
+  {
+    title: 'a mistyped list of steps',
+    pipeline: pipelineOf([read, parse, ['tee', { stps: [] }], write]),
+    code: 2,
+    message: 'pipelines/orders.yaml:1:121: step "tee": unknown field "stps"; did you mean "steps"? allowed: steps',
+  },
 ];
