@@ -18,6 +18,7 @@ import { HelpingPool } from './helping-pool.ts';
 import type { Letter } from './letters.ts';
 import { type Patience, patientSource, patientUnit, unitMs, unitOf } from './patience.ts';
 import {
+  allNodes,
   type PlannedNode,
   type PlannedSink,
   type PlannedSource,
@@ -163,7 +164,7 @@ class Assembler {
     nodes.forEach((node, i) => {
       const last = i === nodes.length - 1;
       const out = last ? undefined : this.#channel();
-      this.#node(node, input, out, end, alone);
+      this.#node(node, input, out, end, alone, !worksOnBatches(nodes.slice(i + 1)));
       alone &&= node.kind === 'stage' || node.kind === 'batch';
       if (out !== undefined) input = out;
     });
@@ -180,7 +181,14 @@ class Assembler {
     return node;
   }
 
-  #node(node: PlannedNode, input: Flow, out: Flow | undefined, end: ChainEnd, alone: boolean): void {
+  #node(
+    node: PlannedNode,
+    input: Flow,
+    out: Flow | undefined,
+    end: ChainEnd,
+    alone: boolean,
+    isTogether: boolean,
+  ): void {
     const watched = this.#watched(node, input, out);
     const branch = node.kind === 'tee' ? this.#channel() : undefined;
     const measured = this.#measure(
@@ -208,7 +216,7 @@ class Assembler {
             spec: node.spec,
             counters: this.#of(id).counters,
             state: this.#stateOf(id),
-            batched: () => undefined,
+            together: isTogether,
             checkpoint: () => this.#clock.ask(),
           },
           input,
@@ -553,6 +561,14 @@ class Assembler {
       `${errors} of ${records} records were bad and "max_errors" allows ${maxErrors.share * 100} %`,
     );
   }
+}
+
+/** Some node up to the next batch takes a block for its unit of work. */
+function worksOnBatches(nodes: readonly PlannedNode[]): boolean {
+  const next = nodes.findIndex(({ kind }) => kind === 'batch');
+  return allNodes(next < 0 ? nodes : nodes.slice(0, next)).some(
+    (node) => node.kind === 'stage' && node.place === 'beside',
+  );
 }
 
 /** The smallest of those that are there. */

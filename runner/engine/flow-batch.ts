@@ -19,13 +19,13 @@ export interface BatchNode {
   counters: StepCounters;
   /** The half batch of the checkpoint that this attempt goes on from. */
   state: Json | undefined;
-  /** A batch has been handed on. */
-  batched(): void;
+  /** Nobody behind it works on one batch at a time: small ones are handed on together, since a block each would be dear. */
+  together: boolean;
   /** Asks for a checkpoint. */
   checkpoint(): void;
 }
 
-/** Arrays are handed on together once they are this large: a block an array would be dear for small ones. */
+/** Arrays, and small batches of records, are handed on together once they are this large: a block each would be dear. */
 const GROUP_BYTES = 256 << 10;
 const EMPTY: Block = {
   bytes: new Uint8Array(),
@@ -130,6 +130,10 @@ class Batch {
   #since = 0;
   #whole: Block[] = [];
   #group: { out: ByteWriter; spans: SpanList; like: Block } | undefined;
+  /** Small batches of records that are handed on together. */
+  #small: BlockJoiner | undefined;
+  /** A block is of one split. */
+  #groupSplit = -1;
   #batches = 0;
   #split = 0;
 
@@ -194,7 +198,11 @@ class Batch {
     this.#bytes = 0;
     if (spec.emit === 'records') {
       counters.out += count;
-      this.#whole.push(block);
+      if (this.#node.together && block.bytes.length < GROUP_BYTES) this.#addRecords(block);
+      else {
+        this.flushGroup();
+        this.#whole.push(block);
+      }
     } else {
       counters.collected += count;
       counters.added++;
@@ -202,7 +210,6 @@ class Batch {
       counters.bytes_out += count + 1;
       this.#addArray(block);
     }
-    this.#node.batched();
     this.#batches++;
     if (spec.checkpointEvery !== undefined && this.#batches % spec.checkpointEvery === 0) this.#node.checkpoint();
   }
@@ -210,6 +217,8 @@ class Batch {
   /** The records of a batch as one: in the joiner they stand one byte apart, and that byte is nobody's. */
   #addArray(block: Block): void {
     const { bytes, spans, count } = block;
+    if (this.#groupSplit !== block.split) this.flushGroup();
+    this.#groupSplit = block.split;
     for (let i = 1; i < count; i++) bytes[spans[2 * i - 1] as number] = COMMA;
     const end = spans[2 * count - 1] as number;
     this.#group ??= { out: new ByteWriter(GROUP_BYTES + bytes.length), spans: new SpanList(), like: block };
@@ -224,7 +233,18 @@ class Batch {
     if (out.length >= GROUP_BYTES) this.flushGroup();
   }
 
+  #addRecords(block: Block): void {
+    if (this.#groupSplit !== block.split) this.flushGroup();
+    this.#groupSplit = block.split;
+    this.#small ??= new BlockJoiner(block, GROUP_BYTES);
+    this.#small.add(block);
+    giveBuffer(block.bytes);
+    if (this.#small.bytes >= GROUP_BYTES) this.flushGroup();
+  }
+
   flushGroup(): void {
+    if (this.#small !== undefined) this.#whole.push(this.#small.take());
+    this.#small = undefined;
     const group = this.#group;
     if (group === undefined) return;
     this.#group = undefined;
