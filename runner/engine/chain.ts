@@ -147,7 +147,8 @@ export class ChainBuilder {
 
   async #addSource(input: StepInput, step: PlannedStep, oxi: SourceOxi): Promise<void> {
     const before = this.#sources.at(-1);
-    if (this.#isBranch) throw this.#error(input, 'a second chain has no source of its own: it gets what comes to the tee');
+    if (this.#isBranch)
+      throw this.#error(input, 'a second chain has no source of its own: it gets what comes to the tee');
     if (this.#steps.some(({ kind }) => kind !== 'source'))
       throw this.#error(input, 'a source has to be the first step');
     if (before !== undefined && before.oxi.output !== oxi.output)
