@@ -6,9 +6,12 @@ const SECRET_NAME =
   /(^|_)(token|password|passwd|passphrase|pwd|secret|credentials?|auth|dsn|api_?key|access_?key|secret_?key|private_?key)$/i;
 const USER_INFO = /\b[A-Za-z][A-Za-z0-9+.-]*:\/\/[^\s/?#@]*:([^\s/?#]*)@/g;
 
+/** The folder that a shell stands in: a part of every path, and no password. */
+const FOLDER = 'PWD';
+
 /** A message must not quote the value of a variable with such a name. */
 export function isGuardedName(name: string): boolean {
-  return GUARDED_NAME.test(name);
+  return name !== FOLDER && GUARDED_NAME.test(name);
 }
 
 /** The text holds a URL with a password in it. */
@@ -52,7 +55,7 @@ export class SecretRegistry {
 
   /** The value of a variable that a configuration can use: kept where its name says that it is a secret. */
   addVariable(name: string, value: string): void {
-    if (SECRET_NAME.test(name) && !WORDS.has(value.toLowerCase())) this.add(value);
+    if (name !== FOLDER && SECRET_NAME.test(name) && !WORDS.has(value.toLowerCase())) this.add(value);
     else this.addPasswords(value);
   }
 
