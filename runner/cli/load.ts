@@ -6,6 +6,7 @@ import type { Oxi, Split } from '../engine/contracts.ts';
 import { ConfigErrors, OxiError } from '../engine/errors.ts';
 import type { Plan } from '../engine/plan.ts';
 import { makePlan } from '../engine/planner.ts';
+import { mayFail } from '../engine/segment-run.ts';
 import { evaluateCondition } from '../oxis/expression.ts';
 import { registry } from '../oxis/registry.ts';
 
@@ -29,21 +30,25 @@ export async function planOf(
   });
 }
 
-/** The input that the first segment would read. Throws what all of its sources throw, the last of them. */
-export async function firstSplits({ segments }: Plan): Promise<Split[]> {
+export interface FirstInput {
+  /** Id of the source that reads it; undefined where none can, and none has to. */
+  source: string | undefined;
+  splits: readonly Split[];
+}
+
+/** The input that the first segment would read; none where every source may fail and does. Throws what one throws that may not. */
+export async function firstInput({ segments }: Plan): Promise<FirstInput> {
   const sources = segments[0]?.planned?.sources ?? [];
-  let failure: unknown;
   for (const { source, step } of sources) {
     try {
-      return await source.splits();
+      return { source: step.id, splits: await source.splits() };
     } catch (error) {
-      if (!step.continues) throw error;
-      failure = error;
+      if (!step.continues || !mayFail(error)) throw error;
     } finally {
       await source.close();
     }
   }
-  throw failure;
+  return { source: undefined, splits: [] };
 }
 
 /** The same error without secrets in its sentences. */

@@ -8,7 +8,7 @@ import type { Plan } from '../engine/plan.ts';
 import { redactStrings } from '../observe/redaction.ts';
 import { registry } from '../oxis/registry.ts';
 import type { TestResult } from '../testing/run-test.ts';
-import { clean, firstSplits, planOf } from './load.ts';
+import { clean, firstInput, planOf } from './load.ts';
 import { collected } from './options.ts';
 import { planDocument, planText } from './plan-text.ts';
 import { printable, printJson, printRows } from './state-store.ts';
@@ -193,11 +193,11 @@ async function info(name: string, options: Options): Promise<void> {
   const { pipeline, plan } = await planned(project, name, options).catch((error) => {
     throw clean(error, (text) => project.secrets.redact(text));
   });
-  const splits = await firstSplits(plan).catch((error) => {
+  const input = await firstInput(plan).catch((error) => {
     if (error instanceof OxiError) return undefined;
     throw error;
   });
   const redact = (text: string): string => project.secrets.redact(text);
-  if (options.json) printJson(redactStrings(planDocument(pipeline, plan, splits), redact));
-  else process.stdout.write(redact(planText(pipeline.name, plan, splits)));
+  if (options.json) printJson(redactStrings(planDocument(pipeline, plan, input), redact));
+  else process.stdout.write(redact(planText(pipeline.name, plan, input)));
 }

@@ -25,7 +25,7 @@ import { thisHolder } from '../state/host.ts';
 import { openStore, type StoreSettings } from '../state/open.ts';
 import { startKeeper } from '../threads/keeper.ts';
 import { StagePool } from '../threads/pool.ts';
-import { clean, firstSplits, planOf } from './load.ts';
+import { clean, firstInput, planOf } from './load.ts';
 import { collected, duration, wholeNumber } from './options.ts';
 import { print } from './output.ts';
 import { Stopping } from './stopping.ts';
@@ -346,12 +346,12 @@ async function dryRun(
   redact: (text: string) => string,
 ): Promise<number> {
   const { planDocument, planText } = await import('./plan-text.ts');
-  const splits = await firstSplits(plan);
+  const input = await firstInput(plan);
   for (const { planned } of plan.segments) for (const { sink } of sinksOf(planned?.nodes ?? [])) await sink.check?.();
   await plan.deadLetters?.sink.check?.();
   if (options.json)
-    process.stdout.write(`${JSON.stringify(redactStrings(planDocument(pipeline, plan, splits), redact))}\n`);
-  else if (!options.quiet) process.stderr.write(redact(planText(pipeline.name, plan, splits)));
+    process.stdout.write(`${JSON.stringify(redactStrings(planDocument(pipeline, plan, input), redact))}\n`);
+  else if (!options.quiet) process.stderr.write(redact(planText(pipeline.name, plan, input)));
   return EXIT.ok;
 }
 

@@ -312,10 +312,13 @@ class Assembler {
   /** What has to hold before the last checkpoint: behind it the outputs are published, whatever happens. */
   #checkEnd(barrier: Barrier): void {
     this.#checkErrors(true);
+    const { segment, source } = this.#start;
+    // Of several sources one is read, which need not be the last.
+    const sources = new Set(segment.sources.map(({ step }) => step.id));
     const broken = imbalances(
-      this.#start.segment.steps.map(({ id, after }) => ({
+      segment.steps.map(({ id, after }) => ({
         id,
-        after,
+        after: after !== undefined && sources.has(after) ? source.step.id : after,
         counters: barrier.counters.get(id) ?? noCounters(),
       })),
     );

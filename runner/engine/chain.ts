@@ -62,6 +62,7 @@ export class ChainBuilder {
   /** Nodes of this chain alone. */
   readonly #nodes: PlannedNode[] = [];
   readonly #skipped: string[] = [];
+  #skippedSource = false;
   /** It is a second chain. */
   #isBranch = false;
   readonly #sources: PlannedSource[] = [];
@@ -96,10 +97,21 @@ export class ChainBuilder {
     return branch;
   }
 
+  /** Every source so far was skipped. */
+  get #isIdle(): boolean {
+    return this.#skippedSource && this.#sources.length === 0;
+  }
+
   async add(input: StepInput): Promise<void> {
     const { condition } = input;
+    // Without its source the whole segment has nothing to do.
+    if (this.#isIdle && this.#o.oxis.get(input.oxi)?.kind !== 'source') {
+      this.#skipped.push(input.id, ...idsOf(input.steps));
+      return;
+    }
     if (condition !== undefined && !locating(input, () => this.#o.condition(input, condition, this.#known))) {
-      this.#skipped.push(input.id);
+      this.#skipped.push(input.id, ...idsOf(input.steps));
+      this.#skippedSource ||= this.#o.oxis.get(input.oxi)?.kind === 'source';
       return;
     }
     const oxi = this.#o.oxis.get(input.oxi);
@@ -151,6 +163,11 @@ export class ChainBuilder {
       throw this.#error(input, 'a second chain has no source of its own: it gets what comes to the tee');
     if (this.#steps.some(({ kind }) => kind !== 'source'))
       throw this.#error(input, 'a source has to be the first step');
+    if (before !== undefined && !before.step.continues)
+      throw this.#error(
+        input,
+        `it is never read: "${before.step.id}" before it is; give one of them a condition that is false, or "${before.step.id}" continue_on_error`,
+      );
     if (before !== undefined && before.oxi.output !== oxi.output)
       throw this.#error(input, `"${before.step.id}" gives ${before.oxi.output} and this one ${oxi.output}`);
     step.after = undefined;
@@ -330,6 +347,18 @@ export class ChainBuilder {
   /** `next`: the source that begins the segment behind this one. */
   finish(inputs: readonly StepInput[], next?: StepInput): Segment {
     const [first] = inputs;
+    if (!this.#isIdle) this.#checkEnds(first, next);
+    return {
+      sources: this.#sources,
+      parser: this.#parser,
+      select: this.#select,
+      nodes: splitOrdered(this.#nodes, this.#orderedSteps),
+      steps: this.#steps,
+      skipped: this.#skipped,
+    };
+  }
+
+  #checkEnds(first: StepInput | undefined, next: StepInput | undefined): void {
     if (this.#sources.length === 0 && first !== undefined)
       throw this.#error(first, 'the pipeline has no source: begin it with read_file or read_stdin');
     if (this.#nodes.at(-1)?.kind !== 'sink') {
@@ -342,14 +371,6 @@ export class ChainBuilder {
             : `what "${last.oxi}" makes goes nowhere: "${next.id}" behind it is a source and begins anew; end this part with write_file or write_stdout`,
         );
     }
-    return {
-      sources: this.#sources,
-      parser: this.#parser,
-      select: this.#select,
-      nodes: splitOrdered(this.#nodes, this.#orderedSteps),
-      steps: this.#steps,
-      skipped: this.#skipped,
-    };
   }
 
   #needSource(input: StepInput): void {
@@ -377,6 +398,11 @@ export class ChainBuilder {
   #error(input: StepInput, text: string, code?: Parameters<typeof stepError>[2]): OxiError {
     return stepError(input, text, code);
   }
+}
+
+/** Ids of steps and of those within them. */
+function idsOf(steps: readonly StepInput[] = []): string[] {
+  return steps.flatMap(({ id, steps: inner }) => [id, ...idsOf(inner)]);
 }
 
 /** The cheapest tier that a step has a form for, of those that this build can run. */

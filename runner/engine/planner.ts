@@ -29,19 +29,40 @@ export async function makePlan(options: PlanOptions): Promise<Plan> {
   const referenced = referencedIn(flat(options.steps));
   const segments: SegmentOutline[] = [];
   const parts = segmentsOf(options.steps, options.oxis);
-  for (const [i, steps] of parts.entries())
-    segments.push(await outlineOf(steps, { ...options, targets, referenced }, i > 0, parts[i + 1]?.[0]));
-  if (segments.length === 0) throw new OxiError('CONFIG_INVALID', 'the pipeline has no steps');
+  if (parts.length === 0) throw new OxiError('CONFIG_INVALID', 'the pipeline has no steps');
+  let skipped: string[] = [];
+  for (const [i, steps] of parts.entries()) {
+    const outline = await outlineOf(steps, { ...options, targets, referenced }, segments.length > 0, parts[i + 1]?.[0]);
+    const { planned } = outline;
+    if (planned !== undefined) planned.skipped = [...skipped, ...planned.skipped];
+    skipped = planned !== undefined && isEmpty(planned) ? planned.skipped : [];
+    if (planned === undefined || !isEmpty(planned)) segments.push(outline);
+  }
+  const [first] = options.steps;
+  if (segments.length === 0 && first !== undefined)
+    throw stepError(first, 'nothing is read: the condition of every source is false');
+  // Nothing was planned behind the last one: what was skipped there is told with it.
+  segments.at(-1)?.planned?.skipped.push(...skipped);
   return { segments, steps: segments.flatMap(({ steps }) => steps), deadLetters };
 }
 
-/** A source later in the list begins a segment, unless it stands straight behind one that may fail: then it stands in for it. */
+/** Every source of it was skipped, and with them all that stands behind. */
+export function isEmpty({ sources }: Segment): boolean {
+  return sources.length === 0;
+}
+
+/**
+ * A source later in the list begins a segment, unless it stands straight behind one that may fail or be skipped, or may be skipped
+ * itself: then one stands in for the other.
+ */
 function segmentsOf(steps: readonly StepInput[], oxis: ReadonlyMap<string, Oxi>): StepInput[][] {
   const segments: StepInput[][] = [];
   let before: StepInput | undefined;
   for (const step of steps) {
     const isSource = oxis.get(step.oxi)?.kind === 'source';
-    const standsIn = before?.continueOnError === true && oxis.get(before.oxi)?.kind === 'source';
+    const other = before !== undefined && oxis.get(before.oxi)?.kind === 'source' ? before : undefined;
+    const mayBeSkipped = other?.condition !== undefined || step.condition !== undefined;
+    const standsIn = other !== undefined && (other.continueOnError || mayBeSkipped);
     const last = segments.at(-1);
     if (last === undefined || (isSource && !standsIn)) segments.push([step]);
     else last.push(step);
@@ -57,7 +78,7 @@ async function outlineOf(
   next: StepInput | undefined,
 ): Promise<SegmentOutline> {
   const all = flat(steps);
-  const waits = later && all.some((step) => step.references.length > 0 || step.condition?.includes('steps.') === true);
+  const waits = later && all.some((step) => step.references.length > 0 || conditionsOn(step).length > 0);
   const plan = async (known: Parameters<SegmentOutline['plan']>[0]): Promise<Segment> => {
     const builder = new ChainBuilder(options, known);
     for (const step of steps) await builder.add(step);
@@ -67,14 +88,18 @@ async function outlineOf(
     const planned = await plan(new Map());
     return { steps: planned.steps, planned, plan: async () => planned };
   }
-  let after: string | undefined;
-  const outline = all.map((step) => {
-    const kind = options.oxis.get(step.oxi)?.kind;
-    if (kind === undefined) throw stepError(step, `unknown oxi "${step.oxi}"`);
-    const entry = { id: step.id, oxi: step.oxi, kind, hash: rawHash(step), after, config: step.raw };
-    after = step.id;
-    return entry;
-  });
+  const outlined = (chain: readonly StepInput[], from: string | undefined): SegmentOutline['steps'] => {
+    let last = from;
+    return chain.flatMap((step) => {
+      const { id, oxi, raw: config } = step;
+      const kind = options.oxis.get(oxi)?.kind;
+      if (kind === undefined) throw stepError(step, `unknown oxi "${oxi}"`);
+      const after = kind === 'source' ? undefined : last;
+      last = id;
+      return [{ id, oxi, kind, hash: rawHash(step), after, config }, ...outlined(step.steps ?? [], id)];
+    });
+  };
+  const outline = outlined(steps, undefined);
   const hashes = new Map(outline.map(({ id, hash }) => [id, hash]));
   return {
     steps: outline,
@@ -91,9 +116,14 @@ async function outlineOf(
 /** Ids of the steps whose metadata some config or condition reads. */
 function referencedIn(steps: readonly StepInput[]): Set<string> {
   const ids = new Set(steps.flatMap(({ references }) => references.map(({ reference }) => reference.step)));
-  for (const { condition } of steps)
-    for (const match of condition?.matchAll(/\bsteps\s*\.\s*([A-Za-z_]\w*)/g) ?? []) ids.add(match[1] ?? '');
+  for (const step of steps) for (const id of conditionsOn(step)) ids.add(id);
   return ids;
+}
+
+/** Ids of the steps that its condition reads, as `steps.ID` or `steps["ID"]`. */
+function conditionsOn({ condition = '' }: StepInput): string[] {
+  const found = condition.matchAll(/\bsteps\s*(?:\.\s*([A-Za-z_]\w*)|\[\s*["']([^"']+)["']\s*\])/g);
+  return [...found].map((match) => match[1] ?? match[2] ?? '');
 }
 
 function rawHash({ oxi, onError, raw }: StepInput): string {

@@ -169,7 +169,7 @@ function asOne(steps: readonly StepFigures[], of: (step: StepFigures, index: num
     const counters = of(step, i);
     addCounters(total, counters);
     if (step.after === undefined) addCounters(read, counters);
-    if (!isFollowed.has(step.id)) addCounters(written, counters);
+    else if (!isFollowed.has(step.id)) addCounters(written, counters);
   });
   const made = total.added - read.added - total.collected;
   return {

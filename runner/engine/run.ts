@@ -23,7 +23,7 @@ import { OxiError } from './errors.ts';
 import { between, type FlowMoment, momentOf } from './flow-reading.ts';
 import { type Held, holdLease } from './hold.ts';
 import { type Plan, type Segment, type StepMetadata, sinksOf } from './plan.ts';
-import { DEAD_LETTERS } from './planner.ts';
+import { DEAD_LETTERS, isEmpty } from './planner.ts';
 import { countersReport, makeFigures, type RunFigures, type RunObserver, type RunSummary } from './report.ts';
 import { type Beginning, findBeginning, knownOf, type RecordedInput } from './resume.ts';
 import { RunRecord } from './run-record.ts';
@@ -136,6 +136,11 @@ class Run {
     const beginning = await findBeginning(before, split, this.#o);
     const { run, notices } = beginning;
     const segment = await this.#plan(beginning.segment, run);
+    if (isEmpty(segment))
+      throw new OxiError(
+        'PLAN_CHANGED',
+        `run "${runKey}" is unfinished and the source that it was to go on with is skipped now: ${segment.skipped[0]}. --fresh starts over`,
+      );
     const input =
       beginning.input ??
       (await openInput(segment, this.#o.projectRoot, notices, (work) => this.#unlessStopped(work, segment)));
@@ -203,7 +208,7 @@ class Run {
 
   // ---------------------------------------------------------------- beginning
 
-  async #plan(index: number, run: RunDocument | undefined): Promise<Segment> {
+  async #plan(index: number, run: Pick<RunDocument, 'done'> | undefined): Promise<Segment> {
     const outline = this.#o.plan.segments[index];
     if (outline === undefined) throw new Error(`the plan has no segment ${index}`);
     return outline.plan(knownOf(run));
@@ -315,7 +320,7 @@ class Run {
 
   /** Runs the segment at hand and those behind it. */
   async #segments(at: { current: Begun }, observer: RunObserver, figures: RunFigures): Promise<RunSummary> {
-    const { segments, deadLetters } = this.#o.plan;
+    const { deadLetters } = this.#o.plan;
     for (;;) {
       const begun = at.current;
       if ((await this.#work(begun, observer, figures)) === 'interrupted') return this.#interrupted(figures, begun);
@@ -323,13 +328,14 @@ class Run {
       if (last === undefined) throw new Error('the flow ended without a checkpoint');
       this.#record.document = { ...this.#record.document, status: 'finishing' };
       const outputs = await begun.run.publish(last);
-      if (begun.index === segments.length - 1) {
+      const done = [...(this.#record.document.done ?? []), doneSegment(begun, last, outputs, figures)];
+      const next = await this.#following(begun.index, done);
+      if (next === undefined) {
         const letters = await deadLetters?.sink.finish(last.marks[DEAD_LETTERS] as Mark);
         if (letters !== undefined && letters.rows > 0) this.#o.say(`${lettersText(letters.rows)}: ${letters.path}`);
-        const earlier = (this.#record.document.done ?? []).flatMap((done) => done.outputs);
-        return this.#summary('succeeded', 0, figures, begun, [...(earlier as unknown as typeof outputs), ...outputs]);
+        return this.#summary('succeeded', 0, figures, begun, outputs);
       }
-      await this.#next(at, last, outputs, figures);
+      await this.#next(at, { ...next, done }, last, figures);
       if (this.#o.stop.aborted) return this.#interrupted(figures, at.current);
     }
   }
@@ -375,17 +381,32 @@ class Run {
     if (split !== undefined) await input.source.source.committed?.(split, checkpoint.position.offset);
   }
 
+  /** The next segment that has something to do, by what those before it have left. */
+  async #following(
+    before: number,
+    done: DoneSegment[],
+  ): Promise<{ index: number; planned: Segment | OxiError } | undefined> {
+    for (let index = before + 1; index < this.#o.plan.segments.length; index++) {
+      // What it can't be planned with is said when it is written down how far the run has come.
+      const planned = await this.#plan(index, { done }).catch((error) => {
+        if (error instanceof OxiError) return error;
+        throw error;
+      });
+      if (planned instanceof OxiError || !isEmpty(planned)) return { index, planned };
+    }
+    return undefined;
+  }
+
   /** The segment has ended and its outputs are in place: what it has left is written down together with the step to the next one. */
   async #next(
     at: { current: Begun },
+    { index, planned, done }: { index: number; planned: Segment | OxiError; done: DoneSegment[] },
     last: Checkpoint,
-    outputs: RunSummary['outputs'],
     figures: RunFigures,
   ): Promise<void> {
     const begun = at.current;
     await begun.run.close(false);
     const before = this.#record.document;
-    const index = begun.index + 1;
     const mark = last.marks[DEAD_LETTERS];
     const document: RunDocument = {
       ...before,
@@ -393,13 +414,14 @@ class Run {
       segment: index,
       source: 0,
       splits: [],
-      done: [...(before.done ?? []), doneSegment(begun, last, outputs, figures)],
+      done,
       ...(mark === undefined ? {} : { dead_letters: mark }),
     };
     crashpoint('segment');
     await this.#record.save(document, 'hard');
     this.#splitVersion = begun.committer.version;
-    const segment = await this.#plan(index, document);
+    if (planned instanceof OxiError) throw planned;
+    const segment = planned;
     const notices: string[] = [];
     const input = await openInput(segment, this.#o.projectRoot, notices, (work) => this.#unlessStopped(work, segment));
     for (const notice of notices) this.#o.say(notice);
@@ -440,6 +462,7 @@ class Run {
     outputs: RunSummary['outputs'],
   ): RunSummary {
     const attempt_ms = this.#elapsed();
+    const earlier = (this.#record.document.done ?? []).flatMap((done) => done.outputs) as unknown as typeof outputs;
     const now = momentOf(figures);
     const reading = between(figures, this.#began ?? now, now);
     const bottleneck = bottleneckOf(reading, theProcess(reading));
@@ -452,7 +475,8 @@ class Run {
         attempt_ms: Math.round(attempt_ms),
         total_ms: Math.round(this.#elapsedBefore + attempt_ms),
       },
-      outputs,
+      // What earlier segments have made is there, however the run ends.
+      outputs: [...earlier, ...outputs],
       ...(bottleneck === undefined ? {} : { bottleneck }),
     };
   }

@@ -120,8 +120,7 @@ export async function openInput(
 ): Promise<RecordedInput> {
   for (const [index, source] of segment.sources.entries()) {
     const found = await tryInput(segment, source, index, unlessStopped).catch((error) => {
-      const mayFail = error instanceof OxiError && MAY_FAIL.has(error.exitCode);
-      if (!source.step.continues || !mayFail) throw error;
+      if (!source.step.continues || !mayFail(error)) throw error;
       notices.push(`${error.message}: "${source.step.id}" gives nothing ("continue_on_error")`);
       return undefined;
     });
@@ -139,6 +138,11 @@ export async function openInput(
 
 /** What may be different with another source; a wrong configuration is not. */
 const MAY_FAIL: ReadonlySet<number> = new Set([EXIT.failed, EXIT.permission, EXIT.unreachable]);
+
+/** Another source may stand in for the one that fails so. */
+export function mayFail(error: unknown): error is OxiError {
+  return error instanceof OxiError && MAY_FAIL.has(error.exitCode);
+}
 
 async function tryInput(
   segment: Segment,

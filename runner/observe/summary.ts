@@ -25,8 +25,7 @@ const STATUS: Record<Finished['status'], string> = {
  */
 export function summaryText(pipeline: string, finished: Finished, width: number): string {
   const { status, counters, durations, outputs, bottleneck } = finished;
-  // The first source may have been missing, and another one have stood in for it.
-  const read = humanCount(counters.steps.find((step) => step.counters.added > 0)?.counters.added ?? 0);
+  const read = humanCount(readBy(counters.steps));
   const errors = errorCount(counters.total);
   const facts = [
     `${read} read`,
@@ -98,4 +97,9 @@ function waitOf(row: Row, before: Row | undefined, attemptMs: number): string {
 
 function zeroAsDash(count: number): string {
   return count === 0 ? '-' : humanCount(count);
+}
+
+/** Records that the sources have read: nothing comes to them. */
+function readBy(steps: readonly { counters: { in: number; added: number } }[]): number {
+  return steps.reduce((sum, { counters }) => sum + (counters.in === 0 ? counters.added : 0), 0);
 }

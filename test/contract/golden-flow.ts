@@ -45,7 +45,7 @@ export interface FlowInput {
   startPool?: (spec: StageSpec, options: PoolOptions) => Pool;
   /** What the flow is given otherwise than usual: intervals of checkpoints, a limit, signals. */
   flow?: Partial<Assembly>;
-  /** Called before the bytes from `at` on are given out, and awaited. */
+  /** Called before the bytes from `at` on are given out, and awaited, unless the flow ends meanwhile. */
   reading?: (at: number) => Promise<void> | undefined;
   /** Called before each write of the sinks `out` and `second`, and awaited. */
   writing?: (sink: 'out' | 'second', text: string) => Promise<void> | undefined;
@@ -88,11 +88,17 @@ class MemorySource implements Source {
     return this.#input.bytes.slice(0, length);
   }
 
-  async *open(_split: unknown, from: number): AsyncGenerator<{ bytes: Uint8Array; after: number }> {
+  async *open(
+    _split: unknown,
+    from: number,
+    signal: AbortSignal,
+  ): AsyncGenerator<{ bytes: Uint8Array; after: number }> {
     const { bytes, piece } = this.#input;
+    const over = new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
     for (let at = from; at < bytes.length; at += piece) {
       // Every piece has memory of its own, as those of a file have.
-      await this.#input.reading?.(at);
+      await Promise.race([this.#input.reading?.(at), over]);
+      if (signal.aborted) return;
       const part = Uint8Array.from(bytes.subarray(at, at + piece));
       yield { bytes: part, after: at + part.length };
     }
@@ -216,6 +222,17 @@ export async function runInMemory(input: FlowInput): Promise<FlowOutput> {
       summary: '',
       config: nothing,
       make: () => second,
+      implicitFormat: () => jsonFormat({ framing: 'lines' }),
+    }),
+  );
+  oxis.set(
+    'third',
+    defineSink({
+      name: 'third',
+      kind: 'sink',
+      summary: '',
+      config: nothing,
+      make: () => new MemorySink('third'),
       implicitFormat: () => jsonFormat({ framing: 'lines' }),
     }),
   );
