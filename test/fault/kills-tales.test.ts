@@ -7,7 +7,7 @@ import { TALES } from './tales.ts';
 
 const ROUNDS = Math.max(1, SOAK);
 /** Of each tale, at least. */
-const LEAST: Tally = { kills: 2 * ROUNDS, resumed: 2 * ROUNDS };
+const LEAST: Tally = { kills: 3 * ROUNDS, resumed: 2 * ROUNDS };
 // More than what waits between two steps, so that the second checkpoint is never the last.
 const BYTES = 9_000_000;
 

@@ -148,35 +148,48 @@ const records: Tale = {
   },
 };
 
+const WITHIN = 900;
+
+/** Of rides with the same bike and station, the first among the last so many that stayed. */
+function deduped(all: readonly Ride[]): Ride[] {
+  const recent: string[] = [];
+  const seen = new Set<string>();
+  return all.filter(({ bike, from }) => {
+    const key = JSON.stringify([bike, from]);
+    if (seen.has(key)) return false;
+    seen.add(key);
+    recent.push(key);
+    if (recent.length > WITHIN) seen.delete(recent.shift() ?? '');
+    return true;
+  });
+}
+
+const FIRST = 15_000;
+
+/** The limit stands in a chain of its own: in the main one it would end the reading, sooner or later. */
 const remembered: Tale = {
-  name: 'dedupe and limit',
+  name: 'dedupe, and a limit in a chain of its own',
   threads: 1,
   input: ofLines,
   pipeline: {
     pipeline: [
       ...READ,
-      { name: 'dedupe', config: { key: ['bike', 'from'], within: 900 } },
-      { name: 'limit', config: { records: 20_000 } },
+      { name: 'dedupe', config: { key: ['bike', 'from'], within: WITHIN } },
+      {
+        name: 'tee',
+        config: {
+          steps: [
+            { name: 'limit', config: { records: FIRST } },
+            { name: 'write_file', id: 'first', config: { path: 'out/first.ndjson' } },
+          ],
+        },
+      },
       { name: 'write_file', config: { path: 'out/rides.ndjson' } },
     ],
   },
   outcome: (input) => {
-    const all = ridesIn(input);
-    const recent: string[] = [];
-    const seen = new Set<string>();
-    const kept = all.filter(({ bike, from }) => {
-      const key = JSON.stringify([bike, from]);
-      if (seen.has(key)) return false;
-      seen.add(key);
-      recent.push(key);
-      if (recent.length > 900) seen.delete(recent.shift() ?? '');
-      return true;
-    });
-    const passed = kept.slice(0, 20_000);
-    return {
-      files: { 'rides.ndjson': lines(passed) },
-      counters: { added: all.length, out: passed.length, filtered: all.length - passed.length },
-    };
+    const kept = deduped(ridesIn(input));
+    return { files: { 'first.ndjson': lines(kept.slice(0, FIRST)), 'rides.ndjson': lines(kept) } };
   },
 };
 
