@@ -3,8 +3,8 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { asLines, event } from '../oracle/pipelines.ts';
 import { SEED } from './random.ts';
-import type { Ended } from './runner.ts';
-import { BACKENDS, Day, Shop, type ShopOptions } from './shop.ts';
+import { BACKENDS, type Ended } from './runner.ts';
+import { Day, Shop, type ShopOptions } from './shop.ts';
 
 // Larger than what waits between two steps: the second checkpoint is never the last.
 const day = new Day(SEED + 4, 8_000_000);

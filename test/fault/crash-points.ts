@@ -1,7 +1,9 @@
 /** Lets a run die at each of its numbered places in turn, and again while it resumes; the next attempt makes it whole. */
 import { afterAll, describe, expect, test } from 'vitest';
+import type { Victim } from './kills.ts';
 import { type Random, randomOf, SEED, SOAK } from './random.ts';
-import { type Backend, Day, Shop, type Story } from './shop.ts';
+import type { Backend } from './runner.ts';
+import { Day, Shop, type Story } from './shop.ts';
 
 /** Together they pass every kind of place. Two reads, each with a checkpoint behind it. */
 const STORIES: readonly (Story & { name: string })[] = [
@@ -42,17 +44,21 @@ async function placesOf(day: Day, story: Story): Promise<string[]> {
 
 /** Dies at the places `at`, an attempt each, then runs to its end. */
 async function crashAt(day: Day, story: Story, backend: Backend, at: readonly (number | string)[]): Promise<void> {
-  const shop = new Shop(day, { story, backend, softMs: 0 });
+  await dieAt(new Shop(day, { story, backend, softMs: 0 }), at, `state in ${backend}`);
+}
+
+/** The victim dies at the places `at`, an attempt each, then runs to its end. */
+export async function dieAt(victim: Victim, at: readonly (number | string)[], hint: string): Promise<void> {
   for (const [i, place] of at.entries()) {
-    const attempt = shop.attempt(['--invocation', 'nightly'], { env: { OXIFLOW_CRASH_AT: String(place) } });
+    const attempt = victim.attempt(['--invocation', 'nightly'], { env: { OXIFLOW_CRASH_AT: String(place) } });
     const { code, signal, stderr } = await attempt.ended;
     // The first attempt passes every place; a resumed one may have less left to do.
     if (i === 0) expect(signal, stderr).toBe('SIGKILL');
     else if (signal === null) expect(code, stderr).toBe(0);
   }
-  const last = await shop.attempt(['--invocation', 'nightly']).ended;
-  await shop.expectDone(last, `crashed at ${at.join(', then ')}; state in ${backend}`);
-  shop.remove();
+  const last = await victim.attempt(['--invocation', 'nightly'], {}).ended;
+  await victim.expectDone(last, `crashed at ${at.join(', then ')}; ${hint}`);
+  victim.remove();
 }
 
 export function crashPointTests(backend: Backend): void {
@@ -101,7 +107,7 @@ export function crashPointTests(backend: Backend): void {
 }
 
 /** Works on two at a time: an attempt mostly waits for its own start. */
-async function inTwos<T>(list: readonly T[], work: (item: T, index: number) => Promise<void>): Promise<void> {
+export async function inTwos<T>(list: readonly T[], work: (item: T, index: number) => Promise<void>): Promise<void> {
   const queue = list.entries();
   await Promise.all(
     [0, 1].map(async () => {

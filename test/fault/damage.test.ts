@@ -7,7 +7,8 @@ import { thisHolder } from '../../runner/state/host.ts';
 import { openStore } from '../../runner/state/open.ts';
 import type { Json } from '../../runner/state/store.ts';
 import { SEED } from './random.ts';
-import { BACKENDS, type Backend, Day, Shop, type Story } from './shop.ts';
+import { BACKENDS, type Backend } from './runner.ts';
+import { Day, Shop, type Story } from './shop.ts';
 
 const day = new Day(SEED + 6, 8_000_000);
 afterAll(() => day.remove());

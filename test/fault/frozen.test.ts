@@ -2,7 +2,8 @@ import { readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { SEED } from './random.ts';
-import { BACKENDS, Day, Shop, type Story } from './shop.ts';
+import { BACKENDS } from './runner.ts';
+import { Day, Shop, type Story } from './shop.ts';
 
 const day = new Day(SEED + 3, 1_600_000);
 afterAll(() => day.remove());

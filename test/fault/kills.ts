@@ -1,8 +1,8 @@
 /** Kills a run at random instants, one attempt after the other, until so many have died; then lets it finish. */
 import { afterAll, describe, expect, test } from 'vitest';
 import { type Random, randomOf, SEED, SOAK } from './random.ts';
-import type { AttemptOptions, Ended } from './runner.ts';
-import { type Backend, Day, Shop, type Story } from './shop.ts';
+import type { Attempt, AttemptOptions, Backend, Ended } from './runner.ts';
+import { Day, Shop, type Story } from './shop.ts';
 
 const STORIES: readonly (Story & { name: string })[] = [
   { name: 'lines, one thread', input: 'lines', output: 'lines', threads: 1 },
@@ -59,17 +59,42 @@ function killer(random: Random, resumed: boolean): { what: string; options: Atte
   return { what: `${ms} ms after ${type} ${nth}`, options };
 }
 
-interface Tally {
+/** A project whose pipeline is killed again and again. */
+export interface Victim {
+  attempt(args: readonly string[], options: AttemptOptions): Attempt;
+  expectDone(ended: Ended, hint: string): Promise<void>;
+  remove(): void;
+}
+
+export interface Tally {
   kills: number;
   /** Of those, how many were followed by an attempt that went on above zero. */
   resumed: number;
 }
 
+/** Runs of victims are killed until there were `least` kills and resumed attempts; every run ends as if nothing had happened. */
+export async function killUntil(least: Tally, random: Random, next: () => Victim): Promise<Tally> {
+  const tally: Tally = { kills: 0, resumed: 0 };
+  // A run that was quicker than its killers makes room for another one.
+  for (let run = 0; run < 20 && !isEnough(tally, least); run += 1) {
+    const victim = next();
+    const told: string[] = [];
+    const last = await killAndResume(victim, random, tally, least, told);
+    await victim.expectDone(last, `seed ${SEED} (OXIFLOW_FAULT_SEED), run ${run}, killed ${told.join(', ')}`);
+    victim.remove();
+  }
+  return tally;
+}
+
+function isEnough(tally: Tally, least: Tally): boolean {
+  return tally.kills >= least.kills && tally.resumed >= least.resumed;
+}
+
 /** Returns the attempt that finished. */
-async function killAndResume(shop: Shop, random: Random, tally: Tally, told: string[]): Promise<Ended> {
+async function killAndResume(shop: Victim, random: Random, tally: Tally, least: Tally, told: string[]): Promise<Ended> {
   let reached = 0;
   for (let kills = 0; ; kills += 1) {
-    const enough = tally.kills >= EACH.kills && tally.resumed >= EACH.resumed;
+    const enough = isEnough(tally, least);
     const { what, options, afterStart } = enough ? { what: 'nothing', options: {} } : killer(random, kills > 0);
     told.push(what);
     const attempt = shop.attempt(['--invocation', 'nightly'], options);
@@ -97,15 +122,7 @@ export function killTests(backend: Backend): void {
       'costs nothing: $name',
       async ({ name: _name, i, ...story }) => {
         const random = randomOf(SEED + 1000 * i + (backend === 'file' ? 500 : 0));
-        const tally: Tally = { kills: 0, resumed: 0 };
-        // A run that was quicker than its killers makes room for another one.
-        for (let run = 0; run < 20 && (tally.kills < EACH.kills || tally.resumed < EACH.resumed); run += 1) {
-          const shop = new Shop(day, { story, backend, softMs: 5 });
-          const told: string[] = [];
-          const last = await killAndResume(shop, random, tally, told);
-          await shop.expectDone(last, `seed ${SEED} (OXIFLOW_FAULT_SEED), run ${run}, killed ${told.join(', ')}`);
-          shop.remove();
-        }
+        const tally = await killUntil(EACH, random, () => new Shop(day, { story, backend, softMs: 5 }));
         total.kills += tally.kills;
         total.resumed += tally.resumed;
       },

@@ -42,6 +42,10 @@ await build({
 });
 afterAll(() => rmSync(bundle, { recursive: true, force: true }));
 
+/** Of the state. */
+export const BACKENDS = ['sqlite', 'file'] as const;
+export type Backend = (typeof BACKENDS)[number];
+
 type Resumed = NonNullable<EventPayloads['run.started']['resumed_from']>;
 
 export interface Ended {

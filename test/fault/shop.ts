@@ -20,10 +20,8 @@ import type { RunSummary } from '../../runner/engine/report.ts';
 import { generateFile, ODD_KINDS } from '../fixtures/generate.ts';
 import { asLines, event } from '../oracle/pipelines.ts';
 import { parse, print, read } from '../oracle/tokens.ts';
-import { Attempt, type AttemptOptions, type Ended } from './runner.ts';
-
-export const BACKENDS = ['sqlite', 'file'] as const;
-export type Backend = (typeof BACKENDS)[number];
+import { Attempt, type AttemptOptions, type Backend, type Ended } from './runner.ts';
+import { expectSame, perStep } from './scene.ts';
 
 export interface Story {
   input: 'lines' | 'array' | 'document';
@@ -261,28 +259,13 @@ export class Shop {
     const { status, counters } = this.summary();
     expect(status, hint).toBe('succeeded');
     expect(counters.total, hint).toEqual(undisturbed.counters.total);
-    expect(countersOf(counters), hint).toEqual(countersOf(undisturbed.counters));
+    expect(perStep(counters), hint).toEqual(perStep(undisturbed.counters));
   }
 
   remove(): void {
     open.delete(this.root);
     rmSync(this.root, { recursive: true, force: true });
   }
-}
-
-function countersOf(counters: RunSummary['counters']): Record<string, unknown> {
-  return Object.fromEntries(counters.steps.map(({ step, counters: c }) => [step, c]));
-}
-
-/** As `toBe`, without printing megabytes. */
-function expectSame(actual: string, expected: string, hint: string): void {
-  if (actual === expected) return;
-  let at = 0;
-  while (at < actual.length && actual[at] === expected[at]) at += 1;
-  const around = (text: string): string => JSON.stringify(text.slice(Math.max(0, at - 60), at + 60));
-  expect.fail(
-    `${hint}: ${actual.length} characters, expected ${expected.length}; they part at ${at}: ${around(actual)}, expected ${around(expected)}`,
-  );
 }
 
 function laidOut(records: readonly string[], output: Story['output']): string {

@@ -1,7 +1,7 @@
 import { afterAll, describe, expect, test } from 'vitest';
 import { SEED } from './random.ts';
-import type { Attempt, AttemptOptions, Ended } from './runner.ts';
-import { BACKENDS, Day, Shop } from './shop.ts';
+import { type Attempt, type AttemptOptions, BACKENDS, type Ended } from './runner.ts';
+import { Day, Shop } from './shop.ts';
 
 const day = new Day(SEED + 1, 4_000_000);
 const small = new Day(SEED + 2, 400_000);

@@ -1,8 +1,8 @@
 import { readFileSync, statSync } from 'node:fs';
 import { afterAll, describe, expect, test } from 'vitest';
 import { SEED } from './random.ts';
-import type { Attempt } from './runner.ts';
-import { BACKENDS, Day, Shop } from './shop.ts';
+import { type Attempt, BACKENDS } from './runner.ts';
+import { Day, Shop } from './shop.ts';
 
 const day = new Day(SEED + 5, 1_600_000);
 afterAll(() => day.remove());

@@ -2,8 +2,8 @@ import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { SEED } from './random.ts';
-import type { Attempt } from './runner.ts';
-import { BACKENDS, Day, Shop } from './shop.ts';
+import { type Attempt, BACKENDS } from './runner.ts';
+import { Day, Shop } from './shop.ts';
 
 const day = new Day(SEED + 7, 5_000_000);
 afterAll(() => day.remove());

@@ -130,14 +130,22 @@ class StdinSource implements Source {
       after += ahead.length;
       yield { bytes: Buffer.from(ahead), after };
     }
-    const stopped = new Promise<undefined>((resolve) => {
-      signal.addEventListener('abort', () => resolve(undefined), { once: true });
-    });
-    while (!signal.aborted) {
-      const chunk = await Promise.race([this.#next(), stopped]);
-      if (chunk === undefined) return;
-      after += chunk.length;
-      yield { bytes: chunk, after };
+    let stop = (): void => undefined;
+    const onAbort = (): void => stop();
+    signal.addEventListener('abort', onAbort, { once: true });
+    try {
+      while (!signal.aborted) {
+        // A promise for each read: in a race with one that outlives them all, that one would hold on to every chunk.
+        const { promise, resolve, reject } = Promise.withResolvers<Buffer | undefined>();
+        stop = () => resolve(undefined);
+        this.#next().then(resolve, reject);
+        const chunk = await promise;
+        if (chunk === undefined) return;
+        after += chunk.length;
+        yield { bytes: chunk, after };
+      }
+    } finally {
+      signal.removeEventListener('abort', onAbort);
     }
   }
 
