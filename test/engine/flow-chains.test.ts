@@ -340,7 +340,12 @@ describe('threads', () => {
       [
         { oxi: 'parse_json', threads: 2 },
         { oxi: 'map', config: { set: { y: 'ride * 2' } }, threads: 2 },
-        { oxi: 'batch', config: { batch_size: 5 }, threads: 2 },
+        // With a time to keep, a batch is handed on at once.
+        {
+          oxi: 'batch',
+          config: { strategy: 'size_or_time', batch_size: 5, flush_interval_ms: 60_000 },
+          threads: 2,
+        },
         { oxi: 'filter', config: { where: 'y >= 0' }, threads: 4 },
         { oxi: 'format_json' },
       ],
