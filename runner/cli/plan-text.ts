@@ -2,6 +2,7 @@
 import type { Pipeline } from '../config/pipeline.ts';
 import type { BatchSpec, Split } from '../engine/contracts.ts';
 import {
+  allNodes,
   type Plan,
   type PlannedNode,
   type PlannedStage,
@@ -53,8 +54,12 @@ function segmentLines({ sources, nodes, skipped, steps }: Segment, input: FirstI
     line('', 'source', `${shown(step)}: ${sourceText(step, input, i === 0)}`),
   );
   lines.push(...nodeLines(nodes, ''));
+  // What works on records alone does not wait for anything: it has no time of its own.
+  const idle = new Set(
+    allNodes(nodes).flatMap((node) => (node.kind === 'stage' && node.place !== 'beside' ? node.steps : [])),
+  );
   for (const step of steps) {
-    const text = handlingText(step);
+    const text = handlingText(step, !idle.has(step));
     if (text !== '') lines.push(...line('', 'errors', `${step.id}: ${text}`));
   }
   if (skipped.length > 0) lines.push(...line('', 'skipped', `${skipped.join(', ')}: by a condition that is false`));
@@ -104,13 +109,13 @@ const BAD_RECORDS = {
 } as const;
 
 /** What its step does otherwise than stop at the first failure. */
-function handlingText({ kind, onError, continues, retries, timeoutMs }: PlannedStep): string {
+function handlingText({ kind, onError, continues, retries, timeoutMs }: PlannedStep, waits: boolean): string {
   const parts: string[] = [BAD_RECORDS[onError]];
   if (continues && kind === 'source') parts.push('gives nothing where it can not be read');
   if (continues && kind === 'sink') parts.push('what can not be written is left out');
   if (retries.attempts > 0)
     parts.push(retries.attempts === 1 ? 'tried once more' : `tried ${retries.attempts} times more`);
-  if (timeoutMs !== undefined) parts.push(`given ${timeoutMs} ms at a time`);
+  if (timeoutMs !== undefined && waits) parts.push(`given ${timeoutMs} ms at a time`);
   return parts.filter((part) => part !== '').join('; ');
 }
 

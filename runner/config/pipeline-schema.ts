@@ -38,7 +38,10 @@ export const stepSchema = once(() =>
       false,
     ),
     retry_attempts: z._default(
-      note(z.int().check(z.minimum(0), z.maximum(1000)), 'Further attempts of a failed unit of work.'),
+      note(
+        z.int().check(z.minimum(0), z.maximum(1000)),
+        'Further attempts of a failed unit of work: an open or read, a write, a block of exec; of other steps, threads that died.',
+      ),
       0,
     ),
     retry_delay_seconds: z._default(
@@ -46,7 +49,10 @@ export const stepSchema = once(() =>
       1,
     ),
     timeout_seconds: z.optional(
-      note(z.number().check(z.positive(), z.maximum(2_000_000)), 'Time for one unit of work, in seconds.'),
+      note(
+        z.number().check(z.positive(), z.maximum(2_000_000)),
+        'Time for one unit of work, in seconds; a step that only works on records has limits.max_processing_time_ms.',
+      ),
     ),
     max_memory_mb: z.optional(positive('Memory of the step, in megabytes.')),
     condition: z.optional(

@@ -555,13 +555,16 @@ class Assembler {
     const errors = errorsOf(figures);
     if ('count' in maxErrors) {
       if (errors <= maxErrors.count) return;
-      throw new OxiError('TOO_MANY_ERRORS', `${errors} records were bad and "max_errors" allows ${maxErrors.count}`);
+      throw new OxiError(
+        'TOO_MANY_ERRORS',
+        `${errors} ${errors === 1 ? 'record was' : 'records were'} bad and "max_errors" allows ${maxErrors.count}`,
+      );
     }
     const { records } = figures;
     if (records === 0 || (!atEnd && records < SHARE_FROM) || errors / records <= maxErrors.share) return;
     throw new OxiError(
       'TOO_MANY_ERRORS',
-      `${errors} of ${records} records were bad and "max_errors" allows ${maxErrors.share * 100} %`,
+      `${errors} of ${records} records ${errors === 1 ? 'was' : 'were'} bad and "max_errors" allows ${maxErrors.share * 100} %`,
     );
   }
 }

@@ -27,7 +27,7 @@ import { DEAD_LETTERS, isEmpty } from './planner.ts';
 import { countersReport, makeFigures, type RunFigures, type RunObserver, type RunSummary } from './report.ts';
 import { type Beginning, findBeginning, knownOf, type RecordedInput } from './resume.ts';
 import { RunRecord } from './run-record.ts';
-import { openInput, SegmentRun } from './segment-run.ts';
+import { type InputWaiting, openInput, SegmentRun } from './segment-run.ts';
 import type { StopRequest } from './stop.ts';
 
 export interface RunOptions extends Assembly {
@@ -142,8 +142,7 @@ class Run {
         `run "${runKey}" is unfinished and the source that it was to go on with is skipped now: ${segment.skipped[0]}. --fresh starts over`,
       );
     const input =
-      beginning.input ??
-      (await openInput(segment, this.#o.projectRoot, notices, (work) => this.#unlessStopped(work, segment)));
+      beginning.input ?? (await openInput(segment, this.#o.projectRoot, notices, this.#inputWaiting(segment)));
     if (run === undefined) await this.#checkSinks();
     this.#runId = run?.run_id ?? randomUUID();
     this.#splitVersion = storedSplit?.version ?? 0;
@@ -423,7 +422,7 @@ class Run {
     if (planned instanceof OxiError) throw planned;
     const segment = planned;
     const notices: string[] = [];
-    const input = await openInput(segment, this.#o.projectRoot, notices, (work) => this.#unlessStopped(work, segment));
+    const input = await openInput(segment, this.#o.projectRoot, notices, this.#inputWaiting(segment));
     for (const notice of notices) this.#o.say(notice);
     const run = new SegmentRun(segment, this.#o.plan.deadLetters);
     const committer = this.#committer(index, input, { checkpoint: {} }, document);
@@ -481,6 +480,15 @@ class Run {
     };
   }
 
+  #inputWaiting(segment: Segment): InputWaiting {
+    const { stop, kill, say } = this.#o;
+    return {
+      signal: AbortSignal.any([stop, kill]),
+      say: (message) => say(message),
+      unlessStopped: (work) => this.#unlessStopped(work, segment),
+    };
+  }
+
   /** Waiting for the first of an input that nobody writes ends when the run is asked to. Throws the StopRequest. */
   async #unlessStopped<T>(work: Promise<T>, segment: Segment): Promise<T> {
     const { stop } = this.#o;
@@ -491,7 +499,7 @@ class Run {
     try {
       return await Promise.race([work, promise]);
     } catch (error) {
-      for (const { source } of segment.sources) await source.close();
+      if (stop.aborted) for (const { source } of segment.sources) await source.close();
       throw error;
     } finally {
       stop.removeEventListener('abort', onStop);

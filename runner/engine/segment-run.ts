@@ -9,9 +9,11 @@ import type { Mark, Output, Sink, SinkRun, Split, StreamInfo } from './contracts
 import type { Checkpoint } from './documents.ts';
 import { EXIT, OxiError } from './errors.ts';
 import { detectStream } from './flow-source.ts';
+import { unitOf } from './patience.ts';
 import { type Plan, type PlannedSource, type Segment, sinksOf } from './plan.ts';
 import { DEAD_LETTERS } from './planner.ts';
 import type { RecordedInput } from './resume.ts';
+import { withRetry, withTimeout } from './retry.ts';
 
 /** A sink and the id under which its mark stands. */
 interface NamedSink {
@@ -111,15 +113,23 @@ function columnsOf(state: Json | undefined): string[] | undefined {
   return Array.isArray(columns) && columns.every((name) => typeof name === 'string') ? columns : undefined;
 }
 
+/** What ends the waiting for an input, and who is told of further attempts. */
+export interface InputWaiting {
+  signal: AbortSignal;
+  say(message: string): void;
+  unlessStopped<T>(work: Promise<T>): Promise<T>;
+}
+
 /** What a segment reads: the first of its sources that is there. `notices` gets those that are not, and may be missing. */
 export async function openInput(
   segment: Segment,
   projectRoot: string,
   notices: string[],
-  unlessStopped: <T>(work: Promise<T>) => Promise<T>,
+  waiting: InputWaiting,
 ): Promise<RecordedInput> {
   for (const [index, source] of segment.sources.entries()) {
-    const found = await tryInput(segment, source, index, unlessStopped).catch((error) => {
+    const found = await tryInput(segment, source, index, waiting).catch(async (error) => {
+      await source.source.close();
       if (!source.step.continues || !mayFail(error)) throw error;
       notices.push(`${error.message}: "${source.step.id}" gives nothing ("continue_on_error")`);
       return undefined;
@@ -148,10 +158,15 @@ async function tryInput(
   segment: Segment,
   source: PlannedSource,
   index: number,
-  unlessStopped: <T>(work: Promise<T>) => Promise<T>,
+  { signal, say, unlessStopped }: InputWaiting,
 ): Promise<RecordedInput> {
-  const splits = await source.source.splits();
-  return { source, index, splits, stream: await unlessStopped(detect(segment, source, splits)) };
+  const { timeout, retry } = unitOf({ step: source.step, signal, say });
+  const find = async (): Promise<RecordedInput> => {
+    const splits = await source.source.splits();
+    return { source, index, splits, stream: await detect(segment, source, splits) };
+  };
+  const attempts = source.source.kind === 'once' ? 0 : retry.attempts;
+  return unlessStopped(withRetry(() => withTimeout(find, timeout, signal), { ...retry, attempts }));
 }
 
 /** How records stand in the input, seen from the first bytes of the first split. */

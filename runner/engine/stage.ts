@@ -288,8 +288,9 @@ export class StageProgram {
       // Each portion is counted as a block of its own.
       this.#counters = this.#spec.steps.map(noCounters);
       this.#seen = [...seen];
-      if (tooLarge) this.#refuseLarge(owners, block, from);
-      else {
+      if (tooLarge) {
+        if (this.#refuseLarge(owners, block, from)) outs.push(cutBlock(block, from, to));
+      } else {
         const portion = cutBlock(block, from, to);
         const out = await work(portion);
         if (out.bytes.buffer !== portion.bytes.buffer) giveBuffer(portion.bytes);
@@ -304,8 +305,11 @@ export class StageProgram {
     return first === undefined ? cutBlock(block, 0, 0) : joinBlocks([first, ...others]);
   }
 
-  /** A record larger than one of these steps takes: the first such step refuses it, those before it let it pass. */
-  #refuseLarge(owners: readonly number[], block: Block, index: number): void {
+  /**
+   * A record larger than one of these steps takes: the first such step refuses it, those before it let it pass. True where it goes on
+   * as it came in.
+   */
+  #refuseLarge(owners: readonly number[], block: Block, index: number): boolean {
     const size = sizeOf(block.spans, index);
     for (const owner of owners) {
       const counters = this.#of(owner);
@@ -313,11 +317,14 @@ export class StageProgram {
       const { bytes } = this.#rooms[owner] as Room;
       if (size > bytes) {
         const text = `it has ${size} bytes, and the step takes ${bytes} at most (max_memory_mb)`;
-        this.#fail(owner, block, index, new RecordError(text, undefined, 'TOO_LARGE'));
-        return;
+        // A step that passes records on shares its pass with nobody.
+        const goesOn = this.#fail(owner, block, index, new RecordError(text, undefined, 'TOO_LARGE'));
+        if (goesOn) counters.out++;
+        return goesOn;
       }
       counters.out++;
     }
+    return false;
   }
 
   #pass(pass: Pass, block: Block): Block {
