@@ -37,8 +37,8 @@ export interface Ended {
 export interface StartOptions {
   cwd: string;
   env?: Readonly<Record<string, string>> | undefined;
-  /** What stands on its standard input; nothing where left out. */
-  input?: string | undefined;
+  /** What stands on its standard input; nothing where left out, null: the caller writes it. */
+  input?: string | null | undefined;
   /** A user without rights; only root can become one. */
   uid?: number | undefined;
   /** Descriptors from 3 on are pipes that the caller reads. */
@@ -91,14 +91,14 @@ export async function shell(
   return await ending(child, undefined, false);
 }
 
-async function ending(child: ChildProcess, input: string | undefined, ownStdout: boolean): Promise<Ended> {
+async function ending(child: ChildProcess, input: string | null | undefined, ownStdout: boolean): Promise<Ended> {
   const out: Buffer[] = [];
   const err: Buffer[] = [];
   if (!ownStdout) child.stdout?.on('data', (part: Buffer) => out.push(part));
   child.stderr?.on('data', (part: Buffer) => err.push(part));
   // A program that ends early does not read all of its input.
   child.stdin?.on('error', () => undefined);
-  child.stdin?.end(input);
+  if (input !== null) child.stdin?.end(input);
   const timer = setTimeout(() => child.kill('SIGKILL'), LONGEST_MS);
   const { promise, resolve, reject } = Promise.withResolvers<[number | null, NodeJS.Signals | null]>();
   child.on('error', reject);
