@@ -46,6 +46,8 @@ export interface StartOptions {
   nodeOptions?: readonly string[] | undefined;
   /** Standard output is left to the caller. */
   ownStdout?: boolean | undefined;
+  /** After so many milliseconds it hangs: it is killed. */
+  longestMs?: number | undefined;
 }
 
 export interface Started {
@@ -70,7 +72,7 @@ export function start(args: readonly string[], options: StartOptions): Started {
     stdio: [input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe', ...Array<'pipe'>(pipes).fill('pipe')],
     ...(uid === undefined ? {} : { uid, gid: uid }),
   });
-  return { child, ended: ending(child, input, options.ownStdout === true) };
+  return { child, ended: ending(child, input, options.ownStdout === true, options.longestMs) };
 }
 
 export async function oxiflow(args: readonly string[], options: StartOptions): Promise<Ended> {
@@ -91,7 +93,12 @@ export async function shell(
   return await ending(child, undefined, false);
 }
 
-async function ending(child: ChildProcess, input: string | null | undefined, ownStdout: boolean): Promise<Ended> {
+async function ending(
+  child: ChildProcess,
+  input: string | null | undefined,
+  ownStdout: boolean,
+  longestMs = LONGEST_MS,
+): Promise<Ended> {
   const out: Buffer[] = [];
   const err: Buffer[] = [];
   if (!ownStdout) child.stdout?.on('data', (part: Buffer) => out.push(part));
@@ -99,7 +106,7 @@ async function ending(child: ChildProcess, input: string | null | undefined, own
   // A program that ends early does not read all of its input.
   child.stdin?.on('error', () => undefined);
   if (input !== null) child.stdin?.end(input);
-  const timer = setTimeout(() => child.kill('SIGKILL'), LONGEST_MS);
+  const timer = setTimeout(() => child.kill('SIGKILL'), longestMs);
   const { promise, resolve, reject } = Promise.withResolvers<[number | null, NodeJS.Signals | null]>();
   child.on('error', reject);
   child.on('close', (code, signal) => resolve([code, signal]));
