@@ -147,7 +147,10 @@ export class JsonStream implements Framer {
     const rest = this.#b.subarray(from);
     const first = this.#waiting[0] as Buffer;
     const alone = rest.length === 0 && this.#waiting.length === 1;
+    const before = this.#b;
     this.#rebase(from, alone ? first : joined([rest, ...this.#waiting], rest.length + this.#waitingBytes));
+    // No record stands in it: those that did were given away with it.
+    giveBuffer(before);
     if (!alone) for (const chunk of this.#waiting) giveBuffer(chunk);
     this.#waiting = [];
     this.#waitingBytes = 0;

@@ -1,6 +1,7 @@
 /** Cuts lines into records: one JSON text a line, LF or CRLF, blank lines are nothing. State between two lines: none. */
 import type { Chunker, Cutter, FramedRecords, Framer, Piece } from '../engine/contracts.ts';
 import type { Json } from '../state/store.ts';
+import { giveBuffer } from './buffers.ts';
 import { SpanList } from './spans.ts';
 
 const LF = 0x0a;
@@ -106,6 +107,7 @@ export class LineChunker implements Chunker {
     if (this.#size > this.#maxRecordBytes) {
       this.#skipping = true;
       this.#waiting = [];
+      giveBuffer(part);
     } else if (!this.#skipping) this.#waiting.push(part);
   }
 }

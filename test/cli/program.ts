@@ -37,8 +37,8 @@ export interface Ended {
 export interface StartOptions {
   cwd: string;
   env?: Readonly<Record<string, string>> | undefined;
-  /** What stands on its standard input; nothing where left out. */
-  input?: string | undefined;
+  /** What stands on its standard input; nothing where left out, null: the caller writes it. */
+  input?: string | null | undefined;
   /** A user without rights; only root can become one. */
   uid?: number | undefined;
   /** Descriptors from 3 on are pipes that the caller reads. */
@@ -46,6 +46,8 @@ export interface StartOptions {
   nodeOptions?: readonly string[] | undefined;
   /** Standard output is left to the caller. */
   ownStdout?: boolean | undefined;
+  /** After so many milliseconds it hangs: it is killed. */
+  longestMs?: number | undefined;
 }
 
 export interface Started {
@@ -70,7 +72,7 @@ export function start(args: readonly string[], options: StartOptions): Started {
     stdio: [input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe', ...Array<'pipe'>(pipes).fill('pipe')],
     ...(uid === undefined ? {} : { uid, gid: uid }),
   });
-  return { child, ended: ending(child, input, options.ownStdout === true) };
+  return { child, ended: ending(child, input, options.ownStdout === true, options.longestMs) };
 }
 
 export async function oxiflow(args: readonly string[], options: StartOptions): Promise<Ended> {
@@ -91,15 +93,20 @@ export async function shell(
   return await ending(child, undefined, false);
 }
 
-async function ending(child: ChildProcess, input: string | undefined, ownStdout: boolean): Promise<Ended> {
+async function ending(
+  child: ChildProcess,
+  input: string | null | undefined,
+  ownStdout: boolean,
+  longestMs = LONGEST_MS,
+): Promise<Ended> {
   const out: Buffer[] = [];
   const err: Buffer[] = [];
   if (!ownStdout) child.stdout?.on('data', (part: Buffer) => out.push(part));
   child.stderr?.on('data', (part: Buffer) => err.push(part));
   // A program that ends early does not read all of its input.
   child.stdin?.on('error', () => undefined);
-  child.stdin?.end(input);
-  const timer = setTimeout(() => child.kill('SIGKILL'), LONGEST_MS);
+  if (input !== null) child.stdin?.end(input);
+  const timer = setTimeout(() => child.kill('SIGKILL'), longestMs);
   const { promise, resolve, reject } = Promise.withResolvers<[number | null, NodeJS.Signals | null]>();
   child.on('error', reject);
   child.on('close', (code, signal) => resolve([code, signal]));
