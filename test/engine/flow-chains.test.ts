@@ -324,19 +324,21 @@ describe('threads', () => {
 
   test('stages of other counts work side by side', async () => {
     const both = Promise.withResolvers<void>();
-    const at = { map: 0, filter: 0 };
+    const at = { map: false, filter: false };
     const pools = (spec: StageSpec, options: PoolOptions) => {
       const name = spec.steps.some(({ oxi }) => oxi === 'filter') ? 'filter' : 'map';
-      const pool = poolHere(async () => {
-        at[name] = options.threads;
-        if (at.map > 0 && at.filter > 0) both.resolve();
+      const pool = poolHere(async (block) => {
+        // The first ones pass, so that there is something for the stage behind.
+        if (name === 'map' && block < 4) return;
+        at[name] = true;
+        if (at.map && at.filter) both.resolve();
         // Neither goes on before the other is at work.
         await both.promise;
       });
       return pool.startPool(spec, options);
     };
     const { bytes } = await flow(
-      rides(0, 100),
+      rides(0, 1000),
       [
         { oxi: 'parse_json', threads: 2 },
         { oxi: 'map', config: { set: { y: 'ride * 2' } }, threads: 2 },
@@ -351,7 +353,8 @@ describe('threads', () => {
       ],
       { startPool: pools, piece: 400 },
     );
-    expect(linesOf(bytes)).toHaveLength(100);
+    expect(at).toEqual({ map: true, filter: true });
+    expect(linesOf(bytes)).toHaveLength(1000);
   });
 
   test('a step that needs every record in order stands alone between them, with the same results', async () => {
