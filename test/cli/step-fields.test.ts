@@ -1,0 +1,198 @@
+import { copyFileSync, existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { folder, jsonLines, oxiflow, pipelineOf, snapshot, start } from './program.ts';
+
+type Steps = Parameters<typeof pipelineOf>[0];
+
+const ORDERS = [
+  '{"order":0,"tags":[0],"total":"0"}',
+  '{"order":1,"tags":[1],"total":"1"}',
+  '{"order":2,"tags":[2],"total":"?","note":1}',
+  '{"order":3,"tags":[3],"total":"3"}',
+];
+
+function shop(steps: Steps, rest: object = {}, files: Record<string, string> = {}): string {
+  return folder({
+    'oxiflow.yaml': 'project: {name: shop}\n',
+    'input/orders.ndjson': ORDERS.map((order) => `${order}\n`).join(''),
+    'pipelines/day.yaml': pipelineOf(steps, rest),
+    ...files,
+  });
+}
+
+const run = (cwd: string, ...more: string[]) => oxiflow(['run', 'day', ...more], { cwd });
+const READ: Steps = [['read_file', { path: 'input/orders.ndjson' }], ['parse_json']];
+const WRITE: Steps = [['write_file', { path: 'out/orders.ndjson' }]];
+
+describe('retry_attempts', () => {
+  test('a file that comes between two attempts is read', async () => {
+    const patient = { retry_attempts: 1000, retry_delay_seconds: 0.02 };
+    const cwd = shop([['read_file', { path: 'input/late.ndjson' }, patient], ['parse_json'], ...WRITE]);
+    const { child, ended } = start(['run', 'day', '--json'], { cwd });
+    child.stderr?.on('data', (said: Buffer) => {
+      if (said.includes('trying again') && !existsSync(join(cwd, 'input/late.ndjson')))
+        copyFileSync(join(cwd, 'input/orders.ndjson'), join(cwd, 'input/late.ndjson'));
+    });
+    const { code, stderr, stdout } = await ended;
+    expect(stderr).toMatch(
+      /step "read_file": input\/late\.ndjson: no such file .*: trying again in \d+ ms \(attempt 1 of 1000\)/,
+    );
+    expect(code).toBe(0);
+    expect(JSON.parse(stdout).counters.total).toMatchObject({ added: 4, out: 4 });
+  });
+
+  test('a file that does not come ends the run when they are used up', async () => {
+    const cwd = shop([
+      ['read_file', { path: 'no/such.ndjson' }, { retry_attempts: 2, retry_delay_seconds: 0.01 }],
+      ['parse_json'],
+      ...WRITE,
+    ]);
+    const { code, stderr } = await run(cwd);
+    expect(code).toBe(1);
+    expect(stderr.match(/trying again/g)).toHaveLength(2);
+  });
+
+  test('a program that fails is started again, and no record is lost or doubled', async () => {
+    const script = 'if [ -e ok ]; then exec cat; else touch ok; read line; echo "$line"; exit 9; fi';
+    const cwd = shop([
+      ...READ,
+      ['exec', { command: ['bash', '-c', script] }, { retry_attempts: 3, retry_delay_seconds: 0.01 }],
+      ...WRITE,
+    ]);
+    const { code, stderr } = await run(cwd);
+    expect(stderr).toContain('ended with code 9');
+    expect(code).toBe(0);
+    expect(snapshot(cwd)['out/orders.ndjson']).toBe(`${ORDERS.join('\n')}\n`);
+  });
+});
+
+describe('timeout_seconds', () => {
+  test('ends a program that answers nothing, and says what it waited for', async () => {
+    const cwd = shop([...READ, ['exec', { command: ['sleep', '60'] }, { timeout_seconds: 0.2 }], ...WRITE]);
+    const { code, stderr } = await run(cwd);
+    expect(code).toBe(1);
+    expect(stderr).toContain(
+      'step "exec" took longer than 200 ms (timeout_seconds): "sleep" has answered 0 of 4 lines',
+    );
+  });
+
+  test('ends a write that nobody takes', async () => {
+    const orders = `{"order":"${'x'.repeat(1000)}"}\n`.repeat(4000);
+    const cwd = shop(
+      [...READ, ['write_stdout', {}, { timeout_seconds: 0.5 }]],
+      {},
+      { 'input/orders.ndjson': orders },
+    );
+    const { ended } = start(['run', 'day'], { cwd, ownStdout: true });
+    const { code, stderr } = await ended;
+    expect(code).toBe(1);
+    expect(stderr).toContain('step "write_stdout" took longer than 500 ms (timeout_seconds)');
+  });
+});
+
+describe('continue_on_error', () => {
+  const on = { continue_on_error: true };
+
+  test('what a step fails at leaves it as it came in, whatever stands around it', async () => {
+    const change = { set: { twice: 'order * 2' }, cast: { total: 'int' }, rename: { order: 'nr' }, drop: ['tags'] };
+    const cwd = shop([
+      ...READ,
+      ['map', { set: { before: 'order + 1' } }, { id: 'before' }],
+      ['map', change, { id: 'change', ...on }],
+      ['filter', { where: 'nr % 2 == 1' }, on],
+      ['validate', { fields: { total: 'int' } }, on],
+      ['flatten', {}, on],
+      ['map', { set: { after: 'true' } }, { id: 'after' }],
+      ...WRITE,
+    ]);
+    const { code, stdout } = await run(cwd, '--json');
+    expect(code).toBe(0);
+    expect(snapshot(cwd)['out/orders.ndjson']?.split('\n')).toEqual([
+      '{"nr":1,"total":1,"before":2,"twice":2,"after":true}',
+      '{"order":2,"tags":"2","total":"?","note":1,"before":3,"after":true}',
+      '{"nr":3,"total":3,"before":4,"twice":6,"after":true}',
+      '',
+    ]);
+    const steps: { step: string; counters: Record<string, number> }[] = JSON.parse(stdout).counters.steps;
+    expect(steps.map(({ step, counters }) => [step, counters.passed_on_error])).toEqual([
+      ['read_file', 0],
+      ['parse_json', 0],
+      ['before', 0],
+      ['change', 1],
+      ['filter', 1],
+      ['validate', 1],
+      ['flatten', 0],
+      ['after', 0],
+      ['write_file', 0],
+    ]);
+  });
+
+  test('a record that is too large for a step passes it by', async () => {
+    const large = JSON.stringify({ order: 1, image: 'x'.repeat(1 << 21) });
+    const cwd = shop(
+      [
+        ...READ,
+        ['map', { set: { twice: 'order * 2' } }, { ...on, max_memory_mb: 1 }],
+        ['map', { set: { image: 'size(image)' } }],
+        ...WRITE,
+      ],
+      {},
+      { 'input/orders.ndjson': `{"order":0,"image":""}\n${large}\n{"order":2,"image":"a"}\n` },
+    );
+    expect((await run(cwd)).code).toBe(0);
+    expect(jsonLines(snapshot(cwd)['out/orders.ndjson'] ?? '')).toEqual([
+      { order: 0, image: 0, twice: 0 },
+      { order: 1, image: 1 << 21 },
+      { order: 2, image: 1, twice: 4 },
+    ]);
+  });
+
+  test('excludes on_error', async () => {
+    const { code, stderr } = await run(
+      shop([...READ, ['filter', { where: 'true' }, { ...on, on_error: 'drop' }], ...WRITE]),
+    );
+    expect(code).toBe(2);
+    expect(stderr).toContain('on_error and continue_on_error exclude each other');
+  });
+});
+
+describe('max_errors', () => {
+  test.each([
+    [0, 3, '1 record was bad and "max_errors" allows 0'],
+    ['1%', 3, '1 of 4 records was bad and "max_errors" allows 1 %'],
+    [1, 0, 'day: done'],
+    ['25%', 0, 'day: done'],
+  ])('%s of one bad record in four: exit %i', async (max_errors, exit, says) => {
+    const cwd = shop([...READ, ['map', { cast: { total: 'int' } }, { on_error: 'drop' }], ...WRITE], { max_errors });
+    const { code, stderr } = await run(cwd);
+    expect(stderr).toContain(says);
+    expect(code).toBe(exit);
+    expect(snapshot(cwd)['out/orders.ndjson'] === undefined).toBe(exit !== 0);
+  });
+});
+
+describe('condition', () => {
+  test.each([
+    ['env.DAY == "monday"', true],
+    ['env.DAY == "friday"', false],
+    ['params.limit > 2', true],
+    ['params.limit > 3', false],
+    ['steps.read_file.size > 100', true],
+    ['steps["read_file"].size > 1000', false],
+  ])('%s: %s', async (condition, holds) => {
+    const cwd = shop([...READ, ['limit', { records: 1 }, { condition }], ...WRITE], {
+      environment: { DAY: 'monday' },
+      parameters: { limit: { type: 'int', default: 3 } },
+    });
+    const { code, stderr } = await run(cwd);
+    expect([code, code === 0 ? '' : stderr]).toEqual([0, '']);
+    expect(jsonLines(snapshot(cwd)['out/orders.ndjson'] ?? '')).toHaveLength(holds ? 1 : 4);
+  });
+});
+
+test('the folder that the shell stands in is no secret, though it is called PWD', async () => {
+  const cwd = shop([['read_file', { path: 'no/such.ndjson' }], ['parse_json'], ...WRITE]);
+  const { stderr } = await oxiflow(['run', 'day'], { cwd, env: { PWD: cwd } });
+  expect(stderr).toContain(cwd);
+});
