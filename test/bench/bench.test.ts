@@ -95,7 +95,8 @@ describe('the whole benchmark on a small input', () => {
     const folder = mkdtempSync(join(tmpdir(), 'oxiflow-bench-test-'));
     onTestFinished(() => rmSync(folder, { recursive: true }));
     const out = join(folder, 'results.md');
-    const small = ['--size', '300KB', '--rounds', '1', '--starts', '1', '--pairs', '1'];
+    // Enough events for a whole batch and a part of one.
+    const small = ['--size', '600KB', '--rounds', '1', '--starts', '1', '--pairs', '1'];
     const { status, stdout, stderr } = bench(...small, '--large', '--no-duckdb', '--out', out);
     expect(status, stderr + stdout).toBe(0);
     expect(stdout.match(/and is the same\./g)).toHaveLength(4);
@@ -103,7 +104,7 @@ describe('the whole benchmark on a small input', () => {
     expect(stdout).toMatch(/\| usual settings \| [\d.]+ \| [\d.]+ \| [\d.]+ \(/);
     expect(stdout).toMatch(/\| oxiflow, ten records \| \d+ /);
     expect(readFileSync(out, 'utf8')).toBe(stdout);
-  }, 90_000);
+  }, 180_000);
 
   test('a workload that does not exist is refused', () => {
     const { status, stderr } = bench('--workloads', 'w1,w9');

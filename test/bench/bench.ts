@@ -176,11 +176,16 @@ async function compete(workload: Workload): Promise<Report['workloads'][number]>
   const input = inputFor(workload);
   const those = field.filter(({ workloads }) => workloads.includes(workload));
   const runs = runsOf(those);
-  const outputs = those.map((contender, i) => ({ ...contender, path: join(work, `${workload}-${i}.ndjson`) }));
+  const outputs = those.map((contender, i) => ({
+    contender,
+    name: contender.name,
+    same: contender.same(workload),
+    path: join(work, `${workload}-${i}.ndjson`),
+  }));
   for (let round = 0; round < rounds; round += 1) {
-    outputs.forEach((contender, i) => {
-      rmSync(contender.path, { force: true });
-      const cost = measure(python, contender, workload, input.path, contender.path);
+    outputs.forEach(({ contender, path }, i) => {
+      rmSync(path, { force: true });
+      const cost = measure(python, contender, workload, input.path, path);
       runs[i]?.costs.push(cost);
       say(`${workload} round ${round + 1}/${rounds}: ${contender.name} ${cost.wall_s.toFixed(2)} s`);
     });

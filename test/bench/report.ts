@@ -92,7 +92,7 @@ export function markdown(report: Report): string {
     parts.push(`## ${WORKLOAD_TEXT[workload]}`, table(head, rows));
     parts.push(
       differences.length === 0
-        ? 'Every output was compared with that of oxiflow, byte for byte (DuckDB: as parsed rows), and is the same.'
+        ? 'Every output was compared with that of oxiflow, byte for byte (DuckDB, and all of CSV: as parsed rows), and is the same.'
         : differences.map((one) => `- **${one}**`).join('\n'),
     );
   }
