@@ -1,15 +1,20 @@
 /** Builds `dist/`: the program, the entries of its threads, and chunks that load when they are needed. No node_modules needed. */
 import { chmod, copyFile, mkdir, mkdtemp, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
 import { type BuildOptions, build, type Plugin } from 'esbuild';
 import { loadProgram } from './cli/program.ts';
 import { jqWasm } from './oxis/packages/load.ts';
 
+const { values } = parseArgs({
+  // A build for measurements, somewhere else: what crash points leave open to variables can be set there.
+  options: { out: { type: 'string' }, 'crash-points': { type: 'boolean', default: false } },
+});
 const root = fileURLToPath(new URL('..', import.meta.url));
-const dist = `${root}/dist`;
-const fresh = `${root}/.dist-${process.pid}`;
+const dist = values.out === undefined ? `${root}/dist` : resolve(values.out);
+const fresh = join(dist, '..', `.dist-${process.pid}`);
 const old = `${fresh}-old`;
 
 /** Packages in the form that starts fastest: every run loads them. */
@@ -40,7 +45,7 @@ const options: BuildOptions = {
   minifySyntax: true,
   minifyWhitespace: true,
   legalComments: 'none',
-  define: { OXIFLOW_BUNDLED: 'true', OXIFLOW_CACHED: 'true', OXIFLOW_CRASHPOINTS: 'false' },
+  define: { OXIFLOW_BUNDLED: 'true', OXIFLOW_CACHED: 'true', OXIFLOW_CRASHPOINTS: String(values['crash-points']) },
   // CommonJS packages inside the bundle ask for Node's own modules, and for nothing else.
   banner: { js: 'const require=process.getBuiltinModule;' },
   plugins: [quick],
@@ -84,10 +89,12 @@ await rename(fresh, dist);
 await rm(old, { recursive: true, force: true });
 
 // npx looks here first. (A `bin` in package.json would make it install the project into a cache before it starts anything.)
-await mkdir(`${root}/node_modules/.bin`, { recursive: true });
-const link = `${root}/node_modules/.bin/oxiflow`;
-await rm(link, { force: true });
-await symlink('../../dist/oxiflow.mjs', link);
+if (values.out === undefined) {
+  await mkdir(`${root}/node_modules/.bin`, { recursive: true });
+  const link = `${root}/node_modules/.bin/oxiflow`;
+  await rm(link, { force: true });
+  await symlink('../../dist/oxiflow.mjs', link);
+}
 
 /** Runs a small pipeline in this process, so that the cache holds the code that every run needs. */
 async function warm(folder: string): Promise<Buffer> {

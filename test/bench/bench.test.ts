@@ -1,9 +1,10 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import { differences, type Output } from './compare.ts';
-import type { Contender } from './contenders.ts';
+import type { Same } from './contenders.ts';
 import { type Cost, markdown, median } from './report.ts';
 
 const RIDES = ['{"ride":1,"fare":7.50}', '{"ride":2,"fare":12}', '{"ride":3,"fare":9.1}'];
@@ -15,10 +16,10 @@ describe('comparing outputs', () => {
   });
   afterEach(() => rmSync(folder, { recursive: true }));
 
-  const output = (name: string, same: Contender['same'], lines: string[]): Output => {
+  const output = (name: string, same: Same, lines: string[]): Output => {
     const path = join(folder, name);
     writeFileSync(path, lines.map((line) => `${line}\n`).join(''));
-    return { contender: { name, same, command: () => [] }, path };
+    return { name, same, path };
   };
   const spelled = ['{"fare":7.5,"ride":1}', '{"fare":12.0,"ride":2}', '{"fare":9.1,"ride":3}'];
 
@@ -55,11 +56,11 @@ test('a ratio is taken within each round, not between medians', () => {
   const cost = (wall_s: number): Cost => ({ wall_s, cpu_s: wall_s, peak_kb: 50_000 });
   const text = markdown({
     head: [['rounds', '3']],
-    inputBytes: 100e6,
-    records: 250_000,
     workloads: [
       {
         workload: 'w1',
+        inputBytes: 100e6,
+        records: 250_000,
         runs: [
           { name: 'oxiflow, 1 thread', costs: [1, 2, 4].map(cost) },
           { name: 'Node script', costs: [4, 6, 8].map(cost) },
@@ -67,7 +68,46 @@ test('a ratio is taken within each round, not between medians', () => {
         differences: [],
       },
     ],
+    memory: {
+      runner: 'oxiflow, 1 thread',
+      bytes: 100e6,
+      large: { bytes: 1e9, peaks: new Map([['w1', 60_000]]) },
+    },
+    observed: {
+      runs: [
+        { name: 'neither', costs: [1, 2, 4].map(cost) },
+        { name: 'usual settings', costs: [1.01, 2.1, 4].map(cost) },
+      ],
+      count: 3,
+    },
     start: { runs: [], count: 0 },
   });
   expect(text).toContain('| Node script | 6.00 | 17 | 42 | 6.00 | 51 | 3.00 (2.00-4.00) |');
+  expect(text).toContain('| W1 | 51 | 61 |');
+  expect(text).toContain('| usual settings | 2.10 | 2.10 | 1.010 (1.000-1.050) | 1.010 (1.000-1.050) |');
+});
+
+describe('the whole benchmark on a small input', () => {
+  const bench = (...options: string[]) =>
+    spawnSync(process.execPath, [join(import.meta.dirname, 'bench.ts'), ...options], { encoding: 'utf8' });
+
+  test('every workload, the memory and the cost are measured, and all outputs are the same', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'oxiflow-bench-test-'));
+    onTestFinished(() => rmSync(folder, { recursive: true }));
+    const out = join(folder, 'results.md');
+    // Enough events for a whole batch and a part of one.
+    const small = ['--size', '600KB', '--rounds', '1', '--starts', '1', '--pairs', '1'];
+    const { status, stdout, stderr } = bench(...small, '--large', '--no-duckdb', '--out', out);
+    expect(status, stderr + stdout).toBe(0);
+    expect(stdout.match(/and is the same\./g)).toHaveLength(4);
+    expect(stdout).toMatch(/\| W2 \| \d+ \| \d+ \|/);
+    expect(stdout).toMatch(/\| usual settings \| [\d.]+ \| [\d.]+ \| [\d.]+ \(/);
+    expect(stdout).toMatch(/\| oxiflow, ten records \| \d+ /);
+    expect(readFileSync(out, 'utf8')).toBe(stdout);
+  }, 180_000);
+
+  test('a workload that does not exist is refused', () => {
+    const { status, stderr } = bench('--workloads', 'w1,w9');
+    expect({ status, stderr }).toEqual({ status: 2, stderr: '--workloads w1,w9: write some of w1,w2,w3,w4\n' });
+  });
 });

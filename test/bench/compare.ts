@@ -4,7 +4,7 @@
  */
 import { createHash, hash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import type { Contender } from './contenders.ts';
+import type { Same } from './contenders.ts';
 
 async function bytesDigest(path: string): Promise<string> {
   const digest = createHash('sha256');
@@ -54,7 +54,8 @@ async function rowsDigest(path: string): Promise<Rows> {
 }
 
 export interface Output {
-  contender: Contender;
+  name: string;
+  same: Same;
   path: string;
 }
 
@@ -63,18 +64,17 @@ export async function differences(outputs: readonly Output[]): Promise<string[]>
   const [first, ...others] = outputs;
   if (first === undefined) return [];
   const bytes = await bytesDigest(first.path);
-  const rows = others.some(({ contender }) => contender.same !== 'bytes') ? await rowsDigest(first.path) : undefined;
+  const rows = others.some((other) => other.same !== 'bytes') ? await rowsDigest(first.path) : undefined;
   const found: string[] = [];
-  for (const { contender, path } of others) {
+  for (const { name, same: how, path } of others) {
     let same: boolean;
-    if (contender.same === 'bytes') same = (await bytesDigest(path)) === bytes;
+    if (how === 'bytes') same = (await bytesDigest(path)) === bytes;
     else {
       const own = await rowsDigest(path);
-      const key = contender.same === 'rows' ? 'ordered' : 'bag';
+      const key = how === 'rows' ? 'ordered' : 'bag';
       same = own.count === rows?.count && own[key] === rows[key];
     }
-    if (!same)
-      found.push(`${contender.name}: its output differs from that of ${first.contender.name} (${contender.same})`);
+    if (!same) found.push(`${name}: its output differs from that of ${first.name} (${how})`);
   }
   return found;
 }

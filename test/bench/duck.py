@@ -1,4 +1,4 @@
-"""The workloads in DuckDB: duck.py w1|w4 INPUT OUTPUT ordered|any THREADS; without arguments, prints its version.
+"""The workloads in DuckDB: duck.py w1|w2|w4 INPUT OUTPUT ordered|any THREADS; without arguments, prints its version.
 
 The columns are declared, so `ts` and `id` stay text as they are for the others and nothing is sniffed.
 """
@@ -20,9 +20,18 @@ COLUMNS = """{
   session: 'VARCHAR', ua: 'VARCHAR', ok: 'BOOLEAN', note: 'VARCHAR'
 }"""
 
+RIDES = """{
+  VendorID: 'BIGINT', tpep_pickup_datetime: 'VARCHAR', tpep_dropoff_datetime: 'VARCHAR', passenger_count: 'BIGINT',
+  trip_distance: 'DOUBLE', RatecodeID: 'BIGINT', store_and_fwd_flag: 'VARCHAR', PULocation: 'VARCHAR',
+  DOLocation: 'VARCHAR', payment_type: 'BIGINT', fare_amount: 'DOUBLE', extra: 'DOUBLE', mta_tax: 'DOUBLE',
+  tip_amount: 'DOUBLE', tolls_amount: 'DOUBLE', improvement_surcharge: 'DOUBLE', total_amount: 'DOUBLE',
+  congestion_surcharge: 'DOUBLE'
+}"""
+
 SELECT = {
     "w1": """select id, seq, ts as timestamp, * exclude (id, seq, ts, ua), round(amount * 119) / 100 as total,
              "user".country || ':' || "user".id as user_key from events where ok""",
+    "w2": "select * from rides where passenger_count > 0 and fare_amount > 10",
     "w4": "select * from events",
 }
 
@@ -34,7 +43,8 @@ def text(value: str) -> str:
 connection = duckdb.connect()
 connection.execute(f"set threads = {int(threads)}")
 connection.execute(f"set preserve_insertion_order = {'true' if order == 'ordered' else 'false'}")
-connection.execute(
-    f"""copy (with events as (select * from read_json({text(source)}, format = 'newline_delimited', columns = {COLUMNS}))
-    {SELECT[workload]}) to {text(target)} (format json)"""
-)
+events = f"select * from read_json({text(source)}, format = 'newline_delimited', columns = {COLUMNS})"
+rides = f"""select * from read_csv({text(source)}, auto_detect = false, header = true, delim = ',', quote = '"', escape = '"',
+    columns = {RIDES})"""
+table = f"rides as ({rides})" if workload == "w2" else f"events as ({events})"
+connection.execute(f"copy (with {table} {SELECT[workload]}) to {text(target)} (format json)")

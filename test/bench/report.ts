@@ -16,9 +16,15 @@ export interface Runs {
 
 export interface Report {
   head: [name: string, value: string][];
-  inputBytes: number;
-  records: number;
-  workloads: { workload: Workload; runs: Runs[]; differences: string[] }[];
+  workloads: { workload: Workload; inputBytes: number; records: number; runs: Runs[]; differences: string[] }[];
+  /** Peaks of `runner` (a contender of the workloads), and with a larger input in kilobytes. */
+  memory: {
+    runner: string;
+    bytes: number;
+    large: { bytes: number; peaks: ReadonlyMap<Workload, number> } | undefined;
+  };
+  /** The first is the base of the ratios. */
+  observed: { runs: Runs[]; count: number };
   start: { runs: Runs[]; count: number };
 }
 
@@ -32,10 +38,10 @@ export function median(values: readonly number[]): number {
 const of = (runs: Runs, field: keyof Cost): number => median(runs.costs.map((cost) => cost[field]));
 const megabytes = (kilobytes: number): string => String(Math.round((kilobytes * 1024) / 1e6));
 
-/** Wall time of `runs` over that of `base`, round by round: "median (least-most)". */
-function ratio(runs: Runs, base: Runs): string {
-  const ratios = runs.costs.map((cost, round) => cost.wall_s / (base.costs[round]?.wall_s ?? Number.NaN));
-  const show = (value: number): string => value.toFixed(2);
+/** Wall (or CPU) time of `runs` over that of `base`, round by round: "median (least-most)". */
+function ratio(runs: Runs, base: Runs, field: keyof Cost = 'wall_s', digits = 2): string {
+  const ratios = runs.costs.map((cost, round) => cost[field] / (base.costs[round]?.[field] ?? Number.NaN));
+  const show = (value: number): string => value.toFixed(digits);
   return `${show(median(ratios))} (${show(Math.min(...ratios))}-${show(Math.max(...ratios))})`;
 }
 
@@ -44,8 +50,18 @@ function table(head: string[], rows: string[][]): string {
   return [line(head), `|${head.map((_, i) => (i === 0 ? '---' : '---:')).join('|')}|`, ...rows.map(line)].join('\n');
 }
 
+function memoryTable({ memory, workloads }: Report): string {
+  const { runner, bytes, large } = memory;
+  const title = (size: number): string => `${(size / 1e6).toFixed(0)} MB`;
+  const rows = workloads.map(({ workload, runs }) => {
+    const peaks = runs.find(({ name }) => name === runner)?.costs.map(({ peak_kb }) => peak_kb) ?? [];
+    const cells = [workload.toUpperCase(), megabytes(Math.max(...peaks))];
+    return large === undefined ? cells : [...cells, megabytes(large.peaks.get(workload) ?? Number.NaN)];
+  });
+  return table(['', title(bytes), ...(large === undefined ? [] : [title(large.bytes)])], rows);
+}
+
 export function markdown(report: Report): string {
-  const { inputBytes, records } = report;
   const parts = [
     '# Benchmark',
     'Written by `npm run bench`. Each round runs every contender once, one after the other; figures are medians over the rounds, ' +
@@ -53,7 +69,7 @@ export function markdown(report: Report): string {
       'oxiflow was faster. CPU is user and system time; memory is the peak of the largest process.',
     table(['', ''], report.head),
   ];
-  for (const { workload, runs, differences } of report.workloads) {
+  for (const { workload, inputBytes, records, runs, differences } of report.workloads) {
     const bases = runs.filter(({ name }) => name.startsWith('oxiflow'));
     const rows = runs.map((one) => [
       one.name,
@@ -76,12 +92,28 @@ export function markdown(report: Report): string {
     parts.push(`## ${WORKLOAD_TEXT[workload]}`, table(head, rows));
     parts.push(
       differences.length === 0
-        ? 'Every output was compared with that of oxiflow, byte for byte (DuckDB: as parsed rows), and is the same.'
+        ? 'Every output was compared with that of oxiflow, byte for byte (DuckDB, and all of CSV: as parsed rows), and is the same.'
         : differences.map((one) => `- **${one}**`).join('\n'),
     );
   }
+  parts.push(`## Memory: ${report.memory.runner}, largest peak in MB`, memoryTable(report));
+  const [base, ...variants] = report.observed.runs;
+  if (base !== undefined) {
+    const rows = [base, ...variants].map((one) => [
+      one.name,
+      of(one, 'wall_s').toFixed(2),
+      of(one, 'cpu_s').toFixed(2),
+      ...(['wall_s', 'cpu_s'] as const).map((field) => (one === base ? '1' : ratio(one, base, field, 3))),
+    ]);
+    parts.push(
+      `## Metrics and checkpoints: W1 on two threads, ${report.observed.count} alternating runs`,
+      'A build in which soft checkpoints can be moved; "neither" has them and all measurements but the last put off beyond the end. ' +
+        'The usual settings measure every 10 seconds.',
+      table(['', 'wall s', 'CPU s', `wall over ${base.name}`, `CPU over ${base.name}`], rows),
+    );
+  }
   const [empty, ...others] = report.start.runs;
-  if (empty !== undefined) {
+  if (empty !== undefined && empty.costs.length > 0) {
     const rows = [empty, ...others].map((one) => [
       one.name,
       (of(one, 'wall_s') * 1000).toFixed(0),
