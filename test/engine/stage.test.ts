@@ -11,6 +11,16 @@ import { runInMemory } from '../contract/golden-flow.ts';
 import { blockOf, recordsOf, stageOf } from '../contract/oxi-suite.ts';
 import { RandomJson } from '../kernel/random-json.ts';
 
+test('a dead letter keeps its bytes when the memory of its block is used again', async () => {
+  const block = blockOf(['{"km":1}', '{"km":"far"}']);
+  // As sources give it: a Buffer, whose own "slice" is no copy.
+  const bytes = Buffer.from(block.bytes);
+  const spec = stageOf([{ oxi: 'map', config: { set: { km: 'km * 2' } }, onError: 'dead_letter' }]);
+  const { letters } = await new StageProgram(spec, makeSteps).process({ ...block, bytes });
+  bytes.fill('x');
+  expect(letters.map(({ record }) => Buffer.from(record).toString())).toEqual(['{"km":"far"}']);
+});
+
 describe('fusion', () => {
   const reads = (...touches: FieldPath[]): RecordStep => ({
     form: 'record',

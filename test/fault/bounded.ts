@@ -17,6 +17,7 @@ export async function bounded(
 ): Promise<Bounded> {
   const { pieces, ...rest } = options;
   const started = start(args, {
+    longestMs: 120_000,
     ...rest,
     nodeOptions: ['--import', PEAK],
     ...(pieces === undefined ? {} : { input: null }),

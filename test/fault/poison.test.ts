@@ -2,11 +2,12 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { folder, jsonLines, oxiflow, pipelineOf } from '../cli/program.ts';
 import { bounded, megabytes } from './bounded.ts';
 import { SOAK } from './random.ts';
 
+vi.setConfig({ testTimeout: 130_000 });
 const LETTERS = { dead_letter: { path: 'letters.ndjson', max_records: 10 } };
 const GIVE_UP = { on_error: 'dead_letter' };
 /** What a run over a few records takes is about 70 MB; the largest record that is held, 64 MB, comes to it. */
@@ -101,14 +102,14 @@ describe('from a pipe, between two good ones,', () => {
     expect(peakMb).toBeLessThan(LIMIT_MB);
   });
 
-  test('what comes on standard input is let go: 300 MB of short lines need no more than a few', async () => {
+  test('what comes on standard input is let go: 200 MB of short lines need no more than a few', async () => {
     const cwd = project([['read_stdin'], PARSE, ['sample', { every: 100_000 }], WRITE]);
     const { code, stderr, peakMb } = await bounded(['run', 'rides'], {
       cwd,
-      pieces: megabytes(300, `{"ride":1,"note":"${'x'.repeat(179)}"}\n`),
+      pieces: megabytes(200, `{"ride":1,"note":"${'x'.repeat(179)}"}\n`),
     });
     expect(code, stderr).toBe(0);
-    expect(outputOf(cwd).split('\n').length - 1).toBe(15);
+    expect(outputOf(cwd).split('\n').length - 1).toBe(10);
     expect(peakMb).toBeLessThan(200);
   });
 });

@@ -20,7 +20,7 @@ export interface ExpectedLetter {
 }
 
 /** What a run has to leave, computed without the runner. */
-export interface Outcome {
+interface Outcome {
   /** Files of the folder `out` but the dead letters. */
   files: Readonly<Record<string, string>>;
   /** Lines of `out/letters.ndjson`; none where the pipeline keeps no such file. */

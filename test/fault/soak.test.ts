@@ -1,4 +1,4 @@
-/** A large JSON array and large CSV from a pipe, at flat memory: 40 MB in each run of the tests, a gigabyte a round with `npm run soak`. */
+/** A large JSON array and large CSV from a pipe, at flat memory: 40 MB in each run of the tests, 10 GB with `npm run soak`. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
@@ -35,7 +35,7 @@ test.each([
     const { code, stderr, peakMb } = await bounded(['run', 'events', '--summary', 'summary.json'], {
       cwd,
       pieces: pieces(),
-      longestMs: 45_000 + BYTES / 5000,
+      longestMs: 60_000 + BYTES / 2000,
     });
     const seconds = (performance.now() - began) / 1000;
     expect(code, stderr).toBe(0);
@@ -48,5 +48,5 @@ test.each([
     expect(peakMb).toBeGreaterThan(20);
     expect(peakMb).toBeLessThan(200);
   },
-  60_000 + BYTES / 4000,
+  90_000 + BYTES / 2000,
 );
