@@ -79,11 +79,7 @@ describe('timeout_seconds', () => {
 
   test('ends a write that nobody takes', async () => {
     const orders = `{"order":"${'x'.repeat(1000)}"}\n`.repeat(4000);
-    const cwd = shop(
-      [...READ, ['write_stdout', {}, { timeout_seconds: 0.5 }]],
-      {},
-      { 'input/orders.ndjson': orders },
-    );
+    const cwd = shop([...READ, ['write_stdout', {}, { timeout_seconds: 0.5 }]], {}, { 'input/orders.ndjson': orders });
     const { ended } = start(['run', 'day'], { cwd, ownStdout: true });
     const { code, stderr } = await ended;
     expect(code).toBe(1);
