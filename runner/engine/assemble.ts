@@ -599,6 +599,7 @@ function makeEncoder(
     stepId: formatter.id ?? step.id,
     output: sink.target,
     rewritable: sink.rewrite !== undefined,
+    continues: sink.continues === true,
   });
 }
 

@@ -352,7 +352,7 @@ export class ChainBuilder {
       sources: this.#sources,
       parser: this.#parser,
       select: this.#select,
-      nodes: splitOrdered(this.#nodes, this.#orderedSteps),
+      nodes: splitOrdered(this.#nodes.map(narrowed), this.#orderedSteps),
       steps: this.#steps,
       skipped: this.#skipped,
     };
@@ -403,6 +403,13 @@ export class ChainBuilder {
 /** Ids of steps and of those within them. */
 function idsOf(steps: readonly StepInput[] = []): string[] {
   return steps.flatMap(({ id, steps: inner }) => [id, ...idsOf(inner)]);
+}
+
+/** No more units of work at the same time than every step of a stage allows. */
+function narrowed(node: PlannedNode): PlannedNode {
+  if (node.kind !== 'stage') return node;
+  const most = node.steps.map(({ limits }) => limits.concurrentOperations ?? Number.POSITIVE_INFINITY);
+  return { ...node, threads: Math.min(node.threads, ...most) };
 }
 
 /** The cheapest tier that a step has a form for, of those that this build can run. */

@@ -350,6 +350,8 @@ export interface Sink {
   readonly target: string;
   /** The file that holds what it has written until that is published; for people who look for it. */
   readonly pending?: string | undefined;
+  /** What it writes will be joined to what is there already. */
+  readonly continues?: boolean;
   /** Refuses (throws, exit 2) what can be known to fail before anything starts. Writes nothing. */
   check?(): Promise<void>;
   open(run: SinkRun, mark: Mark | undefined): Promise<Held>;
@@ -398,6 +400,8 @@ export interface EncoderContext extends MakeContext {
   output: string;
   /** The sink can rewrite what it has. */
   rewritable: boolean;
+  /** What is written is joined to text that is there already. */
+  continues: boolean;
 }
 
 // ---------------------------------------------------------------- definitions

@@ -1,13 +1,15 @@
 /** A sink as a node of the flow: lays records out, writes them, and answers every barrier with its mark. */
-import { recordAt, sliceBlock } from '../kernel/blocks.ts';
+import { BlockJoiner, recordAt, sliceBlock } from '../kernel/blocks.ts';
 import { giveBuffer } from '../kernel/buffers.ts';
-import type { Block, Encoder, RecordError, Sink } from './contracts.ts';
+import type { Block, Encoder, Sink } from './contracts.ts';
+import { RecordError } from './contracts.ts';
 import type { StepCounters } from './counters.ts';
 import { crashpoint } from './crashpoint.ts';
 import { OxiError } from './errors.ts';
 import { BARRIER_WEIGHT, type Barrier, type Flow, weightOf } from './flow.ts';
 import type { WaitClock } from './gauge.ts';
 import { type Letter, sortLetters } from './letters.ts';
+import { roomOf, sizeOf } from './limits.ts';
 import type { PlannedStep } from './plan.ts';
 import { letterOf, recordMessage, stopError } from './stage.ts';
 
@@ -97,9 +99,10 @@ async function finishText(node: SinkNode): Promise<void> {
 async function writeBlock(node: SinkNode, block: Block): Promise<Letter[]> {
   const skipped = Math.min(node.skip, block.count);
   node.skip -= skipped;
-  const rest = sliceBlock(block, skipped, block.count);
   const letters: Letter[] = [];
-  let lost = 0;
+  const offered = sliceBlock(block, skipped, block.count);
+  const rest = withoutLarge(node, offered, letters);
+  let lost = offered.count - rest.count;
   if (rest.count > 0) {
     const laidOut = node.layOut === undefined ? rest : await node.layOut(rest);
     const fail = (index: number, error: RecordError): void => {
@@ -126,6 +129,27 @@ async function writeBlock(node: SinkNode, block: Block): Promise<Letter[]> {
   node.counters.in += block.count;
   node.counters.out += block.count - lost;
   return letters;
+}
+
+/** A record that is larger than the sink may take is refused; of the others nothing changes. */
+function withoutLarge(node: SinkNode, block: Block, letters: Letter[]): Block {
+  const room = roomOf(node.step.limits);
+  if (block.bytes.byteLength <= room.bytes) return block;
+  let joiner: BlockJoiner | undefined;
+  for (let i = 0; i < block.count; i++) {
+    const size = sizeOf(block.spans, i);
+    if (size <= room.bytes) {
+      joiner?.add(block, i, i + 1);
+      continue;
+    }
+    if (joiner === undefined) {
+      joiner = new BlockJoiner(block);
+      joiner.add(block, 0, i);
+    }
+    const text = `it has ${size} bytes, and the step takes ${room.bytes} at most (max_memory_mb)`;
+    refuse(node, block, i, new RecordError(text, undefined, 'TOO_LARGE'), letters);
+  }
+  return joiner?.take() ?? block;
 }
 
 function refuse(node: SinkNode, block: Block, index: number, error: RecordError, letters: Letter[]): void {

@@ -1,6 +1,7 @@
 /** Results made outside of a stage: of records that nobody could work on, and of a block that went through in parts. */
 import { joinBlocks } from '../kernel/blocks.ts';
 import type { Block, BlockStep, RecordError } from './contracts.ts';
+import type { OxiError } from './errors.ts';
 import { addAll, StageProgram, type StageResult, type StageSpec } from './stage.ts';
 
 const EMPTY = { bytes: new Uint8Array(), spans: new Uint32Array(), offsets: new Float64Array(), count: 0 };
@@ -32,6 +33,21 @@ export async function failRecords(
   // No step of it does anything, so nothing is left to the framer either.
   const stream = { ...spec.stream, selected: false };
   return new StageProgram({ ...spec, stream }, () => steps).process(block);
+}
+
+/** The result of `block` where its one step could not work on it for good and lets it pass as it came in (continue_on_error). */
+export async function passRecords(spec: StageSpec, block: Block, error: OxiError): Promise<StageResult> {
+  const pass: BlockStep = { form: 'block', cardinality: 'one', state: 'none', process: (records) => records };
+  const result = await new StageProgram(spec, () => spec.steps.map(() => pass)).process(block);
+  const [counters] = result.counters;
+  const [step] = spec.steps;
+  if (counters !== undefined) counters.passed_on_error += counters.in;
+  if (step !== undefined)
+    result.failures.push({
+      step: step.id,
+      message: `${error.message}: ${result.block.count} records go on as they came`,
+    });
+  return result;
 }
 
 /** What came of the parts of a block, as one result. */

@@ -4,8 +4,9 @@
  */
 import { cutBlock } from '../kernel/blocks.ts';
 import type { Block } from './contracts.ts';
-import { OxiError } from './errors.ts';
+import { EXIT, OxiError } from './errors.ts';
 import type { Pool } from './pool.ts';
+import { passRecords } from './results.ts';
 import { type RetryOptions, type Timeout, withRetry, withTimeout } from './retry.ts';
 import { type MakeSteps, StageProgram, type StageResult, type StageSpec } from './stage.ts';
 
@@ -37,6 +38,9 @@ export class SideBySide implements Pool {
       await new Promise<void>((resolve) => this.#waiting.push(resolve));
     this.#closing.signal.throwIfAborted();
     this.#working++;
+    // A block that nobody can work on may have to go on as it came.
+    const passes = this.#o.spec.steps[0]?.onError === 'pass';
+    const kept = passes ? cutBlock(block, 0, block.count) : undefined;
     try {
       const { attempts, signal } = this.#o.retry;
       const stop = AbortSignal.any([signal, this.#closing.signal]);
@@ -45,6 +49,10 @@ export class SideBySide implements Pool {
         (attempt) => this.#attempt(attempt < attempts ? cutBlock(block, 0, block.count) : block, stop),
         { ...this.#o.retry, signal: stop },
       );
+    } catch (error) {
+      if (kept === undefined || !(error instanceof OxiError) || this.#closing.signal.aborted) throw error;
+      if (this.#o.retry.signal.aborted || error.exitCode !== EXIT.failed) throw error;
+      return await passRecords(this.#o.spec, kept, error);
     } finally {
       this.#working--;
       this.#waiting.shift()?.();

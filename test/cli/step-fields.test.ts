@@ -192,3 +192,62 @@ test('the folder that the shell stands in is no secret, though it is called PWD'
   const { stderr } = await oxiflow(['run', 'day'], { cwd, env: { PWD: cwd } });
   expect(stderr).toContain(cwd);
 });
+
+describe('what a step may use', () => {
+  test('a record that is larger than the sink takes is refused there, and the others are written', async () => {
+    const large = JSON.stringify({ order: 9, note: 'x'.repeat(3 << 20) });
+    const cwd = shop(
+      [
+        ...READ,
+        ['write_file', { path: 'out/orders.ndjson' }, { on_error: 'dead_letter', limits: { max_memory_mb: 2 } }],
+      ],
+      { dead_letter: { path: 'out/bad.ndjson' } },
+      { 'input/orders.ndjson': `${ORDERS[0]}\n${large}\n${ORDERS[3]}\n` },
+    );
+    expect((await run(cwd)).code).toBe(0);
+    expect(snapshot(cwd)['out/orders.ndjson']).toBe(`${ORDERS[0]}\n${ORDERS[3]}\n`);
+    expect(jsonLines(snapshot(cwd)['out/bad.ndjson'] ?? '')).toMatchObject([{ step: 'write_file', code: 'TOO_LARGE' }]);
+  });
+
+  test('units of work at the same time are no more than it says', async () => {
+    const cwd = shop([
+      ...READ,
+      ['map', { set: { a: 'order' }, threads: 4 }, { limits: { concurrent_operations: 1 } }],
+      ...WRITE,
+    ]);
+    const { stdout } = await oxiflow(['pipeline', 'info', 'day', '--json'], { cwd });
+    expect(JSON.parse(stdout).stages).toContainEqual(expect.objectContaining({ kind: 'stage', threads: 1 }));
+  });
+});
+
+test('records go on as they came where a program fails for good and may', async () => {
+  const cwd = shop([...READ, ['exec', { command: ['sh', '-c', 'exit 3'] }, { continue_on_error: true }], ...WRITE]);
+  const { code, stdout } = await run(cwd, '--json');
+  expect(code).toBe(0);
+  expect(snapshot(cwd)['out/orders.ndjson']).toBe(`${ORDERS.join('\n')}\n`);
+  const steps = JSON.parse(stdout).counters.steps as { step: string; counters: object }[];
+  expect(steps.find(({ step }) => step === 'exec')?.counters).toMatchObject({ in: 4, out: 4, passed_on_error: 4 });
+});
+
+describe('CSV that is appended to a file', () => {
+  const appending = (columns: unknown): Steps => [
+    ...READ,
+    ['format_csv', { columns }],
+    ['write_file', { path: 'out/orders.csv', append: true }],
+  ];
+
+  test('has one header, that of the file', async () => {
+    const cwd = shop(appending(['order', 'total']));
+    for (let i = 0; i < 2; i++) expect((await run(cwd)).code).toBe(0);
+    const rows = ['0,0', '1,1', '2,?', '3,3'];
+    expect(snapshot(cwd)['out/orders.csv']).toBe(`${['order,total', ...rows, ...rows].join('\n')}\n`);
+  });
+
+  test('needs its columns named, so that they are in the order of the file', async () => {
+    const cwd = shop(appending('auto'), {}, { 'out/orders.csv': 'order,tags,total\n' });
+    const { code, stderr } = await run(cwd);
+    expect(code).toBe(2);
+    expect(stderr).toContain('name them ("columns: [...]")');
+    expect(snapshot(cwd)['out/orders.csv']).toBe('order,tags,total\n');
+  });
+});

@@ -1,4 +1,5 @@
 /** `write_file`: a file that is either the old one or the new one, whole, at every moment. */
+import { statSync } from 'node:fs';
 import { lstat, mkdir, stat } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import * as z from 'zod/mini';
@@ -80,6 +81,10 @@ class FileSink implements Sink {
 
   get pending(): string | undefined {
     return this.#text.pending;
+  }
+
+  get continues(): boolean {
+    return this.#o.append && (statSync(this.#o.path, { throwIfNoEntry: false })?.size ?? 0) > 0;
   }
 
   async check(): Promise<void> {

@@ -1,6 +1,7 @@
 /** `format_csv`: records become rows of CSV under a header, a column for each field. */
 import * as z from 'zod/mini';
 import type { Block, BlockStep, FailRecord, RecordStep, StepContext } from '../../engine/contracts.ts';
+import { OxiError } from '../../engine/errors.ts';
 import { CsvEncoder } from '../../kernel/csv-encode.ts';
 import { type ColumnRule, type CsvFormat, QUOTE_STYLES, RowLayout } from '../../kernel/csv-layout.ts';
 import { defineFormatter, field } from '../define.ts';
@@ -65,14 +66,22 @@ export const formatCsv = defineFormatter({
     if (c.columns === 'first') return { form: 'record', cardinality: 'one', touches: [], apply: () => 'keep' };
     return new LayoutStep(new RowLayout(format, ruleOf(c), namesOf(c)));
   },
-  encoder: (c, _stream, context) =>
-    new CsvEncoder({
+  encoder: (c, _stream, context) => {
+    if (context.continues && c.headers && typeof c.columns === 'string')
+      throw new OxiError(
+        'CONFIG_INVALID',
+        `step "${context.stepId}": rows are appended to a file that has its columns already: name them ("columns: [...]"), so that the new rows are in their order`,
+        { place: { step: context.stepId, field: 'columns' } },
+      );
+    return new CsvEncoder({
       format: formatOf(c, context.stepId),
-      headers: c.headers,
+      // What is appended to has one already.
+      headers: c.headers && !context.continues,
       rule: ruleOf(c),
       columns: namesOf(c),
       rewritable: context.rewritable,
-    }),
+    });
+  },
 });
 
 function ruleOf({ columns }: Config): ColumnRule {
