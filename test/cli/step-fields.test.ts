@@ -251,3 +251,11 @@ describe('CSV that is appended to a file', () => {
     expect(snapshot(cwd)['out/orders.csv']).toBe('order,tags,total\n');
   });
 });
+
+test.runIf(existsSync('/proc/self'))('a folder that can not be made ends the run, and does not hold it', async () => {
+  // A folder there takes no others, whoever asks: only where the system has it.
+  const cwd = shop([...READ, ['write_file', { path: '/proc/no/such/orders.ndjson' }]]);
+  const { code, stderr } = await run(cwd);
+  expect(code).not.toBe(0);
+  expect(stderr).toContain('/proc/no/such/orders.ndjson');
+});

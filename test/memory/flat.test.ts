@@ -11,7 +11,7 @@ import { generateFile } from '../fixtures/generate.ts';
 
 const PROGRAM = fileURLToPath(new URL('../../dist/oxiflow.mjs', import.meta.url));
 const BYTES = 1_000_000_000;
-const LIMIT_MB = 200;
+const LIMIT_MB = 180;
 /** Prints the peak of the process, in kilobytes, as its last words. */
 const PEAK =
   "data:text/javascript,process.on('exit',()=>process.stderr.write('peak '+process.resourceUsage().maxRSS+'\\n'))";

@@ -132,7 +132,7 @@ class FileSink implements Sink {
 
   async open(run: SinkRun, mark: Mark | undefined): Promise<Held> {
     if (this.#createFolders) {
-      await mkdir(dirname(this.#o.path), { recursive: true }).catch((error) => {
+      await makeFolders(dirname(this.#o.path)).catch((error) => {
         throw ioError(error, `step "${this.#o.step}": folder of ${this.#o.name}`, {
           step: this.#o.step,
           file: this.#o.name,
@@ -187,4 +187,20 @@ async function isLink(path: string): Promise<boolean> {
     (info) => info.isSymbolicLink(),
     () => false,
   );
+}
+
+/** Folder by folder: Node's own way asks for ever where a folder can't be made in one that is there (/proc). */
+async function makeFolders(path: string): Promise<void> {
+  const make = async (): Promise<void> => {
+    await mkdir(path).catch(async (error) => {
+      if (errnoOf(error) !== 'EEXIST' || !(await stat(path)).isDirectory()) throw error;
+    });
+  };
+  try {
+    await make();
+  } catch (error) {
+    if (errnoOf(error) !== 'ENOENT' || dirname(path) === path) throw error;
+    await makeFolders(dirname(path));
+    await make();
+  }
 }
