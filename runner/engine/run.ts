@@ -3,6 +3,7 @@
  * segments run one after the other, and publishes. Whatever happens in between, the next attempt goes on from the last checkpoint.
  */
 import { randomUUID } from 'node:crypto';
+import { resolve } from 'node:path';
 import type { Holder, Lease, StateStore, StoredDocument } from '../state/store.ts';
 import type { Assembly } from './assemble.ts';
 import { bottleneckOf, theProcess } from './bottleneck.ts';
@@ -143,7 +144,10 @@ class Run {
       );
     const input =
       beginning.input ?? (await openInput(segment, this.#o.projectRoot, notices, this.#inputWaiting(segment)));
-    if (run === undefined) await this.#checkSinks();
+    if (run === undefined) {
+      await this.#checkSinks();
+      this.#checkLetters(input);
+    }
     this.#runId = run?.run_id ?? randomUUID();
     this.#splitVersion = storedSplit?.version ?? 0;
     this.#elapsedBefore = beginning.from?.elapsed_ms ?? run?.done?.at(-1)?.elapsed_ms ?? 0;
@@ -211,6 +215,18 @@ class Run {
     const outline = this.#o.plan.segments[index];
     if (outline === undefined) throw new Error(`the plan has no segment ${index}`);
     return outline.plan(knownOf(run));
+  }
+
+  /** The dead letters take the place of what is at their path: that must not be the input. */
+  #checkLetters({ splits }: RecordedInput): void {
+    const { deadLetters } = this.#o.plan;
+    const same = splits.find(({ name }) => resolve(this.#o.projectRoot, name) === deadLetters?.sink.target);
+    if (same === undefined) return;
+    throw new OxiError(
+      'CONFIG_INVALID',
+      `the dead letters would take the place of the input: ${same.name}; give "dead_letter" another path`,
+      { place: { field: 'dead_letter', file: same.name } },
+    );
   }
 
   /** What can be known to fail before anything starts, of every segment that is planned by now. */

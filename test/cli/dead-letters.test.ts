@@ -47,3 +47,11 @@ test.concurrent('a run that fails says where those so far are, and the next one 
   expect(mended.code).toBe(3);
   expect(readdirSync(join(cwd, 'output')).filter((name) => name.startsWith('.'))).toHaveLength(1);
 });
+
+test.concurrent('dead letters never take the place of the input', async () => {
+  const cwd = project({ path: 'rides.ndjson' });
+  const { code, stderr } = await oxiflow(['run', 'rides'], { cwd });
+  expect(code).toBe(2);
+  expect(stderr).toContain('the dead letters would take the place of the input: rides.ndjson');
+  expect(readFileSync(join(cwd, 'rides.ndjson'), 'utf8')).toBe(RIDES);
+});
