@@ -3,9 +3,10 @@
  * row ends. The cutter finds each row of such a piece, on any thread. Empty rows, and lines of comment, are nothing.
  * Both hold a row of the allowed length and one read at most.
  */
-import type { Chunker, Cutter, FramedRecords, Framer, Piece } from '../engine/contracts.ts';
+import type { Chunker, Cutter, FramedRecords, Piece } from '../engine/contracts.ts';
 import { OxiError } from '../engine/errors.ts';
 import type { Json } from '../state/store.ts';
+import { ChunkedFramer } from './chunked-framer.ts';
 import { cellsOf, nameColumns, numberColumns } from './csv-cells.ts';
 import { type CsvDialect, isBlank, ROW_START, RowScanner } from './csv-dialect.ts';
 import { SpanList } from './spans.ts';
@@ -298,32 +299,8 @@ function isNothing(dialect: CsvDialect, b: Buffer, p: number, stop: number): boo
 }
 
 /** Both halves on one thread. */
-export class CsvFramer implements Framer {
-  readonly #chunker: CsvChunker;
-  readonly #cutter: CsvCutter;
-
+export class CsvFramer extends ChunkedFramer {
   constructor(options: CsvRowOptions, at: { offset: number; state: Json; name: string }) {
-    this.#chunker = new CsvChunker(options, at);
-    this.#cutter = new CsvCutter(options);
-  }
-
-  get pending(): number {
-    return this.#chunker.pending;
-  }
-
-  snapshot(): Json {
-    return this.#chunker.snapshot();
-  }
-
-  push(bytes: Uint8Array, headroom = 0): FramedRecords {
-    return this.#cut(this.#chunker.push(bytes, headroom));
-  }
-
-  end(): FramedRecords {
-    return this.#cut(this.#chunker.end());
-  }
-
-  #cut(piece: Piece | undefined): FramedRecords {
-    return this.#cutter.cut(piece ?? { bytes: NOTHING, offset: 0 });
+    super(new CsvChunker(options, at), new CsvCutter(options));
   }
 }

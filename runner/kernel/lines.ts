@@ -1,7 +1,8 @@
 /** Cuts lines into records: one JSON text a line, LF or CRLF, blank lines are nothing. State between two lines: none. */
-import type { Chunker, Cutter, FramedRecords, Framer, Piece } from '../engine/contracts.ts';
+import type { Chunker, Cutter, FramedRecords, Piece } from '../engine/contracts.ts';
 import type { Json } from '../state/store.ts';
 import { giveBuffer } from './buffers.ts';
+import { ChunkedFramer } from './chunked-framer.ts';
 import { SpanList } from './spans.ts';
 
 const LF = 0x0a;
@@ -143,32 +144,10 @@ export class LineCutter implements Cutter {
   }
 }
 
-const NOTHING: Piece = { bytes: new Uint8Array(), offset: 0 };
-
 /** Both halves in one place. */
-export class LineFramer implements Framer {
-  readonly #chunker: LineChunker;
-  readonly #cutter: LineCutter;
-
+export class LineFramer extends ChunkedFramer {
   constructor(offset: number, maxRecordBytes: number) {
-    this.#chunker = new LineChunker(offset, maxRecordBytes);
-    this.#cutter = new LineCutter(maxRecordBytes);
-  }
-
-  get pending(): number {
-    return this.#chunker.pending;
-  }
-
-  snapshot(): Json {
-    return this.#chunker.snapshot();
-  }
-
-  push(bytes: Uint8Array, headroom = 0): FramedRecords {
-    return this.#cutter.cut(this.#chunker.push(bytes, headroom) ?? NOTHING);
-  }
-
-  end(): FramedRecords {
-    return this.#cutter.cut(this.#chunker.end() ?? NOTHING);
+    super(new LineChunker(offset, maxRecordBytes), new LineCutter(maxRecordBytes));
   }
 }
 
