@@ -305,6 +305,7 @@ export class ChainBuilder {
       stage.ordered = true;
       this.#orderedSteps.add(step);
     }
+    if (parts.some((part) => part.form === 'block' || part.passes !== true)) stage.idle = false;
     for (const part of parts) {
       const tier = tierOf(part);
       if (TIERS.indexOf(tier) > TIERS.indexOf(stage.tier)) stage.tier = tier;
@@ -339,6 +340,7 @@ export class ChainBuilder {
       place,
       keepsOrder: !this.#unordered,
       checked: this.#checked,
+      idle: this.#checked,
     };
     this.#nodes.push(stage);
     return stage;
@@ -409,7 +411,7 @@ function idsOf(steps: readonly StepInput[] = []): string[] {
 function narrowed(node: PlannedNode): PlannedNode {
   if (node.kind !== 'stage') return node;
   const most = node.steps.map(({ limits }) => limits.concurrentOperations ?? Number.POSITIVE_INFINITY);
-  return { ...node, threads: Math.min(node.threads, ...most) };
+  return { ...node, threads: Math.min(node.idle && !node.explicit ? 1 : node.threads, ...most) };
 }
 
 /** The cheapest tier that a step has a form for, of those that this build can run. */

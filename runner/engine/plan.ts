@@ -85,6 +85,8 @@ export interface PlannedStage {
   keepsOrder: boolean;
   /** Its records were checked by a stage before it. */
   checked: boolean;
+  /** None of its steps has anything to do to records that were checked: threads of its own would only cost. */
+  idle: boolean;
 }
 
 export interface PlannedSink {

@@ -123,8 +123,9 @@ export class StageProgram {
     });
     this.cutter = flat[0]?.step.cutter;
     const passing = new Set(spec.steps.flatMap(({ onError }, owner) => (onError === 'pass' ? [owner] : [])));
-    this.#parts = fuse(flat, passing).map((part) =>
-      Array.isArray(part) ? new Pass(part, { parser: part[0]?.owner ?? 0, checked: spec.checked }) : part,
+    // What a step writes is checked: only the first part can meet records that nobody has looked at.
+    this.#parts = fuse(flat, passing).map((part, i) =>
+      Array.isArray(part) ? new Pass(part, { parser: part[0]?.owner ?? 0, checked: spec.checked || i > 0 }) : part,
     );
     this.#sampled = spec.steps.map((_, owner) =>
       this.#parts.some((part) => part instanceof Pass && part.clock.shared && part.clock.owners.includes(owner)),

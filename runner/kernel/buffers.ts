@@ -16,14 +16,25 @@ let keptBytes = 0;
 /** A buffer of at least `size` bytes with any content, alone on its memory. */
 export function takeBuffer(size: number): Buffer {
   if (size < SMALLEST) return Buffer.allocUnsafeSlow(size);
+  const wanted = classOf(size);
+  let best = -1;
   for (let i = kept.length - 1; i >= 0; i--) {
-    const memory = kept[i] as SharedArrayBuffer;
-    if (memory.byteLength < size || memory.byteLength > 4 * size + SMALLEST) continue;
-    kept.splice(i, 1);
-    keptBytes -= memory.byteLength;
-    return Buffer.from(memory);
+    const { byteLength } = kept[i] as SharedArrayBuffer;
+    if (byteLength < wanted || byteLength > 4 * wanted) continue;
+    if (best < 0 || byteLength < (kept[best] as SharedArrayBuffer).byteLength) best = i;
+    if (byteLength === wanted) break;
   }
-  return Buffer.from(new SharedArrayBuffer(size));
+  const memory = kept[best];
+  if (memory === undefined) { return Buffer.from(new SharedArrayBuffer(wanted));}
+  kept.splice(best, 1);
+  keptBytes -= memory.byteLength;
+  return Buffer.from(memory);
+}
+
+/** Sizes are rounded up to a few, four to a doubling: blocks are never quite equal, and what one gives back has to fit the next. */
+function classOf(size: number): number {
+  const step = 2 ** (Math.floor(Math.log2(size)) - 2);
+  return Math.ceil(size / step) * step;
 }
 
 /** Nobody looks at these bytes, or at others of the same memory, any more. */

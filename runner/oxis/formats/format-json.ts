@@ -1,6 +1,6 @@
 /** `format_json`: records become JSON text: lines, one array, or one document. */
 import * as z from 'zod/mini';
-import type { Block, BlockStep, Framing, StreamInfo } from '../../engine/contracts.ts';
+import type { Block, BlockStep, Framing, RecordStep, StreamInfo } from '../../engine/contracts.ts';
 import { OxiError } from '../../engine/errors.ts';
 import { JsonEncoder } from '../../kernel/encode.ts';
 import { layOut } from '../../kernel/layout.ts';
@@ -37,10 +37,10 @@ export const formatJson = defineFormatter({
   summary: 'Writes JSON: lines, an array or a document.',
   limits: { maxBatchSize: 1_000_000, maxMemoryMb: 512 },
   config,
-  make: (c): BlockStep | { form: 'record'; cardinality: 'one'; touches: []; apply: () => 'keep' } =>
+  make: (c): BlockStep | RecordStep =>
     isPretty(c) || c.sort_keys
       ? new LayoutStep(c)
-      : { form: 'record', cardinality: 'one', touches: [], apply: () => 'keep' },
+      : { form: 'record', cardinality: 'one', touches: [], passes: true, apply: () => 'keep' },
   encoder: (c, stream, context) => {
     const framing = framingOf(c, stream, context.output);
     if (framing === 'lines' && isPretty(c))
