@@ -32,8 +32,8 @@ export interface CsvJsonOptions {
 interface Layout {
   columns: readonly string[];
   types: readonly CellType[];
-  /** 1 where cells are text as they stand. */
-  isText: Uint8Array;
+  /** TEXT where cells are text as they stand, NUMBER or WHOLE where they must be numbers, else OTHER. */
+  kinds: Uint8Array;
   /** JSON text before the value of each column, with the quote that opens text: words of eight bytes, padded. */
   words: DataView;
   /** Where those of a column begin in `words`; one more entry than columns. */
@@ -52,6 +52,11 @@ interface Layout {
 /** So many bytes of a key, and of a cell, are copied without a look at their length: most have no more, and branches are dear. */
 const KEY_BYTES = 24;
 const CELL_BYTES = 16;
+
+const OTHER = 0;
+const TEXT = 1;
+const WHOLE = 2;
+const NUMBER = 3;
 
 /** What a byte means in a cell: it is copied, ends the cell, or needs a closer look. */
 const COPY = 0;
@@ -135,11 +140,11 @@ export class CsvJson {
     const known = this.#layout;
     if (known !== undefined && sameNames(known.columns, columns)) return known;
     const types = columns.map((column) => this.#o.typeOf(column));
-    const isText = Uint8Array.from(types, (type) => (type === 'text' && !this.#o.emptyIsNull ? 1 : 0));
+    const kinds = Uint8Array.from(types, (type) => this.#kindOf(type));
     const from = new Uint32Array(columns.length + 1);
     const sizes = new Uint32Array(columns.length);
     const parts = columns.map((column, i) => {
-      const text = Buffer.from(`${i === 0 ? '{' : ','}${JSON.stringify(column)}:${isText[i] === 1 ? '"' : ''}`);
+      const text = Buffer.from(`${i === 0 ? '{' : ','}${JSON.stringify(column)}:${kinds[i] === TEXT ? '"' : ''}`);
       sizes[i] = text.length;
       from[i + 1] = (from[i] as number) + Math.max(KEY_BYTES, 8 * Math.ceil(text.length / 8));
       return text;
@@ -148,8 +153,16 @@ export class CsvJson {
     for (const [i, part] of parts.entries()) part.copy(bytes, from[i]);
     const size = parts.reduce((sum, part) => sum + part.length + 8, 2 * KEY_BYTES + 16);
     const words = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-    this.#layout = { columns, types, isText, words, from, sizes, size };
+    this.#layout = { columns, types, kinds, words, from, sizes, size };
     return this.#layout;
+  }
+
+  #kindOf(type: CellType): number {
+    const { delimiter, quote, trim } = this.#o.dialect;
+    if (type === 'text') return this.#o.emptyIsNull ? OTHER : TEXT;
+    // What could stand in a number is read with a closer look.
+    if (type === 'infer' || type.numbers === 'none' || trim || inNumber(delimiter) || inNumber(quote)) return OTHER;
+    return type.numbers === 'whole' ? WHOLE : NUMBER;
   }
 
   /** Room for `size` bytes more, behind what is written. */
@@ -184,7 +197,7 @@ export class CsvJson {
    * the row does not end within the last bytes of `b`.
    */
   #cells(b: Buffer, start: number, end: number, layout: Layout): RecordError | undefined {
-    const { words, from, sizes, isText } = layout;
+    const { words, from, sizes, kinds } = layout;
     const n = sizes.length;
     const { quote, escape: escaping, delimiter, trim } = this.#o.dialect;
     const unquoted = this.#unquoted;
@@ -203,7 +216,21 @@ export class CsvJson {
       const size = sizes[k] as number;
       for (let i = KEY_BYTES; i < size; i += 8) view.setFloat64(o + i, words.getFloat64(w + i, true), true);
       o += size;
-      if (trim || isText[k] === 0) {
+      const kind = kinds[k] as number;
+      if (kind >= WHOLE) {
+        const after = numberEnd(b, p, end, kind);
+        const size = after - p;
+        if (size > 0 && size <= CELL_BYTES && (after >= end || b[after] === delimiter)) {
+          view.setFloat64(o, source.getFloat64(p, true), true);
+          view.setFloat64(o + 8, source.getFloat64(p + 8, true), true);
+          o += size;
+          p = after;
+          if (p >= end) break;
+          p++;
+          continue;
+        }
+      }
+      if (trim || kind !== TEXT) {
         this.#out.length = o;
         const error = this.#typed(b, p, start, end, layout, k);
         if (error !== undefined) return error;
@@ -270,7 +297,7 @@ export class CsvJson {
     this.#behind = after;
     const { source, start: first, end: last, quoted } = reader;
     const out = this.#out;
-    if (layout.isText[k] === 1) this.#string(source, first, last, 1);
+    if (layout.kinds[k] === TEXT) this.#string(source, first, last, 1);
     else if (first === last && (this.#o.emptyIsNull || type !== 'infer' || !quoted)) out.text('null');
     else if (type === 'text' || (type === 'infer' && quoted)) this.#string(source, first, last, 0);
     else if (type === 'infer') {
@@ -321,6 +348,28 @@ export function sameNames(a: readonly string[], b: readonly string[]): boolean {
   if (a.length !== b.length) return false;
   for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
   return true;
+}
+
+function isDigit(c: number): boolean {
+  return c >= 0x30 && c <= 0x39;
+}
+
+/** A digit, the point or the sign. */
+function inNumber(c: number): boolean {
+  return isDigit(c) || c === 0x2e || c === 0x2d;
+}
+
+/** Where a number without an exponent that begins at `p` ends; `p` where none begins. */
+function numberEnd(b: Buffer, p: number, end: number, kind: number): number {
+  let q = p;
+  if (q < end && b[q] === 0x2d) q++;
+  const first = q;
+  while (q < end && isDigit(b[q] as number)) q++;
+  if (q === first || (b[first] === 0x30 && q > first + 1)) return p;
+  if (kind === WHOLE || q >= end || b[q] !== 0x2e) return q;
+  const point = q++;
+  while (q < end && isDigit(b[q] as number)) q++;
+  return q > point + 1 ? q : p;
 }
 
 function writeEscape(out: Buffer, o: number, c: number): number {
