@@ -11,7 +11,7 @@ import type { WaitClock } from './gauge.ts';
 import { type Letter, sortLetters } from './letters.ts';
 import { roomOf, sizeOf } from './limits.ts';
 import type { PlannedStep } from './plan.ts';
-import { letterOf, recordMessage, stopError } from './stage.ts';
+import { letterOf, recordMessage, stopError } from './bad-record.ts';
 
 export interface SinkNode {
   step: PlannedStep;

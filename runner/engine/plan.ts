@@ -17,7 +17,7 @@ import type {
   Tier,
 } from './contracts.ts';
 import type { AskedLimits } from './limits.ts';
-import type { OnError, StageStepSpec } from './stage.ts';
+import type { OnError, StageStepSpec } from './stage-spec.ts';
 
 export type StepMetadata = Readonly<Record<string, string | number>>;
 

@@ -1,6 +1,6 @@
 /** What works on the blocks of a stage away from the flow: threads, or instances side by side on the main thread. */
 import type { Block } from './contracts.ts';
-import type { StageResult } from './stage.ts';
+import type { StageResult } from './stage-spec.ts';
 
 /** Ended when disposed; what is still at work then fails. */
 export interface Pool extends AsyncDisposable {

@@ -2,7 +2,8 @@
 import { joinBlocks } from '../kernel/blocks.ts';
 import type { Block, BlockStep, RecordError } from './contracts.ts';
 import type { OxiError } from './errors.ts';
-import { addAll, StageProgram, type StageResult, type StageSpec } from './stage.ts';
+import { addAll, type StageResult, type StageSpec } from './stage-spec.ts';
+import { StageProgram } from './stage.ts';
 
 const EMPTY = { bytes: new Uint8Array(), spans: new Uint32Array(), offsets: new Float64Array(), count: 0 };
 

@@ -4,29 +4,28 @@
  */
 import { randomUUID } from 'node:crypto';
 import { resolve } from 'node:path';
-import type { Holder, Lease, StateStore, StoredDocument } from '../state/store.ts';
-import type { Assembly } from './assemble.ts';
+import type { Holder, Lease, StateStore } from '../state/store.ts';
+import type { Assembly } from './assembly.ts';
 import { bottleneckOf, theProcess } from './bottleneck.ts';
-import { bytesBefore, Committer, lost } from './checkpoint.ts';
-import type { Mark, SinkRun, Split } from './contracts.ts';
-import type { StepCounters } from './counters.ts';
+import { Committer, lost } from './checkpoint.ts';
+import type { Mark, SinkRun } from './contracts.ts';
 import { crashpoint } from './crashpoint.ts';
 import { DeadLetterFile } from './dead-letters.ts';
 import {
   type Checkpoint,
   type DoneSegment,
   parseRunDocument,
-  parseSplitDocument,
   type RunDocument,
   type SplitDocument,
 } from './documents.ts';
 import { OxiError } from './errors.ts';
 import { between, type FlowMoment, momentOf } from './flow-reading.ts';
 import { type Held, holdLease } from './hold.ts';
-import { type Plan, type Segment, type StepMetadata, sinksOf } from './plan.ts';
+import { type Plan, type Segment, sinksOf } from './plan.ts';
 import { DEAD_LETTERS, isEmpty } from './planner.ts';
 import { countersReport, makeFigures, type RunFigures, type RunObserver, type RunSummary } from './report.ts';
 import { type Beginning, findBeginning, knownOf, type RecordedInput } from './resume.ts';
+import { countersBefore, doneSegment, earlierOf, inputOf, parseSplit, totalOf } from './run-parts.ts';
 import { RunRecord } from './run-record.ts';
 import { type InputWaiting, openInput, SegmentRun } from './segment-run.ts';
 import type { StopRequest } from './stop.ts';
@@ -162,7 +161,7 @@ class Run {
       status: begun.finishing ? 'finishing' : 'running',
       ...(invocation === undefined ? {} : { invocation }),
       plan: beginning.hashes,
-      ...inputOf(begun),
+      ...inputOf(begun.index, input),
       started_at: run?.started_at ?? this.#o.now().toISOString(),
       worker_id: this.#o.holder.workerId,
       ...(from === undefined ? {} : { resumed_from: from.n }),
@@ -343,7 +342,7 @@ class Run {
       if (last === undefined) throw new Error('the flow ended without a checkpoint');
       this.#record.document = { ...this.#record.document, status: 'finishing' };
       const outputs = await begun.run.publish(last);
-      const done = [...(this.#record.document.done ?? []), doneSegment(begun, last, outputs, figures)];
+      const done = [...(this.#record.document.done ?? []), doneSegment(begun.run.segment, begun.input, last, outputs, figures)];
       const next = await this.#following(begun.index, done);
       if (next === undefined) {
         const letters = await deadLetters?.sink.finish(last.marks[DEAD_LETTERS] as Mark);
@@ -446,7 +445,7 @@ class Run {
     at.current = next;
     for (const { sink } of sinksOf(segment.nodes)) await sink.check?.();
     await run.open(this.#sinkRun(false), undefined, 'open');
-    await this.#record.save({ ...document, ...inputOf(next) }, this.#o.store.ordered ? 'soft' : 'hard');
+    await this.#record.save({ ...document, ...inputOf(index, input) }, this.#o.store.ordered ? 'soft' : 'hard');
     figures.earlierRecords = earlierOf(document).records;
   }
 
@@ -529,89 +528,4 @@ class Run {
 
 function lettersText(count: number): string {
   return `${count} dead ${count === 1 ? 'letter' : 'letters'}`;
-}
-
-/** The checkpoints of this run and segment; none where those in the store belong to another one. */
-function parseSplit(stored: StoredDocument | undefined, run: RunDocument | undefined): SplitDocument {
-  // Of a finished run nobody needs them.
-  if (stored === undefined || run === undefined || run.status === 'finished') return { checkpoint: {} };
-  const split = parseSplitDocument(stored.body);
-  const same = split.run_id === run.run_id && (split.segment ?? 0) === (run.segment ?? 0);
-  return same ? split : { checkpoint: {} };
-}
-
-/** What the run document says of the segment at work. */
-function inputOf({ index, input }: Begun): Pick<RunDocument, 'stream' | 'splits' | 'segment' | 'source'> {
-  return {
-    stream: input.stream,
-    splits: input.splits.map(({ index: split, name, size }) => ({
-      index: split,
-      name,
-      ...(size === undefined ? {} : { size }),
-    })),
-    ...(index === 0 ? {} : { segment: index }),
-    ...(input.index === 0 ? {} : { source: input.index }),
-  };
-}
-
-function earlierOf(run: RunDocument | undefined): { records: number; bytes: number } {
-  return run?.done?.at(-1) ?? { records: 0, bytes: 0 };
-}
-
-function countersBefore(
-  run: RunDocument | undefined,
-  from: Checkpoint | undefined,
-): Readonly<Record<string, StepCounters>> {
-  return Object.assign({}, ...(run?.done ?? []).map(({ counters }) => counters), from?.counters ?? {});
-}
-
-/** What a segment has left, for the run document. */
-function doneSegment(
-  { run, input }: Begun,
-  last: Checkpoint,
-  outputs: RunSummary['outputs'],
-  figures: RunFigures,
-): DoneSegment {
-  const ids = new Set(run.segment.steps.map(({ id }) => id));
-  const steps = figures.steps.filter(({ id }) => ids.has(id));
-  const metadata: Record<string, Record<string, string | number>> = {};
-  for (const { id, counters } of steps)
-    metadata[id] = metadataOf(
-      counters,
-      outputs.find(({ step }) => step === id),
-    );
-  const [only] = input.splits;
-  const source = metadata[input.source.step.id];
-  if (input.splits.length === 1 && only !== undefined && source !== undefined) source.path = only.name;
-  return {
-    counters: Object.fromEntries(steps.map(({ id, counters }) => [id, { ...counters }])),
-    outputs: outputs as unknown as DoneSegment['outputs'],
-    checkpoint: last.n,
-    records: last.records,
-    bytes: last.bytes,
-    elapsed_ms: last.elapsed_ms,
-    metadata,
-  };
-}
-
-/** What is known of a step at its end: what left it, and what a sink made. */
-function metadataOf(
-  counters: StepCounters,
-  output: RunSummary['outputs'][number] | undefined,
-): StepMetadata & Record<string, string | number> {
-  return {
-    records: counters.out,
-    bytes: output?.bytes ?? counters.bytes_out,
-    filtered: counters.filtered,
-    dropped: counters.dropped,
-    dead_lettered: counters.dead_lettered,
-    ...(output?.path === undefined ? {} : { path: output.path }),
-    ...(output?.columns === undefined ? {} : { columns: output.columns.join(',') }),
-  };
-}
-
-/** Bytes of the whole input; unknown where there are segments whose input is not there yet. */
-function totalOf({ segments }: Plan, splits: readonly Split[]): number | undefined {
-  const known = segments.length === 1 && splits.every(({ size }) => size !== undefined);
-  return known ? bytesBefore(splits, splits.length, 0) : undefined;
 }

@@ -3,12 +3,14 @@
  * attempt around it (`run.ts`) keeps the documents of the run.
  */
 import type { Json } from '../state/store.ts';
-import { type Assembly, checkEncoders, type FlowStart, runFlow } from './assemble.ts';
+import { runFlow } from './assemble.ts';
+import type { Assembly, FlowStart } from './assembly.ts';
 import type { Committer } from './checkpoint.ts';
 import type { Mark, Output, Sink, SinkRun, Split, StreamInfo } from './contracts.ts';
 import type { Checkpoint } from './documents.ts';
 import { EXIT, OxiError } from './errors.ts';
 import { detectStream } from './flow-source.ts';
+import { checkEncoders } from './make-sink.ts';
 import { unitOf } from './patience.ts';
 import { type Plan, type PlannedSource, type Segment, sinksOf } from './plan.ts';
 import { DEAD_LETTERS } from './planner.ts';

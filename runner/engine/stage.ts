@@ -10,81 +10,22 @@ import type {
   Block,
   BlockStep,
   Cutter,
-  ProcessingLimits,
   RecordStep,
   Step,
   StepContext,
-  StreamInfo,
 } from './contracts.ts';
 import { RecordError } from './contracts.ts';
-import { addCounters, noCounters, type StepCounters } from './counters.ts';
+import { noCounters, type StepCounters } from './counters.ts';
 import { OxiError } from './errors.ts';
 import { fuse, type Op, Pass, type PassEvents } from './fuse.ts';
-import type { ThreadUsage } from './gauge.ts';
 import type { Letter } from './letters.ts';
 import { hasRoom, portionsOf, type Room, roomOf, sizeOf } from './limits.ts';
-
-/** What happens to a bad record; `pass`: it leaves the step as it came in (continue_on_error). */
-export type OnError = 'stop' | 'drop' | 'dead_letter' | 'pass';
-
-/** A step of a stage, as it crosses to a thread: plain data. */
-export interface StageStepSpec {
-  id: string;
-  oxi: string;
-  /** The oxi's checked configuration. */
-  config: unknown;
-  onError: OnError;
-  /** What it is given at a time, at most. */
-  limits: ProcessingLimits;
-  /** Where the stream is `selected`, the framer has done its work already. */
-  byFramer?: true;
-}
-
-/** Everything that a thread needs to do the work of a stage. */
-export interface StageSpec {
-  steps: StageStepSpec[];
-  projectRoot: string;
-  stream: StreamInfo;
-  splitNames: string[];
-  /** The records were checked by a stage before this one. */
-  checked: boolean;
-  /** Start of the run, milliseconds since the epoch. */
-  now: number;
-  params: [string, unknown][];
-  env: [string, string][];
-}
-
-/** A record error that did not stop the run, for the log: how many there were is in the counters. */
-export interface Failure {
-  step: string;
-  message: string;
-}
-
-export interface StageResult {
-  block: Block;
-  /** What this block added to each step. */
-  counters: StepCounters[];
-  /** The first few only. */
-  failures: Failure[];
-  /** Where the block came uncut: records that were found in it, and those that nobody could cut. */
-  cut?: { records: number; broken: readonly { offset: number; reason: string }[] };
-  /** Every record that a step gave up for the dead-letter file. */
-  letters: Letter[];
-  busyMs: number;
-  /** The same for each step. */
-  stepMs: number[];
-  /** Steps whose time was found by samples: they share a pass with others. */
-  sampled: readonly boolean[];
-  /** Of the threads of a pool that worked on it. */
-  usage?: readonly ThreadUsage[];
-}
+import { addAll, type Failure, type MakeSteps, type StageResult, type StageSpec, type StageStepSpec } from './stage-spec.ts';
+import { letterOf, recordMessage, stopError } from './bad-record.ts';
 
 const KEPT_FAILURES = 3;
 
 const PASS: RecordStep = { form: 'record', cardinality: 'one', touches: [], passes: true, apply: () => 'keep' };
-
-/** Makes the steps of a stage; the registry lies outside the engine. */
-export type MakeSteps = (spec: StageSpec) => (Step | readonly RecordStep[])[];
 
 type Part = Pass | { owner: number; step: BlockStep };
 
@@ -432,41 +373,6 @@ export class StageProgram {
     if (this.#failures.length < KEPT_FAILURES) this.#failures.push({ step: step.id, message });
     return step.onError === 'pass';
   }
-}
-
-type Erring = Pick<StageStepSpec, 'id' | 'onError'>;
-
-/** What is said of a bad record. */
-export function recordMessage(step: Erring, file: string, offset: number, error: RecordError): string {
-  const at = error.at === undefined ? '' : ` (byte ${offset + error.at})`;
-  return `${file}: record at byte ${offset}: step "${step.id}": ${error.message}${at}`;
-}
-
-export function stopError(step: Erring, file: string, offset: number, error: RecordError): OxiError {
-  return new OxiError(
-    'RECORD_INVALID',
-    `${recordMessage(step, file, offset, error)}. Set "on_error: drop" on the step to leave such records out, or "on_error: dead_letter" to keep them in a file`,
-    { place: { step: step.id, file, offset: offset + (error.at ?? 0) }, cause: error },
-  );
-}
-
-export function letterOf(
-  step: Erring,
-  file: string,
-  split: number,
-  offset: number,
-  error: RecordError,
-  record: Uint8Array,
-): Letter {
-  const { code, message: reason } = error;
-  return { step: step.id, code, reason, file, split, offset, record };
-}
-
-export function addAll(into: readonly StepCounters[], delta: readonly StepCounters[]): void {
-  into.forEach((counters, i) => {
-    const d = delta[i];
-    if (d !== undefined) addCounters(counters, d);
-  });
 }
 
 function isList<T>(value: T | readonly T[]): value is readonly T[] {

@@ -1,5 +1,5 @@
 /** Makes the steps of a stage from plain data; used by the main thread and by every thread of a pool alike. */
-import type { MakeSteps } from '../engine/stage.ts';
+import type { MakeSteps } from '../engine/stage-spec.ts';
 import { registry } from './registry.ts';
 
 /** `debug`: where steps say what whoever looks closely wants to know. */

@@ -2,7 +2,7 @@
 import type { Block } from '../engine/contracts.ts';
 import type { ErrorCode, ErrorPlace } from '../engine/errors.ts';
 import { OxiError } from '../engine/errors.ts';
-import type { StageResult, StageSpec } from '../engine/stage.ts';
+import type { StageResult, StageSpec } from '../engine/stage-spec.ts';
 import { isShared } from '../kernel/buffers.ts';
 
 export interface ThreadStart {

@@ -9,7 +9,7 @@ import { RecordError } from '../engine/contracts.ts';
 import { OxiError } from '../engine/errors.ts';
 import type { Pool, PoolOptions } from '../engine/pool.ts';
 import { failRecords, joinResults } from '../engine/results.ts';
-import type { StageResult, StageSpec } from '../engine/stage.ts';
+import type { StageResult, StageSpec } from '../engine/stage-spec.ts';
 import { cutBlock } from '../kernel/blocks.ts';
 import { giveBuffer } from '../kernel/buffers.ts';
 import { threadEntry } from './entry.ts';

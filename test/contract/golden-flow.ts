@@ -3,7 +3,8 @@
  * and the output in memory. What the golden files and the engine's tests stand on.
  */
 import * as z from 'zod';
-import { type Assembly, runFlow } from '../../runner/engine/assemble.ts';
+import { runFlow } from '../../runner/engine/assemble.ts';
+import type { Assembly } from '../../runner/engine/assembly.ts';
 import type { Block, Oxi, Sink, Source } from '../../runner/engine/contracts.ts';
 import type { StepCounters } from '../../runner/engine/counters.ts';
 import { DeadLetterFile } from '../../runner/engine/dead-letters.ts';
@@ -14,7 +15,8 @@ import type { PlannedSource, Segment, StepInput } from '../../runner/engine/plan
 import { makePlan } from '../../runner/engine/planner.ts';
 import type { Pool, PoolOptions } from '../../runner/engine/pool.ts';
 import { makeFigures } from '../../runner/engine/report.ts';
-import { StageProgram, type StageResult, type StageSpec } from '../../runner/engine/stage.ts';
+import type { StageResult, StageSpec } from '../../runner/engine/stage-spec.ts';
+import { StageProgram } from '../../runner/engine/stage.ts';
 import { defineSink, defineSource } from '../../runner/oxis/define.ts';
 import { jsonFormat } from '../../runner/oxis/formats/format-json.ts';
 import { makeSteps } from '../../runner/oxis/make.ts';

@@ -1,7 +1,7 @@
 import { describe, expect, test, vi } from 'vitest';
 import type { OxiError } from '../../runner/engine/errors.ts';
 import type { PoolOptions } from '../../runner/engine/pool.ts';
-import type { StageSpec } from '../../runner/engine/stage.ts';
+import type { StageSpec } from '../../runner/engine/stage-spec.ts';
 import { StagePool } from '../../runner/threads/pool.ts';
 import { blockOf, recordsOf } from '../contract/oxi-suite.ts';
 
