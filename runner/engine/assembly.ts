@@ -9,8 +9,8 @@ import type { Patience } from './patience.ts';
 import type { PlannedSource, PlannedStep, Segment } from './plan.ts';
 import type { Pool, PoolOptions } from './pool.ts';
 import type { RunFigures } from './report.ts';
-import type { MakeSteps, StageSpec, StageStepSpec } from './stage-spec.ts';
 import { StageProgram } from './stage.ts';
+import type { MakeSteps, StageSpec, StageStepSpec } from './stage-spec.ts';
 import type { Watch } from './watch.ts';
 
 /** What a flow needs of the world around the engine. */

@@ -29,8 +29,8 @@ import {
   type StepMetadata,
   stepsOf,
 } from './plan.ts';
-import type { OnError } from './stage-spec.ts';
 import { splitOrdered } from './split-ordered.ts';
+import type { OnError } from './stage-spec.ts';
 import { locating, locatingLater, stepError } from './step-error.ts';
 
 export interface ChainOptions {

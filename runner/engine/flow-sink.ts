@@ -1,6 +1,7 @@
 /** A sink as a node of the flow: lays records out, writes them, and answers every barrier with its mark. */
 import { BlockJoiner, recordAt, sliceBlock } from '../kernel/blocks.ts';
 import { giveBuffer } from '../kernel/buffers.ts';
+import { letterOf, recordMessage, stopError } from './bad-record.ts';
 import type { Block, Encoder, Sink } from './contracts.ts';
 import { RecordError } from './contracts.ts';
 import type { StepCounters } from './counters.ts';
@@ -11,7 +12,6 @@ import type { WaitClock } from './gauge.ts';
 import { type Letter, sortLetters } from './letters.ts';
 import { roomOf, sizeOf } from './limits.ts';
 import type { PlannedStep } from './plan.ts';
-import { letterOf, recordMessage, stopError } from './bad-record.ts';
 
 export interface SinkNode {
   step: PlannedStep;

@@ -15,8 +15,8 @@ import {
   weightOf,
 } from './flow.ts';
 import type { Letter } from './letters.ts';
-import { addAll, type Failure, type StageResult } from './stage-spec.ts';
 import type { StageProgram } from './stage.ts';
+import { addAll, type Failure, type StageResult } from './stage-spec.ts';
 
 export interface StageNode {
   /** Ids of its steps, in order. */

@@ -55,8 +55,8 @@ export interface BlockItem {
 }
 export type Item = BlockItem | { kind: 'barrier'; barrier: Barrier };
 
-/** Between two nodes, at most. Blocks of 512 KB: enough to keep both sides busy, little enough to stay in constant memory. */
-const BOUNDS = { bytes: 2 << 20, records: 1 << 20 };
+/** Between two nodes, at most. Blocks of 256 KB: enough to keep both sides busy, little enough to stay in constant memory. */
+const BOUNDS = { bytes: 1 << 20, records: 1 << 20 };
 
 export type Flow = Channel<Item>;
 

@@ -4,8 +4,8 @@
  */
 import type { Block } from './contracts.ts';
 import type { Pool } from './pool.ts';
-import type { StageResult } from './stage-spec.ts';
 import type { StageProgram } from './stage.ts';
+import type { StageResult } from './stage-spec.ts';
 
 /** Blocks for each of the others, so that none of them runs dry while the main thread is at work on one. */
 const AHEAD = 2;

@@ -1,5 +1,6 @@
 /** Makes a node of the flow of a planned stage, with its pool once there is work for one. */
 import type { Makings } from './assembly.ts';
+import { letterOf, recordMessage, stopError } from './bad-record.ts';
 import { checkErrors } from './chain-ends.ts';
 import { noCounters } from './counters.ts';
 import type { Barrier } from './flow.ts';
@@ -11,9 +12,8 @@ import { unitOf } from './patience.ts';
 import { type PlannedStage, stageSteps } from './plan.ts';
 import type { Pool } from './pool.ts';
 import { SideBySide } from './side-by-side.ts';
-import type { StageResult, StageSpec } from './stage-spec.ts';
-import { letterOf, recordMessage, stopError } from './bad-record.ts';
 import type { StageProgram } from './stage.ts';
+import type { StageResult, StageSpec } from './stage-spec.ts';
 import type { WatchedNode } from './watch.ts';
 
 /** `enough`: nothing that comes from here on leaves the stage. */

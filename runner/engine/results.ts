@@ -2,8 +2,8 @@
 import { joinBlocks } from '../kernel/blocks.ts';
 import type { Block, BlockStep, RecordError } from './contracts.ts';
 import type { OxiError } from './errors.ts';
-import { addAll, type StageResult, type StageSpec } from './stage-spec.ts';
 import { StageProgram } from './stage.ts';
+import { addAll, type StageResult, type StageSpec } from './stage-spec.ts';
 
 const EMPTY = { bytes: new Uint8Array(), spans: new Uint32Array(), offsets: new Float64Array(), count: 0 };
 

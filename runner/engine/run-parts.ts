@@ -3,7 +3,13 @@ import type { StoredDocument } from '../state/store.ts';
 import { bytesBefore } from './checkpoint.ts';
 import type { Split } from './contracts.ts';
 import type { StepCounters } from './counters.ts';
-import { type Checkpoint, type DoneSegment, parseSplitDocument, type RunDocument, type SplitDocument } from './documents.ts';
+import {
+  type Checkpoint,
+  type DoneSegment,
+  parseSplitDocument,
+  type RunDocument,
+  type SplitDocument,
+} from './documents.ts';
 import type { Plan, Segment, StepMetadata } from './plan.ts';
 import type { RunFigures, RunSummary } from './report.ts';
 import type { RecordedInput } from './resume.ts';
@@ -18,7 +24,10 @@ export function parseSplit(stored: StoredDocument | undefined, run: RunDocument 
 }
 
 /** What the run document says of the segment at work. */
-export function inputOf(index: number, input: RecordedInput): Pick<RunDocument, 'stream' | 'splits' | 'segment' | 'source'> {
+export function inputOf(
+  index: number,
+  input: RecordedInput,
+): Pick<RunDocument, 'stream' | 'splits' | 'segment' | 'source'> {
   return {
     stream: input.stream,
     splits: input.splits.map(({ index: split, name, size }) => ({

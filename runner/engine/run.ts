@@ -342,7 +342,10 @@ class Run {
       if (last === undefined) throw new Error('the flow ended without a checkpoint');
       this.#record.document = { ...this.#record.document, status: 'finishing' };
       const outputs = await begun.run.publish(last);
-      const done = [...(this.#record.document.done ?? []), doneSegment(begun.run.segment, begun.input, last, outputs, figures)];
+      const done = [
+        ...(this.#record.document.done ?? []),
+        doneSegment(begun.run.segment, begun.input, last, outputs, figures),
+      ];
       const next = await this.#following(begun.index, done);
       if (next === undefined) {
         const letters = await deadLetters?.sink.finish(last.marks[DEAD_LETTERS] as Mark);

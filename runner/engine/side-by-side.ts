@@ -8,8 +8,8 @@ import { EXIT, OxiError } from './errors.ts';
 import type { Pool } from './pool.ts';
 import { passRecords } from './results.ts';
 import { type RetryOptions, type Timeout, withRetry, withTimeout } from './retry.ts';
-import type { MakeSteps, StageResult, StageSpec } from './stage-spec.ts';
 import { StageProgram } from './stage.ts';
+import type { MakeSteps, StageResult, StageSpec } from './stage-spec.ts';
 
 export interface SideBySideOptions {
   spec: StageSpec;

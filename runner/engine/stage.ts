@@ -6,22 +6,22 @@
 import { BlockJoiner, bytesOf, cutBlock, joinBlocks, recordAt, sliceBlock } from '../kernel/blocks.ts';
 import { giveBuffer } from '../kernel/buffers.ts';
 import type { Json } from '../state/store.ts';
-import type {
-  Block,
-  BlockStep,
-  Cutter,
-  RecordStep,
-  Step,
-  StepContext,
-} from './contracts.ts';
+import { letterOf, recordMessage, stopError } from './bad-record.ts';
+import type { Block, BlockStep, Cutter, RecordStep, Step, StepContext } from './contracts.ts';
 import { RecordError } from './contracts.ts';
 import { noCounters, type StepCounters } from './counters.ts';
 import { OxiError } from './errors.ts';
 import { fuse, type Op, Pass, type PassEvents } from './fuse.ts';
 import type { Letter } from './letters.ts';
 import { hasRoom, portionsOf, type Room, roomOf, sizeOf } from './limits.ts';
-import { addAll, type Failure, type MakeSteps, type StageResult, type StageSpec, type StageStepSpec } from './stage-spec.ts';
-import { letterOf, recordMessage, stopError } from './bad-record.ts';
+import {
+  addAll,
+  type Failure,
+  type MakeSteps,
+  type StageResult,
+  type StageSpec,
+  type StageStepSpec,
+} from './stage-spec.ts';
 
 const KEPT_FAILURES = 3;
 

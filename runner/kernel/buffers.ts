@@ -6,7 +6,7 @@
  */
 
 /** Kept at most, in bytes: a few blocks between reader, stage and sink. */
-const KEPT_BYTES = 24 << 20;
+const KEPT_BYTES = 16 << 20;
 /** Smaller ones are cheaper to make than to keep; small Buffers live side by side in Node's pool, which belongs to nobody. */
 const SMALLEST = Math.max(64 << 10, Buffer.poolSize + 1);
 
@@ -25,7 +25,9 @@ export function takeBuffer(size: number): Buffer {
     if (byteLength === wanted) break;
   }
   const memory = kept[best];
-  if (memory === undefined) { return Buffer.from(new SharedArrayBuffer(wanted));}
+  if (memory === undefined) {
+    return Buffer.from(new SharedArrayBuffer(wanted));
+  }
   kept.splice(best, 1);
   keptBytes -= memory.byteLength;
   return Buffer.from(memory);

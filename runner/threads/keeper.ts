@@ -28,6 +28,8 @@ export interface KeeperEvents {
 
 /** Well below the shortest lease that can be configured. */
 const DELAY_MS = 400;
+/** It makes next to no garbage. */
+const YOUNG_MB = 1;
 
 export function startKeeper(start: KeeperStart, on: KeeperEvents): AsyncDisposable {
   let worker: Worker | undefined;
@@ -36,7 +38,11 @@ export function startKeeper(start: KeeperStart, on: KeeperEvents): AsyncDisposab
   const begin = setTimeout(() => {
     // Dear to load, and short runs end before.
     const threads = process.getBuiltinModule('node:worker_threads');
-    worker = new threads.Worker(threadEntry('keeper-thread'), { workerData: start, name: 'oxiflow: lease' });
+    worker = new threads.Worker(threadEntry('keeper-thread'), {
+      workerData: start,
+      name: 'oxiflow: lease',
+      resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MB },
+    });
     worker.on('message', (message: KeeperMessage) => {
       if (message.kind === 'lost') on.lost();
       else if (message.kind === 'cancelled') on.cancelled(message.from);

@@ -3,8 +3,8 @@ import { getHeapStatistics } from 'node:v8';
 import { parentPort, threadId, workerData } from 'node:worker_threads';
 import { threadpoint } from '../engine/crashpoint.ts';
 import { ThreadClock, type ThreadUsage } from '../engine/gauge.ts';
-import type { MakeSteps } from '../engine/stage-spec.ts';
 import { StageProgram } from '../engine/stage.ts';
+import type { MakeSteps } from '../engine/stage-spec.ts';
 import { type AnswerMessage, packBlock, packError, type ThreadStart, type WorkMessage } from './messages.ts';
 
 /** Asking for the memory takes longer than a block may cost, so it is asked every so many blocks. */

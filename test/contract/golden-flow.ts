@@ -15,8 +15,8 @@ import type { PlannedSource, Segment, StepInput } from '../../runner/engine/plan
 import { makePlan } from '../../runner/engine/planner.ts';
 import type { Pool, PoolOptions } from '../../runner/engine/pool.ts';
 import { makeFigures } from '../../runner/engine/report.ts';
-import type { StageResult, StageSpec } from '../../runner/engine/stage-spec.ts';
 import { StageProgram } from '../../runner/engine/stage.ts';
+import type { StageResult, StageSpec } from '../../runner/engine/stage-spec.ts';
 import { defineSink, defineSource } from '../../runner/oxis/define.ts';
 import { jsonFormat } from '../../runner/oxis/formats/format-json.ts';
 import { makeSteps } from '../../runner/oxis/make.ts';

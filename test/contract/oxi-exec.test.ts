@@ -7,8 +7,8 @@ import { afterAll, afterEach, describe, expect, test, vi } from 'vitest';
 import type { OxiError } from '../../runner/engine/errors.ts';
 import { Secret } from '../../runner/engine/secret.ts';
 import { SideBySide, type SideBySideOptions } from '../../runner/engine/side-by-side.ts';
-import type { StageSpec } from '../../runner/engine/stage-spec.ts';
 import { StageProgram } from '../../runner/engine/stage.ts';
+import type { StageSpec } from '../../runner/engine/stage-spec.ts';
 import { stepMaker } from '../../runner/oxis/make.ts';
 import { blockOf, recordsOf, stageOf } from './oxi-suite.ts';
 

@@ -6,8 +6,8 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import * as z from 'zod';
 import type { Block, MakeContext, Sink, SinkRun, Source, Split } from '../../runner/engine/contracts.ts';
 import { OxiError } from '../../runner/engine/errors.ts';
-import type { OnError, StageSpec } from '../../runner/engine/stage-spec.ts';
 import { StageProgram } from '../../runner/engine/stage.ts';
+import type { OnError, StageSpec } from '../../runner/engine/stage-spec.ts';
 import { makeSteps } from '../../runner/oxis/make.ts';
 import { registry } from '../../runner/oxis/registry.ts';
 

@@ -2,8 +2,8 @@ import { describe, expect, test } from 'vitest';
 import { imbalances, type StepCounters } from '../../runner/engine/counters.ts';
 import type { Barrier } from '../../runner/engine/flow.ts';
 import type { PoolOptions } from '../../runner/engine/pool.ts';
-import type { StageResult, StageSpec } from '../../runner/engine/stage-spec.ts';
 import { StageProgram } from '../../runner/engine/stage.ts';
+import type { StageResult, StageSpec } from '../../runner/engine/stage-spec.ts';
 import { makeSteps } from '../../runner/oxis/make.ts';
 import { type FlowInput, type GoldenStep, runInMemory } from '../contract/golden-flow.ts';
 

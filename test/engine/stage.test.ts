@@ -3,8 +3,8 @@ import type { Block, BlockStep, FieldPath, RecordStep } from '../../runner/engin
 import { imbalances, noCounters } from '../../runner/engine/counters.ts';
 import { OxiError } from '../../runner/engine/errors.ts';
 import { fuse } from '../../runner/engine/fuse.ts';
-import { addAll, type StageSpec } from '../../runner/engine/stage-spec.ts';
 import { StageProgram } from '../../runner/engine/stage.ts';
+import { addAll, type StageSpec } from '../../runner/engine/stage-spec.ts';
 import { makeSteps } from '../../runner/oxis/make.ts';
 import { packBlock } from '../../runner/threads/messages.ts';
 import { StagePool } from '../../runner/threads/pool.ts';

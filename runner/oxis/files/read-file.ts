@@ -12,9 +12,9 @@ import { refuseNul, tooLong } from './path.ts';
 import { binaryAlone, compressionField, encodingField, encodingOf, expansionField } from './text-fields.ts';
 
 /** One read; large enough that a call costs nothing, small enough for many in flight. */
-const READ_BYTES = 448 * 1024;
+const READ_BYTES = 224 * 1024;
 /** Memory of a read: room in front for a line cut off, and behind, so that it can serve for an output a little longer than its input. */
-const MEMORY_BYTES = READ_HEADROOM + READ_BYTES + 128 * 1024;
+const MEMORY_BYTES = READ_HEADROOM + READ_BYTES + 96 * 1024;
 /** How much of the input before a position is hashed, to tell whether it is still the same input. */
 const FINGERPRINT_BYTES = 64 * 1024;
 
