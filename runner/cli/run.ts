@@ -9,6 +9,7 @@ import { softInterval, stuckAfter } from '../engine/crashpoint.ts';
 import { EXIT, OxiError } from '../engine/errors.ts';
 import { type Plan, sinksOf } from '../engine/plan.ts';
 import { executeRun, type RunResult } from '../engine/run.ts';
+import { sayIfSlow } from '../engine/slow.ts';
 import { StopRequest } from '../engine/stop.ts';
 import { Watch } from '../engine/watch.ts';
 import { EventBus } from '../observe/bus.ts';
@@ -285,7 +286,7 @@ async function attempt(a: AttemptInput): Promise<RunResult> {
       now: () => new Date(),
     });
   } finally {
-    await bus?.close(EVENTS_DEADLINE_MS);
+    if (bus !== undefined) await sayIfSlow((text) => log.info(text), 'handing out the last events', bus.close(EVENTS_DEADLINE_MS));
   }
 }
 

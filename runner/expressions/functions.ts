@@ -104,7 +104,7 @@ function part(ofTime: (date: Date) => number, ofDuration?: (ns: bigint) => bigin
       } catch (error) {
         if (!(error instanceof RangeError)) throw error;
         throw new RecordError(
-          `${JSON.stringify(zone)} is no time zone; use UTC, +02:00 or a name such as Europe/Paris`,
+          `${call.labels[1]} is no time zone; use UTC, +02:00 or a name such as Europe/Paris`,
         );
       }
     },

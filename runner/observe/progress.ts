@@ -2,7 +2,7 @@
  * How far the run is, for people. On a terminal one live line, redrawn at most five times a second; elsewhere one plain line
  * every ten seconds at most, none for a run that is over by then.
  */
-import { humanBytes, humanCount, humanDuration, humanRate, humanShare } from './human.ts';
+import { humanBytes, humanCount, humanDuration, humanRate, humanShare, shortCount } from './human.ts';
 import { oneLine } from './safe-text.ts';
 import type { Terminal } from './terminal.ts';
 import type { EventListener, EventPayloads, RunEvent } from './types.ts';
@@ -62,27 +62,43 @@ export class ProgressLine implements EventListener {
   }
 }
 
-/** The line, with its least important parts left out until it fits into `width`. */
+/** The line; where it does not fit into `width`, numbers are shortened, then its least important parts are left out. */
 export function progressText(label: string, progress: Progress, width: number): string {
+  const whole = lineOf(label, progress, MOST_PARTS, humanCount, humanRate);
+  if (whole.length <= width) return whole;
+  const short = (rate: number): string => (rate < 1000 ? humanRate(rate) : shortCount(rate));
+  for (let most = MOST_PARTS; most > 0; most--) {
+    const line = lineOf(label, progress, most, shortCount, short);
+    if (line.length <= width) return line;
+  }
+  return lineOf(label, progress, 0, shortCount, short).slice(0, width);
+}
+
+const MOST_PARTS = 5;
+
+function lineOf(
+  label: string,
+  progress: Progress,
+  most: number,
+  count: (count: number) => string,
+  rate: (rate: number) => string,
+): string {
   const { records, bytes, total_bytes: total, errors, rate_records_per_s, rate_bytes_per_s, eta_seconds } = progress;
   const share = total === undefined || total === 0 ? undefined : Math.min(1, bytes / total);
+  const { busiest } = progress;
   /** What is told, and how soon it is left out: 0 never. */
   const parts: [string | undefined, number][] = [
     [label, 2],
     [share === undefined ? humanBytes(bytes) : humanShare(share), 0],
-    [`${humanCount(records)} ${records === 1 ? 'record' : 'records'}`, 3],
-    [`${humanRate(rate_records_per_s)} records/s`, 1],
-    [`${humanBytes(rate_bytes_per_s)}/s`, 4],
-    [errors === 0 ? undefined : `${humanCount(errors)} ${errors === 1 ? 'error' : 'errors'}`, 0],
+    [`${count(records)} ${records === 1 ? 'record' : 'records'}`, 4],
+    [`${rate(rate_records_per_s)} records/s`, 1],
+    [`${humanBytes(rate_bytes_per_s)}/s`, 3],
+    [errors === 0 ? undefined : `${count(errors)} ${errors === 1 ? 'error' : 'errors'}`, 0],
     [eta_seconds === undefined ? undefined : `${humanDuration(eta_seconds * 1000)} left`, 1],
+    [busiest === undefined ? undefined : `busiest: ${oneLine(busiest.step)}`, MOST_PARTS],
   ];
-  const told = parts.filter((part): part is [string, number] => part[0] !== undefined);
-  for (let importance = 4; importance >= 0; importance--) {
-    const line = told
-      .filter(([, rank]) => rank <= importance)
-      .map(([text]) => text)
-      .join('  ');
-    if (line.length <= width || importance === 0) return line.slice(0, width);
-  }
-  return '';
+  return parts
+    .filter(([text, rank]) => text !== undefined && rank <= most)
+    .map(([text]) => text)
+    .join('  ');
 }
