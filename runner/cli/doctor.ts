@@ -11,6 +11,7 @@ import { checkDisk, checkFolder, disksOf, type Probe, probeFolder } from '../doc
 import { checkClock, checkMemory, checkNode, checkStreams, checkTemporary } from '../doctor/machine.ts';
 import {
   checkPipelines,
+  checkSecrets,
   checkVariables,
   type Examined,
   mostThreads,
@@ -147,6 +148,7 @@ async function examineProject(project: Project, now: number): Promise<Found> {
   const folders = probes.flatMap((probe) => ('folder' in probe ? [probe.folder] : []));
   for (const found of await disksOf(folders)) checks.push(checkDisk(found));
   checks.push(checkConnections(state), ...stateChecks);
+  checks.push(checkSecrets(project.secrets.inClear));
   checks.push(...checkPipelines(pipelines, resolve(root, settings.pipelineDir)), checkVariables(pipelines));
   return { checks, pipelines, disk, saved };
 }

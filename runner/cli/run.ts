@@ -120,6 +120,8 @@ async function run(name: string, options: Options): Promise<number> {
   });
   const notices = [...project.notices, ...pipeline.notices];
   for (const notice of notices) log.debug(notice);
+  for (const sentence of project.secrets.inClear) log.warn(sentence);
+  notices.push(...project.secrets.inClear);
   const plan = await planOf(project, pipeline, options.threads, { now: Date.now() }).catch((error) => {
     throw clean(error, redact);
   });
@@ -286,7 +288,8 @@ async function attempt(a: AttemptInput): Promise<RunResult> {
       now: () => new Date(),
     });
   } finally {
-    if (bus !== undefined) await sayIfSlow((text) => log.info(text), 'handing out the last events', bus.close(EVENTS_DEADLINE_MS));
+    if (bus !== undefined)
+      await sayIfSlow((text) => log.info(text), 'handing out the last events', bus.close(EVENTS_DEADLINE_MS));
   }
 }
 

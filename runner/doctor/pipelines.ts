@@ -83,6 +83,14 @@ export function checkVariables(all: readonly Examined[]): Check {
   );
 }
 
+/** `inClear`: a sentence for each secret that stands in a file, with what to do. */
+export function checkSecrets(inClear: readonly string[]): Check {
+  const [first] = inClear;
+  if (first === undefined) return ok('secrets', 'none stands in clear in a file');
+  const more = inClear.length - 1;
+  return warning('secrets', first, more === 0 ? 'and change it, if others have read the file' : `${more} more like it`);
+}
+
 /** The pipeline with the most threads. */
 export function mostThreads(all: readonly Examined[]): { most: number; pipeline: string } | undefined {
   let found: { most: number; pipeline: string } | undefined;

@@ -150,9 +150,7 @@ export function arithmetic(a: Value, b: Value, sides: Sides, budget: Budget): Va
   if (isNumeric(a) && isNumeric(b)) {
     if (a instanceof Decimal || b instanceof Decimal) return inRange(() => decimals(asDecimal(a), asDecimal(b), sides));
     const label = typeof a === 'bigint' ? sides.left : sides.right;
-    throw new RecordError(
-      `${label} is a whole number beyond 2^53: "${op}" would lose digits, use decimal(...)`,
-    );
+    throw new RecordError(`${label} is a whole number beyond 2^53: "${op}" would lose digits, use decimal(...)`);
   }
   const moved = op === '+' || op === '-' ? inRange(() => times(a, b, op)) : undefined;
   if (moved !== undefined) return moved;
