@@ -11,6 +11,8 @@ import { print } from './output.ts';
 import { printJson, type StateOptions, withStateOptions, withStore } from './state-store.ts';
 
 const USUAL_COLUMNS = 80;
+/** A name that is cut to less can't be told from others. */
+const SHORTEST_NAME = 12;
 
 interface Options extends StateOptions {
   limit: number;
@@ -141,13 +143,12 @@ function rows(ended: readonly Ended[], width: number): string[] {
       ),
       2,
     ],
-    [column('attempt', ({ attempt }) => String(attempt)), 3],
+    [column('try', ({ attempt }) => String(attempt)), 3],
   ];
   const shown = (most: number): Column[] => columns.filter(([, rank]) => rank <= most).map(([one]) => one);
-  for (let most = 3; most > 0; most--)
-    if (fits(names, shown(most), width)) return tableLines(names, shown(most), width);
   // Long names are cut before anything else is.
-  const room = [3, 2, 1].find((most) => fits({ head: 'run', cells: ['x'.repeat(16)] }, shown(most), width)) ?? 0;
+  const cut: Column = { head: names.head, cells: names.cells.map((name) => name.slice(0, SHORTEST_NAME)) };
+  const room = [3, 2, 1].find((most) => fits(cut, shown(most), width)) ?? 0;
   return tableLines(names, shown(room), width);
 }
 

@@ -258,7 +258,15 @@ async function attempt(a: AttemptInput): Promise<RunResult> {
             : undefined;
         const progress = options.quiet
           ? []
-          : [new ProgressLine(a.terminal, { now: Date.now, label: pipeline.name, below })];
+          : [
+              new ProgressLine(a.terminal, {
+                now: Date.now,
+                label: pipeline.name,
+                below,
+                // Whoever reads JSON lines reads nothing else.
+                write: options.logFormat === 'json' ? (line) => log.info(line) : undefined,
+              }),
+            ];
         const listeners = [...a.listeners, ...progress];
         bus = new EventBus({ identity, redact, now: Date.now, listeners, warn: (message) => log.warn(message) });
         log.attach(bus);

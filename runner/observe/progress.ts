@@ -16,19 +16,21 @@ export class ProgressLine implements EventListener {
   readonly #terminal: Terminal;
   readonly #now: () => number;
   readonly #label: string;
+  readonly #write: ((line: string) => void) | undefined;
   readonly #below: ((metrics: EventPayloads['metrics'], width: number) => string[]) | undefined;
   #metrics: EventPayloads['metrics'] | undefined;
   #last: number;
 
   /**
    * `label`: what runs, in front of the line. `below`: lines under the live one, of the last metrics. Create it when the run
-   * starts.
+   * starts. `write`: takes plain lines in place of the terminal, which shows no live line then.
    */
   constructor(
     terminal: Terminal,
     options: {
       now: () => number;
       label: string;
+      write?: ((line: string) => void) | undefined;
       below?: ((metrics: EventPayloads['metrics'], width: number) => string[]) | undefined;
     },
   ) {
@@ -36,15 +38,22 @@ export class ProgressLine implements EventListener {
     this.#now = options.now;
     this.#label = oneLine(options.label);
     this.#below = options.below;
-    this.#last = terminal.live ? Number.NEGATIVE_INFINITY : options.now();
+    this.#write = options.write;
+    this.#last = this.#isLive ? Number.NEGATIVE_INFINITY : options.now();
   }
 
   onProgress(progress: Progress): void {
     const now = this.#now();
-    if (now - this.#last < (this.#terminal.live ? REDRAW_MS : PLAIN_MS)) return;
+    if (now - this.#last < (this.#isLive ? REDRAW_MS : PLAIN_MS)) return;
     this.#last = now;
-    if (this.#terminal.live) this.#draw(progress, this.#terminal.columns - 1);
-    else this.#terminal.write(`${progressText(this.#label, progress, Number.POSITIVE_INFINITY)}\n`);
+    if (this.#isLive) return this.#draw(progress, this.#terminal.columns - 1);
+    const line = progressText(this.#label, progress, Number.POSITIVE_INFINITY);
+    if (this.#write === undefined) this.#terminal.write(`${line}\n`);
+    else this.#write(line);
+  }
+
+  get #isLive(): boolean {
+    return this.#terminal.live && this.#write === undefined;
   }
 
   #draw(progress: Progress, width: number): void {
