@@ -1,6 +1,6 @@
 /** One thing that `oxiflow doctor` has looked at, and what there is to do about it. */
 
-export type Verdict = 'ok' | 'warning' | 'wrong';
+type Verdict = 'ok' | 'warning' | 'wrong';
 
 export interface Check {
   /** A word for what was looked at. */

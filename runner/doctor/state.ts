@@ -20,7 +20,12 @@ export interface StateFound {
   saved: number | undefined;
 }
 
-export async function checkState(store: StateStore, stuckAfterMs: number, now: number): Promise<StateFound> {
+export async function checkState(
+  store: StateStore,
+  stuckAfterMs: number,
+  now: number,
+  networkOf: typeof networkFileSystem = networkFileSystem,
+): Promise<StateFound> {
   const checks: Check[] = [];
   let runs: Runs = [];
   try {
@@ -28,7 +33,7 @@ export async function checkState(store: StateStore, stuckAfterMs: number, now: n
     const history = await store.history({ limit: MOST_HISTORY });
     const count = (n: number, what: string): string => `${n} ${what}${n === 1 ? '' : 's'}`;
     const text = `${store.backend} in ${store.location}: whole, ${count(runs.length, 'run')}, ${count(history.length, 'ended attempt')}`;
-    checks.push(ok('state', text), await checkPlace(store));
+    checks.push(ok('state', text), await checkPlace(store, networkOf));
   } catch (error) {
     if (!(error instanceof OxiError)) throw error;
     checks.push(wrong('state', error.message));
@@ -38,8 +43,8 @@ export async function checkState(store: StateStore, stuckAfterMs: number, now: n
   return { checks, saved: times.length === 0 ? undefined : Math.max(...times) };
 }
 
-async function checkPlace(store: StateStore): Promise<Check> {
-  const kind = await networkFileSystem(dirname(store.location));
+async function checkPlace(store: StateStore, networkOf: typeof networkFileSystem): Promise<Check> {
+  const kind = await networkOf(dirname(store.location));
   if (kind === undefined) return ok('file system', 'the state is on a disk of this machine');
   if (store.backend !== 'sqlite')
     return ok('file system', `the state is on ${kind}, which "${store.backend}" is made for`);

@@ -46,8 +46,11 @@ export class ProgressLine implements EventListener {
     const now = this.#now();
     if (now - this.#last < (this.#isLive ? REDRAW_MS : PLAIN_MS)) return;
     this.#last = now;
-    if (this.#isLive) return this.#draw(progress, this.#terminal.columns - 1);
-    const line = progressText(this.#label, progress, Number.POSITIVE_INFINITY);
+    if (this.#isLive) this.#draw(progress, this.#terminal.columns - 1);
+    else this.#say(progressText(this.#label, progress, Number.POSITIVE_INFINITY));
+  }
+
+  #say(line: string): void {
     if (this.#write === undefined) this.#terminal.write(`${line}\n`);
     else this.#write(line);
   }
