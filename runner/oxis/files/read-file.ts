@@ -258,6 +258,9 @@ async function hintFor(path: string, root: string): Promise<string> {
     // Nothing can be told of a folder that may not be read, and there is nothing to tell of a file in its place.
     return `; the folder ${folder} is not there`;
   }
-  const near = nearest(basename(path), names.slice(0, MOST_NAMES));
+  // Without the endings, which most of them share.
+  const stem = (name: string): string => name.replace(/(?<=.)\..*$/, '');
+  const stems = new Map(names.slice(0, MOST_NAMES).map((name) => [stem(name), name]));
+  const near = stems.get(nearest(stem(basename(path)), stems.keys()) ?? '');
   return near === undefined ? '; correct "path", or put the file there' : `; did you mean "${join(folder, near)}"?`;
 }
