@@ -21,6 +21,7 @@ import {
 import { checkConnections, checkState } from '../doctor/state.ts';
 import { EXIT, OxiError } from '../engine/errors.ts';
 import { allNodes, sinksOf } from '../engine/plan.ts';
+import { sayIfSlow } from '../engine/slow.ts';
 import { redactStrings } from '../observe/redaction.ts';
 import { oneLine } from '../observe/safe-text.ts';
 import { Terminal } from '../observe/terminal.ts';
@@ -44,7 +45,8 @@ export function command(): Command {
     .option('--state-backend <name>', 'where state is kept: auto, sqlite, file, nfs')
     .option('--json', 'print one JSON document')
     .action(async (options: Options) => {
-      const checks = await examine(options);
+      const tell = (text: string): void => void process.stderr.write(`${text}\n`);
+      const checks = await sayIfSlow(tell, 'looking', examine(options));
       if (options.json === true) printJson({ ok: checks.every(({ verdict }) => verdict !== 'wrong'), checks });
       else say(checks);
       process.exitCode = checks.some(({ verdict }) => verdict === 'wrong') ? EXIT.failed : EXIT.ok;

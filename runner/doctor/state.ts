@@ -3,6 +3,7 @@ import { dirname } from 'node:path';
 import type { StateSettings } from '../config/state-settings.ts';
 import { OxiError } from '../engine/errors.ts';
 import { humanDuration } from '../observe/human.ts';
+import { quote } from '../state/faults.ts';
 import { networkFileSystem } from '../state/open.ts';
 import type { LeaseStanding, StateStore, StoredDocument } from '../state/store.ts';
 import { type Check, ok, warning, wrong } from './check.ts';
@@ -104,7 +105,7 @@ async function checkRun(
 ): Promise<Check> {
   const name = `run ${runKey}`;
   const { status, pipeline, error } = run.body;
-  const again = `oxiflow run ${String(pipeline)}${runKey === pipeline ? '' : ` --run-key ${runKey}`} goes on, with --fresh it starts over`;
+  const again = commandFor(runKey, String(pipeline));
   let lease: LeaseStanding | undefined;
   let written = run.writtenAt;
   try {
@@ -123,7 +124,7 @@ async function checkRun(
       return warning(
         name,
         `held by ${who}, which has saved nothing for ${ago}`,
-        `oxiflow cancel --run-key ${runKey} asks it to end`,
+        `oxiflow cancel --run-key ${quote(runKey)} asks it to end`,
       );
     return ok(name, `at work: ${who}, saved ${ago} ago`);
   }
@@ -134,6 +135,14 @@ async function checkRun(
   }
   const why = isError(error) ? ` (${error.code})` : '';
   return warning(name, `unfinished: ${String(status)}${why} ${ago} ago`, again);
+}
+
+/** What starts the next attempt; the key of a run with overrides ends in a hash of them. */
+function commandFor(runKey: string, pipeline: string): string {
+  const key = runKey === pipeline ? '' : ` --run-key ${quote(runKey)}`;
+  const isOverridden = /^-[0-9a-f]{12}$/.test(runKey.slice(pipeline.length)) && runKey.startsWith(pipeline);
+  const given = isOverridden ? ' with the same --set and --param' : '';
+  return `oxiflow run ${quote(pipeline)}${key}${given} goes on, --fresh starts over`;
 }
 
 function isError(value: unknown): value is { code: string } {

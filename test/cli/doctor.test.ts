@@ -130,7 +130,7 @@ describe('runs', () => {
     expect(by('run monday')).toMatchObject({
       verdict: 'warning',
       text: expect.stringMatching(/^unfinished: failed \(RECORD_INVALID\) /),
-      remedy: 'oxiflow run orders --run-key monday goes on, with --fresh it starts over',
+      remedy: 'oxiflow run orders --run-key monday goes on, --fresh starts over',
     });
   });
   test.concurrent.each(['sqlite', 'file'])(
@@ -149,7 +149,7 @@ describe('runs', () => {
       expect(by('run rides')).toMatchObject({
         verdict: 'warning',
         text: expect.stringMatching(/^its worker is gone, it saved last .* ago; its stale lease is taken at once$/),
-        remedy: 'oxiflow run rides goes on, with --fresh it starts over',
+        remedy: 'oxiflow run rides goes on, --fresh starts over',
       });
     },
   );

@@ -73,6 +73,20 @@ test('a worker that is gone is told from one on another machine, which may live'
   });
 });
 
+test('the command that goes on is one that a shell takes, and names what the key was made of', async () => {
+  for (const [key, pipeline] of [
+    ['of monday; rm -rf', 'rides'],
+    ['rides-0123456789ab', 'rides'],
+  ] as const)
+    await store.write(key, 'run', { expected: 0, token: 0, body: { status: 'interrupted', pipeline }, grade: 'soft' });
+  expect((await found('run of monday; rm -rf'))?.remedy).toBe(
+    "oxiflow run rides --run-key 'of monday; rm -rf' goes on, --fresh starts over",
+  );
+  expect((await found('run rides-0123456789ab'))?.remedy).toBe(
+    'oxiflow run rides --run-key rides-0123456789ab with the same --set and --param goes on, --fresh starts over',
+  );
+});
+
 test('of many runs that ask for somebody, ten have a line, and the rest is counted', async () => {
   for (let i = 0; i < 14; i++) {
     const body = { status: 'failed', pipeline: 'rides', error: { code: 'DISK_FULL', message: 'full' } };
