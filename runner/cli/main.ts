@@ -16,6 +16,8 @@ const VERBS: readonly Verb[] = [
   { name: 'state', summary: 'show, list and repair what runs have saved', load: () => import('./state.ts') },
   { name: 'status', summary: 'say how a run is doing', load: () => import('./status.ts') },
   { name: 'cancel', summary: 'ask a run to save a checkpoint and end', load: () => import('./cancel.ts') },
+  { name: 'history', summary: 'show how runs have ended, with figures', load: () => import('./history.ts') },
+  { name: 'doctor', summary: 'say what is wrong here and what to do', load: () => import('./doctor.ts') },
   { name: 'schema', summary: 'print the JSON Schema of a file, for editors', load: () => import('./schema.ts') },
   { name: 'version', summary: 'print the version', load: () => import('./version.ts') },
 ];
@@ -105,7 +107,8 @@ function stackOf(error: unknown): string {
 
 /** Whoever reads the log as JSON reads what was wrong with the start there, too. */
 function wantsJson(args: readonly string[]): boolean {
-  return args.includes('--log-format=json') || args[args.indexOf('--log-format') + 1] === 'json';
+  const at = args.indexOf('--log-format');
+  return args.includes('--log-format=json') || (at >= 0 && args[at + 1] === 'json');
 }
 
 function jsonLine(code: string, message: string): string {

@@ -9,6 +9,7 @@ import { softInterval, stuckAfter } from '../engine/crashpoint.ts';
 import { EXIT, OxiError } from '../engine/errors.ts';
 import { type Plan, sinksOf } from '../engine/plan.ts';
 import { executeRun, type RunResult } from '../engine/run.ts';
+import { sayIfSlow } from '../engine/slow.ts';
 import { StopRequest } from '../engine/stop.ts';
 import { Watch } from '../engine/watch.ts';
 import { EventBus } from '../observe/bus.ts';
@@ -119,6 +120,8 @@ async function run(name: string, options: Options): Promise<number> {
   });
   const notices = [...project.notices, ...pipeline.notices];
   for (const notice of notices) log.debug(notice);
+  for (const sentence of project.secrets.inClear) log.warn(sentence);
+  notices.push(...project.secrets.inClear);
   const plan = await planOf(project, pipeline, options.threads, { now: Date.now() }).catch((error) => {
     throw clean(error, redact);
   });
@@ -255,7 +258,15 @@ async function attempt(a: AttemptInput): Promise<RunResult> {
             : undefined;
         const progress = options.quiet
           ? []
-          : [new ProgressLine(a.terminal, { now: Date.now, label: pipeline.name, below })];
+          : [
+              new ProgressLine(a.terminal, {
+                now: Date.now,
+                label: pipeline.name,
+                below,
+                // Whoever reads JSON lines reads nothing else.
+                write: options.logFormat === 'json' ? (line) => log.info(line) : undefined,
+              }),
+            ];
         const listeners = [...a.listeners, ...progress];
         bus = new EventBus({ identity, redact, now: Date.now, listeners, warn: (message) => log.warn(message) });
         log.attach(bus);
@@ -285,7 +296,8 @@ async function attempt(a: AttemptInput): Promise<RunResult> {
       now: () => new Date(),
     });
   } finally {
-    await bus?.close(EVENTS_DEADLINE_MS);
+    if (bus !== undefined)
+      await sayIfSlow((text) => log.info(text), 'handing out the last events', bus.close(EVENTS_DEADLINE_MS));
   }
 }
 

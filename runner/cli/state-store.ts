@@ -29,7 +29,9 @@ export async function withStore<T>(options: StateOptions, work: (store: StateSto
     stateBackend: options.stateBackend,
   });
   await using store = await openStore(state);
-  return await work(store);
+  const { sayIfSlow } = await import('../engine/slow.ts');
+  const say = (text: string): void => void process.stderr.write(`${text}\n`);
+  return await sayIfSlow(say, `waiting for the state in ${store.location}`, work(store));
 }
 
 /** The state of a run that has to be there. */

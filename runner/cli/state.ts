@@ -1,6 +1,8 @@
 /** `oxiflow state show|list|repair`: what is saved of runs, for people and scripts. */
+import { stat } from 'node:fs/promises';
 import { Command } from 'commander';
 import { OxiError } from '../engine/errors.ts';
+import { humanBytes } from '../observe/human.ts';
 import type { PipelineState } from '../state/pipeline-state.ts';
 import type { StateStore } from '../state/store.ts';
 import { findRun, printJson, printRows, type StateOptions, withStateOptions, withStore } from './state-store.ts';
@@ -90,7 +92,16 @@ async function list(store: StateStore, onlyActive: boolean, asJson: boolean): Pr
   }
 }
 
+/** Looking through a large database keeps the whole process busy: whoever waits is told before. */
+const LARGE_BYTES = 100e6;
+
+async function announce({ location }: StateStore): Promise<void> {
+  const size = (await stat(location).catch(() => undefined))?.size ?? 0;
+  if (size > LARGE_BYTES) process.stderr.write(`looking through ${humanBytes(size)} of state, which takes a while\n`);
+}
+
 async function repair(store: StateStore, runKey: string, asJson: boolean): Promise<void> {
+  await announce(store);
   const done = await store.repair(runKey);
   if (asJson) return printJson({ run_key: runKey, ...done });
   if (done.quarantined.length === 0) process.stderr.write(`nothing of run "${runKey}" is damaged\n`);

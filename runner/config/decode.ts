@@ -119,6 +119,8 @@ class FieldReader {
     }
     if (secret && typeof value === 'string' && !deferred) secrets.add(text);
     else if (typeof value === 'string') secrets.addPasswords(text);
+    if (typeof value === 'string' && node.where.option === undefined && !node.text.includes('${'))
+      this.#noteClear(node, path, secret);
     if (value === null && (kind === 'object' || kind === 'record')) {
       this.#see(path, { where: node.where, schema, shown: undefined, value: {}, deferred });
       return {};
@@ -132,6 +134,19 @@ class FieldReader {
     const shown = hidden || hasUserInfo(text) ? undefined : show(coerced);
     this.#see(path, { where: node.where, schema, shown, value: coerced, deferred });
     return coerced;
+  }
+
+  /** A secret that everybody who may read the file knows. */
+  #noteClear({ text, where }: ScalarNode, path: readonly string[], secret: boolean): void {
+    const { about, secrets } = this.#context;
+    const isDefault = about.field === 'environment';
+    if (secret || isDefault || hasUserInfo(text))
+      secrets.addInClear(
+        `${where.file}:${where.line}:${where.column}`,
+        path.at(-1) ?? about.field ?? '',
+        text,
+        isDefault,
+      );
   }
 
   #list(schema: $ZodType | undefined, node: ListNode, path: readonly string[], own: Marks): unknown[] {

@@ -28,6 +28,7 @@ const WORDS = new Set(['true', 'false', 'null', 'none', 'auto']);
 export class SecretRegistry {
   readonly #texts = new Set<string>();
   #ordered: string[] | undefined;
+  readonly #inClear = new Set<string>();
 
   /** The value of a secret field. */
   add(secret: Secret | string): void {
@@ -56,6 +57,24 @@ export class SecretRegistry {
   addVariable(name: string, value: string): void {
     if (SECRET_NAME.test(name) && !WORKING_FOLDER.test(name) && !WORDS.has(value.toLowerCase())) this.add(value);
     else this.addPasswords(value);
+  }
+
+  /** A file holds this secret as it is. `field`: what it is called there; `isDefault`: it is the default of a variable. */
+  addInClear(place: string, field: string, text: string, isDefault: boolean): void {
+    if (text.length < SHORTEST || WORDS.has(text.toLowerCase())) return;
+    const isUrl = hasUserInfo(text);
+    if (!isUrl && !(SECRET_NAME.test(field) && !WORKING_FOLDER.test(field))) return;
+    const name = field.toUpperCase().replaceAll(/[^A-Z0-9]+/g, '_');
+    const what = isUrl ? `the URL in "${field}" holds a password in clear` : `"${field}" holds a secret in clear`;
+    const remedy = isDefault
+      ? `take it out of the file and set the variable ${field} where the run starts, or in an --env-file`
+      : `write \${${isUrl ? `${name}_PASSWORD` : name}} in its place and set that variable, or give it by --env-file`;
+    this.#inClear.add(`${place}: ${what}; ${remedy}`);
+  }
+
+  /** Of every secret that stands in a file as it is: where, and what to do; never what it is. */
+  get inClear(): readonly string[] {
+    return [...this.#inClear];
   }
 
   /** `text` with every known secret as `***`. */

@@ -139,7 +139,11 @@ function nameSteps(items: readonly Node[], context: DecodeContext, oxis: Readonl
         explicit.set(value.id, node.entries.get('id')?.value.where ?? node.where);
       if (first !== undefined) {
         const where = node.entries.get('id')?.value.where ?? node.where;
-        problems.add(where, `the id "${value?.id}" is given twice; the first one is in line ${first.line}`, about);
+        problems.add(
+          where,
+          `the id "${value?.id}" is given twice; the first one is in line ${first.line}; give one of them another`,
+          about,
+        );
       }
       const oxi = value?.name === undefined ? undefined : oxis.get(value.name);
       return { node, oxi: value?.name, id: value?.id, inner: find(innerItems(node, oxi)) };

@@ -109,7 +109,13 @@ export function ioError(error: unknown, what: string, place: ErrorPlace = {}): u
     case 'EACCES':
     case 'EPERM':
     case 'EROFS':
-      return new OxiError('PERMISSION_DENIED', `${what}: permission denied (${errno})`, options);
+      return new OxiError(
+        'PERMISSION_DENIED',
+        errno === 'EROFS'
+          ? `${what}: its disk is read-only (EROFS); name a place that can be written`
+          : `${what}: permission denied (${errno}); change its owner or mode, or run as a user who has the right`,
+        options,
+      );
     case 'ENOSPC':
     case 'EDQUOT':
       return new OxiError(

@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { AcquireResult, Holder, StateStore } from '../state/store.ts';
 import { OxiError } from './errors.ts';
+import { sayIfSlow } from './slow.ts';
 
 export type Held = Extract<AcquireResult, { acquired: true }>;
 
@@ -24,7 +25,8 @@ export async function holdLease(o: HoldOptions): Promise<Held> {
   const deadline = performance.now() + o.waitMs;
   let said = false;
   for (;;) {
-    const result = await o.store.acquire(o.runKey, 'split-0', o.holder, o.ttlMs);
+    const asking = o.store.acquire(o.runKey, 'split-0', o.holder, o.ttlMs);
+    const result = await sayIfSlow(o.say, `waiting for the state in ${o.store.location}`, asking);
     if (result.acquired) return result;
     const { workerId, host, pid } = result.holder;
     const who = `worker ${workerId} (process ${pid} on ${host})`;

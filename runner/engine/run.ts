@@ -28,6 +28,7 @@ import { type Beginning, findBeginning, knownOf, type RecordedInput } from './re
 import { countersBefore, doneSegment, earlierOf, inputOf, parseSplit, totalOf } from './run-parts.ts';
 import { RunRecord } from './run-record.ts';
 import { type InputWaiting, openInput, SegmentRun } from './segment-run.ts';
+import { sayIfSlow } from './slow.ts';
 import type { StopRequest } from './stop.ts';
 
 export interface RunOptions extends Assembly {
@@ -133,7 +134,8 @@ class Run {
     if (!fresh && before?.status === 'finished' && invocation !== undefined && before.invocation === invocation)
       return this.#repeat(before);
 
-    const beginning = await findBeginning(before, split, this.#o);
+    const comparing = findBeginning(before, split, this.#o);
+    const beginning = await sayIfSlow(this.#o.say, 'comparing the input with the last checkpoint', comparing);
     const { run, notices } = beginning;
     const segment = await this.#plan(beginning.segment, run);
     if (isEmpty(segment))
@@ -273,7 +275,9 @@ class Run {
       finishing: beginning.finishing,
     };
     const letters = run?.dead_letters as Mark | undefined;
-    const lostReason = await this.#orLetGo(begun, begun.run.open(this.#sinkRun(begun.finishing), begun.from, letters));
+    const opening = begun.run.open(this.#sinkRun(begun.finishing), begun.from, letters);
+    // What a predecessor on another machine has staged is copied.
+    const lostReason = await this.#orLetGo(begun, sayIfSlow(this.#o.say, 'opening the outputs', opening));
     if (lostReason !== undefined) {
       notices.push(
         index === 0
@@ -341,7 +345,7 @@ class Run {
       const last = begun.committer.last;
       if (last === undefined) throw new Error('the flow ended without a checkpoint');
       this.#record.document = { ...this.#record.document, status: 'finishing' };
-      const outputs = await begun.run.publish(last);
+      const outputs = await sayIfSlow(this.#o.say, 'publishing the outputs', begun.run.publish(last));
       const done = [
         ...(this.#record.document.done ?? []),
         doneSegment(begun.run.segment, begun.input, last, outputs, figures),

@@ -16,6 +16,7 @@ import { type Plan, type PlannedSource, type Segment, sinksOf } from './plan.ts'
 import { DEAD_LETTERS } from './planner.ts';
 import type { RecordedInput } from './resume.ts';
 import { withRetry, withTimeout } from './retry.ts';
+import { sayIfSlow } from './slow.ts';
 
 /** A sink and the id under which its mark stands. */
 interface NamedSink {
@@ -168,7 +169,8 @@ async function tryInput(
     return { source, index, splits, stream: await detect(segment, source, splits) };
   };
   const attempts = source.source.kind === 'once' ? 0 : retry.attempts;
-  return unlessStopped(withRetry(() => withTimeout(find, timeout, signal), { ...retry, attempts }));
+  const found = withRetry(() => withTimeout(find, timeout, signal), { ...retry, attempts });
+  return unlessStopped(sayIfSlow(say, `waiting for the first bytes of "${source.step.id}"`, found));
 }
 
 /** How records stand in the input, seen from the first bytes of the first split. */

@@ -135,9 +135,7 @@ export function negate(operand: Run, label: string): Run {
     if (value instanceof Decimal) return value.negated();
     if (value instanceof Duration) return Duration.of(-value.ns);
     if (typeof value === 'bigint')
-      throw new RecordError(
-        `${label} is ${value}, a whole number beyond 2^53: "-" would lose digits, use decimal(...)`,
-      );
+      throw new RecordError(`${label} is a whole number beyond 2^53: "-" would lose digits, use decimal(...)`);
     throw new RecordError(`${label} is ${typeName(value)}, "-" needs a number`);
   };
 }

@@ -214,14 +214,16 @@ class Compiler implements Compiling {
     const base = this.compile(ast.base);
     const index = this.compile(ast.index);
     const label = this.label(ast.base);
+    // As the expression writes it: what comes out of a record is the record's own, and not for messages.
+    const place = ast.index.kind === 'literal' ? JSON.stringify(ast.index.value) : this.label(ast.index);
     return () => {
       const value = base();
       const at = index();
-      if (isObject(value) && typeof at === 'string') return memberOf(value, at, label);
+      if (isObject(value) && typeof at === 'string') return memberOf(value, at, label, place);
       if (isList(value) && typeof at === 'number' && Number.isInteger(at)) {
         const item = value[at];
         if (item !== undefined) return item;
-        throw new MissingError(`${label} has ${value.length} elements, there is no element ${at}`);
+        throw new MissingError(`${label} has ${value.length} elements, there is no element ${place}`);
       }
       throw new RecordError(
         `${label} is ${typeName(value)}, [...] with ${typeName(at)} does not apply: a list has whole numbers, an object texts`,
@@ -245,7 +247,7 @@ class Compiler implements Compiling {
         const key = runKey();
         if (typeof key !== 'string')
           throw new RecordError(`${label} is ${typeName(key)}, the key of an object is a text`);
-        if (made.has(key)) throw new RecordError(`the object has the key ${JSON.stringify(key)} twice`);
+        if (made.has(key)) throw new RecordError(`the object has the key ${label} twice`);
         made.set(key, runValue());
       }
       return made;
@@ -346,10 +348,11 @@ class Compiler implements Compiling {
   }
 }
 
-function memberOf(value: Value, key: string, label: string): Value {
-  if (!isObject(value)) throw new RecordError(`${label} is ${typeName(value)}, it has no field "${key}"`);
+/** `shown`: the key as the expression writes it; what a record says it is is its content. */
+function memberOf(value: Value, key: string, label: string, shown = JSON.stringify(key)): Value {
+  if (!isObject(value)) throw new RecordError(`${label} is ${typeName(value)}, it has no field ${shown}`);
   const member = value.get(key);
   if (member === undefined)
-    throw new MissingError(`${label} has no "${key}"; guard it with has(...) or default(..., ...)`);
+    throw new MissingError(`${label} has no ${shown}; guard it with has(...) or default(..., ...)`);
   return member;
 }

@@ -8,11 +8,11 @@ import type { Value } from './values.ts';
 
 const MAX_EXACT = 2n ** 53n;
 
+/** A message goes to logs and events: it says where a value is and of what kind, never what it is. */
 function refuse(call: Call, value: Value, needs: string): RecordError {
+  const count = typeof value === 'string' ? value.length : 0;
   const shown =
-    typeof value === 'string'
-      ? `the text ${JSON.stringify(value.length > 40 ? `${value.slice(0, 40)}...` : value)}`
-      : typeName(value);
+    typeof value === 'string' ? `a text of ${count} ${count === 1 ? 'character' : 'characters'}` : typeName(value);
   return new RecordError(`${call.labels[0]} is ${shown}, ${call.name}() needs ${needs}`);
 }
 

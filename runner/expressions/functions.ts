@@ -103,9 +103,7 @@ function part(ofTime: (date: Date) => number, ofDuration?: (ns: bigint) => bigin
         return ofTime(a.inZone(zone));
       } catch (error) {
         if (!(error instanceof RangeError)) throw error;
-        throw new RecordError(
-          `${JSON.stringify(zone)} is no time zone; use UTC, +02:00 or a name such as Europe/Paris`,
-        );
+        throw new RecordError(`${call.labels[1]} is no time zone; use UTC, +02:00 or a name such as Europe/Paris`);
       }
     },
   };

@@ -149,10 +149,8 @@ export function arithmetic(a: Value, b: Value, sides: Sides, budget: Budget): Va
   }
   if (isNumeric(a) && isNumeric(b)) {
     if (a instanceof Decimal || b instanceof Decimal) return inRange(() => decimals(asDecimal(a), asDecimal(b), sides));
-    const [label, value] = typeof a === 'bigint' ? [sides.left, a] : [sides.right, b];
-    throw new RecordError(
-      `${label} is ${value}, a whole number beyond 2^53: "${op}" would lose digits, use decimal(...)`,
-    );
+    const label = typeof a === 'bigint' ? sides.left : sides.right;
+    throw new RecordError(`${label} is a whole number beyond 2^53: "${op}" would lose digits, use decimal(...)`);
   }
   const moved = op === '+' || op === '-' ? inRange(() => times(a, b, op)) : undefined;
   if (moved !== undefined) return moved;
@@ -167,7 +165,7 @@ function numbers(a: number, b: number, sides: Sides): number {
   if (b === 0) throw new RecordError(`${sides.right} is 0: "${op}" can't divide by it`);
   if (op === '/') return finite(a / b, `${sides.left} / ${sides.right}`);
   for (const [label, value] of [[sides.left, a] as const, [sides.right, b] as const]) {
-    if (!Number.isInteger(value)) throw new RecordError(`${label} is ${value}, "%" needs whole numbers`);
+    if (!Number.isInteger(value)) throw new RecordError(`${label} has decimals, "%" needs whole numbers`);
   }
   return a % b;
 }

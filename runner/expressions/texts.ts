@@ -20,7 +20,7 @@ function textAt(call: Call, index: number, value: Value | undefined): string {
 function wholeAt(call: Call, index: number, value: Value | undefined): number {
   if (typeof value === 'number' && Number.isInteger(value)) return value;
   throw new RecordError(
-    `${call.labels[index]} is ${typeof value === 'number' ? value : typeName(value ?? null)}, ${call.name}() needs a whole number`,
+    `${call.labels[index]} is ${typeof value === 'number' ? 'a number with decimals' : typeName(value ?? null)}, ${call.name}() needs a whole number`,
   );
 }
 
@@ -83,7 +83,7 @@ function substring(call: Call, a: Value, b: Value | undefined, c: Value | undefi
   const end = c === undefined ? length : wholeAt(call, 2, c);
   if (start < 0 || end < start || end > length) {
     throw new RecordError(
-      `substring() from ${start} to ${end} is outside of ${call.labels[0]}, which has ${length} characters`,
+      `substring() from ${call.labels[1]} to ${call.labels[2] ?? 'its end'} is outside of ${call.labels[0]}, which has ${length} characters`,
     );
   }
   return points === undefined ? text.slice(start, end) : points.slice(start, end).join('');
@@ -123,7 +123,7 @@ function hash(call: Call, a: Value, b: Value | undefined): Value {
   const text = textAt(call, 0, a);
   const algorithm = b === undefined ? 'sha256' : textAt(call, 1, b);
   if (!ALGORITHMS.has(algorithm))
-    throw new RecordError(`${JSON.stringify(algorithm)} is no algorithm of hash(): sha256, sha1, md5`);
+    throw new RecordError(`${call.labels[1]} is no algorithm of hash(): sha256, sha1, md5`);
   call.budget.charge(text.length >> 2);
   // Loaded at the first use: most runs never hash.
   crypto ??= process.getBuiltinModule('node:crypto');

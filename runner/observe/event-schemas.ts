@@ -187,6 +187,10 @@ export const payloads = {
     rate_records_per_s: amount('Smoothed over about ten seconds.'),
     rate_bytes_per_s: amount('Smoothed over about ten seconds.'),
     eta_seconds: amount('Time left at this rate, where the total is known.').optional(),
+    busiest: z
+      .strictObject({ step, busy_percent: amount('Time that its threads worked of late; 100 is one thread.') })
+      .meta({ description: 'The step that works most at the moment, where one works at all.' })
+      .optional(),
   }),
   metrics: z.strictObject({
     interval_ms: amount('Time since the sample before.'),

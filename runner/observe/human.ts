@@ -8,6 +8,19 @@ export function humanCount(count: number): string {
   return String(Math.round(count)).replace(/\B(?=(\d{3})+$)/g, ',');
 }
 
+/** In five characters at most, for narrow tables: `9,999`, `12.3k`, `1.23M`. */
+export function shortCount(count: number): string {
+  if (count < 9999.5) return humanCount(count);
+  const units = ['', 'k', 'M', 'G', 'T', 'P'];
+  let value = count;
+  let unit = 0;
+  while (value >= 999.5 && unit < units.length - 1) {
+    value /= 1000;
+    unit += 1;
+  }
+  return `${threeDigits(value)}${units[unit]}`;
+}
+
 /** Three digits and a unit of 1000 bytes: `999 B`, `1.23 MB`, `45.6 GB`. */
 export function humanBytes(bytes: number): string {
   let value = bytes;

@@ -2,7 +2,7 @@
  * How far the run is, for people. On a terminal one live line, redrawn at most five times a second; elsewhere one plain line
  * every ten seconds at most, none for a run that is over by then.
  */
-import { humanBytes, humanCount, humanDuration, humanRate, humanShare } from './human.ts';
+import { humanBytes, humanCount, humanDuration, humanRate, humanShare, shortCount } from './human.ts';
 import { oneLine } from './safe-text.ts';
 import type { Terminal } from './terminal.ts';
 import type { EventListener, EventPayloads, RunEvent } from './types.ts';
@@ -16,19 +16,21 @@ export class ProgressLine implements EventListener {
   readonly #terminal: Terminal;
   readonly #now: () => number;
   readonly #label: string;
+  readonly #write: ((line: string) => void) | undefined;
   readonly #below: ((metrics: EventPayloads['metrics'], width: number) => string[]) | undefined;
   #metrics: EventPayloads['metrics'] | undefined;
   #last: number;
 
   /**
    * `label`: what runs, in front of the line. `below`: lines under the live one, of the last metrics. Create it when the run
-   * starts.
+   * starts. `write`: takes plain lines in place of the terminal, which shows no live line then.
    */
   constructor(
     terminal: Terminal,
     options: {
       now: () => number;
       label: string;
+      write?: ((line: string) => void) | undefined;
       below?: ((metrics: EventPayloads['metrics'], width: number) => string[]) | undefined;
     },
   ) {
@@ -36,15 +38,25 @@ export class ProgressLine implements EventListener {
     this.#now = options.now;
     this.#label = oneLine(options.label);
     this.#below = options.below;
-    this.#last = terminal.live ? Number.NEGATIVE_INFINITY : options.now();
+    this.#write = options.write;
+    this.#last = this.#isLive ? Number.NEGATIVE_INFINITY : options.now();
   }
 
   onProgress(progress: Progress): void {
     const now = this.#now();
-    if (now - this.#last < (this.#terminal.live ? REDRAW_MS : PLAIN_MS)) return;
+    if (now - this.#last < (this.#isLive ? REDRAW_MS : PLAIN_MS)) return;
     this.#last = now;
-    if (this.#terminal.live) this.#draw(progress, this.#terminal.columns - 1);
-    else this.#terminal.write(`${progressText(this.#label, progress, Number.POSITIVE_INFINITY)}\n`);
+    if (this.#isLive) this.#draw(progress, this.#terminal.columns - 1);
+    else this.#say(progressText(this.#label, progress, Number.POSITIVE_INFINITY));
+  }
+
+  #say(line: string): void {
+    if (this.#write === undefined) this.#terminal.write(`${line}\n`);
+    else this.#write(line);
+  }
+
+  get #isLive(): boolean {
+    return this.#terminal.live && this.#write === undefined;
   }
 
   #draw(progress: Progress, width: number): void {
@@ -62,27 +74,43 @@ export class ProgressLine implements EventListener {
   }
 }
 
-/** The line, with its least important parts left out until it fits into `width`. */
+/** The line; where it does not fit into `width`, numbers are shortened, then its least important parts are left out. */
 export function progressText(label: string, progress: Progress, width: number): string {
+  const whole = lineOf(label, progress, MOST_PARTS, humanCount, humanRate);
+  if (whole.length <= width) return whole;
+  const short = (rate: number): string => (rate < 1000 ? humanRate(rate) : shortCount(rate));
+  for (let most = MOST_PARTS; most > 0; most--) {
+    const line = lineOf(label, progress, most, shortCount, short);
+    if (line.length <= width) return line;
+  }
+  return lineOf(label, progress, 0, shortCount, short).slice(0, width);
+}
+
+const MOST_PARTS = 5;
+
+function lineOf(
+  label: string,
+  progress: Progress,
+  most: number,
+  count: (count: number) => string,
+  rate: (rate: number) => string,
+): string {
   const { records, bytes, total_bytes: total, errors, rate_records_per_s, rate_bytes_per_s, eta_seconds } = progress;
   const share = total === undefined || total === 0 ? undefined : Math.min(1, bytes / total);
+  const { busiest } = progress;
   /** What is told, and how soon it is left out: 0 never. */
   const parts: [string | undefined, number][] = [
     [label, 2],
     [share === undefined ? humanBytes(bytes) : humanShare(share), 0],
-    [`${humanCount(records)} ${records === 1 ? 'record' : 'records'}`, 3],
-    [`${humanRate(rate_records_per_s)} records/s`, 1],
-    [`${humanBytes(rate_bytes_per_s)}/s`, 4],
-    [errors === 0 ? undefined : `${humanCount(errors)} ${errors === 1 ? 'error' : 'errors'}`, 0],
+    [`${count(records)} ${records === 1 ? 'record' : 'records'}`, 4],
+    [`${rate(rate_records_per_s)} records/s`, 1],
+    [`${humanBytes(rate_bytes_per_s)}/s`, 3],
+    [errors === 0 ? undefined : `${count(errors)} ${errors === 1 ? 'error' : 'errors'}`, 0],
     [eta_seconds === undefined ? undefined : `${humanDuration(eta_seconds * 1000)} left`, 1],
+    [busiest === undefined ? undefined : `busiest: ${oneLine(busiest.step)}`, MOST_PARTS],
   ];
-  const told = parts.filter((part): part is [string, number] => part[0] !== undefined);
-  for (let importance = 4; importance >= 0; importance--) {
-    const line = told
-      .filter(([, rank]) => rank <= importance)
-      .map(([text]) => text)
-      .join('  ');
-    if (line.length <= width || importance === 0) return line.slice(0, width);
-  }
-  return '';
+  return parts
+    .filter(([text, rank]) => text !== undefined && rank <= most)
+    .map(([text]) => text)
+    .join('  ');
 }

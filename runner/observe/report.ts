@@ -8,6 +8,7 @@ import { between, type FlowMoment, momentOf } from '../engine/flow-reading.ts';
 import type { Letter } from '../engine/letters.ts';
 import { errorsOf, type RunFigures, type RunObserver, type RunStart, type RunSummary } from '../engine/report.ts';
 import { Alerts, type AlertThresholds } from './alerts.ts';
+import { BusiestStep } from './busiest.ts';
 import { RateMeter } from './meter.ts';
 import { errorCount, MetricsMeter, type StepReading } from './metrics.ts';
 import type { EventPayloads, EventSink } from './types.ts';
@@ -38,6 +39,7 @@ export class RunReporter implements RunObserver {
   #figures: RunFigures | undefined;
   #rates: RateMeter | undefined;
   #meter: MetricsMeter | undefined;
+  #busiest: BusiestStep | undefined;
   #moment: FlowMoment | undefined;
   #alerts: Alerts | undefined;
   #timers: NodeJS.Timeout[] = [];
@@ -55,6 +57,7 @@ export class RunReporter implements RunObserver {
     this.#startedAt = now();
     this.#rates = new RateMeter(now, figures);
     this.#meter = new MetricsMeter(now, this.#readings());
+    this.#busiest = new BusiestStep(now);
     this.#moment = momentOf(figures);
     const errors = this.#readings().map(({ step, counters }): [string, number] => [step, errorCount(counters)]);
     this.#alerts = new Alerts(this.#o.alerts, figures.records, errors);
@@ -135,7 +138,9 @@ export class RunReporter implements RunObserver {
     if (figures === undefined || this.#rates === undefined) return;
     const { records, bytes, totalBytes } = figures;
     const reading = { records, bytes, errors: errorsOf(figures), ...(totalBytes === undefined ? {} : { totalBytes }) };
-    this.#o.events.emit('progress', this.#rates.read(reading));
+    const busiest = this.#busiest?.read(figures.steps);
+    const progress = this.#rates.read(reading);
+    this.#o.events.emit('progress', busiest === undefined ? progress : { ...progress, busiest });
   }
 
   #metrics(): void {

@@ -73,6 +73,6 @@ export function isPrunable(body: { [key: string]: Json }, cutoffMs: number): boo
 }
 
 /** As an argument of a POSIX shell. */
-function quote(text: string): string {
+export function quote(text: string): string {
   return /^[\w./:=@-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }

@@ -118,6 +118,15 @@ class FileStore implements store.StateStore {
     await this.#dropBeat(lease.runKey, lease.part, lease.token);
   }
 
+  standing(runKey: string, part: store.Part): Promise<store.LeaseStanding | undefined> {
+    return this.#guard(async () => {
+      const head = await this.#head(runKey, part);
+      if (!head?.lease) return undefined;
+      const lease = await this.#renewed(runKey, head, head.lease);
+      return this.#watch.show(`${part} ${runKey}`, head.token, lease);
+    });
+  }
+
   list(): Promise<{ runKey: string; run?: store.StoredDocument; error?: string }[]> {
     return this.#guard(async () => {
       const found: { runKey: string; run?: store.StoredDocument; error?: string }[] = [];

@@ -3,7 +3,7 @@
  * no say: on one boot the boot's own clock decides, and of a foreign holder only what this store has seen with its own eyes.
  */
 import { isProvenDead, monotonicMs, thisMachine } from './host.ts';
-import type { AcquireResult, Holder, StoreOptions } from './store.ts';
+import type { AcquireResult, Holder, LeaseStanding, StoreOptions } from './store.ts';
 
 /** A lease as it is stored. */
 export interface LeaseRecord {
@@ -39,6 +39,15 @@ export class LeaseWatch {
     if (remainingMs > 0) return { over: false, holder: lease.holder, remainingMs };
     this.#seen.delete(key);
     return { over: true, predecessor: { holder: lease.holder, token, released: lease.released, provenDead } };
+  }
+
+  /** As a person who looks sees it; undefined where it was given back. */
+  show(key: string, token: number, lease: LeaseRecord): LeaseStanding | undefined {
+    if (lease.released) return undefined;
+    const { holder } = lease;
+    const found = this.judge(key, token, lease);
+    if (!found.over) return { holder, over: false, provenDead: false, remainingMs: found.remainingMs };
+    return { holder, over: true, provenDead: found.predecessor.provenDead, remainingMs: 0 };
   }
 
   #remaining(key: string, token: number, lease: LeaseRecord): number {

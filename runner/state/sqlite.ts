@@ -130,6 +130,17 @@ class SqliteStore implements store.StateStore {
     });
   }
 
+  standing(runKey: string, part: store.Part): Promise<store.LeaseStanding | undefined> {
+    checkRunKey(runKey);
+    return this.#look(undefined, (database) => {
+      const row = this.#part(database, runKey, part);
+      const record = leaseOf(row, this.location);
+      return row === undefined || record === undefined
+        ? undefined
+        : this.#watch.show(`${part} ${runKey}`, row.token, record);
+    });
+  }
+
   list(): Promise<{ runKey: string; run?: store.StoredDocument; error?: string }[]> {
     return this.#look([], (database) => {
       this.#verifyOnce(database);

@@ -54,6 +54,16 @@ export type AcquireResult =
   /** `remainingMs`: how long until the lease ends if its holder never renews it again, at most. */
   | { acquired: false; holder: Holder; remainingMs: number };
 
+/** How a lease stands, for people who look: nothing is taken or changed by looking. */
+export interface LeaseStanding {
+  holder: Holder;
+  /** Anybody may take it: its time is over, or its holder is proven dead. */
+  over: boolean;
+  provenDead: boolean;
+  /** How long until it ends if its holder never renews it again, at most; 0 where it is over. */
+  remainingMs: number;
+}
+
 export type WriteResult =
   | { written: true; version: number }
   | { written: false; reason: 'conflict' | 'fenced'; version: number; token: number };
@@ -107,6 +117,9 @@ export interface StateStore extends AsyncDisposable {
   renew(lease: Lease): Promise<boolean>;
   /** Gives the lease back; a lease that another took meanwhile is left alone. */
   release(lease: Lease): Promise<void>;
+
+  /** The lease of a part that was taken and not given back; undefined where there is none. */
+  standing(runKey: string, part: Part): Promise<LeaseStanding | undefined>;
 
   /** Run keys in the store, newest write first, with the run document; a corrupt one comes with `error` in place of `run`. */
   list(): Promise<{ runKey: string; run?: StoredDocument; error?: string }[]>;

@@ -1,16 +1,17 @@
 /**
  * Whatever a user does wrong: one sentence on stderr, the right exit code, nothing half-written, and no obstacle for the next run.
  */
-import { chmodSync, chownSync, existsSync, mkdirSync, readdirSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { attempt, projectOf, withoutTimes } from './attempt.ts';
 import { type BadCase, GOOD_OUTPUT, GOOD_PROJECT } from './cases/case.ts';
 import { commandCases } from './cases/command-line.ts';
 import { fileCases } from './cases/files.ts';
 import { planCases } from './cases/plan.ts';
 import { dataCases } from './cases/records.ts';
 import { yamlCases } from './cases/yaml.ts';
-import { type Ended, folder, jsonLines, NOBODY, oxiflow, put, snapshot } from './program.ts';
+import { folder, jsonLines, oxiflow, put, snapshot } from './program.ts';
 
 /** Exit codes of runs that began, or looked at the files of the project's user: their state folder may be there. */
 const MAY_HAVE_STATE: readonly number[] = [1, 3, 126];
@@ -41,34 +42,6 @@ async function wrong(it: BadCase): Promise<void> {
   if (!existsSync(join(root, '.oxiflow'))) return;
   expect(leftInState(root, it.code)).toEqual([]);
   await mended(root);
-}
-
-function projectOf(it: BadCase): string {
-  const pipeline = it.pipeline === undefined ? {} : { 'pipelines/orders.yaml': it.pipeline };
-  const root = folder({ ...GOOD_PROJECT, ...pipeline, ...it.files });
-  for (const name of it.folders ?? []) mkdirSync(join(root, name));
-  return root;
-}
-
-async function attempt(it: BadCase, root: string): Promise<Ended> {
-  const { args = ['run', 'orders'], env, input, forbidden = [] } = it;
-  // Permissions do not bind root: such a case runs as nobody, in a folder that is nobody's.
-  const uid = forbidden.length > 0 && process.getuid?.() === 0 ? NOBODY : undefined;
-  if (uid !== undefined) chownSync(root, uid, uid);
-  for (const name of forbidden) chmodSync(join(root, name), 0);
-  try {
-    return await oxiflow(args, { cwd: root, env, input, uid });
-  } finally {
-    for (const name of forbidden) chmodSync(join(root, name), 0o755);
-  }
-}
-
-/** A line for people that is no terminal's begins with the time. */
-function withoutTimes(stderr: string, root: string): string {
-  return stderr
-    .replaceAll(root, 'ROOT')
-    .replaceAll(/^\d{4}-\d\d-\d\dT[\d:]+Z /gm, '')
-    .trimEnd();
 }
 
 /** A run that was refused may have looked into the state, and left nothing there that is a run's. */

@@ -259,7 +259,7 @@ describe('what is told', () => {
       {
         level: 'error',
         code: 'INPUT_MISSING',
-        message: `step "read_file": input/rides.ndjson: no such file (looked in ${root})`,
+        message: `step "read_file": input/rides.ndjson: no such file (looked in ${root}); correct "path", or put the file there`,
       },
     ]);
   });

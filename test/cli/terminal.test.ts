@@ -65,6 +65,21 @@ describe('at a terminal', () => {
     ]);
     expect(left(screen).join('\n')).not.toContain(ESCAPE);
   });
+  test.concurrent('the live line names the step that works most', async () => {
+    const root = folder({
+      'oxiflow.yaml': 'project: { name: shop }\n',
+      'input/orders.ndjson': '{"order":1,"total":12.5}\n'.repeat(60_000),
+      'pipelines/q.yaml': pipelineOf([
+        ['read_file', { path: 'input/orders.ndjson' }],
+        ['parse_json'],
+        ['json', { query: '{order, net: (.total / 1.19)}' }],
+        ['write_file', { path: 'output/q.ndjson' }],
+      ]),
+    });
+    const { code, screen } = await watch('run q', { cwd: root });
+    expect(code).toBe(0);
+    expect(screen).toMatch(/ records {2}.* records\/s {2}.*B\/s {2}.* left {2}busiest: json/);
+  });
   test.concurrent('a line for people goes above the live line, without a time, with a word in colour', async () => {
     const root = folder({ ...GOOD_PROJECT, 'input/orders.ndjson': '{"order":1}\n' });
     const { code, screen } = await watch('run orders', { cwd: root });

@@ -7,7 +7,7 @@ import { parse } from 'yaml';
 import { GOOD_PROJECT } from './cases/case.ts';
 import { folder, oxiflow, REPOSITORY, snapshot } from './program.ts';
 
-const VERBS = ['run', 'pipeline', 'state', 'status', 'cancel', 'schema', 'version'];
+const VERBS = ['run', 'pipeline', 'state', 'status', 'cancel', 'history', 'doctor', 'schema', 'version'];
 
 describe('help', () => {
   const all = [

@@ -200,7 +200,7 @@ const CASES: Case[] = [
   [
     'two equal ids',
     ['pipeline:', '  - { name: read_file, id: a, config: { path: a } }', '  - { name: parse_csv, id: a }'],
-    '@:3:28: the id "a" is given twice; the first one is in line 2',
+    '@:3:28: the id "a" is given twice; the first one is in line 2; give one of them another',
   ],
   [
     'an id with a space',

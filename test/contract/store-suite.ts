@@ -264,6 +264,23 @@ export function describeStore(backend: string, makeBench: () => Promise<Bench>):
         }
       });
 
+      test('how a lease stands is told without taking it: at work, over, given back', async () => {
+        expect(await store.standing('rides', 'split-0')).toBeUndefined();
+        const lease = await take();
+        clock += 10_000;
+        const looks = open();
+        const live = { holder: here(), over: false, provenDead: false, remainingMs: TTL_MS - 10_000 };
+        expect(await looks.standing('rides', 'split-0')).toEqual(live);
+        expect(await looks.standing('rides', 'run')).toBeUndefined();
+        clock += TTL_MS;
+        expect(await looks.standing('rides', 'split-0')).toEqual({ ...live, over: true, remainingMs: 0 });
+        // Nobody took it by looking.
+        expect(await store.renew(lease)).toBe(true);
+        expect(await looks.standing('rides', 'split-0')).toEqual({ ...live, remainingMs: TTL_MS });
+        await store.release(lease);
+        expect(await looks.standing('rides', 'split-0')).toBeUndefined();
+      });
+
       test('a lease that ran out is renewed while nobody took it', async () => {
         const lease = await take();
         clock += 10 * TTL_MS;

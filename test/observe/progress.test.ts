@@ -41,13 +41,25 @@ describe('the progress line on a terminal', () => {
 
   it.each([
     [85, 'rides  42 %  1,200,000 records  98,765 records/s  3.46 MB/s  3 errors  17 s left'],
-    [75, 'rides  42 %  1,200,000 records  98,765 records/s  3 errors  17 s left'],
-    [60, 'rides  42 %  98,765 records/s  3 errors  17 s left'],
-    [45, '42 %  98,765 records/s  3 errors  17 s left'],
+    [78, 'rides  42 %  1.20M records  98.8k records/s  3.46 MB/s  3 errors  17 s left'],
+    [62, 'rides  42 %  98.8k records/s  3.46 MB/s  3 errors  17 s left'],
+    [50, 'rides  42 %  98.8k records/s  3 errors  17 s left'],
+    [45, '42 %  98.8k records/s  3 errors  17 s left'],
     [30, '42 %  3 errors'],
     [9, '42 %  3 e'],
   ])('fits into %d columns by leaving out what matters least', (width, text) => {
     expect(progressText('rides', known, width)).toBe(text);
+  });
+
+  it('names the busiest step where there is room for it', () => {
+    const busy = { ...known, busiest: { step: 'map', busy_percent: 93 } };
+    expect(progressText('rides', busy, 100)).toBe(
+      'rides  42 %  1,200,000 records  98,765 records/s  3.46 MB/s  3 errors  17 s left  busiest: map',
+    );
+    expect(progressText('rides', busy, 90)).toBe(
+      'rides  42 %  1.20M records  98.8k records/s  3.46 MB/s  3 errors  17 s left  busiest: map',
+    );
+    expect(progressText('rides', busy, 80)).not.toContain('busiest');
   });
 
   it('leaves the last column free, where a terminal would wrap', () => {
@@ -106,6 +118,18 @@ describe('progress elsewhere', () => {
     }
     line.onEvent(eventOf('run.finished', finished()));
     expect(paper.lines).toEqual(Array(2).fill('rides  42.0 MB  1,200,000 records  98,765 records/s  3.46 MB/s'));
+  });
+
+  it('goes where plain lines are wanted, on a terminal too', () => {
+    const screen = new Screen(80);
+    const time = clock();
+    const lines: string[] = [];
+    const write = (line: string): void => void lines.push(line);
+    const line = new ProgressLine(new Terminal(screen, {}), { now: time.now, label: 'rides', write });
+    time.forward(10_000);
+    line.onProgress(progress());
+    expect(lines).toEqual(['rides  42.0 MB  1,200,000 records  98,765 records/s  3.46 MB/s']);
+    expect(screen.text).toBe('');
   });
 
   it('has no control sequences in it, whatever the pipeline is called, nor on a dumb terminal', () => {

@@ -1,8 +1,9 @@
 /** `read_file`: bytes of one file, of a list of files or of those that a pattern matches, each a split, in order. */
 import { createHash } from 'node:crypto';
-import { type FileHandle, glob, open, stat } from 'node:fs/promises';
-import { basename, extname, resolve } from 'node:path';
+import { type FileHandle, glob, open, readdir, stat } from 'node:fs/promises';
+import { basename, dirname, extname, join, resolve } from 'node:path';
 import * as z from 'zod/mini';
+import { nearest } from '../../config/nearest.ts';
 import type { Compression, RawBlock, Source, Split, TextEncoding } from '../../engine/contracts.ts';
 import { errnoOf, ioError, OxiError } from '../../engine/errors.ts';
 import { takeBuffer } from '../../kernel/buffers.ts';
@@ -17,6 +18,8 @@ const READ_BYTES = 224 * 1024;
 const MEMORY_BYTES = READ_HEADROOM + READ_BYTES + 96 * 1024;
 /** How much of the input before a position is hashed, to tell whether it is still the same input. */
 const FINGERPRINT_BYTES = 64 * 1024;
+/** Names of a folder that are looked at for the one that was meant. */
+const MOST_NAMES = 1000;
 
 const config = () => {
   const path = z.string().check(z.minLength(1));
@@ -78,10 +81,14 @@ class FileSource implements Source {
     const files: { name: string; size: number }[] = [];
     for (const path of this.#paths) {
       const found = (await this.#statOf(path)) ?? (isPattern(path) ? await this.#match(path) : undefined);
-      if (found === undefined)
-        throw new OxiError('INPUT_MISSING', `step "${this.#step}": ${path}: no such file (looked in ${this.#root})`, {
-          place: { step: this.#step, field: 'path', file: path },
-        });
+      if (found === undefined) {
+        const hint = await hintFor(path, this.#root);
+        throw new OxiError(
+          'INPUT_MISSING',
+          `step "${this.#step}": ${path}: no such file (looked in ${this.#root})${hint}`,
+          { place: { step: this.#step, field: 'path', file: path } },
+        );
+      }
       files.push(...found);
     }
     return files.map((file, index) => ({ index, ...file }));
@@ -125,7 +132,7 @@ class FileSource implements Source {
         if (isPattern(path)) return undefined;
         throw tooLong(path, this.#step);
       }
-      throw ioError(error, path, { step: this.#step, file: path });
+      throw ioError(error, `step "${this.#step}": ${path}`, { step: this.#step, file: path });
     }
   }
 
@@ -163,7 +170,7 @@ class FileSource implements Source {
     try {
       return await open(resolve(this.#root, split.name), 'r');
     } catch (error) {
-      throw ioError(error, split.name, { step: this.#step, file: split.name });
+      throw ioError(error, `step "${this.#step}": ${split.name}`, { step: this.#step, file: split.name });
     }
   }
 
@@ -239,4 +246,21 @@ function formatOf(filename: string): string {
 
 function isPattern(path: string): boolean {
   return /[*?[{]/.test(path);
+}
+
+/** What may have been meant: the nearest name in the folder, or that the folder is not there. */
+async function hintFor(path: string, root: string): Promise<string> {
+  const folder = dirname(path);
+  let names: string[];
+  try {
+    names = await readdir(resolve(root, folder));
+  } catch {
+    // Nothing can be told of a folder that may not be read, and there is nothing to tell of a file in its place.
+    return `; the folder ${folder} is not there`;
+  }
+  // Without the endings, which most of them share.
+  const stem = (name: string): string => name.replace(/(?<=.)\..*$/, '');
+  const stems = new Map(names.slice(0, MOST_NAMES).map((name) => [stem(name), name]));
+  const near = stems.get(nearest(stem(basename(path)), stems.keys()) ?? '');
+  return near === undefined ? '; correct "path", or put the file there' : `; did you mean "${join(folder, near)}"?`;
 }

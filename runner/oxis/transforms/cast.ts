@@ -95,6 +95,7 @@ function textOf(value: Value): string {
 
 function described(value: Value): string {
   if (typeof value === 'string') return 'a text that does not read as one';
-  if (value === null || typeof value === 'boolean') return String(value);
+  if (value === null) return 'null';
+  if (typeof value === 'boolean') return 'true or false';
   return typeof value === 'number' || typeof value === 'bigint' ? 'a number out of range' : 'a list or an object';
 }

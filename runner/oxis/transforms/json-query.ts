@@ -70,7 +70,7 @@ export async function askAll(query: string, records: readonly string[], now: num
     const lf = out.indexOf(LF, p);
     const end = lf < 0 ? out.length : lf;
     answers.push(
-      out[p] === 0x5b ? { list: out.subarray(p, end) } : { error: runtimeMessage(out.toString('utf8', p, end)) },
+      out[p] === 0x5b ? { list: out.subarray(p, end) } : { error: runtimeMessage(out.toString('utf8', p, end), query) },
     );
     p = end + 1;
   }
@@ -91,12 +91,37 @@ function compileMessage(stderr: string): string {
   return first.replace(/^jq: error: /, '').replace(/ at <top-level>, line \d+, column \d+:?$/, '');
 }
 
-/** The error without the values that jq quotes: they are the record's own. */
-function runtimeMessage(line: string): string {
+/** The words of jq's own messages: which values it met, and what it could not do with them. */
+const WORDS = new Set(
+  `a an and are array arrays as at be because been bounds boolean break by can cannot check csv data date deep delete depth
+  division divided divisor does double element empty entry exceeds expected explode expression expressions for format from
+  has have implode in index indices input inputs integer into invalid is iterate it its json key keys large length limit long
+  match matched modify must negated negative no not null number numbers numeric object objects of on only or out over path
+  parsed range regex repeat required requires result separator shell should sliced slice small sorted split string strings
+  strptime subtracted added multiplied tab text than the time to too trim unknown update update valid value values while with
+  whether zero codepoint codepoints encoded base64 uri tsv html formatted row escaped dumped entries tonumber ltrimstr
+  rtrimstr startswith endswith join flatten tojson fromjson mktime gmtime strftime localtime getpath setpath`
+    .trim()
+    .split(/\s+/),
+);
+const WORD = /[^\s"'`,:;()[\]{}|/]+/g;
+
+/** The error in jq's own words and those of the query; whatever else it quotes is the record's own, and not for logs. */
+function runtimeMessage(line: string, query: string): string {
   const { error } = JSON.parse(line) as { error: unknown };
   const text = typeof error === 'string' ? error : JSON.stringify(error);
   const clean = text
     .replaceAll(/\b(null|boolean|number|string|array|object) \(.*?\)(?=[ ,]|$)/gs, '$1')
     .replace(/^.* \(while parsing .*$/s, 'the text is no JSON');
-  return clean.length > LONGEST_MESSAGE ? `${clean.slice(0, LONGEST_MESSAGE)}...` : clean;
+  const shown = clean.replaceAll(WORD, (word) => (WORDS.has(word.toLowerCase()) || isOwn(word, query) ? word : '...'));
+  const short = shown.replaceAll(/"\.\.\."(?:\s+"\.\.\.")*|\.\.\.(?:\s+\.\.\.)+/g, '...');
+  return short.length > LONGEST_MESSAGE ? `${short.slice(0, LONGEST_MESSAGE)}...` : short;
+}
+
+let own: { query: string; words: ReadonlySet<string> } | undefined;
+
+/** A word of the query, or of what is put around it. */
+function isOwn(word: string, query: string): boolean {
+  if (own?.query !== query) own = { query, words: new Set(framed(query).match(WORD)) };
+  return own.words.has(word);
 }

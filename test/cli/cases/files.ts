@@ -6,39 +6,44 @@ export const fileCases: readonly BadCase[] = [
     title: 'a pipeline that may not be read',
     forbidden: ['pipelines/orders.yaml'],
     code: 126,
-    message: 'pipelines/orders.yaml: permission denied (EACCES)',
+    message:
+      'pipelines/orders.yaml: permission denied (EACCES); change its owner or mode, or run as a user who has the right',
   },
   {
     title: 'a project file that may not be read',
     forbidden: ['oxiflow.yaml'],
     code: 126,
-    message: 'oxiflow.yaml: permission denied (EACCES)',
+    message: 'oxiflow.yaml: permission denied (EACCES); change its owner or mode, or run as a user who has the right',
   },
   {
     title: 'an input that may not be read',
     forbidden: ['input/orders.ndjson'],
     code: 126,
-    message: 'input/orders.ndjson: permission denied (EACCES)',
+    message:
+      'step "read_file": input/orders.ndjson: permission denied (EACCES); change its owner or mode, or run as a user who has the right',
   },
   {
     title: 'an output folder that may not be written',
     forbidden: ['output'],
     folders: ['output'],
     code: 126,
-    message: 'step "write_file": output/large.ndjson: permission denied (EACCES)',
+    message:
+      'step "write_file": output/large.ndjson: permission denied (EACCES); change its owner or mode, or run as a user who has the right',
   },
   {
     title: 'a state folder that may not be written',
     forbidden: ['.oxiflow'],
     folders: ['.oxiflow'],
     code: 126,
-    message: 'ROOT/.oxiflow/state.db: permission denied (EACCES)',
+    message:
+      'ROOT/.oxiflow/state.db: permission denied (EACCES); change its owner or mode, or run as a user who has the right',
   },
   {
     title: 'an input that is missing',
     pipeline: orders('input/orders.ndjson', 'input/rides.ndjson'),
     code: 1,
-    message: 'step "read_file": input/rides.ndjson: no such file (looked in ROOT)',
+    message:
+      'step "read_file": input/rides.ndjson: no such file (looked in ROOT); correct "path", or put the file there',
   },
   {
     title: 'a pattern that matches nothing',

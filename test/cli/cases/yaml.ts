@@ -119,7 +119,8 @@ export const yamlCases: readonly BadCase[] = [
       'name: parse_json\n    id: orders',
     ),
     code: 2,
-    message: 'pipelines/orders.yaml:8:9: the id "orders" is given twice; the first one is in line 6',
+    message:
+      'pipelines/orders.yaml:8:9: the id "orders" is given twice; the first one is in line 6; give one of them another',
   },
   {
     title: 'an alias bomb',
