@@ -470,6 +470,7 @@ class Run {
     if (this.#o.stop.aborted && held && (this.#o.kill.aborted || cause === this.#o.stop.reason))
       return this.#interrupted(figures, begun);
     const known = cause instanceof OxiError;
+    if (known) countRefused(figures, cause);
     const summary = this.#summary('failed', known ? cause.exitCode : 1, figures, begun, []);
     const message = known ? cause.message : cause instanceof Error ? (cause.stack ?? cause.message) : String(cause);
     return { ...summary, error: { code: known ? cause.code : 'INTERNAL', message: this.#o.redact(message) } };
@@ -535,4 +536,12 @@ class Run {
 
 function lettersText(count: number): string {
   return `${count} dead ${count === 1 ? 'letter' : 'letters'}`;
+}
+
+/** The record that stopped the run: the block that it came in was given up, and is counted nowhere. */
+function countRefused({ steps }: RunFigures, { code, place }: OxiError): void {
+  const step = code === 'RECORD_INVALID' ? steps.find(({ id }) => id === place.step) : undefined;
+  if (step === undefined) return;
+  step.counters.in++;
+  step.counters.failed++;
 }

@@ -32,7 +32,13 @@ describe.each(['sqlite', 'file'])('history in %s', (backend) => {
       records_per_s: expect.any(Number),
     });
     expect(Date.parse(runs[1].started_at)).toBeLessThanOrEqual(Date.parse(runs[1].finished_at));
-    expect(runs[2]).toMatchObject({ exit_code: 3, records_in: 1, records_out: 0, error: { code: 'RECORD_INVALID' } });
+    expect(runs[2]).toMatchObject({
+      exit_code: 3,
+      records_in: 1,
+      records_out: 0,
+      errors: 1,
+      error: { code: 'RECORD_INVALID' },
+    });
     const limited = await oxiflow(['history', '--limit', '1', '--json', ...on], { cwd });
     expect(JSON.parse(limited.stdout).runs).toHaveLength(1);
     const keyed = await oxiflow(['history', '--run-key', 'orders', '--json', ...on], { cwd });
