@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { type BuildOptions, build, type Plugin } from 'esbuild';
 import { loadProgram } from './cli/program.ts';
+import { readTemplates } from './cli/templates.ts';
 import { jqWasm } from './oxis/packages/load.ts';
 
 const { values } = parseArgs({
@@ -77,6 +78,7 @@ await Promise.all([
   build(packages),
   ...threads.map((entry) => build({ ...options, entryPoints: [entry] })),
 ]);
+await writeFile(`${fresh}/templates.json`, JSON.stringify(await readTemplates(`${root}/runner/templates`)));
 await copyFile(jqWasm(), `${fresh}/jq.wasm`);
 await chmod(`${fresh}/oxiflow.mjs`, 0o755);
 await writeFile(`${fresh}/program.cache`, await warm(fresh));

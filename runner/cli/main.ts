@@ -11,8 +11,9 @@ interface Verb {
 }
 
 const VERBS: readonly Verb[] = [
+  { name: 'init', summary: 'make a project that runs at once', load: () => import('./init.ts') },
   { name: 'run', summary: 'run a pipeline, or go on where it stopped', load: () => import('./run.ts') },
-  { name: 'pipeline', summary: 'list, check and explain pipelines', load: () => import('./pipeline.ts') },
+  { name: 'pipeline', summary: 'list, add, check and explain pipelines', load: () => import('./pipeline.ts') },
   { name: 'state', summary: 'show, list and repair what runs have saved', load: () => import('./state.ts') },
   { name: 'status', summary: 'say how a run is doing', load: () => import('./status.ts') },
   { name: 'cancel', summary: 'ask a run to save a checkpoint and end', load: () => import('./cancel.ts') },

@@ -1,4 +1,4 @@
-/** `oxiflow pipeline list|test|info`: what pipelines a project has, whether they are right, and how one would run. */
+/** `oxiflow pipeline list|add|test|info`: what pipelines a project has, whether they are right, and how one would run. */
 import { Command } from 'commander';
 import { listPipelines } from '../config/files.ts';
 import { loadPipeline, type Pipeline } from '../config/pipeline.ts';
@@ -10,8 +10,10 @@ import { registry } from '../oxis/registry.ts';
 import type { TestResult } from '../testing/run-test.ts';
 import { clean, firstInput, planOf } from './load.ts';
 import { collected } from './options.ts';
+import { addCommand } from './pipeline-add.ts';
+import { listCommand } from './pipeline-list.ts';
 import { planDocument, planText } from './plan-text.ts';
-import { printable, printJson, printRows } from './state-store.ts';
+import { printable, printJson } from './state-store.ts';
 
 interface Options {
   project?: string;
@@ -22,9 +24,10 @@ interface Options {
 }
 
 export function command(): Command {
-  const pipeline = new Command('pipeline').description('list, check and explain pipelines');
+  const pipeline = new Command('pipeline').description('list, add, check and explain pipelines');
   pipeline
-    .addCommand(shared(new Command('list')).description('list the pipelines of the project').action(list))
+    .addCommand(listCommand(shared(new Command('list'))))
+    .addCommand(addCommand(shared(new Command('add'))))
     .addCommand(
       overriding(shared(new Command('test')))
         .description('check pipelines and run their tests: all of the project, or those named')
@@ -62,36 +65,6 @@ function open(options: Options, pipeline?: string): Promise<Project> {
 
 function read(project: Project, name: string, options: Options): Promise<Pipeline> {
   return loadPipeline(project, name, { oxis: registry, sets: options.set, params: options.param, env: process.env });
-}
-
-async function list(options: Options): Promise<void> {
-  const project = await open(options);
-  const files = await listPipelines(project.root, project.settings.pipelineDir);
-  const pipelines = await Promise.all(
-    files.map(async ({ name, shown }) => {
-      const pipeline = await read(project, name, options).catch((error) => {
-        if (error instanceof OxiError) return undefined;
-        throw error;
-      });
-      return {
-        name,
-        file: shown,
-        description: pipeline?.description ?? '',
-        steps: pipeline?.steps.map((step) => step.oxi) ?? [],
-        valid: pipeline !== undefined,
-      };
-    }),
-  );
-  if (options.json) return printJson(pipelines);
-  if (pipelines.length === 0)
-    process.stderr.write(`no pipelines in ${project.settings.pipelineDir}/ of ${project.root}\n`);
-  printRows(
-    pipelines.map(({ name, description, steps, valid }) => [
-      name,
-      valid ? steps.join(' -> ') : 'has errors: oxiflow pipeline test',
-      description,
-    ]),
-  );
 }
 
 async function test(names: string[], options: Options): Promise<void> {

@@ -10,7 +10,10 @@ function stale(): boolean {
   const built = 'dist/oxiflow.mjs';
   if (!existsSync(built)) return true;
   const { mtimeMs } = statSync(built);
-  return [...globSync('runner/**/*.ts'), 'package.json', 'package-lock.json'].some(
-    (path) => statSync(path).mtimeMs > mtimeMs,
-  );
+  return [
+    ...globSync('runner/**/*.ts'),
+    ...globSync('runner/templates/**/*.*'),
+    'package.json',
+    'package-lock.json',
+  ].some((path) => statSync(path).mtimeMs > mtimeMs);
 }
