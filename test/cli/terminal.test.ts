@@ -1,49 +1,11 @@
 /** What a person at a terminal sees: one live line that goes away, a table, and a run that Ctrl-C ends once and for all. */
-import { spawn, spawnSync } from 'node:child_process';
 import { describe, expect, test } from 'vitest';
 import { GOOD_PROJECT } from './cases/case.ts';
-import { folder, NODE, PROGRAM, pipelineOf, plainEnvironment, snapshot } from './program.ts';
+import { folder, pipelineOf, snapshot } from './program.ts';
+import { CTRL_C, watch } from './terminal.ts';
 
 const ESCAPE = '\u001b';
 const ERASE = `\r${ESCAPE}[2K`;
-const CTRL_C = '\u0003';
-
-/** `script` of util-linux gives a command a terminal; where there is another one, Python does. */
-function atTerminal(line: string): [string, string[]] {
-  const isLinux = spawnSync('script', ['--version']).stdout?.toString().includes('util-linux') === true;
-  if (isLinux) return ['script', ['-qec', line, '/dev/null']];
-  const spawning = 'import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))';
-  return ['python3', ['-c', spawning, 'bash', '-c', line]];
-}
-
-interface Seen {
-  code: number | null;
-  screen: string;
-}
-
-/** Runs `oxiflow ARGS` at a terminal; types `then[1]` once `then[0]` is on the screen, and so on. */
-async function watch(
-  args: string,
-  options: { cwd: string; env?: Record<string, string>; then?: readonly (readonly [string, string])[] },
-): Promise<Seen> {
-  const [command, words] = atTerminal(`exec '${NODE}' -- '${PROGRAM}' ${args}`);
-  const child = spawn(command, words, {
-    cwd: options.cwd,
-    env: { ...plainEnvironment(), TERM: 'xterm-256color', ...options.env },
-    stdio: ['pipe', 'pipe', 'inherit'],
-  });
-  let screen = '';
-  const waiting = [...(options.then ?? [])];
-  child.stdout.on('data', (part: Buffer) => {
-    screen += part.toString();
-    while (waiting[0] !== undefined && screen.includes(waiting[0][0])) child.stdin.write(waiting.shift()?.[1] ?? '');
-  });
-  child.stdin.on('error', () => undefined);
-  const { promise, resolve } = Promise.withResolvers<number | null>();
-  child.on('close', resolve);
-  const code = await promise;
-  return { code, screen };
-}
 
 /** What is left to read when the terminal has done what it was told: erased lines are gone. */
 function left(screen: string): string[] {

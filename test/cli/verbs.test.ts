@@ -7,12 +7,12 @@ import { parse } from 'yaml';
 import { GOOD_PROJECT } from './cases/case.ts';
 import { folder, oxiflow, REPOSITORY, snapshot } from './program.ts';
 
-const VERBS = ['run', 'pipeline', 'state', 'status', 'cancel', 'history', 'doctor', 'schema', 'version'];
+const VERBS = ['init', 'run', 'pipeline', 'state', 'status', 'cancel', 'history', 'doctor', 'schema', 'version'];
 
 describe('help', () => {
   const all = [
     ...VERBS,
-    ...['list', 'test', 'info'].map((verb) => `pipeline ${verb}`),
+    ...['list', 'add', 'test', 'info'].map((verb) => `pipeline ${verb}`),
     ...['show', 'list', 'repair'].map((verb) => `state ${verb}`),
   ];
 

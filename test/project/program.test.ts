@@ -104,7 +104,7 @@ describe('dist on its own, outside of the checkout', () => {
   });
 
   test('every verb loads', () => {
-    for (const verb of ['run', 'pipeline', 'state', 'status', 'cancel', 'schema', 'version'])
+    for (const verb of ['init', 'run', 'pipeline', 'state', 'status', 'cancel', 'schema', 'version'])
       expect(run(verb, '--help'), verb).toMatchObject({ status: 0, stderr: '' });
     expect(JSON.parse(run('schema', 'pipeline').stdout)).toHaveProperty('$defs.read_file');
     expect(run('run', 'warm.yaml', '--fresh', '--log-format', 'json', '-v').status).toBe(0);
