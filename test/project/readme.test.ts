@@ -1,6 +1,7 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { readTemplates } from '../../runner/cli/templates.ts';
 import { EXIT } from '../../runner/engine/errors.ts';
 import { pages } from '../../runner/oxis/reference.ts';
 import { checkout, ROOT } from './checkout.ts';
@@ -97,6 +98,13 @@ describe('links lead somewhere', () => {
     const broken = links.filter((to) => !existsSync(resolve(ROOT, dirname(document), to)));
     expect(broken).toEqual([]);
   });
+});
+
+test('the table of templates has every one, and its own words', async () => {
+  const { templates } = await readTemplates(join(ROOT, 'runner/templates'));
+  const [, table = ''] = README.split('| template | what it shows |');
+  const rows = [...(table.split('\n\n')[0] ?? '').matchAll(/^\| `(\w+)` \| (.+) \|$/gm)].map(([, ...cells]) => cells);
+  expect(rows).toEqual(Object.entries(templates).map(([name, { summary }]) => [name, summary]));
 });
 
 test('every guarantee names the tests that prove it', () => {
