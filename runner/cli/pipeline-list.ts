@@ -23,6 +23,7 @@ interface Options {
 interface Parameter {
   name: string;
   type: string;
+  /** null: a run needs a value. */
   default: string | number | boolean | null;
   description: string;
 }
@@ -88,9 +89,9 @@ function isWanted({ name, description, tags }: Listed, options: Options): boolea
 }
 
 async function describe(project: Project, file: PipelineFile): Promise<Listed> {
-  const { name, path, shown } = file;
+  const { name, shown } = file;
   try {
-    const pipeline = await loadPipeline(project, path, { oxis: registry, env: process.env });
+    const { pipeline, required } = await load(project, file);
     const { tags = [], version = null, author = null } = pipeline.metadata;
     return {
       name,
@@ -103,23 +104,23 @@ async function describe(project: Project, file: PipelineFile): Promise<Listed> {
       version,
       author,
       parameters: parametersOf(pipeline),
-      ...endsOf(pipeline.steps),
+      ...endsOf(pipeline.steps, required),
     };
   } catch (error) {
     if (!(error instanceof OxiError)) throw error;
     const first = error instanceof ConfigErrors ? (error.errors[0] ?? error) : error;
-    const written = await writtenMetadata(file);
+    const metadata = await written(file, 'metadata');
     const text = (value: Json | undefined): string | null => (typeof value === 'string' ? value : null);
     return {
       name,
       file: shown,
-      description: text(written.description) ?? '',
+      description: text(metadata.description) ?? '',
       steps: [],
       valid: false,
       error: first.message,
-      tags: Array.isArray(written.tags) ? written.tags.filter((tag) => typeof tag === 'string') : [],
-      version: text(written.version),
-      author: text(written.author),
+      tags: Array.isArray(metadata.tags) ? metadata.tags.filter((tag) => typeof tag === 'string') : [],
+      version: text(metadata.version),
+      author: text(metadata.author),
       parameters: [],
       inputs: [],
       outputs: [],
@@ -127,13 +128,45 @@ async function describe(project: Project, file: PipelineFile): Promise<Listed> {
   }
 }
 
-/** What a pipeline with errors says of itself, so that it is found by its tags; nothing where it is no YAML. */
-async function writtenMetadata({ path, shown }: PipelineFile): Promise<Readonly<Record<string, Json>>> {
+/** A parameter without a default is no error here, where nothing runs: a value of its type stands in for it. */
+async function load(project: Project, file: PipelineFile): Promise<{ pipeline: Pipeline; required: string[] }> {
+  const options = { oxis: registry, env: process.env };
+  try {
+    return { pipeline: await loadPipeline(project, file.path, options), required: [] };
+  } catch (error) {
+    if (!(error instanceof ConfigErrors)) throw error;
+    const required = error.errors
+      .map(({ message }) => NO_DEFAULT.exec(message)?.[1])
+      .filter((name) => name !== undefined);
+    if (required.length === 0) throw error;
+    const parameters = await written(file, 'parameters');
+    const params = required.map((name) => `${name}=${sample(parameters[name])}`);
+    return { pipeline: await loadPipeline(project, file.path, { ...options, params }), required };
+  }
+}
+
+const NO_DEFAULT = / the parameter "(\w+)" has no default; /;
+const SAMPLES: Readonly<Record<string, string>> = {
+  int: '1',
+  float: '1',
+  bool: 'true',
+  date: '2026-01-01',
+  timestamp: '2026-01-01T00:00:00Z',
+};
+
+function sample(parameter: Json | undefined): string {
+  const { type, choices } = Object(parameter) as { type?: Json; choices?: Json };
+  const [choice] = Array.isArray(choices) ? choices : [];
+  return choice === undefined ? (SAMPLES[String(type)] ?? 'a sample value') : String(choice);
+}
+
+/** A section as it is written, also of a file with errors, which so is found by its tags; nothing where it is no YAML. */
+async function written({ path, shown }: PipelineFile, section: string): Promise<Readonly<Record<string, Json>>> {
   try {
     const tree = parseTree((await readText(path, shown)) ?? '', shown, new Problems());
-    const node = tree?.kind === 'map' ? tree.entries.get('metadata')?.value : undefined;
-    const metadata = node === undefined ? undefined : toJson(node);
-    return typeof metadata === 'object' && metadata !== null && !Array.isArray(metadata) ? metadata : {};
+    const node = tree?.kind === 'map' ? tree.entries.get(section)?.value : undefined;
+    const json = node === undefined ? undefined : toJson(node);
+    return typeof json === 'object' && json !== null && !Array.isArray(json) ? json : {};
   } catch (error) {
     if (error instanceof OxiError) return {};
     throw error;
@@ -149,18 +182,19 @@ function parametersOf({ parameters }: Pipeline): Parameter[] {
   }));
 }
 
-/** Where its records come from and go to, as far as the file says so. */
-function endsOf(steps: readonly StepSpec[]): { inputs: string[]; outputs: string[] } {
+/** Where its records come from and go to, as far as the file says so. `unknown`: parameters that have no value yet. */
+function endsOf(steps: readonly StepSpec[], unknown: readonly string[]): { inputs: string[]; outputs: string[] } {
   const flat = (list: readonly StepSpec[]): StepSpec[] => list.flatMap((step) => [step, ...flat(step.steps ?? [])]);
   const of = (kind: string): string[] =>
-    flat(steps).flatMap((step) => (registry.get(step.oxi)?.kind === kind ? endOf(step) : []));
+    flat(steps).flatMap((step) => (registry.get(step.oxi)?.kind === kind ? endOf(step, unknown) : []));
   return { inputs: of('source'), outputs: of('sink') };
 }
 
-function endOf(step: StepSpec): string[] {
+function endOf(step: StepSpec, unknown: readonly string[]): string[] {
   if (step.oxi === 'read_stdin') return ['stdin'];
   if (step.oxi === 'write_stdout') return ['stdout'];
-  const { path } = configOf(step) as { path?: unknown };
+  const isOpen = unknown.some((name) => JSON.stringify(step.raw).includes(`\${${name}`));
+  const { path } = (isOpen ? Object(step.raw) : configOf(step)) as { path?: unknown };
   const paths = (Array.isArray(path) ? path : [path]).filter((one) => typeof one === 'string');
   return paths.length > 0 ? paths : [step.oxi];
 }
@@ -198,6 +232,6 @@ function sayAll(pipelines: readonly Listed[]): void {
 }
 
 function parameterText({ name, type, default: standard, description }: Parameter): string {
-  const facts = standard === null ? type : `${type}, default ${standard}`;
+  const facts = `${type}, ${standard === null ? 'required' : `default ${standard}`}`;
   return `${name} (${facts})${description === '' ? '' : `: ${description}`}`;
 }

@@ -119,6 +119,37 @@ describe('pipeline list', () => {
       },
     ]);
   });
+  test.concurrent('takes a parameter without a default for no error: it is to be given to a run', async () => {
+    const parameters = {
+      day: { type: 'date', description: 'Orders of this day' },
+      size: { type: 'int' },
+      shop: { choices: ['north', 'south'] },
+    };
+    const steps = pipelineOf(
+      [
+        ['read_file', { path: 'in/${shop}/${day}.ndjson' }],
+        ['parse_json'],
+        ['batch', { batch_size: '${size}' }],
+        write,
+      ],
+      { parameters },
+    );
+    const cwd = folder({ 'oxiflow.yaml': '', 'pipelines/daily.yaml': steps });
+    const { stdout } = await oxiflow(['pipeline', 'list', '-v'], { cwd });
+    expect(stdout).toBe(`daily
+  file        pipelines/daily.yaml
+  steps       read_file -> parse_json -> batch -> write_file
+  parameters  day (date, required): Orders of this day
+              size (int, required)
+              shop (string, required)
+  inputs      in/\${shop}/\${day}.ndjson
+  outputs     output/orders.ndjson
+`);
+    const worse = folder({ 'oxiflow.yaml': '', 'pipelines/daily.yaml': steps.replace('"parse_json"', '"parse_jso"') });
+    expect((await oxiflow(['pipeline', 'list'], { cwd: worse })).stdout).toBe(
+      'daily  has errors: oxiflow pipeline test\n',
+    );
+  });
   test.concurrent('never prints a secret that stands in a path or an error', async () => {
     const cwd = folder({
       ...PROJECT,
