@@ -101,6 +101,11 @@ export interface Source {
   peek(split: Split, length: number): Promise<Uint8Array>;
   /** What identifies the input up to `offset`: a hash of the 64 KB before it. Absent where the input can't be read twice. */
   fingerprint?(split: Split, offset: number): Promise<string>;
+  /**
+   * Whether what was read of a split that `open` was called for still stands there: throws OxiError INPUT_REWRITTEN where it does
+   * not. Returns what else there is to say of it (it grew).
+   */
+  recheck?(split: Split): Promise<string | undefined>;
   /** What later steps may refer to as `${steps.ID.FIELD}`; of one split. */
   metadata?(split: Split): Promise<Record<string, string | number>>;
   /** Called after the checkpoint that covers `upTo` is in the store (Kafka commit, SQS delete). */

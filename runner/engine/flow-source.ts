@@ -43,6 +43,8 @@ export interface SourceNode {
   progress(bytes: number, records: number | undefined): void;
   /** Milliseconds spent cutting records. */
   busy(ms: number): void;
+  /** A sentence for people. */
+  say(message: string): void;
 }
 
 /** Reads splits in order, cuts records, and injects barriers between blocks. */
@@ -157,6 +159,8 @@ async function readSplit(
     await between({ split: split.index, ...position, records, framer: framer.snapshot() });
     if (node.stop.aborted) break;
   }
+  const notice = text.ended ? await node.source.recheck?.(split) : undefined;
+  if (notice !== undefined) node.say(notice);
   if (node.stop.aborted && (!text.ended || framer.pending > 0))
     return { split: split.index, ...countTo(after - framer.pending), records, framer: framer.snapshot() };
   await (chunker === undefined ? take((framer as Framer).end()) : sendPiece(chunker.end()));
