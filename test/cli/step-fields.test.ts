@@ -259,3 +259,35 @@ test.runIf(existsSync('/proc/self'))('a folder that can not be made ends the run
   expect(code).not.toBe(0);
   expect(stderr).toContain('/proc/no/such/orders.ndjson');
 });
+
+test.runIf(existsSync('/proc/self')).each([
+  ['sqlite', { path: '/proc/no/such/state.db' }],
+  ['file', { base_path: '/proc/no/such/state' }],
+])('a folder of state that can not be made ends the run, and does not hold it: %s', async (backend, section) => {
+  const project = { project: { name: 'shop' }, state_manager: { backend, [backend]: section } };
+  const cwd = shop([...READ, ...WRITE], {}, { 'oxiflow.yaml': JSON.stringify(project) });
+  const { code, stderr } = await run(cwd);
+  expect(code, stderr).toBe(69);
+  expect(stderr).toContain('/proc/no/such');
+});
+
+test.runIf(existsSync('/proc/self'))('a folder of metrics that can not be made costs the metrics alone', async () => {
+  const project = { project: { name: 'shop' }, monitoring: { metrics_file: '/proc/no/such/metrics.json' } };
+  const cwd = shop([...READ, ...WRITE], {}, { 'oxiflow.yaml': JSON.stringify(project) });
+  const { code, stderr } = await run(cwd);
+  expect(code, stderr).toBe(0);
+  expect(stderr).toContain("monitoring.metrics_file /proc/no/such/metrics.json: can't be written (ENOENT)");
+});
+
+test('a query that uses up its memory is a record error, and nothing else is said on stderr', async () => {
+  const cwd = shop([
+    ...READ,
+    ['json', { query: 'if .order == 2 then [range(30000000)] | length else . end' }, { on_error: 'drop' }],
+    ['write_file', { path: 'out/orders.ndjson' }],
+  ]);
+  const { code, stderr } = await run(cwd);
+  expect(code, stderr).toBe(0);
+  expect(stderr).not.toContain('Aborted');
+  expect(stderr).toContain('jq says: out of memory, or of stack, over this record');
+  expect(snapshot(cwd)['out/orders.ndjson']).not.toContain('"order":2');
+});

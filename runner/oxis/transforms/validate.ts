@@ -45,7 +45,8 @@ export const validate = defineStep({
   config,
   make: (c, context): Step => {
     if (c.schema === undefined) return fieldsStep(c.fields ?? {}, context.stepId);
-    return new SchemaStep(schemaOf(c.schema, context), context.stepId);
+    const file = typeof c.schema === 'string' ? c.schema : undefined;
+    return new SchemaStep(schemaOf(c.schema, context), context.stepId, file);
   },
   fingerprint: (c, context) => (typeof c.schema === 'string' ? readSchema(c.schema, context) : ''),
 });
