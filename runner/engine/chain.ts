@@ -201,6 +201,9 @@ export class ChainBuilder {
         input,
         `"${input.oxi}" has to stand straight behind the source: put it before "${this.#nodes[0] === undefined ? this.#after : stepsOf(this.#nodes[0])[0]?.id}"`,
       );
+    // Both hold a record until its end has come: the one that takes less decides.
+    const limits = [step, ...this.#sources.map((source) => source.step)].map((one) => one.limits.maxMemoryMb);
+    step.config = oxi.within(step.config as never, Math.min(...limits.map((mb) => mb ?? Number.POSITIVE_INFINITY)));
     this.#parser = { step, oxi };
     this.#stream = 'records';
     this.#join(input, step, oxi);

@@ -427,7 +427,7 @@ export interface MakeContext {
 export interface ProcessingLimits {
   /** Records in one block that the step is given. */
   readonly maxBatchSize?: number;
-  /** Bytes of the records that it works on at a time, and of what it holds. */
+  /** Bytes of the records that it works on at a time, and of what it holds; of a source and a parser: of the longest record. */
   readonly maxMemoryMb?: number;
   /** One call of a step that may loop. */
   readonly maxProcessingTimeMs?: number;
@@ -466,6 +466,8 @@ export interface ParserOxi<C = never> extends OxiCommon {
   ): Framer;
   /** The cheap half of `frame`, where its step has the other one: the records of this stream are cut by threads. `at` as there. */
   chunk?(config: C, stream: StreamInfo, at: { offset: number; state: Json; name: string }): Chunker | undefined;
+  /** The same config with records of so many MB at most, if it allows larger ones: nobody holds more of one than that. */
+  within(config: C, maxRecordMb: number): C;
   /** The record's own part of parsing, on the threads of the stage. */
   make(config: C, context: MakeContext): Step;
 }

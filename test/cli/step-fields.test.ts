@@ -291,3 +291,53 @@ test('a query that uses up its memory is a record error, and nothing else is sai
   expect(stderr).toContain('jq says: out of memory, or of stack, over this record');
   expect(snapshot(cwd)['out/orders.ndjson']).not.toContain('"order":2');
 });
+
+describe('max_memory_mb of a source is that of the longest record that it may hold', () => {
+  const LONG = 1.5 * 1024 * 1024;
+  const rides = { lines: `{"ride":1}\n{"ride":2,"note":"${'x'.repeat(LONG)}"}\n{"ride":3}\n`, name: 'rides.ndjson' };
+  const rows = { lines: `ride,note\n1,\n2,${'x'.repeat(LONG)}\n3,\n`, name: 'rides.csv' };
+  const list = { lines: `[{"ride":1},{"ride":2,"note":"${'x'.repeat(LONG)}"},{"ride":3}]`, name: 'rides.json' };
+
+  const read = async (input: typeof rides, parser: string, threads: string, mb: number, fields: object) => {
+    const cwd = shop(
+      [
+        ['read_file', { path: input.name }, { max_memory_mb: mb }],
+        [parser, { max_record_mb: 4 }, fields],
+        ['map', { select: ['ride'] }],
+        ['write_file', { path: 'out/rides.ndjson' }],
+      ],
+      {},
+      { [input.name]: input.lines },
+    );
+    const { code, stderr } = await run(cwd, '--threads', threads);
+    return { code, stderr, out: snapshot(cwd)['out/rides.ndjson']?.replaceAll('"', '') };
+  };
+
+  test.each([
+    ['lines', rides, 'parse_json', '1'],
+    ['lines', rides, 'parse_json', '2'],
+    ['rows', rows, 'parse_csv', '1'],
+    ['rows', rows, 'parse_csv', '2'],
+  ])('%s: a longer one is a record error, and the others are read', async (_what, input, parser, threads) => {
+    const tight = await read(input, parser, threads, 1, { on_error: 'drop' });
+    expect(tight.code, tight.stderr).toBe(0);
+    expect(tight.out).toBe('{ride:1}\n{ride:3}\n');
+    expect(tight.stderr).toContain(' is longer than 1048576 bytes');
+    const wide = await read(input, parser, threads, 2, {});
+    expect(wide.code, wide.stderr).toBe(0);
+    expect(wide.out).toBe('{ride:1}\n{ride:2}\n{ride:3}\n');
+  });
+
+  test('of an array: a longer one breaks it', async () => {
+    const { code, stderr } = await read(list, 'parse_json', '1', 1, { on_error: 'drop' });
+    expect(code, stderr).toBe(3);
+    expect(stderr).toContain('a record is larger than 1048576 bytes');
+  });
+
+  test('that of the parser means the same', async () => {
+    const { code, stderr, out } = await read(rides, 'parse_json', '2', 4, { on_error: 'drop', max_memory_mb: 1 });
+    expect(code, stderr).toBe(0);
+    expect(out).toBe('{ride:1}\n{ride:3}\n');
+    expect(stderr).toContain('a line is longer than 1048576 bytes');
+  });
+});

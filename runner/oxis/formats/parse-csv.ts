@@ -74,6 +74,7 @@ export const parseCsv = defineParser({
   detect: () => ({ framing: 'rows', selected: false }),
   frame: (c, _stream, _select, at) => new CsvFramer(rowOptions(c), at),
   chunk: (c, _stream, at) => new CsvChunker(rowOptions(c), at),
+  within: (c, most) => ({ ...c, max_record_mb: Math.min(c.max_record_mb, most) }),
   make: (c, context): BlockStep => new RowStep(c, context.stepId),
 });
 
