@@ -174,12 +174,17 @@ export function stepsOf(node: PlannedNode): PlannedStep[] {
 
 /** A hash of plain data. A secret counts as `***`: a rotated password does not make another plan. */
 export function hashOf(value: unknown): string {
-  const text = JSON.stringify(value, (_key, part: unknown) => {
-    if (part instanceof Map) return [...part];
-    if (typeof part === 'bigint') return String(part);
-    return part;
+  return createHash('sha256').update(plainText(value)).digest('hex').slice(0, 32);
+}
+
+/** Plain data as JSON text. A map is an object, unless its names would come in another order. */
+export function plainText(value: unknown): string {
+  const text: string | undefined = JSON.stringify(value, (_key, part: unknown) => {
+    if (part instanceof Map)
+      return [...part.keys()].some((name) => /^\d+$/.test(name)) ? [...part] : Object.fromEntries(part);
+    return typeof part === 'bigint' ? String(part) : part;
   });
-  return createHash('sha256').update(text).digest('hex').slice(0, 32);
+  return text ?? '';
 }
 
 /** The specs that cross to a thread. */

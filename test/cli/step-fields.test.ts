@@ -341,3 +341,25 @@ describe('max_memory_mb of a source is that of the longest record that it may ho
     expect(stderr).toContain('a line is longer than 1048576 bytes');
   });
 });
+
+describe('names of fields that look like whole numbers', () => {
+  const steps = (set: string): string => `
+pipeline:
+  - { name: read_file, config: { path: input/orders.ndjson } }
+  - name: parse_json
+  - { name: map, config: { select: [order] } }
+  - { name: map, id: years, config: { set: ${set} } }
+  - { name: map, config: { rename: { "2025": "9", order: "8" }, cast: { "2024": string, "8": string } } }
+  - { name: validate, config: { fields: { "2024": any, "10": any, b: any } } }
+  - { name: limit, config: { records: 1 } }
+  - { name: write_file, config: { path: out/orders.ndjson } }
+`;
+  const project = (set: string) => shop([...READ, ...WRITE], {}, { 'pipelines/day.yaml': steps(set) });
+
+  test('come out in the order in which they are written', async () => {
+    const cwd = project('{ b: order, "2025": 1, "10": 2, "2024": 3, "01": 4 }');
+    const { code, stderr } = await run(cwd);
+    expect(code, stderr).toBe(0);
+    expect(snapshot(cwd)['out/orders.ndjson']).toBe('{"8":0,"b":0,"9":1,"10":2,"2024":"3","01":4}\n');
+  });
+});
