@@ -466,6 +466,11 @@ export interface ParserOxi<C = never> extends OxiCommon {
   ): Framer;
   /** The cheap half of `frame`, where its step has the other one: the records of this stream are cut by threads. `at` as there. */
   chunk?(config: C, stream: StreamInfo, at: { offset: number; state: Json; name: string }): Chunker | undefined;
+  /**
+   * Names of the columns of a file that begins with `first`, `isAll`: and ends there; undefined where these bytes, or none at all,
+   * do not tell them. Throws OxiError DOCUMENT_BROKEN.
+   */
+  columns?(config: C, name: string, first?: Uint8Array, isAll?: boolean): readonly string[] | undefined;
   /** The same config with records of so many MB at most, if it allows larger ones: nobody holds more of one than that. */
   within(config: C, maxRecordMb: number): C;
   /** The record's own part of parsing, on the threads of the stage. */
@@ -493,6 +498,8 @@ export interface FormatterOxi<C = never> extends OxiCommon {
   /** The part that each record can have on its own, on the threads of the stage. */
   make(config: C, context: MakeContext): Step;
   encoder(config: C, stream: StreamInfo, context: EncoderContext): Encoder;
+  /** Names of its columns, where the config tells them. */
+  columns?(config: C): readonly string[] | undefined;
 }
 
 export interface SinkOxi<C = never> extends OxiCommon {

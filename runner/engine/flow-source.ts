@@ -189,6 +189,24 @@ export async function detectStream(
   return detect(new Uint8Array(), first);
 }
 
+/** The longest header that is looked for before the run. */
+const HEADER_BYTES = 1 << 20;
+
+/** Names of the columns of a split, where its beginning tells them. */
+export async function columnsOf(
+  source: Source,
+  split: Split,
+  { oxi, config }: { oxi: ParserOxi; config: unknown },
+): Promise<readonly string[] | undefined> {
+  for (const length of [PEEK_BYTES, HEADER_BYTES]) {
+    const first = await new SourceText(source, split, true).peek(length);
+    const text = source.binary !== true && hasByteOrderMark(first) ? first.subarray(3) : first;
+    const columns = oxi.columns?.(config as never, split.name, text, first.length < length);
+    if (columns !== undefined || first.length < length) return columns;
+  }
+  return undefined;
+}
+
 /** Where the text of a split begins: behind a byte order mark, if a parser will read it. Refuses a split framed unlike those before. */
 async function textStart(node: SourceNode, split: Split, text: SourceText): Promise<number> {
   const { parser, source } = node;

@@ -77,6 +77,13 @@ export class CsvChunker implements Chunker {
     return this.#o.skipRows > 0 ? { lines_to_skip: 0, after_cr: false } : null;
   }
 
+  /** The columns of a file that begins with these bytes; undefined where its header goes on behind them. */
+  columnsOf(first: Uint8Array, isAll: boolean): readonly string[] | undefined {
+    this.push(Uint8Array.from(first));
+    if (this.#columns === undefined && isAll) this.end();
+    return this.#columns;
+  }
+
   push(bytes: Uint8Array, headroom = 0): Piece | undefined {
     let chunk = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     let room = headroom;
