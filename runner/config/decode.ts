@@ -121,7 +121,7 @@ class FieldReader {
     else if (typeof value === 'string') secrets.addPasswords(text);
     if (typeof value === 'string' && node.where.option === undefined && !node.text.includes('${'))
       this.#noteClear(node, path, secret);
-    if (value === null && (kind === 'object' || kind === 'record')) {
+    if (value === null && (kind === 'object' || kind === 'record' || kind === 'map')) {
       this.#see(path, { where: node.where, schema, shown: undefined, value: {}, deferred });
       return {};
     }
@@ -155,8 +155,17 @@ class FieldReader {
     return node.items.map((item, index) => this.value(element, item, [...path, String(index)], own));
   }
 
-  #map(schema: $ZodType | undefined, node: MapNode, path: readonly string[], own: Marks): Record<string, unknown> {
+  #map(
+    schema: $ZodType | undefined,
+    node: MapNode,
+    path: readonly string[],
+    own: Marks,
+  ): Record<string, unknown> | Map<string, unknown> {
     const def = schema === undefined ? undefined : core(schema)._zod.def;
+    if (def?.type === 'map') {
+      const inside = (key: string, value: Node): unknown => this.value(def.valueType, value, [...path, key], own);
+      return new Map([...node.entries].map(([key, { value }]) => [key, inside(key, value)]));
+    }
     const out: Record<string, unknown> = {};
     const spelled = new Map<string, string>();
     for (const [key, entry] of node.entries) {

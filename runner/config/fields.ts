@@ -1,6 +1,7 @@
 /** Building blocks for the schemas of configuration. Start-up counts: schemas are made when they are used, and never copied. */
 import * as z from 'zod/mini';
 import { Secret } from '../engine/secret.ts';
+import { NO_MESSAGE } from './sentences.ts';
 import { DURATION_HINT, parseDuration } from './units.ts';
 
 interface Note {
@@ -32,4 +33,20 @@ export const secretText = (description: string) =>
   z.pipe(
     note(z.string(), { description, secret: true }),
     z.transform((text: string) => new Secret(text)),
+  );
+
+/** Values by name, in the order in which they are written: an object would put names that look like whole numbers first. */
+export const inOrder = <K extends z.ZodMiniType<string>, V extends z.ZodMiniType>(name: K, value: V) =>
+  z.pipe(
+    z.transform((input: unknown, context) => {
+      const isPlain = typeof input === 'object' && input !== null && Object.getPrototypeOf(input) === Object.prototype;
+      const named: unknown = isPlain ? new Map(Object.entries(input)) : input;
+      for (const key of named instanceof Map ? named.keys() : []) {
+        const { error } = z.safeParse(name, key, { error: () => NO_MESSAGE });
+        if (error === undefined) continue;
+        context.issues.push({ code: 'invalid_key', origin: 'record', input: key, path: [key], issues: error.issues });
+      }
+      return named;
+    }),
+    z.map(name, value),
   );

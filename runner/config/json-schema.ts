@@ -145,6 +145,12 @@ function openForText({ zodSchema, jsonSchema }: { zodSchema: $ZodType; jsonSchem
   const own = core(zodSchema) === zodSchema;
   if (!own) return;
   const { def } = core(zodSchema)._zod;
+  if (def.type === 'map')
+    Object.assign(jsonSchema, {
+      type: 'object',
+      propertyNames: toJson(def.keyType),
+      additionalProperties: toJson(def.valueType),
+    });
   const { description, ...rest } = jsonSchema;
   const alternatives = alternativesOf(def.type, rest);
   if (alternatives.length === 0) return;
@@ -168,6 +174,7 @@ function alternativesOf(type: string, json: JsonSchema): JsonSchema[] {
     }
     case 'object':
     case 'record':
+    case 'map':
       return json.type === 'object' ? [{ type: 'null' }] : [];
     default:
       return [];

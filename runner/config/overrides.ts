@@ -58,7 +58,7 @@ export function applyOverride(
 function member(schema: $ZodType, name: string): $ZodType | undefined {
   const { def } = core(schema)._zod;
   if (def.type === 'object') return Object.hasOwn(def.shape, name) ? def.shape[name] : undefined;
-  return def.type === 'record' ? def.valueType : undefined;
+  return def.type === 'record' || def.type === 'map' ? def.valueType : undefined;
 }
 
 function kinds(schema: $ZodType): string[] {
@@ -67,13 +67,13 @@ function kinds(schema: $ZodType): string[] {
 }
 
 function takesFields(schema: $ZodType): boolean {
-  return kinds(schema).some((kind) => ['object', 'record', 'unknown', 'any'].includes(kind));
+  return kinds(schema).some((kind) => ['object', 'record', 'map', 'unknown', 'any'].includes(kind));
 }
 
 function valueNode(schema: $ZodType | undefined, { text, where }: Override, problems: Problems): Node {
   const scalar: Node = { kind: 'scalar', value: text, text, references: false, where };
   const found = schema === undefined ? [] : kinds(schema);
-  const composite = found.filter((kind) => ['array', 'tuple', 'object', 'record'].includes(kind));
+  const composite = found.filter((kind) => ['array', 'tuple', 'object', 'record', 'map'].includes(kind));
   const mixed = composite.length < found.length;
   if (composite.length === 0 || (mixed && !/^\s*[[{]/.test(text))) return scalar;
   let json: unknown;

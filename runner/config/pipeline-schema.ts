@@ -16,10 +16,13 @@ export const threadsSchema = once(() =>
   }),
 );
 
+const MEMORY =
+  'Megabytes of records that the step works on or holds at a time, at most; of a source and a parser: of the longest record.';
+
 export const limitsSchema = once(() =>
   z.strictObject({
     max_batch_size: z.optional(positive('Records that the step takes at once, at most.')),
-    max_memory_mb: z.optional(positive('Memory of the step, in megabytes.')),
+    max_memory_mb: z.optional(positive(MEMORY)),
     max_processing_time_ms: z.optional(positive('Time for one unit of work, in milliseconds.')),
     concurrent_operations: z.optional(positive('Units of work at the same time, at most.')),
   }),
@@ -54,7 +57,7 @@ export const stepSchema = once(() =>
         'Time for one unit of work, in seconds; a step that only works on records has limits.max_processing_time_ms.',
       ),
     ),
-    max_memory_mb: z.optional(positive('Memory of the step, in megabytes.')),
+    max_memory_mb: z.optional(positive(MEMORY)),
     condition: z.optional(
       note(z.string().check(z.minLength(1)), {
         description: 'Expression over env, params and earlier steps, evaluated once; false skips the step.',

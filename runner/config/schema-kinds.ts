@@ -29,8 +29,7 @@ export function core(schema: $ZodType): $ZodTypes {
         current = def.getter() as $ZodTypes;
         break;
       case 'pipe':
-        if ((def.in as $ZodTypes)._zod.def.type === 'transform') return current;
-        current = def.in as $ZodTypes;
+        current = ((def.in as $ZodTypes)._zod.def.type === 'transform' ? def.out : def.in) as $ZodTypes;
         break;
       default:
         return current;

@@ -9,7 +9,7 @@ import type { MapNode, Node } from './tree.ts';
 export function alternative(schema: $ZodType, node: Node): $ZodType {
   const { def } = core(schema)._zod;
   if (def.type !== 'union' || node.kind === 'scalar') return schema;
-  const wanted = node.kind === 'list' ? ['array', 'tuple'] : ['object', 'record'];
+  const wanted = node.kind === 'list' ? ['array', 'tuple'] : ['object', 'record', 'map'];
   const fitting = def.options.filter((option) => wanted.includes(core(option)._zod.def.type));
   if (fitting.length === 1 || node.kind === 'list') return fitting[0] ?? schema;
   const knows = (option: $ZodType) => {
@@ -28,7 +28,7 @@ export function fieldSchema(schema: $ZodType, path: readonly string[]): $ZodType
     const def: ReturnType<typeof core>['_zod']['def'] | undefined =
       current === undefined ? undefined : core(current)._zod.def;
     if (def?.type === 'object') current = Object.hasOwn(def.shape, name) ? def.shape[name] : undefined;
-    else if (def?.type === 'record') current = def.valueType;
+    else if (def?.type === 'record' || def?.type === 'map') current = def.valueType;
     else if (def?.type === 'union') current = insideUnion(def.options, name);
     else current = def?.type === 'array' ? def.element : undefined;
   }
@@ -58,6 +58,8 @@ export function sealed(schema: $ZodType, value: unknown, secrets: SecretRegistry
       if (Object.hasOwn(value, name)) value[name] = sealed(field, value[name], secrets, own);
   } else if (def.type === 'record' && isPlain(value)) {
     for (const name of Object.keys(value)) value[name] = sealed(def.valueType, value[name], secrets, own);
+  } else if (def.type === 'map' && value instanceof Map) {
+    for (const [name, one] of value) value.set(name, sealed(def.valueType, one, secrets, own));
   } else if (def.type === 'array' && Array.isArray(value)) {
     return value.map((item) => sealed(def.element, item, secrets, own));
   }

@@ -33,7 +33,13 @@ export function lookUp({ step, path }: StepReference, steps: StepMetadata) {
     const inside: Json | undefined = value;
     if (typeof inside !== 'object' || inside === null || !Object.hasOwn(inside, name)) {
       const known = metadata === undefined ? '' : `; it has: ${listNames(Object.keys(metadata))}`;
-      return { known: true, problem: `step "${step}" has no "${path.join('.')}"${known}; give a default with :-` };
+      const what = `step "${step}" has no "${path.join('.')}"`;
+      // Every step that has ended has counted its records.
+      const problem =
+        metadata !== undefined && Object.hasOwn(metadata, 'records')
+          ? `${what}${known}; fields are those of its record, where that is the only one`
+          : `${what} yet${known}; what it leaves, and the fields of its only record, are known in the segment behind it, which a further source begins`;
+      return { known: true, problem: `${problem}; give a default with :-` };
     }
     value = Array.isArray(inside) ? inside[Number(name)] : inside[name];
   }

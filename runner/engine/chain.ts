@@ -16,6 +16,7 @@ import type {
 } from './contracts.ts';
 import { TIERS } from './contracts.ts';
 import { OxiError } from './errors.ts';
+import { columnsOf } from './flow-source.ts';
 import { tightenLimits } from './limits.ts';
 import {
   hashOf,
@@ -45,6 +46,8 @@ export interface ChainOptions {
   targets: Map<string, string>;
   /** Ids of the steps that others refer to. */
   referenced: ReadonlySet<string>;
+  /** Names by which others refer to fields of a step's only record. */
+  fields: ReadonlyMap<string, ReadonlySet<string>>;
 }
 
 /** The tiers that this build can run. */
@@ -58,6 +61,8 @@ type Stream = 'nothing' | 'bytes' | 'records' | 'text';
 export class ChainBuilder {
   readonly #o: ChainOptions;
   readonly #known: Map<string, StepMetadata>;
+  /** Those of its own steps that are known when they open. */
+  readonly #opened = new Map<string, StepMetadata>();
   readonly #steps: PlannedStep[] = [];
   /** Nodes of this chain alone. */
   readonly #nodes: PlannedNode[] = [];
@@ -122,7 +127,7 @@ export class ChainBuilder {
     if (oxi.kind === 'source') await this.#addSource(input, step, oxi);
     else {
       this.#needSource(input);
-      if (oxi.kind === 'parser') this.#addParser(input, step, oxi);
+      if (oxi.kind === 'parser') await this.#addParser(input, step, oxi);
       else if (oxi.kind === 'step') await this.#addStep(input, step, oxi);
       else if (oxi.kind === 'formatter') this.#addFormatter(input, step, oxi);
       else if (oxi.kind === 'sink') this.#addSink(input, step, oxi);
@@ -181,10 +186,15 @@ export class ChainBuilder {
       throw error;
     });
     const [only] = splits;
-    if (splits.length === 1 && only !== undefined) this.#known.set(input.id, await source.metadata(only));
+    if (splits.length === 1 && only !== undefined) this.#open(input.id, await source.metadata(only));
   }
 
-  #addParser(input: StepInput, step: PlannedStep, oxi: ParserOxi): void {
+  #open(id: string, metadata: StepMetadata): void {
+    this.#known.set(id, metadata);
+    this.#opened.set(id, metadata);
+  }
+
+  async #addParser(input: StepInput, step: PlannedStep, oxi: ParserOxi): Promise<void> {
     if (input.continueOnError)
       throw this.#error(
         input,
@@ -201,9 +211,24 @@ export class ChainBuilder {
         input,
         `"${input.oxi}" has to stand straight behind the source: put it before "${this.#nodes[0] === undefined ? this.#after : stepsOf(this.#nodes[0])[0]?.id}"`,
       );
+    // Both hold a record until its end has come: the one that takes less decides.
+    const limits = [step, ...this.#sources.map((source) => source.step)].map((one) => one.limits.maxMemoryMb);
+    step.config = oxi.within(step.config as never, Math.min(...limits.map((mb) => mb ?? Number.POSITIVE_INFINITY)));
     this.#parser = { step, oxi };
     this.#stream = 'records';
     this.#join(input, step, oxi);
+    if (!this.#o.referenced.has(input.id) || oxi.columns === undefined) return;
+    const columns = oxi.columns(step.config as never, '') ?? (await this.#columnsOf({ oxi, config: step.config }));
+    if (columns !== undefined) this.#open(input.id, { columns: columns.join(',') });
+  }
+
+  /** Those of the one file that can be only what is read; a text that comes only once is not looked at before its time. */
+  async #columnsOf(parser: { oxi: ParserOxi; config: unknown }): Promise<readonly string[] | undefined> {
+    const [first, ...others] = this.#sources;
+    if (first === undefined || others.length > 0 || first.step.continues || first.source.kind === 'once')
+      return undefined;
+    const [only, ...more] = await first.source.splits();
+    return only === undefined || more.length > 0 ? undefined : columnsOf(first.source, only, parser);
   }
 
   async #addStep(input: StepInput, step: PlannedStep, oxi: StepOxi): Promise<void> {
@@ -221,6 +246,8 @@ export class ChainBuilder {
     this.#join(input, step, oxi);
     this.#formatter = { oxi, config: step.config, id: input.id, layOut: false };
     this.#stream = 'text';
+    const columns = oxi.columns?.(step.config as never);
+    if (columns !== undefined && this.#o.referenced.has(input.id)) this.#open(input.id, { columns: columns.join(',') });
   }
 
   #addSink(input: StepInput, step: PlannedStep, oxi: SinkOxi): void {
@@ -269,7 +296,8 @@ export class ChainBuilder {
     const branch = this.#branch(step);
     const inner = input.steps ?? [];
     for (const one of inner) await branch.add(one);
-    const { nodes, steps, skipped } = branch.finish(inner);
+    const { nodes, steps, skipped, opened } = branch.finish(inner);
+    for (const [id, metadata] of opened) this.#open(id, metadata);
     this.#steps.push(...steps);
     this.#skipped.push(...skipped);
     this.#nodes.push({ kind: 'tee', step, nodes });
@@ -300,6 +328,8 @@ export class ChainBuilder {
       oxi.kind !== 'step' ? 'main' : oxi.mayLoop === true ? 'apart' : oxi.waits === true ? 'beside' : 'main';
     const stage = this.#stage(input, place);
     stage.steps.push(step);
+    const fields = this.#o.fields.get(input.id);
+    if (fields !== undefined && oxi.kind !== 'formatter') stage.keeps = { id: input.id, fields: [...fields] };
     if (!input.ordered) stage.keepsOrder = false;
     if (parts.some((part) => part.form === 'block' && part.state === 'ordered')) {
       stage.ordered = true;
@@ -321,7 +351,7 @@ export class ChainBuilder {
    */
   #stage(input: StepInput, place: PlannedStage['place']): PlannedStage {
     const last = this.#nodes.at(-1);
-    if (last?.kind === 'stage' && place === 'main' && last.place === 'main') {
+    if (last?.kind === 'stage' && last.keeps === undefined && place === 'main' && last.place === 'main') {
       if (input.threads === undefined) return last;
       if (!last.explicit || last.threads === input.threads) {
         last.threads = input.threads;
@@ -357,6 +387,7 @@ export class ChainBuilder {
       nodes: splitOrdered(this.#nodes.map(narrowed), this.#orderedSteps),
       steps: this.#steps,
       skipped: this.#skipped,
+      opened: this.#opened,
     };
   }
 

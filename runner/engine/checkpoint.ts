@@ -3,7 +3,7 @@
  * compare-and-set that carries the fencing token; a store that refuses it has given the run to another worker.
  */
 
-import type { Json, Lease, StateStore } from '../state/store.ts';
+import type { Grade, Json, Lease, StateStore } from '../state/store.ts';
 import type { Source, Split } from './contracts.ts';
 import type { StepCounters } from './counters.ts';
 import { crashpoint } from './crashpoint.ts';
@@ -46,10 +46,15 @@ export class Committer {
     return this.#document.checkpoint.soft ?? this.#document.checkpoint.hard;
   }
 
-  /** A crash before the write leaves the checkpoint before, whose marks every sink still can go back to; a crash behind it, this one. */
+  /**
+   * Throws OxiError INPUT_REWRITTEN: where the input was rewritten under the reader, nothing is saved that a later attempt would go
+   * on from. A crash before the write leaves the checkpoint before, whose marks every sink still can go back to; a
+   * crash behind it, this one.
+   */
   async commit(barrier: Barrier): Promise<Checkpoint> {
     const { lease } = this.#o;
     const { position } = barrier;
+    await this.#recheck(position.split);
     const checkpoint: Checkpoint = {
       n: barrier.n,
       grade: barrier.grade,
@@ -96,10 +101,13 @@ export class Committer {
     await this.#write('hard');
   }
 
-  /** Forgets every checkpoint: the run starts from zero. Should the machine forget this, their run is another one all the same. */
-  async reset(): Promise<void> {
+  /**
+   * Forgets every checkpoint: the run, or this segment of it, starts from zero. `soft` is enough where they belong to another run
+   * all the same, should the machine forget this.
+   */
+  async reset(grade: Grade = 'soft'): Promise<void> {
     this.#document = { ...this.#owner, checkpoint: {} };
-    await this.#write('soft');
+    await this.#write(grade);
   }
 
   get #owner(): Pick<SplitDocument, 'run_id' | 'segment'> {
@@ -129,6 +137,11 @@ export class Committer {
     const { source, splits } = this.#o;
     this.#chain = { split, hash: await chainOf(source, splits, this.#chain.split, split, this.#chain.hash) };
     return this.#chain.hash;
+  }
+
+  async #recheck(split: number): Promise<void> {
+    const at = this.#o.splits[split];
+    if (at !== undefined) await this.#o.source.recheck?.(at);
   }
 
   async #fingerprint(split: number, offset: number): Promise<string> {

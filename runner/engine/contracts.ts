@@ -101,6 +101,11 @@ export interface Source {
   peek(split: Split, length: number): Promise<Uint8Array>;
   /** What identifies the input up to `offset`: a hash of the 64 KB before it. Absent where the input can't be read twice. */
   fingerprint?(split: Split, offset: number): Promise<string>;
+  /**
+   * Whether what was read of a split that `open` was called for still stands there: throws OxiError INPUT_REWRITTEN where it does
+   * not. Returns what else there is to say of it (it grew).
+   */
+  recheck?(split: Split): Promise<string | undefined>;
   /** What later steps may refer to as `${steps.ID.FIELD}`; of one split. */
   metadata?(split: Split): Promise<Record<string, string | number>>;
   /** Called after the checkpoint that covers `upTo` is in the store (Kafka commit, SQS delete). */
@@ -422,7 +427,7 @@ export interface MakeContext {
 export interface ProcessingLimits {
   /** Records in one block that the step is given. */
   readonly maxBatchSize?: number;
-  /** Bytes of the records that it works on at a time, and of what it holds. */
+  /** Bytes of the records that it works on at a time, and of what it holds; of a source and a parser: of the longest record. */
   readonly maxMemoryMb?: number;
   /** One call of a step that may loop. */
   readonly maxProcessingTimeMs?: number;
@@ -461,6 +466,13 @@ export interface ParserOxi<C = never> extends OxiCommon {
   ): Framer;
   /** The cheap half of `frame`, where its step has the other one: the records of this stream are cut by threads. `at` as there. */
   chunk?(config: C, stream: StreamInfo, at: { offset: number; state: Json; name: string }): Chunker | undefined;
+  /**
+   * Names of the columns of a file that begins with `first`, `isAll`: and ends there; undefined where these bytes, or none at all,
+   * do not tell them. Throws OxiError DOCUMENT_BROKEN.
+   */
+  columns?(config: C, name: string, first?: Uint8Array, isAll?: boolean): readonly string[] | undefined;
+  /** The same config with records of so many MB at most, if it allows larger ones: nobody holds more of one than that. */
+  within(config: C, maxRecordMb: number): C;
   /** The record's own part of parsing, on the threads of the stage. */
   make(config: C, context: MakeContext): Step;
 }
@@ -486,6 +498,8 @@ export interface FormatterOxi<C = never> extends OxiCommon {
   /** The part that each record can have on its own, on the threads of the stage. */
   make(config: C, context: MakeContext): Step;
   encoder(config: C, stream: StreamInfo, context: EncoderContext): Encoder;
+  /** Names of its columns, where the config tells them. */
+  columns?(config: C): readonly string[] | undefined;
 }
 
 export interface SinkOxi<C = never> extends OxiCommon {

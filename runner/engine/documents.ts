@@ -75,7 +75,7 @@ const schemas = once(() => {
     bytes: count,
     elapsed_ms: count,
     /** What later steps may refer to, by id of the step. */
-    metadata: z.record(z.string(), z.record(z.string(), z.union([z.string(), z.number()]))),
+    metadata: z.record(z.string(), z.record(z.string(), z.union([z.string(), z.number(), z.boolean()]))),
   });
 
   const run = z.strictObject({

@@ -30,6 +30,7 @@ const ERROR_CODES = {
   INPUT_CHANGED: EXIT.config,
   OUTPUT_EXISTS: EXIT.config,
   INPUT_MISSING: EXIT.failed,
+  INPUT_REWRITTEN: EXIT.failed,
   IO_FAILED: EXIT.failed,
   DISK_FULL: EXIT.failed,
   OUTPUT_CLOSED: EXIT.failed,

@@ -43,6 +43,8 @@ export interface SourceNode {
   progress(bytes: number, records: number | undefined): void;
   /** Milliseconds spent cutting records. */
   busy(ms: number): void;
+  /** A sentence for people. */
+  say(message: string): void;
 }
 
 /** Reads splits in order, cuts records, and injects barriers between blocks. */
@@ -157,6 +159,8 @@ async function readSplit(
     await between({ split: split.index, ...position, records, framer: framer.snapshot() });
     if (node.stop.aborted) break;
   }
+  const notice = text.ended ? await node.source.recheck?.(split) : undefined;
+  if (notice !== undefined) node.say(notice);
   if (node.stop.aborted && (!text.ended || framer.pending > 0))
     return { split: split.index, ...countTo(after - framer.pending), records, framer: framer.snapshot() };
   await (chunker === undefined ? take((framer as Framer).end()) : sendPiece(chunker.end()));
@@ -183,6 +187,24 @@ export async function detectStream(
     if (!isBlank(bytes)) return detect(bytes, split);
   }
   return detect(new Uint8Array(), first);
+}
+
+/** The longest header that is looked for before the run. */
+const HEADER_BYTES = 1 << 20;
+
+/** Names of the columns of a split, where its beginning tells them. */
+export async function columnsOf(
+  source: Source,
+  split: Split,
+  { oxi, config }: { oxi: ParserOxi; config: unknown },
+): Promise<readonly string[] | undefined> {
+  for (const length of [PEEK_BYTES, HEADER_BYTES]) {
+    const first = await new SourceText(source, split, true).peek(length);
+    const text = source.binary !== true && hasByteOrderMark(first) ? first.subarray(3) : first;
+    const columns = oxi.columns?.(config as never, split.name, text, first.length < length);
+    if (columns !== undefined || first.length < length) return columns;
+  }
+  return undefined;
 }
 
 /** Where the text of a split begins: behind a byte order mark, if a parser will read it. Refuses a split framed unlike those before. */

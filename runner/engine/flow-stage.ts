@@ -15,6 +15,7 @@ import {
   weightOf,
 } from './flow.ts';
 import type { Letter } from './letters.ts';
+import type { OnlyRecord } from './only-record.ts';
 import type { StageProgram } from './stage.ts';
 import { addAll, type Failure, type StageResult } from './stage-spec.ts';
 
@@ -45,6 +46,8 @@ export interface StageNode {
   countedTo(barrier: Barrier): void;
   /** Nothing that comes from here on leaves it. */
   enough(): void;
+  /** Looks into the record that leaves it alone, where somebody refers to its fields. */
+  only: OnlyRecord | undefined;
 }
 
 /** Works on blocks, on this thread or on a pool, and passes them on in order. */
@@ -52,6 +55,7 @@ export async function runStage(node: StageNode, input: Flow, out: Flow): Promise
   const finish = async (result: StageResult, before: Letter[]): Promise<void> => {
     crashpoint('apply');
     addAll(node.counters, result.counters);
+    node.only?.take(result.block);
     node.done(result);
     if (result.failures.length > 0) node.failed(result.failures);
     if (result.letters.length > 0) node.lettersSent(result.letters);
@@ -77,6 +81,7 @@ export async function runStage(node: StageNode, input: Flow, out: Flow): Promise
       }
       remember(barrier, program.snapshotBytes, () => program.snapshot());
     }
+    node.only?.into(barrier);
     node.countedTo(barrier);
     node.steps.forEach((id, i) => {
       barrier.counters.set(id, { ...(node.counters[i] ?? noCounters()) });

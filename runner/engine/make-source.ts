@@ -36,6 +36,7 @@ export function sourceNode(m: Makings, clock: BarrierClock, enough: AbortSignal)
     busy: (ms) => {
       mine.busyMs += ms;
     },
+    say: (message) => m.a.say(message),
   };
 }
 

@@ -8,6 +8,7 @@ import { type NodeFigures, noteUsage } from './flow-reading.ts';
 import type { StageNode } from './flow-stage.ts';
 import { HelpingPool } from './helping-pool.ts';
 import { cutsLater } from './make-source.ts';
+import { OnlyRecord, onlyKey } from './only-record.ts';
 import { unitOf } from './patience.ts';
 import { type PlannedStage, stageSteps } from './plan.ts';
 import type { Pool } from './pool.ts';
@@ -26,6 +27,7 @@ export function stageNode(
 ): StageNode {
   const spec = m.spec(stageSteps(stage), stage.checked);
   const { from } = m.start;
+  const { keeps } = stage;
   let program: StageProgram | undefined;
   let pool: Pool | undefined;
   const steps = stage.steps.map(({ id }) => m.figures(id));
@@ -90,6 +92,10 @@ export function stageNode(
       }
     },
     enough,
+    only:
+      keeps !== undefined && stage.steps.at(-1)?.id === keeps.id
+        ? new OnlyRecord(keeps.id, keeps.fields, m.stateOf(onlyKey(keeps.id)))
+        : undefined,
   };
 }
 

@@ -19,7 +19,7 @@ import type {
 import type { AskedLimits } from './limits.ts';
 import type { OnError, StageStepSpec } from './stage-spec.ts';
 
-export type StepMetadata = Readonly<Record<string, string | number>>;
+export type StepMetadata = Readonly<Record<string, string | number | boolean>>;
 
 /** A step as the configuration gives it. `resolve` may be called once the steps before it are known. */
 export interface StepInput {
@@ -87,6 +87,8 @@ export interface PlannedStage {
   checked: boolean;
   /** None of its steps has anything to do to records that were checked: threads of its own would only cost. */
   idle: boolean;
+  /** Fields of its last step's only record that somebody refers to: nobody joins the stage behind that. */
+  keeps?: { id: string; fields: readonly string[] };
 }
 
 export interface PlannedSink {
@@ -133,6 +135,8 @@ export interface Segment {
   /** Every step of it, those of second chains too, in order. */
   steps: PlannedStep[];
   skipped: string[];
+  /** What was known of its steps when they opened, by id; of those that others refer to. */
+  opened: ReadonlyMap<string, StepMetadata>;
 }
 
 /** What is known of a segment before the ones in front of it have run. */
@@ -174,12 +178,17 @@ export function stepsOf(node: PlannedNode): PlannedStep[] {
 
 /** A hash of plain data. A secret counts as `***`: a rotated password does not make another plan. */
 export function hashOf(value: unknown): string {
-  const text = JSON.stringify(value, (_key, part: unknown) => {
-    if (part instanceof Map) return [...part];
-    if (typeof part === 'bigint') return String(part);
-    return part;
+  return createHash('sha256').update(plainText(value)).digest('hex').slice(0, 32);
+}
+
+/** Plain data as JSON text. A map is an object, unless its names would come in another order. */
+export function plainText(value: unknown): string {
+  const text: string | undefined = JSON.stringify(value, (_key, part: unknown) => {
+    if (part instanceof Map)
+      return [...part.keys()].some((name) => /^\d+$/.test(name)) ? [...part] : Object.fromEntries(part);
+    return typeof part === 'bigint' ? String(part) : part;
   });
-  return createHash('sha256').update(text).digest('hex').slice(0, 32);
+  return text ?? '';
 }
 
 /** The specs that cross to a thread. */

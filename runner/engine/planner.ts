@@ -9,7 +9,7 @@ import { OxiError } from './errors.ts';
 import { type DeadLetterPlan, hashOf, type Plan, type Segment, type SegmentOutline, type StepInput } from './plan.ts';
 import { stepError } from './step-error.ts';
 
-export interface PlanOptions extends Omit<ChainOptions, 'targets' | 'referenced'> {
+export interface PlanOptions extends Omit<ChainOptions, 'targets' | 'referenced' | 'fields'> {
   steps: readonly StepInput[];
   /** File of dead letters, and how many it takes; absent where the pipeline says nothing. */
   deadLetter?: { path: string | undefined; maxRecords: number | undefined } | undefined;
@@ -26,13 +26,14 @@ export async function makePlan(options: PlanOptions): Promise<Plan> {
   const targets = new Map<string, string>();
   const deadLetters = planDeadLetters(options);
   if (deadLetters !== undefined) targets.set(deadLetters.sink.target, 'dead_letter');
-  const referenced = referencedIn(flat(options.steps));
+  const all = flat(options.steps);
+  const shared = { targets, referenced: referencedIn(all), fields: fieldsIn(all) };
   const segments: SegmentOutline[] = [];
   const parts = segmentsOf(options.steps, options.oxis);
   if (parts.length === 0) throw new OxiError('CONFIG_INVALID', 'the pipeline has no steps');
   let skipped: string[] = [];
   for (const [i, steps] of parts.entries()) {
-    const outline = await outlineOf(steps, { ...options, targets, referenced }, segments.length > 0, parts[i + 1]?.[0]);
+    const outline = await outlineOf(steps, { ...options, ...shared }, segments.length > 0, parts[i + 1]?.[0]);
     const { planned } = outline;
     if (planned !== undefined) planned.skipped = [...skipped, ...planned.skipped];
     skipped = planned !== undefined && isEmpty(planned) ? planned.skipped : [];
@@ -116,14 +117,36 @@ async function outlineOf(
 /** Ids of the steps whose metadata some config or condition reads. */
 function referencedIn(steps: readonly StepInput[]): Set<string> {
   const ids = new Set(steps.flatMap(({ references }) => references.map(({ reference }) => reference.step)));
-  for (const step of steps) for (const id of conditionsOn(step)) ids.add(id);
+  for (const step of steps) for (const { id } of conditionsOn(step)) ids.add(id);
   return ids;
 }
 
-/** Ids of the steps that its condition reads, as `steps.ID` or `steps["ID"]`. */
-function conditionsOn({ condition = '' }: StepInput): string[] {
-  const found = condition.matchAll(/\bsteps\s*(?:\.\s*([A-Za-z_]\w*)|\[\s*["']([^"']+)["']\s*\])/g);
-  return [...found].map((match) => match[1] ?? match[2] ?? '');
+/** What a step says of itself: no fields of a record. */
+const METADATA: ReadonlySet<string> = new Set([
+  ...['records', 'bytes', 'filtered', 'dropped', 'dead_lettered', 'path', 'columns'],
+  ...['filename', 'size', 'modified', 'format'],
+]);
+
+/** Names of fields by the id of the step whose only record has them. */
+function fieldsIn(steps: readonly StepInput[]): Map<string, Set<string>> {
+  const fields = new Map<string, Set<string>>();
+  const add = (id: string, name: string | undefined): void => {
+    if (name === undefined || METADATA.has(name)) return;
+    fields.set(id, (fields.get(id) ?? new Set()).add(name));
+  };
+  for (const step of steps) {
+    for (const { reference } of step.references) add(reference.step, reference.path[0]);
+    for (const { id, field } of conditionsOn(step)) add(id, field);
+  }
+  return fields;
+}
+
+/** The steps that its condition reads, and of which field, as `steps.ID.FIELD` or `steps["ID"]["FIELD"]`. */
+function conditionsOn({ condition = '' }: StepInput): { id: string; field: string | undefined }[] {
+  const found = condition.matchAll(
+    /\bsteps\s*(?:\.\s*([A-Za-z_]\w*)|\[\s*["']([^"']+)["']\s*\])(?:\s*\.\s*([A-Za-z_]\w*)|\s*\[\s*["']([^"']+)["']\s*\])?/g,
+  );
+  return [...found].map((match) => ({ id: match[1] ?? match[2] ?? '', field: match[3] ?? match[4] }));
 }
 
 function rawHash({ oxi, onError, raw }: StepInput): string {

@@ -8,7 +8,7 @@ import { chainOf } from './checkpoint.ts';
 import type { Source, Split, StreamInfo } from './contracts.ts';
 import type { Checkpoint, RunDocument, SplitDocument } from './documents.ts';
 import { OxiError } from './errors.ts';
-import { hashOf, type Plan, type PlannedSource, type StepMetadata } from './plan.ts';
+import { hashOf, type Plan, type PlannedSource, plainText, type StepMetadata } from './plan.ts';
 
 interface PlanHashes {
   steps: { id: string; hash: string }[];
@@ -117,7 +117,7 @@ function planHashes({ plan, params, env, redact }: BeginningOptions): PlanHashes
 
 /** Names of the variables that the texts of a config read as `env.NAME` or `env["NAME"]`. */
 function variablesIn(config: unknown): string[] {
-  const text = JSON.stringify(config) ?? '';
+  const text = plainText(config);
   return [...text.matchAll(/\benv\s*(?:\.\s*([A-Za-z_]\w*)|\[\s*\\?["']([^"'\\]+)\\?["']\s*\])/g)].map(
     (match) => match[1] ?? match[2] ?? '',
   );

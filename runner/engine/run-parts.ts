@@ -10,6 +10,7 @@ import {
   type RunDocument,
   type SplitDocument,
 } from './documents.ts';
+import { onlyFields, onlyKey } from './only-record.ts';
 import type { Plan, Segment, StepMetadata } from './plan.ts';
 import type { RunFigures, RunSummary } from './report.ts';
 import type { RecordedInput } from './resume.ts';
@@ -61,12 +62,13 @@ export function doneSegment(
 ): DoneSegment {
   const ids = new Set(segment.steps.map(({ id }) => id));
   const steps = figures.steps.filter(({ id }) => ids.has(id));
-  const metadata: Record<string, Record<string, string | number>> = {};
-  for (const { id, counters } of steps)
-    metadata[id] = metadataOf(
-      counters,
-      outputs.find(({ step }) => step === id),
-    );
+  const metadata: DoneSegment['metadata'] = {};
+  for (const { id, counters } of steps) {
+    const output = outputs.find(({ step }) => step === id);
+    // What it says of itself goes before fields of the same name.
+    const fields = onlyFields(last.snapshots[onlyKey(id)]);
+    metadata[id] = { ...fields, ...segment.opened.get(id), ...metadataOf(counters, output) };
+  }
   const [only] = input.splits;
   const source = metadata[input.source.step.id];
   if (input.splits.length === 1 && only !== undefined && source !== undefined) source.path = only.name;
@@ -82,10 +84,7 @@ export function doneSegment(
 }
 
 /** What is known of a step at its end: what left it, and what a sink made. */
-function metadataOf(
-  counters: StepCounters,
-  output: RunSummary['outputs'][number] | undefined,
-): StepMetadata & Record<string, string | number> {
+function metadataOf(counters: StepCounters, output: RunSummary['outputs'][number] | undefined): StepMetadata {
   return {
     records: counters.out,
     bytes: output?.bytes ?? counters.bytes_out,

@@ -27,7 +27,7 @@ import { countersReport, makeFigures, type RunFigures, type RunObserver, type Ru
 import { type Beginning, findBeginning, knownOf, type RecordedInput } from './resume.ts';
 import { countersBefore, doneSegment, earlierOf, inputOf, parseSplit, totalOf } from './run-parts.ts';
 import { RunRecord } from './run-record.ts';
-import { type InputWaiting, openInput, SegmentRun } from './segment-run.ts';
+import { causeOf, type InputWaiting, openInput, SegmentRun } from './segment-run.ts';
 import { sayIfSlow } from './slow.ts';
 import type { StopRequest } from './stop.ts';
 
@@ -466,7 +466,12 @@ class Run {
   /** Says how the attempt failed; a worker that lost its lease has failed by that, whatever it ran into afterwards. */
   async #failed(error: unknown, figures: RunFigures, begun: Begun): Promise<RunSummary> {
     const held = await this.#o.store.renew(this.#lease).catch(() => true);
-    const cause = held ? error : lost(this.#o.runKey);
+    const cause = held ? await causeOf(error, begun.input) : lost(this.#o.runKey);
+    // What was read is not there any more: who went on from it would join two texts.
+    if (cause instanceof OxiError && cause.code === 'INPUT_REWRITTEN') {
+      await begun.committer.reset('hard').catch(() => undefined);
+      begun.from = undefined;
+    }
     if (this.#o.stop.aborted && held && (this.#o.kill.aborted || cause === this.#o.stop.reason))
       return this.#interrupted(figures, begun);
     const known = cause instanceof OxiError;

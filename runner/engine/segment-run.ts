@@ -177,3 +177,18 @@ async function tryInput(
 function detect({ parser, select }: Segment, { source }: PlannedSource, splits: readonly Split[]): Promise<StreamInfo> {
   return detectStream(source, splits, parser && { oxi: parser.oxi, config: parser.step.config, select });
 }
+
+/** A text that is broken may be one that was rewritten while it was read: then that is what there is to say. */
+export async function causeOf(error: unknown, { source, splits }: RecordedInput): Promise<unknown> {
+  if (!(error instanceof OxiError) || error.exitCode !== EXIT.data) return error;
+  const { file } = error.place;
+  for (const split of splits) {
+    if (file !== undefined && split.name !== file) continue;
+    try {
+      await source.source.recheck?.(split);
+    } catch (found) {
+      if (found instanceof OxiError && found.code === 'INPUT_REWRITTEN') return found;
+    }
+  }
+  return error;
+}

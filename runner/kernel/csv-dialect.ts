@@ -42,6 +42,8 @@ export class RowScanner {
   readonly #d: CsvDialect;
   /** Where it stands: what the bytes before the next one mean for it. */
   state: number = ROW_START;
+  /** Where in the bytes at hand the last quote opened, whether it is closed or not; -1: none has since it was set so. */
+  opened = -1;
   /** Bytes outside of quotes that change the state: the quote, CR, LF. */
   readonly #stops = new Uint8Array(256);
   /** Regions outside of quotes of the bytes at hand: start and end of each. */
@@ -50,6 +52,11 @@ export class RowScanner {
   constructor(dialect: CsvDialect) {
     this.#d = dialect;
     for (const c of [LF, CR, dialect.quote]) if (c >= 0) this.#stops[c] = 1;
+  }
+
+  /** The next byte stands inside of quotes. */
+  get isQuoted(): boolean {
+    return this.state === QUOTED || this.state === ESCAPED;
   }
 
   /** Behind the first end of a row in `b`, from `p` on, where the scanner then stands; else -1, and it stands at the end of `b`. */
@@ -74,6 +81,7 @@ export class RowScanner {
       }
       if (this.state !== COMMENT) {
         this.state = c === quote && this.#opens(b, from, p) ? QUOTED : UNQUOTED;
+        if (this.state === QUOTED) this.opened = p;
         from = p + 1;
       }
       p++;
@@ -103,6 +111,7 @@ export class RowScanner {
       regions[n++] = p;
       regions[n++] = q;
       this.state = q === end ? this.#outside(b, p, end) : this.#opens(b, p, q) ? QUOTED : UNQUOTED;
+      if (this.state === QUOTED) this.opened = q;
       p = q + 1;
     }
     for (let r = n - 2; r >= 0; r -= 2) {

@@ -46,6 +46,8 @@ export class CsvChunker implements Chunker {
   #waiting: Buffer[] = [];
   #size = 0;
   #skipping = false;
+  /** Offset in the split of the last quote that opened. */
+  #quoteAt = 0;
   #broken: { offset: number; reason: string }[] = [];
 
   constructor(options: CsvRowOptions, at: { offset: number; state: Json; name: string }) {
@@ -75,6 +77,13 @@ export class CsvChunker implements Chunker {
     return this.#o.skipRows > 0 ? { lines_to_skip: 0, after_cr: false } : null;
   }
 
+  /** The columns of a file that begins with these bytes; undefined where its header goes on behind them. */
+  columnsOf(first: Uint8Array, isAll: boolean): readonly string[] | undefined {
+    this.push(Uint8Array.from(first));
+    if (this.#columns === undefined && isAll) this.end();
+    return this.#columns;
+  }
+
   push(bytes: Uint8Array, headroom = 0): Piece | undefined {
     let chunk = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     let room = headroom;
@@ -94,6 +103,7 @@ export class CsvChunker implements Chunker {
     if (this.#skipping) {
       const end = this.#scanner.first(chunk, 0);
       if (end < 0) {
+        this.#noteQuote();
         this.#size += chunk.length;
         return undefined;
       }
@@ -102,6 +112,7 @@ export class CsvChunker implements Chunker {
       room += end;
     }
     const last = this.#scanner.last(chunk);
+    this.#noteQuote();
     if (last < 0) {
       this.#keep(chunk);
       return this.#piece(NOTHING);
@@ -117,6 +128,7 @@ export class CsvChunker implements Chunker {
   }
 
   end(): Piece | undefined {
+    if (this.#scanner.isQuoted) throw this.#unclosed();
     if (this.#skipping) {
       this.#giveUp(0);
       return this.#piece(NOTHING);
@@ -144,6 +156,21 @@ export class CsvChunker implements Chunker {
       this.#broken = [];
     }
     return piece;
+  }
+
+  /** The bytes that the scanner has seen stand behind those that wait. */
+  #noteQuote(): void {
+    if (this.#scanner.opened >= 0) this.#quoteAt = this.#offset + this.#size + this.#scanner.opened;
+    this.#scanner.opened = -1;
+  }
+
+  /** Nobody knows where the rows behind such a quote begin: it is no matter of one record. */
+  #unclosed(): OxiError {
+    return new OxiError(
+      'DOCUMENT_BROKEN',
+      `${this.#name}: byte ${this.#quoteAt}: a quote opens here and is not closed to the end of the file: close it, or set "quote_char" of parse_csv (empty where quotes are text)`,
+      { place: { file: this.#name, offset: this.#quoteAt } },
+    );
   }
 
   /** The over-long row ends `more` bytes into the chunk at hand. */
@@ -203,6 +230,7 @@ export class CsvChunker implements Chunker {
       const before = this.#scanner.state;
       const end = this.#scanner.first(rest, 0);
       if (end < 0) {
+        this.#noteQuote();
         this.#size += rest.length;
         this.#waiting.push(rest);
         if (this.#size > this.#o.maxRecordBytes) throw this.#refused(tooLong(this.#o.maxRecordBytes));

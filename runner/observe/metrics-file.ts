@@ -4,19 +4,10 @@
  * before. prometheus: the last sample alone, replaced as a whole. A file that can't be written is told of once and costs
  * metrics, never the run.
  */
-import {
-  closeSync,
-  constants,
-  fstatSync,
-  mkdirSync,
-  openSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-  writeSync,
-} from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, renameSync, rmSync, writeFileSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { errnoOf } from '../engine/errors.ts';
+import { makeFoldersSync } from '../engine/folders.ts';
 import { prometheusText } from './prometheus.ts';
 import type { EventListener, RunEvent } from './types.ts';
 
@@ -63,7 +54,7 @@ export class MetricsFile implements EventListener {
   #keep(event: MetricsEvent, status: string): void {
     const { path, name, format, warn } = this.#o;
     try {
-      mkdirSync(dirname(path), { recursive: true });
+      makeFoldersSync(dirname(path));
       if (format === 'prometheus') this.#replace(prometheusText(event, { ...event, status, at: Date.parse(event.ts) }));
       else this.#append(event, format);
     } catch (error) {

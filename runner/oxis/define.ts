@@ -43,4 +43,7 @@ export function field<S extends Schema>(
   return schema;
 }
 
+/** `inOrder(name, value)`: values by name, as a Map in the order in which they are written. */
+export { inOrder } from '../config/fields.ts';
+
 export type OxiRegistry = ReadonlyMap<string, Oxi>;

@@ -60,7 +60,7 @@ export function evaluateCondition(
     env: ReadonlyMap<string, string>;
     params: ReadonlyMap<string, unknown>;
     /** What is known of earlier steps, by id. */
-    steps: ReadonlyMap<string, Readonly<Record<string, string | number>>>;
+    steps: ReadonlyMap<string, Readonly<Record<string, string | number | boolean>>>;
     now: number;
   },
 ): boolean {

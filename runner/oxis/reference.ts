@@ -63,7 +63,7 @@ function section(oxi: Oxi): string[] {
 }
 
 /** Its own limits, which a configuration can tighten. */
-function limitsOf({ limits = {} }: Oxi): string[] {
+function limitsOf({ kind, limits = {} }: Oxi): string[] {
   const { maxBatchSize, maxMemoryMb, maxProcessingTimeMs, concurrentOperations } = limits;
   const texts = [
     maxBatchSize === undefined ? [] : `\`max_batch_size\` ${maxBatchSize}`,
@@ -71,7 +71,12 @@ function limitsOf({ limits = {} }: Oxi): string[] {
     maxProcessingTimeMs === undefined ? [] : `\`max_processing_time_ms\` ${maxProcessingTimeMs}`,
     concurrentOperations === undefined ? [] : `\`concurrent_operations\` ${concurrentOperations}`,
   ].flat();
-  return texts.length === 0 ? [] : [`Limits, which a pipeline can tighten: ${texts.join(', ')}.`, ''];
+  // What a source reads at a time is small and always the same.
+  const held =
+    kind === 'source' || kind === 'parser'
+      ? ' `max_memory_mb` is that of the longest record: of the source, the parser and `max_record_mb` the smallest counts; reads of less than 1 MB, and what unpacking needs, come on top.'
+      : '';
+  return texts.length === 0 ? [] : [`Limits, which a pipeline can tighten: ${texts.join(', ')}.${held}`, ''];
 }
 
 function fieldsOf(oxi: Oxi) {

@@ -5,9 +5,10 @@
  * still finds the name taken. An empty file `PART.N.hard` says that version N was synced.
  */
 import { randomBytes } from 'node:crypto';
-import { link, mkdir, open, readdir, readFile, rename, stat, unlink, writeFile } from 'node:fs/promises';
+import { link, open, readdir, readFile, rename, stat, unlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { errnoOf } from '../engine/errors.ts';
+import { errnoOf, OxiError } from '../engine/errors.ts';
+import { makeFolders } from '../engine/folders.ts';
 import { isTagProvenDead, processTag } from './host.ts';
 import type { Grade, Part } from './store.ts';
 
@@ -138,9 +139,16 @@ export function removalOrder(names: readonly string[]): string[] {
   return names.filter((name) => !TEMPORARY_NAME.test(name)).sort((a, b) => rank(a) - rank(b) || (a < b ? -1 : 1));
 }
 
-/** Makes the folder, and its name durable. */
+/** Makes the folder, and its name durable. Throws OxiError STATE_UNREACHABLE where the file system takes no folders. */
 export async function makeFolder(folder: string): Promise<void> {
-  if ((await mkdir(folder, { recursive: true })) !== undefined) await syncFolder(join(folder, '..'));
+  const isNew = await makeFolders(folder).catch((cause) => {
+    if (errnoOf(cause) !== 'ENOENT') throw cause;
+    throw new OxiError('STATE_UNREACHABLE', `${folder}: the folder for the state can't be made there (ENOENT)`, {
+      place: { file: folder },
+      cause,
+    });
+  });
+  if (isNew) await syncFolder(join(folder, '..'));
 }
 
 /** Removes what processes that are proven dead left half-written. */

@@ -230,3 +230,122 @@ describe('sources that stand in for others', () => {
     expect(nothing.stderr).toContain('nothing is read: the condition of every source is false');
   });
 });
+
+describe('references to what a step says of itself', () => {
+  const rides = 'ride,from,"k,m"\n1,Harbour,4\n2,Hill,5\n';
+
+  test('columns of a CSV file are known to the steps behind it, and to later segments, as is what the source says', async () => {
+    const header = `\ufeff${rides}`;
+    const cwd = shop([
+      reads('input/rides.csv', { id: 'file' }),
+      ['parse_csv', {}, { id: 'rows' }],
+      ['map', { set: { of: "'${steps.rows.columns}'" } }],
+      ['format_csv', { columns: ['ride', 'of'] }, { id: 'laid' }],
+      writes('out/${steps.laid.columns}.csv', { id: 'write' }),
+      reads('input/orders.ndjson'),
+      ['parse_json'],
+      ['limit', { records: 1 }],
+      [
+        'map',
+        { set: { of: "'${steps.rows.columns} ${steps.laid.columns} ${steps.file.filename} ${steps.write.columns}'" } },
+      ],
+      writes('out/two.ndjson'),
+    ]);
+    put(cwd, { 'input/rides.csv': header });
+    const { code, stderr } = await run(cwd);
+    expect(code, stderr).toBe(0);
+    const files = snapshot(cwd);
+    expect(files['out/ride,of.csv']).toBe('ride,of\n1,"ride,from,k,m"\n2,"ride,from,k,m"\n');
+    expect(files['out/two.ndjson']).toBe('{"order":1,"total":5,"of":"ride,from,k,m ride,of rides.csv ride,of"}\n');
+  });
+
+  test('a header that has no line end, and one that is named, are known too; those of several files are not', async () => {
+    const of = async (input: object, config: object, files: Record<string, string>) => {
+      const cwd = shop([
+        ['read_file', input],
+        ['parse_csv', config, { id: 'rows' }],
+        writes('out/${steps.rows.columns}.ndjson'),
+      ]);
+      put(cwd, files);
+      const { code, stderr } = await run(cwd);
+      return { code, stderr, out: Object.keys(snapshot(cwd)).filter((name) => name.startsWith('out/')) };
+    };
+    expect((await of({ path: 'in/a.csv' }, {}, { 'in/a.csv': 'ride,km' })).out).toEqual(['out/ride,km.ndjson']);
+    const wide = Array.from({ length: 20_000 }, (_, i) => `c${i}`).join(',');
+    const long = await of({ path: 'in/a.csv' }, {}, { 'in/a.csv': `${wide}\n` });
+    expect(long.stderr).toContain('out/c0,c1,c2,c3');
+    expect(long.stderr).toContain('is longer than a file system takes');
+    const named = { headers: false, columns: ['ride', 'km'] };
+    const two = { 'in/a.csv': '1,2\n', 'in/b.csv': '3,4\n' };
+    expect((await of({ path: 'in/*.csv' }, named, two)).out).toEqual(['out/ride,km.ndjson']);
+    const several = await of({ path: 'in/*.csv' }, { headers: true }, two);
+    expect(several.code).toBe(2);
+    expect(several.stderr).toContain('step "rows" has no "columns" yet');
+  });
+
+  const settings = (text: string, of: string, condition?: string) => {
+    const cwd = shop([
+      reads('input/settings.json'),
+      ['parse_json', {}, { id: 'settings' }],
+      ['map', { set: { seen: 'true' } }, { id: 'marked' }],
+      ['write_file', { path: 'out/settings.ndjson' }],
+      reads('input/orders.ndjson', { id: 'orders', ...(condition === undefined ? {} : { condition }) }),
+      ['parse_json'],
+      ['limit', { records: 1 }],
+      ['map', { set: { of } }],
+      writes('out/two.ndjson'),
+    ]);
+    put(cwd, { 'input/settings.json': text });
+    return cwd;
+  };
+  const SETTINGS = `{ "city": "Hill \\"top\\"", "least": 2.5, "id": 12345678901234567890, "open": true, "records": "mine",\n "none": null }`;
+
+  test.each(['1', '2'])(
+    'fields of the one record that left a step are known to later segments, %s threads',
+    async (threads) => {
+      const names = ['least', 'id', 'open', 'records', 'none:-nothing'].map((name) => `\${steps.settings.${name}}`);
+      const cwd = settings(
+        SETTINGS,
+        `'${names.join(' ')} \${steps.marked.seen}'`,
+        'steps.settings.city == \'Hill "top"\'',
+      );
+      const { code, stderr } = await run(cwd, '--threads', threads);
+      expect(code, stderr).toBe(0);
+      expect(snapshot(cwd)['out/two.ndjson']).toBe(
+        '{"order":1,"total":5,"of":"2.5 12345678901234567890 true 1 nothing true"}\n',
+      );
+    },
+  );
+
+  test('where more than one record left it there are no fields, and that is said', async () => {
+    const cwd = settings('[{"city":"Hill"},{"city":"Hill"}]', "'${steps.settings.city}'");
+    const { code, stderr } = await run(cwd);
+    expect(code).toBe(2);
+    expect(stderr).toContain('step "settings" has no "city"; it has: records, bytes');
+    expect(stderr).toContain('fields are those of its record, where that is the only one');
+  });
+
+  test('in the same segment they are not known yet, and that is said with the way on', async () => {
+    const cwd = shop([
+      reads('input/orders.ndjson'),
+      ['parse_json', {}, { id: 'settings' }],
+      ['map', { set: { of: "'${steps.settings.city}'" } }],
+      writes('out/two.ndjson'),
+    ]);
+    const { code, stderr } = await run(cwd);
+    expect(code).toBe(2);
+    expect(stderr).toContain(
+      'step "settings" has no "city" yet; what it leaves, and the fields of its only record, are known in the segment behind it, which a further source begins; give a default with :-',
+    );
+  });
+
+  test('a run that failed behind the first segment goes on with what that has left', async () => {
+    const cwd = settings(SETTINGS, "'${steps.settings.least}'");
+    rmSync(join(cwd, 'input/orders.ndjson'));
+    expect((await run(cwd)).code).toBe(1);
+    put(cwd, { 'input/orders.ndjson': ORDERS, 'input/settings.json': '{"least":9}' });
+    const { code, stderr } = await run(cwd);
+    expect(code, stderr).toBe(0);
+    expect(snapshot(cwd)['out/two.ndjson']).toBe('{"order":1,"total":5,"of":"2.5"}\n');
+  });
+});

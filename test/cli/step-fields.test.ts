@@ -259,3 +259,107 @@ test.runIf(existsSync('/proc/self'))('a folder that can not be made ends the run
   expect(code).not.toBe(0);
   expect(stderr).toContain('/proc/no/such/orders.ndjson');
 });
+
+test.runIf(existsSync('/proc/self')).each([
+  ['sqlite', { path: '/proc/no/such/state.db' }],
+  ['file', { base_path: '/proc/no/such/state' }],
+])('a folder of state that can not be made ends the run, and does not hold it: %s', async (backend, section) => {
+  const project = { project: { name: 'shop' }, state_manager: { backend, [backend]: section } };
+  const cwd = shop([...READ, ...WRITE], {}, { 'oxiflow.yaml': JSON.stringify(project) });
+  const { code, stderr } = await run(cwd);
+  expect(code, stderr).toBe(69);
+  expect(stderr).toContain('/proc/no/such');
+});
+
+test.runIf(existsSync('/proc/self'))('a folder of metrics that can not be made costs the metrics alone', async () => {
+  const project = { project: { name: 'shop' }, monitoring: { metrics_file: '/proc/no/such/metrics.json' } };
+  const cwd = shop([...READ, ...WRITE], {}, { 'oxiflow.yaml': JSON.stringify(project) });
+  const { code, stderr } = await run(cwd);
+  expect(code, stderr).toBe(0);
+  expect(stderr).toContain("monitoring.metrics_file /proc/no/such/metrics.json: can't be written (ENOENT)");
+});
+
+test('a query that uses up its memory is a record error, and nothing else is said on stderr', async () => {
+  const cwd = shop([
+    ...READ,
+    ['json', { query: 'if .order == 2 then [range(30000000)] | length else . end' }, { on_error: 'drop' }],
+    ['write_file', { path: 'out/orders.ndjson' }],
+  ]);
+  const { code, stderr } = await run(cwd);
+  expect(code, stderr).toBe(0);
+  expect(stderr).not.toContain('Aborted');
+  expect(stderr).toContain('jq says: out of memory, or of stack, over this record');
+  expect(snapshot(cwd)['out/orders.ndjson']).not.toContain('"order":2');
+});
+
+describe('max_memory_mb of a source is that of the longest record that it may hold', () => {
+  const LONG = 1.5 * 1024 * 1024;
+  const rides = { lines: `{"ride":1}\n{"ride":2,"note":"${'x'.repeat(LONG)}"}\n{"ride":3}\n`, name: 'rides.ndjson' };
+  const rows = { lines: `ride,note\n1,\n2,${'x'.repeat(LONG)}\n3,\n`, name: 'rides.csv' };
+  const list = { lines: `[{"ride":1},{"ride":2,"note":"${'x'.repeat(LONG)}"},{"ride":3}]`, name: 'rides.json' };
+
+  const read = async (input: typeof rides, parser: string, threads: string, mb: number, fields: object) => {
+    const cwd = shop(
+      [
+        ['read_file', { path: input.name }, { max_memory_mb: mb }],
+        [parser, { max_record_mb: 4 }, fields],
+        ['map', { select: ['ride'] }],
+        ['write_file', { path: 'out/rides.ndjson' }],
+      ],
+      {},
+      { [input.name]: input.lines },
+    );
+    const { code, stderr } = await run(cwd, '--threads', threads);
+    return { code, stderr, out: snapshot(cwd)['out/rides.ndjson']?.replaceAll('"', '') };
+  };
+
+  test.each([
+    ['lines', rides, 'parse_json', '1'],
+    ['lines', rides, 'parse_json', '2'],
+    ['rows', rows, 'parse_csv', '1'],
+    ['rows', rows, 'parse_csv', '2'],
+  ])('%s: a longer one is a record error, and the others are read', async (_what, input, parser, threads) => {
+    const tight = await read(input, parser, threads, 1, { on_error: 'drop' });
+    expect(tight.code, tight.stderr).toBe(0);
+    expect(tight.out).toBe('{ride:1}\n{ride:3}\n');
+    expect(tight.stderr).toContain(' is longer than 1048576 bytes');
+    const wide = await read(input, parser, threads, 2, {});
+    expect(wide.code, wide.stderr).toBe(0);
+    expect(wide.out).toBe('{ride:1}\n{ride:2}\n{ride:3}\n');
+  });
+
+  test('of an array: a longer one breaks it', async () => {
+    const { code, stderr } = await read(list, 'parse_json', '1', 1, { on_error: 'drop' });
+    expect(code, stderr).toBe(3);
+    expect(stderr).toContain('a record is larger than 1048576 bytes');
+  });
+
+  test('that of the parser means the same', async () => {
+    const { code, stderr, out } = await read(rides, 'parse_json', '2', 4, { on_error: 'drop', max_memory_mb: 1 });
+    expect(code, stderr).toBe(0);
+    expect(out).toBe('{ride:1}\n{ride:3}\n');
+    expect(stderr).toContain('a line is longer than 1048576 bytes');
+  });
+});
+
+describe('names of fields that look like whole numbers', () => {
+  const steps = (set: string): string => `
+pipeline:
+  - { name: read_file, config: { path: input/orders.ndjson } }
+  - name: parse_json
+  - { name: map, config: { select: [order] } }
+  - { name: map, id: years, config: { set: ${set} } }
+  - { name: map, config: { rename: { "2025": "9", order: "8" }, cast: { "2024": string, "8": string } } }
+  - { name: validate, config: { fields: { "2024": any, "10": any, b: any } } }
+  - { name: limit, config: { records: 1 } }
+  - { name: write_file, config: { path: out/orders.ndjson } }
+`;
+  const project = (set: string) => shop([...READ, ...WRITE], {}, { 'pipelines/day.yaml': steps(set) });
+
+  test('come out in the order in which they are written', async () => {
+    const cwd = project('{ b: order, "2025": 1, "10": 2, "2024": 3, "01": 4 }');
+    const { code, stderr } = await run(cwd);
+    expect(code, stderr).toBe(0);
+    expect(snapshot(cwd)['out/orders.ndjson']).toBe('{"8":0,"b":0,"9":1,"10":2,"2024":"3","01":4}\n');
+  });
+});

@@ -110,7 +110,7 @@ describe('a hostile document', () => {
         `pipeline: [{ name: parse_csv }, { name: write_file, config: { path: "\${steps.parse_csv.${name}}" } }]`,
       );
       expect(() => later.steps[1]?.resolve(new Map([['parse_csv', { rows: 1 }]]))).toThrow(
-        `has no "${name}"; it has: rows`,
+        `has no "${name}" yet; it has: rows`,
       );
     }
     const quiet = await load('pipeline: [{ name: read_file, config: { path: a } }]', {

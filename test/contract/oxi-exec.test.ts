@@ -127,7 +127,10 @@ describe('a program that answers', () => {
     process.env.OXIFLOW_TEST_API_TOKEN = 'swordfish';
     try {
       const spec = specOf(script('say(JSON.stringify({ ...process.env, cwd: process.cwd() }));'), { cwd: '..' });
-      (spec.steps[1] as { config: { env: unknown } }).config.env = { DEPOT: 'North', API_TOKEN: new Secret('marlin') };
+      (spec.steps[1] as { config: { env: unknown } }).config.env = new Map<string, unknown>([
+        ['DEPOT', 'North'],
+        ['API_TOKEN', new Secret('marlin')],
+      ]);
       const { block } = await programOf(spec).process(blockOf(rides(1)));
       const seen = JSON.parse(recordsOf(block)[0] ?? '') as Record<string, string>;
       expect(seen).toMatchObject({

@@ -93,6 +93,7 @@ async function read(
       reading: never,
       progress: () => undefined,
       busy: () => undefined,
+      say: () => undefined,
     },
     out,
   ).catch((error) => out.fail(error));

@@ -1,10 +1,20 @@
 /** `read_file`: what it refuses to read, in words that say what to do. */
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  mkdtempSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  truncateSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, test } from 'vitest';
-import type { Source } from '../../runner/engine/contracts.ts';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import type { Source, Split } from '../../runner/engine/contracts.ts';
 import { makeSource } from './oxi-suite.ts';
 
 let folder = '';
@@ -60,4 +70,77 @@ test('a path with a NUL, and one that is too long, are refused with the step', a
 test('a pattern may be longer than a name', async () => {
   writeFileSync(join(folder, 'rides.ndjson'), '1\n');
   expect(await source(`{${'x'.repeat(300)},rides}.ndjson`).splits()).toMatchObject([{ name: 'rides.ndjson' }]);
+});
+
+describe('a file that changes while it is read', () => {
+  const LINE = '{"ride":1,"from":"Harbour"}\n';
+  const NEVER = new AbortController().signal;
+  const path = (): string => join(folder, 'rides.ndjson');
+
+  /** A source that has given the first block of a file of 1 MB; what it still reads, or why it does not. */
+  async function begun() {
+    writeFileSync(path(), LINE.repeat(40_000));
+    // The clock of a file system may stand still for some milliseconds.
+    utimesSync(path(), new Date('2026-03-01'), new Date('2026-03-01'));
+    const rides = source('rides.ndjson');
+    const [split] = await rides.splits();
+    if (split === undefined) throw new Error('there is one');
+    const blocks = rides.open(split, 0, NEVER)[Symbol.asyncIterator]();
+    const first = await blocks.next();
+    const rest = async (): Promise<number> => {
+      let bytes: number = first.value.bytes.length;
+      for (let next = await blocks.next(); next.done !== true; next = await blocks.next())
+        bytes += next.value.bytes.length;
+      return bytes;
+    };
+    return { rides, split, first, rest };
+  }
+
+  test('cut off, or written to in place, ends the reading before anybody takes that for the end of the text', async () => {
+    const cut = await begun();
+    truncateSync(path(), 100);
+    await expect(cut.rides.recheck?.(cut.split)).rejects.toMatchObject({ code: 'INPUT_REWRITTEN', exitCode: 1 });
+    await expect(cut.rest()).rejects.toThrow('rides.ndjson: it had 1120000 bytes and has 100 now: ');
+    const written = await begun();
+    writeFileSync(path(), LINE.replace('Harbour', 'Station').repeat(40_000));
+    await expect(written.rest()).rejects.toThrow('rides.ndjson: another program wrote to it, while it was read. ');
+    // Also when it is closed: a text that is broken is asked for that.
+    await expect(written.rides.recheck?.(written.split)).rejects.toMatchObject({ code: 'INPUT_REWRITTEN' });
+  });
+
+  test('longer now is told from written anew by what was read', async () => {
+    const grown = await begun();
+    appendFileSync(path(), LINE);
+    expect(await grown.rides.recheck?.(grown.split)).toMatch(/^rides\.ndjson grew from 1120000 to 1120028 bytes/);
+    expect(await grown.rest()).toBe(1_120_028);
+    const anew = await begun();
+    writeFileSync(path(), LINE.replace('Harbour', 'Old Harbour').repeat(40_000));
+    await expect(anew.rest()).rejects.toMatchObject({ code: 'INPUT_REWRITTEN' });
+  });
+
+  test('another one of its name changes nothing for who has it open; opened again it is refused', async () => {
+    const { rides, split, first, rest } = await begun();
+    const before = await rides.fingerprint?.(split, 5000);
+    writeFileSync(join(folder, 'new'), LINE.replace('Harbour', 'Station').repeat(40_000));
+    renameSync(join(folder, 'new'), path());
+    expect(await rides.fingerprint?.(split, 5000)).toBe(before);
+    expect(await rides.recheck?.(split)).toBeUndefined();
+    expect(await rest()).toBe(1_120_000);
+    // What is saved of it from here on matches no file.
+    expect(await rides.fingerprint?.(split, 5000)).toBe('replaced');
+    const again = rides.open(split, first.value.after, NEVER)[Symbol.asyncIterator]();
+    await expect(again.next()).rejects.toThrow('rides.ndjson: another file took its place');
+  });
+
+  test('shorter than when the run began, it is not read at all', async () => {
+    writeFileSync(path(), LINE.repeat(2));
+    const rides = source('rides.ndjson');
+    const [split] = await rides.splits();
+    truncateSync(path(), LINE.length);
+    const blocks = rides.open(split as Split, 0, NEVER)[Symbol.asyncIterator]();
+    await expect(blocks.next()).rejects.toMatchObject({
+      code: 'INPUT_REWRITTEN',
+      message: expect.stringContaining('it had 56 bytes when the run began and has 28 now'),
+    });
+  });
 });

@@ -9,6 +9,7 @@ import { errnoOf, ioError, OxiError } from '../../engine/errors.ts';
 import { takeBuffer } from '../../kernel/buffers.ts';
 import { READ_HEADROOM } from '../../kernel/lines.ts';
 import { defineSource, field } from '../define.ts';
+import { OpenedFile } from './opened-file.ts';
 import { refuseNul, tooLong } from './path.ts';
 import { binaryAlone, compressionField, encodingField, encodingOf, expansionField } from './text-fields.ts';
 
@@ -20,6 +21,11 @@ const MEMORY_BYTES = READ_HEADROOM + READ_BYTES + 96 * 1024;
 const FINGERPRINT_BYTES = 64 * 1024;
 /** Names of a folder that are looked at for the one that was meant. */
 const MOST_NAMES = 1000;
+/** What a file is called that is not there any more: no hash is the same. */
+const REPLACED = 'replaced';
+/** Of so many files it is known what they were when they were opened, and of so many some of their bytes. */
+const KEPT_FILES = 1000;
+const KEPT_SAMPLES = 16;
 
 const config = () => {
   const path = z.string().check(z.minLength(1));
@@ -66,6 +72,8 @@ class FileSource implements Source {
   readonly #paths: readonly string[];
   readonly #root: string;
   readonly #step: string;
+  /** By index of the split. */
+  readonly #opened = new Map<number, OpenedFile>();
 
   constructor(paths: readonly string[], root: string, step: string, c: z.output<ReturnType<typeof config>>) {
     this.binary = c.binary;
@@ -176,21 +184,57 @@ class FileSource implements Source {
 
   async *open(split: Split, from: number, signal: AbortSignal): AsyncGenerator<RawBlock> {
     const file = await this.#open(split);
-    // The next piece is on its way while the last one is worked on.
-    let next = this.#read(file, split, from);
+    let next: Promise<Uint8Array> | undefined;
+    let opened: OpenedFile | undefined;
     try {
+      opened = await this.#noteOpened(split, file);
+      // The next piece is on its way while the last one is worked on.
+      next = this.#read(file, split, from);
       while (!signal.aborted) {
         const bytes = await next;
-        if (bytes.length === 0) return;
+        if (bytes.length === 0) {
+          // Before anybody takes what is missing for the end of the text.
+          await opened.check();
+          return;
+        }
+        opened.noteRead(from, bytes);
         const after = from + bytes.length;
         next = this.#read(file, split, after);
         from = after;
         yield { bytes, after, headroom: READ_HEADROOM };
       }
     } finally {
-      await next.catch(() => undefined);
+      await next?.catch(() => undefined);
+      opened?.closed();
       await file.close();
     }
+  }
+
+  /** What the file is that reading begins with: what it became is compared with that. Throws OxiError INPUT_REWRITTEN. */
+  async #noteOpened(split: Split, handle: FileHandle): Promise<OpenedFile> {
+    const now = await handle.stat({ bigint: true });
+    const before = this.#opened.get(split.index);
+    if (before !== undefined) {
+      before.reopen(handle, now);
+      return before;
+    }
+    const { name, size = 0 } = split;
+    if (now.size < size)
+      throw new OxiError(
+        'INPUT_REWRITTEN',
+        `${name}: it had ${size} bytes when the run began and has ${now.size} now: another program wrote it anew or cut it off. Nothing of it is published; start again when it is whole`,
+        { place: { step: this.#step, file: name } },
+      );
+    const opened = new OpenedFile({ name, path: resolve(this.#root, name), step: this.#step }, handle, now);
+    this.#opened.set(split.index, opened);
+    this.#opened.get(split.index - KEPT_SAMPLES)?.forget();
+    const [oldest] = this.#opened.keys();
+    if (this.#opened.size > KEPT_FILES && oldest !== undefined) this.#opened.delete(oldest);
+    return opened;
+  }
+
+  async recheck(split: Split): Promise<string | undefined> {
+    return this.#opened.get(split.index)?.check();
   }
 
   async #read(file: FileHandle, split: Split, at: number): Promise<Uint8Array> {
@@ -210,21 +254,36 @@ class FileSource implements Source {
 
   async #range(split: Split, from: number, length: number): Promise<Uint8Array> {
     const file = await this.#open(split);
+    return this.#rangeOf(file, split, from, length).finally(() => file.close());
+  }
+
+  async #rangeOf(file: FileHandle, split: Split, from: number, length: number): Promise<Uint8Array> {
     try {
       const { buffer, bytesRead } = await file.read(Buffer.alloc(length), 0, length, from);
       return buffer.subarray(0, bytesRead);
     } catch (error) {
       throw ioError(error, split.name, { step: this.#step, file: split.name, offset: from });
-    } finally {
-      await file.close();
     }
   }
 
+  /** Of the file that was read: another one may have taken its name meanwhile, and nobody must go on in that. */
   async fingerprint(split: Split, offset: number): Promise<string> {
     const from = Math.max(0, offset - FINGERPRINT_BYTES);
-    return createHash('sha256')
-      .update(await this.#range(split, from, offset - from))
-      .digest('hex');
+    const opened = this.#opened.get(split.index);
+    const hash = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
+    if (opened?.handle !== undefined) return hash(await this.#rangeOf(opened.handle, split, from, offset - from));
+    const file = await this.#open(split).catch((error) => {
+      // Read to its end, and gone since.
+      if (opened !== undefined && error instanceof OxiError && error.code === 'INPUT_MISSING') return undefined;
+      throw error;
+    });
+    if (file === undefined) return REPLACED;
+    try {
+      if (opened !== undefined && !opened.is(await file.stat({ bigint: true }))) return REPLACED;
+      return hash(await this.#rangeOf(file, split, from, offset - from));
+    } finally {
+      await file.close();
+    }
   }
 
   async metadata(split: Split): Promise<Record<string, string | number>> {

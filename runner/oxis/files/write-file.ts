@@ -1,10 +1,11 @@
 /** `write_file`: a file that is either the old one or the new one, whole, at every moment. */
 import { statSync } from 'node:fs';
-import { lstat, mkdir, stat } from 'node:fs/promises';
+import { lstat, stat } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import * as z from 'zod/mini';
 import type { Held, Mark, Output, Rewrite, Sink, SinkRun } from '../../engine/contracts.ts';
 import { errnoOf, ioError, OxiError } from '../../engine/errors.ts';
+import { makeFolders } from '../../engine/folders.ts';
 import { codecOfName } from '../../engine/source-text.ts';
 import type { Codec } from '../../kernel/unpack.ts';
 import type { Grade } from '../../state/store.ts';
@@ -187,20 +188,4 @@ async function isLink(path: string): Promise<boolean> {
     (info) => info.isSymbolicLink(),
     () => false,
   );
-}
-
-/** Folder by folder: Node's own way asks for ever where a folder can't be made in one that is there (/proc). */
-async function makeFolders(path: string): Promise<void> {
-  const make = async (): Promise<void> => {
-    await mkdir(path).catch(async (error) => {
-      if (errnoOf(error) !== 'EEXIST' || !(await stat(path)).isDirectory()) throw error;
-    });
-  };
-  try {
-    await make();
-  } catch (error) {
-    if (errnoOf(error) !== 'ENOENT' || dirname(path) === path) throw error;
-    await makeFolders(dirname(path));
-    await make();
-  }
 }

@@ -15,7 +15,7 @@ import { JsonRecord } from '../../kernel/record.ts';
 import { SpanList } from '../../kernel/spans.ts';
 import { firstBadUtf8 } from '../../kernel/utf8.ts';
 import { ByteWriter } from '../../kernel/writer.ts';
-import { defineStep, field } from '../define.ts';
+import { defineStep, field, inOrder } from '../define.ts';
 import { Child } from './child.ts';
 
 const plain = () => z.string().check(z.regex(/^[^\0]*$/, 'must not hold a NUL character'));
@@ -31,7 +31,7 @@ const config = () =>
     ),
     cwd: field(z._default(plain().check(z.minLength(1)), '.'), "Its folder; a relative one counts from the project's."),
     env: field(
-      z._default(z.record(z.string().check(z.regex(/^[^=\0]+$/, 'must be the name of a variable')), plain()), {}),
+      z._default(inOrder(z.string().check(z.regex(/^[^=\0]+$/, 'must be the name of a variable')), plain()), new Map()),
       'Variables for it, beside PATH, HOME, USER, LANG, LC_*, TZ and TMPDIR; it sees no others. Their values are never printed, and another value is not another plan.',
       { secret: true },
     ),
@@ -97,7 +97,7 @@ class ExecStep implements BlockStep {
   #start(): Child {
     const { command, cwd, env } = this.#c;
     const { projectRoot, stepId, debug } = this.#context;
-    const own = Object.entries(env as Record<string, string | Secret>).map(([name, value]): [string, string] => [
+    const own = [...(env as ReadonlyMap<string, string | Secret>)].map(([name, value]): [string, string] => [
       name,
       value instanceof Secret ? value.reveal() : value,
     ]);

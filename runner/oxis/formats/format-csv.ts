@@ -66,6 +66,7 @@ export const formatCsv = defineFormatter({
     if (c.columns === 'first') return { form: 'record', cardinality: 'one', touches: [], apply: () => 'keep' };
     return new LayoutStep(new RowLayout(format, ruleOf(c), namesOf(c)));
   },
+  columns: (c) => (typeof c.columns === 'string' ? undefined : c.columns),
   encoder: (c, _stream, context) => {
     if (context.continues && c.headers && typeof c.columns === 'string')
       throw new OxiError(

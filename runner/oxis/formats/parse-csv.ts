@@ -74,6 +74,12 @@ export const parseCsv = defineParser({
   detect: () => ({ framing: 'rows', selected: false }),
   frame: (c, _stream, _select, at) => new CsvFramer(rowOptions(c), at),
   chunk: (c, _stream, at) => new CsvChunker(rowOptions(c), at),
+  columns: (c, name, first, isAll = false) => {
+    if (c.columns !== undefined || first === undefined) return c.columns;
+    const { check: _, ...options } = rowOptions(c);
+    return new CsvChunker(options, { offset: 0, state: null, name }).columnsOf(first, isAll);
+  },
+  within: (c, most) => ({ ...c, max_record_mb: Math.min(c.max_record_mb, most) }),
   make: (c, context): BlockStep => new RowStep(c, context.stepId),
 });
 

@@ -72,6 +72,7 @@ export const parseJson = defineParser({
     stream.framing === 'lines' && !stream.selected && leniency(c, stream.framing) === undefined && isPlain(c)
       ? new LineChunker(at.offset, c.max_record_mb * MB)
       : undefined,
+  within: (c, most) => ({ ...c, max_record_mb: Math.min(c.max_record_mb, most) }),
   // Every record is validated when a stage loads it; plain parsing has nothing to add.
   make: (c): Step => {
     const cutter = new LineCutter(c.max_record_mb * MB);

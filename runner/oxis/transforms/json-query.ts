@@ -57,7 +57,7 @@ export async function askAll(query: string, records: readonly string[], now: num
   const { raw } = await jq();
   let stdout: string;
   try {
-    ({ stdout } = raw(records.join('\n'), framed(query), flags(now)));
+    ({ stdout } = quietly(() => raw(records.join('\n'), framed(query), flags(now))));
   } catch (error) {
     // Out of memory or of stack: this engine is not to be used again.
     engine = undefined;
@@ -75,6 +75,17 @@ export async function askAll(query: string, records: readonly string[], now: num
     p = end + 1;
   }
   return answers.length === records.length ? answers : undefined;
+}
+
+/** Where its memory is used up jq says so on the console, past all that a caller can set; the answer for the record says it, too. */
+function quietly<T>(work: () => T): T {
+  const { error } = console;
+  console.error = () => undefined;
+  try {
+    return work();
+  } finally {
+    console.error = error;
+  }
 }
 
 function framed(query: string): string {

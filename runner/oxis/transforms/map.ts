@@ -5,9 +5,9 @@ import { RecordError } from '../../engine/contracts.ts';
 import type { RecordReader } from '../../expressions/compile.ts';
 import { toJson } from '../../expressions/stringify.ts';
 import type { Value } from '../../expressions/values.ts';
-import { defineStep, field } from '../define.ts';
+import { defineStep, field, inOrder } from '../define.ts';
 import { compileRecordExpression } from '../expression.ts';
-import { type CastType, castTypes, castValue } from './cast.ts';
+import { castTypes, castValue } from './cast.ts';
 import { checkedFieldPath, fieldPath, refuseField } from './field-path.ts';
 
 const config = () => {
@@ -15,13 +15,13 @@ const config = () => {
   const names = z.array(name).check(z.minLength(1));
   return z
     .strictObject({
-      set: field(z.optional(z.record(name, name)), 'Field to expression; a dot in a field nests.', {
+      set: field(z.optional(inOrder(name, name)), 'Field to expression; a dot in a field nests.', {
         expression: true,
       }),
-      rename: field(z.optional(z.record(name, name)), 'Old field to new one; it keeps its place.'),
+      rename: field(z.optional(inOrder(name, name)), 'Old field to new one; it keeps its place.'),
       drop: field(z.optional(names), 'Fields to remove.'),
       select: field(z.optional(names), 'Fields to keep; all others go.'),
-      cast: field(z.optional(z.record(name, z.literal(castTypes))), 'Field to type.'),
+      cast: field(z.optional(inOrder(name, z.literal(castTypes))), 'Field to type.'),
     })
     .check(
       z.refine((c) => Object.values(c).some((value) => value !== undefined), {
@@ -49,19 +49,19 @@ function checkPaths(c: Config, step: string): void {
   const refuse = (field: string, message: string): never => refuseField(step, field, message);
   const check = (field: string, text: string): unknown => checkedFieldPath(text, step, field);
   for (const phase of ['set', 'cast', 'rename'] as const)
-    for (const text of Object.keys(c[phase] ?? {})) check(`${phase}.${text}`, text);
-  for (const [from, to] of Object.entries(c.rename ?? {})) check(`rename.${from}`, to);
+    for (const text of c[phase]?.keys() ?? []) check(`${phase}.${text}`, text);
+  for (const [from, to] of c.rename ?? []) check(`rename.${from}`, to);
   for (const phase of ['drop', 'select'] as const)
     for (const [i, text] of (c[phase] ?? []).entries()) check(`${phase}.${i}`, text);
 
   const targets = new Map<string, string>();
-  for (const [from, to] of Object.entries(c.rename ?? {})) {
+  for (const [from, to] of c.rename ?? []) {
     const other = targets.get(to);
     if (other !== undefined)
       refuse(`rename.${from}`, `"${other}" is renamed to "${to}" already; only one of them can have that name`);
     targets.set(to, from);
   }
-  const sets = Object.keys(c.set ?? {});
+  const sets = [...(c.set?.keys() ?? [])];
   for (const outer of sets) {
     const path = fieldPath(outer);
     const inner = sets.find((text) => text !== outer && startsWith(fieldPath(text), path));
@@ -76,7 +76,7 @@ function startsWith(path: FieldPath, start: FieldPath): boolean {
 
 function setPhase(c: Config, stepId: string): RecordStep[] {
   if (c.set === undefined) return [];
-  const sets = Object.entries(c.set).map(([field, text]) => ({
+  const sets = [...c.set].map(([field, text]) => ({
     path: fieldPath(field),
     field,
     expression: compileRecordExpression(text, stepId, `set.${field}`),
@@ -106,10 +106,10 @@ function setPhase(c: Config, stepId: string): RecordStep[] {
 
 function castPhase(c: Config): RecordStep[] {
   if (c.cast === undefined) return [];
-  const casts = Object.entries(c.cast).map(([field, type]) => ({
+  const casts = [...c.cast].map(([field, type]) => ({
     path: fieldPath(field),
     field,
-    type: type as CastType,
+    type,
   }));
   const paths = casts.map(({ path }) => path);
   return [
@@ -132,7 +132,7 @@ function castPhase(c: Config): RecordStep[] {
 
 function renamePhase(c: Config): RecordStep[] {
   if (c.rename === undefined) return [];
-  const renames = Object.entries(c.rename).map(([from, to]) => ({ from: fieldPath(from), to: fieldPath(to) }));
+  const renames = [...c.rename].map(([from, to]) => ({ from: fieldPath(from), to: fieldPath(to) }));
   const paths = renames.flatMap(({ from, to }) => [from, to]);
   return [
     {

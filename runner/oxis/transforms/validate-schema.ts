@@ -6,6 +6,7 @@ import { compileRegex } from '../../expressions/regex.ts';
 import { bufferOf, keepRecords } from '../../kernel/keep.ts';
 import { loadPackage } from '../packages/load.ts';
 import { refuseField } from './field-path.ts';
+import { compileProblem, type JsonSchema, schemaProblem } from './schema-problem.ts';
 
 /** The part of a key of the record that a message shows. */
 const SHOWN = 40;
@@ -18,9 +19,11 @@ export class SchemaStep implements BlockStep {
   readonly state = 'none';
   readonly #validate: ValidateFunction;
 
-  /** Throws OxiError CONFIG_INVALID where this is no schema. */
-  constructor(schema: Record<string, unknown> | boolean, step: string) {
-    this.#validate = compileSchema(schema, step);
+  /** `file`: where the schema stands, if not in the pipeline. Throws OxiError CONFIG_INVALID where this is no schema. */
+  constructor(schema: JsonSchema, step: string, file: string | undefined) {
+    const refuse = (problem: string, cause?: unknown): never =>
+      refuseField(step, 'schema', file === undefined ? problem : `${file}: ${problem}`, cause);
+    this.#validate = compileSchema(schema, refuse);
   }
 
   process(block: Block, _context: StepContext, fail: FailRecord): Block {
@@ -34,7 +37,7 @@ export class SchemaStep implements BlockStep {
   }
 }
 
-function compileSchema(schema: Record<string, unknown> | boolean, step: string): ValidateFunction {
+function compileSchema(schema: JsonSchema, refuse: (problem: string, cause?: unknown) => never): ValidateFunction {
   const { Ajv2020, addFormats } = loadPackage('ajv');
   const ajv = new Ajv2020({
     strict: true,
@@ -50,22 +53,17 @@ function compileSchema(schema: Record<string, unknown> | boolean, step: string):
     code: { regExp: linearPatterns() },
   });
   addFormats(ajv);
+  const problem = schemaProblem(ajv, schema);
+  if (problem !== undefined) return refuse(problem);
   let validate: ValidateFunction;
   try {
     validate = ajv.compile(schema);
   } catch (error) {
     if (!(error instanceof Error)) throw error;
-    return refuseField(step, 'schema', problemOf(error), error);
+    return refuse(compileProblem(error, schema), error);
   }
-  if ('$async' in validate) return refuseField(step, 'schema', '$async has no place in a pipeline');
+  if ('$async' in validate) return refuse('$async has no place in a pipeline');
   return validate;
-}
-
-function problemOf(error: Error): string {
-  if ('missingRef' in error) return `${error.message}; a $ref may point into the schema itself only`;
-  if (error.message.startsWith('no schema with key or ref "http'))
-    return 'its "$schema" must be that of draft 2020-12 (https://json-schema.org/draft/2020-12/schema), or be left out';
-  return error.message.replaceAll(/\bdata\//g, '/');
 }
 
 interface Pattern {

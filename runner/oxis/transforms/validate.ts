@@ -5,7 +5,7 @@ import * as z from 'zod/mini';
 import type { MakeContext, RecordStep, Step } from '../../engine/contracts.ts';
 import { RecordError } from '../../engine/contracts.ts';
 import { ioError } from '../../engine/errors.ts';
-import { defineStep, field } from '../define.ts';
+import { defineStep, field, inOrder } from '../define.ts';
 import { checkedFieldPath, refuseField } from './field-path.ts';
 import { fieldType, kindName, typeNames } from './validate-fields.ts';
 import { SchemaStep } from './validate-schema.ts';
@@ -24,7 +24,7 @@ const config = () => {
         'A JSON Schema (draft 2020-12), or the path of one. Numbers are doubles to it; patterns are matched in linear time; a $ref may point into the schema itself only.',
       ),
       fields: field(
-        z.optional(z.record(name, type)),
+        z.optional(inOrder(name, type)),
         `Field to type, one of ${typeNames.join(', ')}; a dot in a field nests. "?" behind the type: the field may be null or missing. Fields that are not named may hold anything.`,
       ),
     })
@@ -44,14 +44,15 @@ export const validate = defineStep({
   limits: { maxBatchSize: 1_000_000, maxMemoryMb: 512 },
   config,
   make: (c, context): Step => {
-    if (c.schema === undefined) return fieldsStep(c.fields ?? {}, context.stepId);
-    return new SchemaStep(schemaOf(c.schema, context), context.stepId);
+    if (c.schema === undefined) return fieldsStep(c.fields ?? new Map(), context.stepId);
+    const file = typeof c.schema === 'string' ? c.schema : undefined;
+    return new SchemaStep(schemaOf(c.schema, context), context.stepId, file);
   },
   fingerprint: (c, context) => (typeof c.schema === 'string' ? readSchema(c.schema, context) : ''),
 });
 
-function fieldsStep(types: Readonly<Record<string, string>>, step: string): RecordStep {
-  const fields = Object.entries(types).map(([name, text]) => {
+function fieldsStep(types: ReadonlyMap<string, string>, step: string): RecordStep {
+  const fields = [...types].map(([name, text]) => {
     const found = fieldType(text);
     if (found === undefined) throw new Error(`no type ${text}`);
     return { name, path: checkedFieldPath(name, step, `fields.${name}`), ...found };

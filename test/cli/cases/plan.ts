@@ -62,7 +62,8 @@ export const planCases: readonly BadCase[] = [
     title: 'a schema that is none',
     pipeline: pipelineOf([read, parse, ['validate', { schema: { requird: ['id'] } }], write]),
     code: 2,
-    message: 'pipelines/orders.yaml:1:135: step "validate", field "schema": strict mode: unknown keyword: "requird"',
+    message:
+      'pipelines/orders.yaml:1:135: step "validate", field "schema": "requird" is no word of JSON Schema; did you mean "required"?',
   },
   {
     title: 'a layout without its format',
