@@ -7,9 +7,10 @@ import { ChainBuilder, type ChainOptions } from './chain.ts';
 import type { Oxi, SinkOxi } from './contracts.ts';
 import { OxiError } from './errors.ts';
 import { type DeadLetterPlan, hashOf, type Plan, type Segment, type SegmentOutline, type StepInput } from './plan.ts';
+import { Places } from './same-place.ts';
 import { stepError } from './step-error.ts';
 
-export interface PlanOptions extends Omit<ChainOptions, 'targets' | 'referenced'> {
+export interface PlanOptions extends Omit<ChainOptions, 'places' | 'referenced'> {
   steps: readonly StepInput[];
   /** File of dead letters, and how many it takes; absent where the pipeline says nothing. */
   deadLetter?: { path: string | undefined; maxRecords: number | undefined } | undefined;
@@ -23,16 +24,16 @@ const DEAD_LETTERS_MOST = 1_000_000;
 
 /** Throws ConfigErrors, or OxiError UNSUPPORTED, CONFIG_INVALID, DELIVERY_IMPOSSIBLE, and what finding the input may throw. */
 export async function makePlan(options: PlanOptions): Promise<Plan> {
-  const targets = new Map<string, string>();
+  const places = new Places();
   const deadLetters = planDeadLetters(options);
-  if (deadLetters !== undefined) targets.set(deadLetters.sink.target, 'dead_letter');
+  if (deadLetters !== undefined) places.claim('dead_letter', deadLetters.sink);
   const referenced = referencedIn(flat(options.steps));
   const segments: SegmentOutline[] = [];
   const parts = segmentsOf(options.steps, options.oxis);
   if (parts.length === 0) throw new OxiError('CONFIG_INVALID', 'the pipeline has no steps');
   let skipped: string[] = [];
   for (const [i, steps] of parts.entries()) {
-    const outline = await outlineOf(steps, { ...options, targets, referenced }, segments.length > 0, parts[i + 1]?.[0]);
+    const outline = await outlineOf(steps, { ...options, places, referenced }, segments.length > 0, parts[i + 1]?.[0]);
     const { planned } = outline;
     if (planned !== undefined) planned.skipped = [...skipped, ...planned.skipped];
     skipped = planned !== undefined && isEmpty(planned) ? planned.skipped : [];
