@@ -96,13 +96,15 @@ async function test(names: string[], options: Options): Promise<void> {
 interface Checked {
   pipeline: string;
   errors: string[];
+  /** What has no effect; absent where nothing is without. */
+  notices?: string[];
   tests: TestResult[];
 }
 
 /** A line a test, and one on the whole of it; what is wrong stands on standard error. */
-function say({ pipeline, errors, tests }: Checked): void {
+function say({ pipeline, errors, notices = [], tests }: Checked): void {
   const name = printable(pipeline);
-  for (const error of errors) process.stderr.write(`${error}\n`);
+  for (const line of [...errors, ...notices]) process.stderr.write(`${line}\n`);
   for (const test of tests) {
     process.stdout.write(`${name}: ${test.passed ? 'passed' : 'failed'}: ${printable(test.name)}\n`);
     if (test.problem !== undefined)
@@ -124,6 +126,8 @@ function say({ pipeline, errors, tests }: Checked): void {
 /** Checks the pipeline, then runs its tests one after the other. Throws what is wrong with the file. */
 async function check(project: Project, name: string, options: Options, result: Checked): Promise<void> {
   const { pipeline } = await planned(project, name, options);
+  const notices = pipeline.notices.map((notice) => project.secrets.redact(notice));
+  if (notices.length > 0) result.notices = notices;
   for (const { name: test, params, environment, where } of pipeline.tests) {
     const given = Object.entries(params ?? {}).map(([key, value]) => `${key}=${value}`);
     const variables = Object.entries(environment ?? {}).map(([key, value]) => [key, String(value)] as const);

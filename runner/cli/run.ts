@@ -9,6 +9,7 @@ import { softInterval, stuckAfter } from '../engine/crashpoint.ts';
 import { EXIT, OxiError } from '../engine/errors.ts';
 import { type Plan, sinksOf } from '../engine/plan.ts';
 import { executeRun, type RunResult } from '../engine/run.ts';
+import { refuseOverInput } from '../engine/same-place.ts';
 import { sayIfSlow } from '../engine/slow.ts';
 import { StopRequest } from '../engine/stop.ts';
 import { Watch } from '../engine/watch.ts';
@@ -28,7 +29,7 @@ import { startKeeper } from '../threads/keeper.ts';
 import { StagePool } from '../threads/pool.ts';
 import { clean, firstInput, planOf } from './load.ts';
 import { collected, duration, wholeNumber } from './options.ts';
-import { print } from './output.ts';
+import { print, refuseClosedOutput } from './output.ts';
 import { Stopping } from './stopping.ts';
 import { checkSummary, writeSummary } from './summary-file.ts';
 import { version } from './version.ts';
@@ -127,6 +128,9 @@ async function run(name: string, options: Options): Promise<number> {
   });
   if (options.json && plan.steps.some(({ oxi }) => oxi === 'write_stdout'))
     throw new OxiError('COMMAND_INVALID', 'run: --json and write_stdout both want standard output; use --summary FILE');
+  const writer = plan.steps.find(({ oxi }) => oxi === 'write_stdout');
+  if (options.json) refuseClosedOutput('--json');
+  else if (writer !== undefined && !options.dryRun) refuseClosedOutput(`step "${writer.id}"`);
   if (options.summary !== undefined) await checkSummary(options.summary);
   if (options.dryRun) {
     return await dryRun(plan, pipeline, options, redact).catch((error) => {
@@ -361,6 +365,8 @@ async function dryRun(
   const input = await firstInput(plan);
   for (const { planned } of plan.segments) for (const { sink } of sinksOf(planned?.nodes ?? [])) await sink.check?.();
   await plan.deadLetters?.sink.check?.();
+  const source = plan.segments[0]?.planned?.sources.find(({ step }) => step.id === input.source);
+  if (source !== undefined) await refuseOverInput(plan, { index: 0, source, splits: input.splits });
   if (options.json)
     process.stdout.write(`${JSON.stringify(redactStrings(planDocument(pipeline, plan, input), redact))}\n`);
   else if (!options.quiet) process.stderr.write(redact(planText(pipeline.name, plan, input)));

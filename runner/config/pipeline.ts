@@ -11,6 +11,7 @@ import { Problems, problem } from './problems.ts';
 import type { Project } from './project.ts';
 import { environmentSchema } from './project-schema.ts';
 import type { Scope } from './references.ts';
+import { noticesOf } from './step-notices.ts';
 import { type ConfiguredOxi, readSteps, type StepSpec } from './steps.ts';
 import { type PipelineTest, readTests } from './tests.ts';
 import { type MapNode, type Node, parseTree } from './tree.ts';
@@ -31,6 +32,7 @@ export interface Pipeline {
   readonly maxErrors: { readonly count: number } | { readonly share: number } | undefined;
   readonly tests: readonly PipelineTest[];
   readonly metadata: NonNullable<output<ReturnType<typeof headSchema>>['metadata']>;
+  /** What has no effect, for -v. */
   readonly notices: readonly string[];
   /** Of `--set` and `--param`, for the run key; absent where none was given. */
   readonly overridesHash: string | undefined;
@@ -117,7 +119,7 @@ export async function loadPipeline(
     maxErrors: maxErrors(head?.max_errors),
     tests,
     metadata: head?.metadata ?? {},
-    notices: [],
+    notices: noticesOf(steps, options.oxis),
     overridesHash: await overridesHash(sets, params),
   };
 }

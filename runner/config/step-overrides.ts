@@ -16,6 +16,11 @@ export interface ConfiguredOxi {
   readonly aliases?: Readonly<Record<string, string>>;
   /** The field of its config that holds steps of their own. */
   readonly nested?: string;
+  readonly kind?: string;
+  /** Waits for something outside. */
+  readonly waits?: true;
+  /** Fields that have no effect beside the others, and why. */
+  idle?(config: never, threads: number): readonly { readonly field: string; readonly why: string }[];
 }
 
 /** Names of the fields that every step has. */

@@ -30,6 +30,7 @@ import {
   type StepMetadata,
   stepsOf,
 } from './plan.ts';
+import type { Places } from './same-place.ts';
 import { splitOrdered } from './split-ordered.ts';
 import type { OnError } from './stage-spec.ts';
 import { locating, locatingLater, stepError } from './step-error.ts';
@@ -43,7 +44,7 @@ export interface ChainOptions {
   /** Evaluates a `condition` at the start. */
   condition(step: StepInput, text: string, steps: ReadonlyMap<string, StepMetadata>): boolean;
   /** Where sinks write to, and which step does: shared by all chains of a pipeline. */
-  targets: Map<string, string>;
+  places: Places;
   /** Ids of the steps that others refer to. */
   referenced: ReadonlySet<string>;
   /** Names by which others refer to fields of a step's only record. */
@@ -157,6 +158,7 @@ export class ChainBuilder {
       retries: { attempts: retryAttempts, delayMs: retryDelaySeconds * 1000 },
       timeoutMs: timeoutSeconds === undefined ? undefined : timeoutSeconds * 1000,
       limits,
+      timeLimited: input.limits?.max_processing_time_ms !== undefined,
       after: this.#after,
       hash: hashOf([input.oxi, handling, config, ...(fingerprint === undefined ? [] : [fingerprint])]),
     };
@@ -252,10 +254,8 @@ export class ChainBuilder {
 
   #addSink(input: StepInput, step: PlannedStep, oxi: SinkOxi): void {
     const sink = locating(input, () => oxi.make(step.config as never, this.#context(input)));
-    const twin = this.#o.targets.get(sink.target);
-    if (twin !== undefined && twin !== input.id)
-      throw this.#error(input, `"${twin}" writes to the same place: ${sink.target}`);
-    this.#o.targets.set(sink.target, input.id);
+    const twin = this.#o.places.claim(input.id, sink);
+    if (twin !== undefined) throw this.#error(input, twin);
     this.#checkDelivery(input, sink);
     let formatter = this.#formatter;
     if (this.#stream === 'records') {

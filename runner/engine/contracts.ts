@@ -79,6 +79,16 @@ export interface RawBlock {
   headroom?: number;
 }
 
+/** A file as one thing, however many names it has. */
+export interface FilePlace {
+  /** What people call it. */
+  name: string;
+  /** What tells it from others: two places that have one of them in common are the same. */
+  keys: readonly string[];
+  /** What was there before is put there. */
+  backup?: true;
+}
+
 export interface Source {
   /** offset: can be read again from a position; ack: redelivered until acknowledged; once: read once, never resumed. */
   readonly kind: 'offset' | 'ack' | 'once';
@@ -108,6 +118,8 @@ export interface Source {
   recheck?(split: Split): Promise<string | undefined>;
   /** What later steps may refer to as `${steps.ID.FIELD}`; of one split. */
   metadata?(split: Split): Promise<Record<string, string | number>>;
+  /** The files that these splits are; absent where they are none. */
+  places?(splits: readonly Split[]): Promise<readonly FilePlace[]>;
   /** Called after the checkpoint that covers `upTo` is in the store (Kafka commit, SQS delete). */
   committed?(split: Split, upTo: number): Promise<void>;
   close(): Promise<void>;
@@ -353,6 +365,8 @@ export interface Sink {
   readonly guarantee: 'transaction' | 'truncate' | 'keyed' | 'append';
   /** What it writes to, as one text: no two sinks of a pipeline may have the same. */
   readonly target: string;
+  /** The files that publishing writes to or replaces, as they stand now. */
+  places?(): readonly FilePlace[];
   /** The file that holds what it has written until that is published; for people who look for it. */
   readonly pending?: string | undefined;
   /** What it writes will be joined to what is there already. */
@@ -531,6 +545,8 @@ export interface BatchOxi<C = never> extends OxiCommon {
   readonly kind: 'batch';
   /** `threads`: 2 lets one batch be handed on while the next one is taken in. */
   batch(config: C, threads: number): BatchSpec;
+  /** Fields that have no effect beside the others, and why: whoever has set one is told. */
+  idle?(config: C, threads: number): readonly { field: string; why: string }[];
 }
 
 /** A second chain of steps, under `steps` of its config, that gets every record too. */

@@ -84,6 +84,19 @@ export class OxiError extends Error {
   }
 }
 
+/**
+ * What works on records outside of this process ended over some of them: one of them may be to blame. Where nobody looks for
+ * that one, it is an error like others. `what`: what happened, without the step.
+ */
+export class DiedOverRecords extends OxiError {
+  readonly what: string;
+
+  constructor(message: string, what: string, place: ErrorPlace) {
+    super('EXEC_FAILED', message, { place });
+    this.what = what;
+  }
+}
+
 /** Several configuration messages at once; `message` joins them by line feeds. */
 export class ConfigErrors extends OxiError {
   readonly errors: readonly OxiError[];

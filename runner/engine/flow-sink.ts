@@ -87,7 +87,7 @@ async function finishText(node: SinkNode): Promise<void> {
   if (encoder === undefined) return;
   // Records that were held until now are counted as written: those that are given up here are not.
   const held = encoder.held ?? 0;
-  const given = await writePieces(node, encoder.end(), held);
+  const given = await writePieces(node, asUnit(node, encoder.end()), held);
   node.counters.out -= given;
   const rewrite = encoder.rewrite?.();
   if (rewrite === undefined) return;
@@ -115,9 +115,7 @@ async function writeBlock(node: SinkNode, block: Block): Promise<Letter[]> {
       rest.bytes.subarray(rest.spans[0], rest.spans[2 * rest.count - 1]),
     ];
     const records = held + rest.count - lost - (node.encoder?.held ?? 0);
-    // What may be given up is given up whole: no separator of it stays behind.
-    const unit = node.step.continues && pieces.length > 1 ? [Buffer.concat(pieces)] : pieces;
-    const given = await writePieces(node, unit, records);
+    const given = await writePieces(node, asUnit(node, pieces), records);
     if (given > 0 && before !== undefined) {
       // What was held before is held again, and comes with the next unit.
       node.encoder?.restore(before);
@@ -165,6 +163,11 @@ function refuse(node: SinkNode, block: Block, index: number, error: RecordError,
   node.failed(recordMessage(step, file, offset, error));
 }
 
+/** What may be given up is given up whole: no separator of it stays behind. */
+function asUnit({ step }: SinkNode, pieces: readonly Uint8Array[]): readonly Uint8Array[] {
+  return step.continues && pieces.length > 1 ? [Buffer.concat(pieces)] : pieces;
+}
+
 /** Writes one unit; returns how many of its records were given up. */
 async function writePieces(node: SinkNode, pieces: readonly Uint8Array[], records: number): Promise<number> {
   let due = records;
@@ -175,7 +178,8 @@ async function writePieces(node: SinkNode, pieces: readonly Uint8Array[], record
       // What it does before it gives way (packing, a blocking write) is its own work.
       await node.outside.during(node.unit(() => node.sink.write(piece, n)));
     } catch (error) {
-      if (!node.step.continues || !(error instanceof OxiError)) throw error;
+      // Without its end the output is no text of its format: nobody may publish it.
+      if (!node.step.continues || due === 0 || !(error instanceof OxiError)) throw error;
       node.counters.failed += due;
       node.failed(`${error.message}: ${due} records are not written ("continue_on_error")`);
       return due;

@@ -2,6 +2,7 @@
  * The flow of one run: source, stages and sinks as nodes that channels join. Blocks and barriers travel in one order; a barrier
  * that has come out at the end stands behind everything that the position in it covers, so committing it loses nothing.
  */
+import { isShared } from '../kernel/buffers.ts';
 import type { Grade, Json } from '../state/store.ts';
 import { Channel } from './channel.ts';
 import type { Block, Mark, RecordError } from './contracts.ts';
@@ -75,8 +76,9 @@ export function remember(barrier: Barrier, bytes: number, take: () => Record<str
   if (!barrier.declined) Object.assign(barrier.snapshots, take());
 }
 
-export function weightOf(block: Block): { bytes: number; records: number } {
-  return { bytes: block.bytes.byteLength, records: block.count };
+/** What counts is the memory that it holds. */
+export function weightOf({ bytes, count }: Block): { bytes: number; records: number } {
+  return { bytes: isShared(bytes) ? bytes.buffer.byteLength : bytes.byteLength, records: count };
 }
 
 /** How long a node may take to notice that the flow was aborted; one that hangs in a write is left behind. */

@@ -48,7 +48,7 @@ export function stageNode(
     ordered: stage.ordered,
     program: programOf,
     startPool: () => {
-      const started = startPool(m, spec, stage, programOf);
+      const started = startPool(m, spec, stage, programOf, watched);
       pool = started;
       if (!measured.beside) measured.pool = stage.place === 'main' ? stage.threads - 1 : stage.threads;
       m.own(started);
@@ -116,12 +116,30 @@ function countTo(m: Makings, barrier: Barrier): void {
   barrier.position = { ...barrier.position, records: figures.records - figures.earlierRecords };
 }
 
-function startPool(m: Makings, spec: StageSpec, stage: PlannedStage, program: () => StageProgram): Pool {
+function startPool(
+  m: Makings,
+  spec: StageSpec,
+  stage: PlannedStage,
+  program: () => StageProgram,
+  watched: WatchedNode | undefined,
+): Pool {
   const { steps, threads, place } = stage;
   const [step] = steps;
   if (place === 'beside' && step !== undefined) {
     const { timeout, retry } = unitOf(m.patience(step));
-    return new SideBySide({ spec, makeSteps: m.a.makeSteps, instances: threads, timeout, retry });
+    return new SideBySide({
+      spec,
+      makeSteps: m.a.makeSteps,
+      instances: threads,
+      timeout,
+      retry,
+      findsPoison: step.timeLimited,
+      say: (message) => m.a.say(message),
+      begins: () => {
+        watched?.atWork(1);
+        watched?.atWork(-1);
+      },
+    });
   }
   const apart = place === 'apart';
   const started = apart ? threads : threads - 1;

@@ -3,6 +3,9 @@ import type { RawBlock, Source, Split } from './contracts.ts';
 import type { PlannedStep } from './plan.ts';
 import { type RetryOptions, type Timeout, withRetry, withTimeout } from './retry.ts';
 
+/** The field whose time may be over because of one record; that of `timeout_seconds` is the world's to blame. */
+export const DEADLINE_FIELD = 'max_processing_time_ms';
+
 /** A step, what ends its waiting, and who is told of further attempts. */
 export interface Patience {
   step: Pick<PlannedStep, 'id' | 'retries' | 'timeoutMs' | 'limits'>;
@@ -22,7 +25,7 @@ export function unitOf({ step, signal, say }: Patience): { timeout: Timeout | un
   const { id, retries, timeoutMs, limits } = step;
   const limitMs = limits.maxProcessingTimeMs;
   const ms = Math.min(timeoutMs ?? Number.POSITIVE_INFINITY, limitMs ?? Number.POSITIVE_INFINITY);
-  const field = ms === timeoutMs ? 'timeout_seconds' : 'max_processing_time_ms';
+  const field = ms === timeoutMs ? 'timeout_seconds' : DEADLINE_FIELD;
   return {
     timeout: Number.isFinite(ms) ? { ms, what: `step "${id}"`, field, step: id } : undefined,
     retry: {

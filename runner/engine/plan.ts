@@ -60,6 +60,8 @@ export interface PlannedStep {
   timeoutMs: number | undefined;
   /** Those of its oxi, tightened by its configuration. */
   limits: ProcessingLimits;
+  /** The configuration says how long one unit of work may take (`max_processing_time_ms`). */
+  timeLimited: boolean;
   /** The step whose records come here; absent for a source. */
   after: string | undefined;
   /** Of everything that decides what the step does. */

@@ -7,9 +7,10 @@ import { ChainBuilder, type ChainOptions } from './chain.ts';
 import type { Oxi, SinkOxi } from './contracts.ts';
 import { OxiError } from './errors.ts';
 import { type DeadLetterPlan, hashOf, type Plan, type Segment, type SegmentOutline, type StepInput } from './plan.ts';
+import { Places } from './same-place.ts';
 import { stepError } from './step-error.ts';
 
-export interface PlanOptions extends Omit<ChainOptions, 'targets' | 'referenced' | 'fields'> {
+export interface PlanOptions extends Omit<ChainOptions, 'places' | 'referenced' | 'fields'> {
   steps: readonly StepInput[];
   /** File of dead letters, and how many it takes; absent where the pipeline says nothing. */
   deadLetter?: { path: string | undefined; maxRecords: number | undefined } | undefined;
@@ -23,11 +24,11 @@ const DEAD_LETTERS_MOST = 1_000_000;
 
 /** Throws ConfigErrors, or OxiError UNSUPPORTED, CONFIG_INVALID, DELIVERY_IMPOSSIBLE, and what finding the input may throw. */
 export async function makePlan(options: PlanOptions): Promise<Plan> {
-  const targets = new Map<string, string>();
+  const places = new Places();
   const deadLetters = planDeadLetters(options);
-  if (deadLetters !== undefined) targets.set(deadLetters.sink.target, 'dead_letter');
+  if (deadLetters !== undefined) places.claim('dead_letter', deadLetters.sink);
   const all = flat(options.steps);
-  const shared = { targets, referenced: referencedIn(all), fields: fieldsIn(all) };
+  const shared = { places, referenced: referencedIn(all), fields: fieldsIn(all) };
   const segments: SegmentOutline[] = [];
   const parts = segmentsOf(options.steps, options.oxis);
   if (parts.length === 0) throw new OxiError('CONFIG_INVALID', 'the pipeline has no steps');

@@ -23,6 +23,8 @@ export interface RetryOptions {
   delayMs: number;
   /** Ends the waiting: its reason is thrown. */
   signal: AbortSignal;
+  /** Errors that may pass and still are not worth another attempt. */
+  unless?: ((error: OxiError) => boolean) | undefined;
   /** From 0 to below 1. */
   random?: (() => number) | undefined;
   sleep?: ((ms: number, signal: AbortSignal) => Promise<void>) | undefined;
@@ -41,7 +43,7 @@ export async function withRetry<T>(work: (attempt: number) => Promise<T>, o: Ret
     try {
       return await work(attempt);
     } catch (error) {
-      if (attempt >= o.attempts || !isPassing(error) || o.signal.aborted) throw error;
+      if (attempt >= o.attempts || !isPassing(error) || o.signal.aborted || o.unless?.(error) === true) throw error;
       const longest = Math.min(o.delayMs * 2 ** attempt, Math.max(LONGEST_WAIT_MS, o.delayMs));
       const waitMs = Math.round(random() * longest);
       o.onRetry?.({ attempt: attempt + 1, of: o.attempts, waitMs, error });

@@ -3,7 +3,6 @@
  * segments run one after the other, and publishes. Whatever happens in between, the next attempt goes on from the last checkpoint.
  */
 import { randomUUID } from 'node:crypto';
-import { resolve } from 'node:path';
 import type { Holder, Lease, StateStore } from '../state/store.ts';
 import type { Assembly } from './assembly.ts';
 import { bottleneckOf, theProcess } from './bottleneck.ts';
@@ -27,6 +26,7 @@ import { countersReport, makeFigures, type RunFigures, type RunObserver, type Ru
 import { type Beginning, findBeginning, knownOf, type RecordedInput } from './resume.ts';
 import { countersBefore, doneSegment, earlierOf, inputOf, parseSplit, totalOf } from './run-parts.ts';
 import { RunRecord } from './run-record.ts';
+import { refuseOverInput } from './same-place.ts';
 import { causeOf, type InputWaiting, openInput, SegmentRun } from './segment-run.ts';
 import { sayIfSlow } from './slow.ts';
 import type { StopRequest } from './stop.ts';
@@ -63,6 +63,8 @@ export interface RunResult {
 }
 
 const PART = 'split-0';
+/** A run that was over before has no bottleneck worth a word. */
+const BOTTLENECK_FROM_MS = 1000;
 
 /** Throws OxiError where nothing was started; from the first line of work on, failures are in the summary. */
 export async function executeRun(o: RunOptions): Promise<RunResult> {
@@ -147,7 +149,7 @@ class Run {
       beginning.input ?? (await openInput(segment, this.#o.projectRoot, notices, this.#inputWaiting(segment)));
     if (run === undefined) {
       await this.#checkSinks();
-      this.#checkLetters(input);
+      await refuseOverInput(plan, { ...input, index: 0 }, segment);
     }
     this.#runId = run?.run_id ?? randomUUID();
     this.#splitVersion = storedSplit?.version ?? 0;
@@ -216,18 +218,6 @@ class Run {
     const outline = this.#o.plan.segments[index];
     if (outline === undefined) throw new Error(`the plan has no segment ${index}`);
     return outline.plan(knownOf(run));
-  }
-
-  /** The dead letters take the place of what is at their path: that must not be the input. */
-  #checkLetters({ splits }: RecordedInput): void {
-    const { deadLetters } = this.#o.plan;
-    const same = splits.find(({ name }) => resolve(this.#o.projectRoot, name) === deadLetters?.sink.target);
-    if (same === undefined) return;
-    throw new OxiError(
-      'CONFIG_INVALID',
-      `the dead letters would take the place of the input: ${same.name}; give "dead_letter" another path`,
-      { place: { field: 'dead_letter', file: same.name } },
-    );
   }
 
   /** What can be known to fail before anything starts, of every segment that is planned by now. */
@@ -446,6 +436,7 @@ class Run {
     const notices: string[] = [];
     const input = await openInput(segment, this.#o.projectRoot, notices, this.#inputWaiting(segment));
     for (const notice of notices) this.#o.say(notice);
+    await refuseOverInput(this.#o.plan, { ...input, index }, segment);
     const run = new SegmentRun(segment, this.#o.plan.deadLetters);
     const committer = this.#committer(index, input, { checkpoint: {} }, document);
     const next: Begun = { index, run, input, committer, from: undefined, finishing: false };
@@ -492,7 +483,9 @@ class Run {
     const earlier = (this.#record.document.done ?? []).flatMap((done) => done.outputs) as unknown as typeof outputs;
     const now = momentOf(figures);
     const reading = between(figures, this.#began ?? now, now);
-    const bottleneck = bottleneckOf(reading, theProcess(reading));
+    // Who reads nothing, or is done in no time, is held back by nobody.
+    const isWork = figures.records > 0 && attempt_ms >= BOTTLENECK_FROM_MS;
+    const bottleneck = isWork ? bottleneckOf(reading, theProcess(reading)) : undefined;
     return {
       status,
       exit_code,

@@ -5,11 +5,15 @@
  * thread: nothing tells two owners of shared memory apart.
  */
 
-/** Kept at most, in bytes: a few blocks between reader, stage and sink. */
-const KEPT_BYTES = 16 << 20;
+/**
+ * Kept at most, in bytes: all blocks between reader, stages and sinks, should they come back at once. What is given up here is made
+ * anew elsewhere a moment later, and the memory of the old one is free only when a garbage collection finds it.
+ */
+const KEPT_BYTES = 48 << 20;
 /** Smaller ones are cheaper to make than to keep; small Buffers live side by side in Node's pool, which belongs to nobody. */
 const SMALLEST = Math.max(64 << 10, Buffer.poolSize + 1);
 
+/** In the order in which they were given, the oldest first. */
 const kept: SharedArrayBuffer[] = [];
 let keptBytes = 0;
 
@@ -25,9 +29,7 @@ export function takeBuffer(size: number): Buffer {
     if (byteLength === wanted) break;
   }
   const memory = kept[best];
-  if (memory === undefined) {
-    return Buffer.from(new SharedArrayBuffer(wanted));
-  }
+  if (memory === undefined) return Buffer.from(new SharedArrayBuffer(wanted));
   kept.splice(best, 1);
   keptBytes -= memory.byteLength;
   return Buffer.from(memory);
@@ -39,13 +41,18 @@ function classOf(size: number): number {
   return Math.ceil(size / step) * step;
 }
 
-/** Nobody looks at these bytes, or at others of the same memory, any more. */
+/**
+ * Nobody looks at these bytes, or at others of the same memory, any more. Where there is no room, those go that nobody has asked
+ * for the longest: blocks may have become larger since.
+ */
 export function giveBuffer(bytes: Uint8Array): void {
   const memory = bytes.buffer;
-  if (!(memory instanceof SharedArrayBuffer) || keptBytes + memory.byteLength > KEPT_BYTES) return;
+  // A giant would drive out all others.
+  if (!(memory instanceof SharedArrayBuffer) || memory.byteLength > KEPT_BYTES / 2) return;
   if (kept.includes(memory)) throw new Error('a buffer was given back twice');
   kept.push(memory);
   keptBytes += memory.byteLength;
+  while (keptBytes > KEPT_BYTES) keptBytes -= kept.shift()?.byteLength ?? 0;
 }
 
 /** Its memory can be used on several threads at once. */

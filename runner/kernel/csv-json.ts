@@ -77,6 +77,9 @@ ESCAPED[BACKSLASH] = 1;
 const HEX = Buffer.from('0123456789abcdef');
 /** An escape is so many times as long as its byte, at most. */
 const LONGEST_ESCAPE = 6;
+/** A block may need so much more than those before it; one of fewer rows tells nothing of others. */
+const SPARE = 1.03;
+const TELLING = 100;
 /** For shorter rows room is made for the worst case, without a look at them. */
 const SHORT_ROW = 64 << 10;
 
@@ -89,6 +92,8 @@ export class CsvJson {
   #layout: Layout | undefined;
   #behind = 0;
   #out = new ByteWriter(0);
+  /** The largest part of what was estimated that a block has needed. */
+  #share: number | undefined;
   #view = new DataView(this.#out.bytes.buffer);
   #source = this.#view;
 
@@ -107,8 +112,11 @@ export class CsvJson {
     const allUtf8 = isUtf8(b);
     this.#source = new DataView(b.buffer, b.byteOffset, b.byteLength);
     const { spans, offsets, count } = block;
-    // Rows and keys, and some room to spare: growing means copying.
-    const out = new ByteWriter(b.length + (b.length >> 3) + layout.size * (count + 1) + 1024);
+    // Rows and keys, and some room to spare: growing means copying. Blocks before it tell how much of that is needed.
+    const estimate = b.length + (b.length >> 3) + layout.size * (count + 1) + 1024;
+    const oneMore = (LONGEST_ESCAPE * b.length) / Math.max(1, count) + layout.size;
+    const needed = this.#share === undefined ? estimate : Math.ceil(estimate * this.#share * SPARE + oneMore);
+    const out = new ByteWriter(needed);
     this.#out = out;
     this.#view = new DataView(out.bytes.buffer, out.bytes.byteOffset, out.bytes.byteLength);
     for (let i = 0; i < count; i++) {
@@ -132,6 +140,7 @@ export class CsvJson {
       this.#spans.add(at, out.length, offsets[i] as number);
       out.byte(0x0a);
     }
+    if (count >= TELLING) this.#share = Math.max(this.#share ?? 0, out.length / estimate);
     const { columns: _, ...rest } = block;
     return { ...rest, bytes: out.bytes.subarray(0, out.length), ...this.#spans.take() };
   }

@@ -62,7 +62,9 @@ function table({ counters, durations }: Finished, width: number): string[] {
     ...[
       column('filtered', ({ counters: c }) => zeroAsDash(c.filtered)),
       column('dropped', ({ counters: c }) => zeroAsDash(c.dropped)),
-      column('failed', ({ counters: c }) => zeroAsDash(c.dead_lettered + c.failed + c.passed_on_error)),
+      column('failed', ({ counters: c }) => zeroAsDash(c.dead_lettered + c.failed)),
+      // They are among those that left, too.
+      column('passed on', ({ counters: c }) => zeroAsDash(c.passed_on_error)),
     ].filter(({ cells }) => cells.some((cell) => cell !== '-')),
     column('records/s', (row) => (seconds > 0 ? humanRate((arrived(row) * thisAttempt) / seconds) : '-')),
     // Found by samples, it is not exact.

@@ -7,6 +7,7 @@ import type { Worker } from 'node:worker_threads';
 import type { Block } from '../engine/contracts.ts';
 import { RecordError } from '../engine/contracts.ts';
 import { OxiError } from '../engine/errors.ts';
+import { MOST_POISON, mostInARow, partsOf } from '../engine/poison.ts';
 import type { Pool, PoolOptions } from '../engine/pool.ts';
 import { failRecords, joinResults } from '../engine/results.ts';
 import type { StageResult, StageSpec } from '../engine/stage-spec.ts';
@@ -19,17 +20,10 @@ import { type AnswerMessage, packBlock, type ThreadStart, unpackError, type Work
 const YOUNG_MB = 3;
 /** Blocks that a thread has at once: the next one is there when the last one is done. */
 const DEPTH = 2;
-/** A block that no thread survives is tried in so many parts: a guilty record among thousands is found in three rounds. */
-const PARTS = 32;
 /** For one block, where nobody says how long. */
 const DEADLINE_MS = 30_000;
 /** A deadline is counted in so many looks of this process, so that a machine that slept lets no deadline pass. */
 const LOOKS = 10;
-/** Records that ended their thread. More are no accident: every one costs a deadline. */
-const MOST_POISON = 100;
-/** Threads that died one after the other while no block was finished; as many again for each two threads. */
-const MOST_IN_A_ROW = 12;
-
 /** How long the end of the pool waits for the ends of its threads. */
 const LEAVE_MS = 2000;
 
@@ -196,9 +190,9 @@ export class StagePool implements Pool {
     const [job, ...others] = member.jobs.values();
     if (job === undefined) return;
     this.#inARow++;
-    const inARow = MOST_IN_A_ROW * (1 + this.#o.threads / 2);
-    if (this.#inARow > inARow || this.#poison >= MOST_POISON) {
-      const much = this.#inARow > inARow ? `${this.#inARow} times in a row` : `for ${this.#poison} records already`;
+    const most = mostInARow(this.#o.threads);
+    if (this.#inARow > most || this.#poison >= MOST_POISON) {
+      const much = this.#inARow > most ? `${this.#inARow} times in a row` : `for ${this.#poison} records already`;
       const what = how === 'timeout' ? 'did not answer in time' : 'died';
       this.#fail(`a thread of the steps ${this.#name} ${what} ${much}: ${cause}`, [...member.jobs.values()]);
       return;
@@ -220,14 +214,12 @@ export class StagePool implements Pool {
       return [];
     }
     const parts: Job[] = [];
-    const size = Math.ceil(block.count / PARTS);
     const results: Promise<StageResult>[] = [];
-    for (let from = 0; from < block.count; from += size) {
+    for (const part of partsOf(block)) {
       const { promise, resolve, reject } = Promise.withResolvers<StageResult>();
-      parts.push({ block: cutBlock(block, from, Math.min(from + size, block.count)), resolve, reject });
+      parts.push({ block: part, resolve, reject });
       results.push(promise);
     }
-    giveBuffer(block.bytes);
     Promise.all(results)
       .then(([first, ...rest]) => joinResults([first as StageResult, ...rest]))
       .then(job.resolve, job.reject);

@@ -316,6 +316,48 @@ describe('between two pipes', () => {
     const { code, stdout } = await shell('oxiflow run large -q < /dev/null', { cwd: folder(files) });
     expect({ code, stdout }).toEqual({ code: 0, stdout: '' });
   });
+  test.concurrent('a batch that only time ends is through before the next record is written', async () => {
+    const batched = pipelineOf([
+      ['read_stdin'],
+      ['parse_json'],
+      ['batch', { strategy: 'time', flush_interval_ms: 50, emit: 'array' }],
+      ['write_stdout'],
+    ]);
+    const root = folder({ ...files, 'pipelines/large.yaml': batched });
+    // Two records, and no more until the batch of both has come out at the other end.
+    const producer = `{ printf '{"n":1}\\n{"n":2}\\n'; read -r < gate; printf '{"n":3}\\n'; }`;
+    const consumer = `{ read -r first; echo "got $first"; echo open > gate; cat; }`;
+    const { code, stdout } = await shell(`mkfifo gate; ${producer} | oxiflow run large -q | ${consumer}`, {
+      cwd: root,
+    });
+    expect({ code, stdout }).toEqual({ code: 0, stdout: 'got [{"n":1},{"n":2}]\n[{"n":3}]\n' });
+  });
+  test.runIf(process.platform === 'linux')(
+    'one that is closed from the start is said before anything starts',
+    async () => {
+      const root = folder({
+        ...files,
+        'pipelines/file.yaml': pipelineOf([
+          ['read_file', { path: 'orders.ndjson' }],
+          ['write_file', { path: 'out' }],
+        ]),
+      });
+      for (const [line, who] of [
+        ['oxiflow run large -q < orders.ndjson >&-', 'step "write_stdout"'],
+        ['oxiflow run file -q --json >&-', '--json'],
+        ['oxiflow run file -q --json --dry-run >&-', '--json'],
+      ] as const) {
+        const { code, stderr } = await shell(line, { cwd: root });
+        expect(stderr).toBe(
+          `standard output is closed and ${who} wants it: send it to a file or a program, or throw it away with > /dev/null\n`,
+        );
+        expect(code).toBe(2);
+      }
+      expect(existsSync(join(root, 'out'))).toBe(false);
+      for (const line of ['oxiflow run file -q >&-', 'oxiflow run large -q < orders.ndjson > /dev/null'])
+        expect(await shell(line, { cwd: root })).toMatchObject({ code: 0, stderr: '' });
+    },
+  );
   test.concurrent('a record is through before the next one is written', async () => {
     const root = folder(files);
     const producer = `{ head -1 orders.ndjson; read -r < gate; tail -n +2 orders.ndjson; }`;

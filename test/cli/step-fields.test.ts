@@ -1,6 +1,8 @@
 import { copyFileSync, existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { OxiError } from '../../runner/engine/errors.ts';
+import { runInMemory } from '../contract/golden-flow.ts';
 import { folder, jsonLines, oxiflow, pipelineOf, snapshot, start } from './program.ts';
 
 type Steps = Parameters<typeof pipelineOf>[0];
@@ -122,6 +124,36 @@ describe('continue_on_error', () => {
       ['after', 0],
       ['write_file', 0],
     ]);
+  });
+
+  /** Sixty rides as an array, to a disk that is away at these writes. */
+  const toDisk = (away: (text: string, write: number) => boolean) => {
+    let writes = 0;
+    return runInMemory({
+      name: 'rides.ndjson',
+      output: 'rides.json',
+      bytes: Buffer.from(Array.from({ length: 60 }, (_, ride) => `{"ride":${ride}}\n`).join('')),
+      piece: 120,
+      steps: [{ oxi: 'parse_json' }, { oxi: 'format_json', config: { framing: 'array' } }],
+      last: on,
+      writing: async (_sink, text) => {
+        if (away(text, writes++)) throw new OxiError('IO_FAILED', 'the disk was away');
+      },
+    });
+  };
+
+  test('on a sink: what it could not write is counted as failed, and what it did write is a whole array', async () => {
+    const { bytes, counters, errors } = await toDisk((text, write) => write % 2 === 0 && text.includes('ride'));
+    const written = (JSON.parse(bytes.toString()) as { ride: number }[]).map(({ ride }) => ride);
+    expect(written.length).toBeGreaterThan(0);
+    expect(written.length).toBeLessThan(60);
+    expect(written).toEqual([...new Set(written)].sort((a, b) => a - b));
+    expect(counters.get('out_3')).toMatchObject({ in: 60, out: written.length, failed: 60 - written.length });
+    expect(errors[0]).toMatch(/^the disk was away: \d+ records are not written \("continue_on_error"\)$/);
+  });
+
+  test('on a sink: an array whose end could not be written is none, and the run fails', async () => {
+    await expect(toDisk((text) => !text.includes('ride'))).rejects.toThrow('the disk was away');
   });
 
   test('a record that is too large for a step passes it by', async () => {
@@ -362,4 +394,105 @@ pipeline:
     expect(code, stderr).toBe(0);
     expect(snapshot(cwd)['out/orders.ndjson']).toBe('{"8":0,"b":0,"9":1,"10":2,"2024":"3","01":4}\n');
   });
+});
+
+describe('what has no effect', () => {
+  const idle: Steps = [
+    ...READ,
+    ['filter', { where: 'true' }, { timeout_seconds: 5 }],
+    ['batch', { strategy: 'size', batch_size: 2, flush_interval_ms: 100, parallel_batches: 3 }],
+    [
+      'tee',
+      {
+        steps: [
+          { name: 'batch', id: 'inner', config: { strategy: 'time', batch_size: 7 } },
+          { name: 'write_file', id: 'copy', config: { path: 'out/copy.ndjson' } },
+        ],
+      },
+    ],
+    ...WRITE,
+  ];
+  const told = [
+    'step "filter": "timeout_seconds" has no effect: "filter" waits for nothing outside',
+    'step "batch": "flush_interval_ms" has no effect: the strategy "size" knows no time',
+    'step "batch": "parallel_batches" has no effect: batches wait for nobody without "threads: 2"',
+    'step "inner": "batch_size" has no effect: the strategy "time" knows no size; "max_batch_size" bounds every batch',
+  ].map((text) => `pipelines/day.yaml:1: ${text}`);
+
+  test('is said with -v and by pipeline test, and the run goes on', async () => {
+    const cwd = shop(idle);
+    const quiet = await run(cwd);
+    expect(quiet.code).toBe(0);
+    expect(quiet.stderr).not.toContain('no effect');
+    const { code, stderr } = await run(cwd, '-v', '--fresh');
+    expect(code).toBe(0);
+    for (const text of told) expect(stderr).toContain(text);
+    const checked = await oxiflow(['pipeline', 'test', 'day'], { cwd });
+    expect(checked).toMatchObject({ code: 0, stderr: told.map((text) => `${text}\n`).join('') });
+    const json = await oxiflow(['pipeline', 'test', 'day', '--json'], { cwd });
+    expect(JSON.parse(json.stdout)).toMatchObject([{ pipeline: 'day', errors: [], notices: told }]);
+  });
+
+  test('is not said of what nobody has set, nor of what has one', async () => {
+    const cwd = shop([
+      ...READ,
+      ['exec', { command: ['cat'] }, { timeout_seconds: 60 }],
+      ['batch', { strategy: 'any', batch_size: 2, flush_interval_ms: 100, parallel_batches: 2, threads: 2 }],
+      ['write_file', { path: 'out/orders.ndjson' }, { timeout_seconds: 60 }],
+    ]);
+    expect(await oxiflow(['pipeline', 'test', 'day'], { cwd })).toMatchObject({ code: 0, stderr: '' });
+  });
+});
+
+test('more than two threads of a batch are refused: one takes in, the other hands on', async () => {
+  const { code, stderr } = await run(shop([...READ, ['batch', { threads: 5 }], ...WRITE]));
+  expect(stderr).toMatch(
+    /^pipelines\/day\.yaml:1:\d+: "threads" of "batch" is 5 and may be 2 at most: one takes records in, the other hands batches on$/m,
+  );
+  expect(code).toBe(2);
+});
+
+test('--set reaches a step that stands in a tee', async () => {
+  const cwd = shop([
+    ...READ,
+    [
+      'tee',
+      {
+        steps: [
+          { name: 'filter', id: 'few', config: { where: 'order > 100' } },
+          { name: 'write_file', id: 'copy', config: { path: 'out/copy.ndjson' } },
+        ],
+      },
+    ],
+    ...WRITE,
+  ]);
+  const { code } = await run(cwd, '--set', 'few.where=order == 3', '--set', 'copy.path=out/three.ndjson');
+  expect(code).toBe(0);
+  const made = snapshot(cwd);
+  expect(made['out/three.ndjson']).toBe(`${ORDERS[3]}\n`);
+  expect(Object.keys(made).filter((name) => name.startsWith('out/'))).toEqual([
+    'out/orders.ndjson',
+    'out/three.ndjson',
+  ]);
+});
+
+test('a program that hangs on one record costs that record: the others go on, and the letter says why', async () => {
+  const program = `while read -r line; do case "$line" in *'?'*) sleep 999 ;; esac; printf '%s\\n' "$line"; done`;
+  const step = { on_error: 'dead_letter', limits: { max_processing_time_ms: 1500 } };
+  const cwd = shop([...READ, ['exec', { command: ['sh', '-c', program] }, step], ...WRITE], {
+    dead_letter: { path: 'out/bad.ndjson' },
+  });
+  const { code, stderr } = await run(cwd);
+  expect({ code, stderr }).toMatchObject({ code: 0 });
+  const made = snapshot(cwd);
+  expect(made['out/orders.ndjson']).toBe([ORDERS[0], ORDERS[1], ORDERS[3], ''].join('\n'));
+  expect(jsonLines(made['out/bad.ndjson'] ?? '')).toMatchObject([{ step: 'exec', code: 'TIMEOUT', record: ORDERS[2] }]);
+});
+
+test('an empty run has no bottleneck', async () => {
+  const cwd = shop([...READ, ...WRITE], {}, { 'input/orders.ndjson': '' });
+  const { code, stdout, stderr } = await run(cwd, '--json');
+  expect(code).toBe(0);
+  expect(JSON.parse(stdout)).not.toHaveProperty('bottleneck');
+  expect(stderr).not.toContain('bottleneck');
 });

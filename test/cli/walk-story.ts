@@ -42,13 +42,11 @@ export async function walk(root: string): Promise<Scene[]> {
     scenes.push({ says, command: `oxiflow ${args}`, code: code ?? -1, screen: left(screen, root) });
   };
 
-  await oxiflow('a new project: a name and a template are asked for', 'init', {
-    cwd: root,
-    then: [
-      ['Name of the project', 'shop\r'],
-      ['Template, by', 'basic\r'],
-    ],
-  });
+  const then = [
+    ['Name of the project', 'shop\r'],
+    ['Template, by', 'basic\r'],
+  ] as const;
+  await oxiflow('a new project: a name and a template are asked for', 'init', { cwd: root, then });
   await oxiflow('it runs at once', 'run shop');
   shell('what it wrote', 'cat output/shop.ndjson');
 

@@ -40,6 +40,8 @@ export interface FlowInput {
   /** The input comes in pieces of so many bytes. */
   piece: number;
   steps: readonly GoldenStep[];
+  /** Fields of the sink `out`. */
+  last?: Omit<GoldenStep, 'oxi'>;
   /** What the output is called; its ending may say how it is framed. */
   output?: string;
   /** The output can't be rewritten, as a standard output can't. */
@@ -238,7 +240,7 @@ export async function runInMemory(input: FlowInput): Promise<FlowOutput> {
       implicitFormat: () => jsonFormat({ framing: 'lines' }),
     }),
   );
-  const chain = [{ oxi: 'in' }, ...input.steps, { oxi: 'out' }];
+  const chain = [{ oxi: 'in' }, ...input.steps, { oxi: 'out', ...input.last }];
   const plan = await makePlan({
     steps: chain.map((step, i) => stepInput(step, i, oxis)),
     oxis,

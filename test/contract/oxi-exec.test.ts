@@ -336,3 +336,114 @@ describe('side by side', () => {
     for (const error of await Promise.all(work)) expect(error.code).toBe('EXEC_FAILED');
   });
 });
+
+describe('a record that the program does not survive, where a block has a time of its own', () => {
+  const MS = 400;
+  const LIMIT = { ms: MS, what: 'step "exec_1"', field: 'max_processing_time_ms', step: 'exec_1' };
+
+  /** `body` gets `ride`, the number of the ride, and answers with `say(line)`. */
+  function looking(body: string, more: Partial<SideBySideOptions> = {}, onError: 'drop' | 'stop' = 'drop') {
+    const said: string[] = [];
+    const spec = specOf(script(`const { ride } = JSON.parse(line); ${body}`), {}, 'drop');
+    const [, step] = spec.steps;
+    if (step === undefined) throw new Error('the stage has a second step');
+    step.onError = onError;
+    // A stage that waits holds that one step alone.
+    const alone = { ...spec, steps: [step], checked: true };
+    const pool = new SideBySide({
+      spec: alone,
+      makeSteps: stepMaker(),
+      instances: 1,
+      timeout: LIMIT,
+      retry: { attempts: 0, delayMs: 1, signal: NEVER },
+      findsPoison: true,
+      say: (message) => said.push(message),
+      ...more,
+    });
+    return { pool, said };
+  }
+
+  const without = (count: number, ...bad: number[]) => rides(count).filter((_, ride) => !bad.includes(ride));
+
+  test('is found and refused as one that took too long; the others go on in order, and the balance holds', async () => {
+    writeFileSync(join(ROOT, 'programs'), '');
+    const note = `if (n === 1) require('node:fs').appendFileSync('programs', process.pid + '\\n');`;
+    const { pool, said } = looking(`${note} if (ride === 77) globalThis.mute = true; if (!globalThis.mute) say(line);`);
+    await using _ = pool;
+    const { block, counters, failures } = await pool.run(blockOf(rides(200)));
+    expect(recordsOf(block)).toEqual(without(200, 77));
+    expect(counters[0]).toMatchObject({ in: 200, out: 199, dropped: 1, failed: 0 });
+    const reason = `it took longer than ${MS} ms (max_processing_time_ms)`;
+    expect(said).toEqual([`step "exec_1": a record is given up: ${reason}`]);
+    expect(failures.map(({ message }) => message)).toEqual([expect.stringContaining(reason)]);
+    // Every one of them that hung is gone, with its group.
+    const pids = readFileSync(join(ROOT, 'programs'), 'utf8')
+      .split('\n')
+      .filter((pid) => pid !== '')
+      .map(Number);
+    const busy = pids.slice(0, -1);
+    expect(busy.length).toBeGreaterThanOrEqual(3);
+    for (const pid of busy) await untilGone(pid);
+    await pool.end();
+  });
+
+  test('those that it dies over are refused by what it said, each of them', async () => {
+    const { pool } = looking(
+      'if (ride === 0 || ride === 99) { console.error("no such bike"); process.exit(7); } say(line);',
+      {
+        timeout: { ...LIMIT, ms: 20_000 },
+      },
+    );
+    await using _ = pool;
+    const { block, counters, failures } = await pool.run(blockOf(rides(100)));
+    expect(recordsOf(block)).toEqual(without(100, 0, 99));
+    expect(counters[0]).toMatchObject({ in: 100, out: 98, dropped: 2 });
+    expect(failures[0]?.message).toMatch(/ended with code 7, having answered 0 of 1 lines. It said: no such bike/);
+  });
+
+  test('stops the run where the step says so, with the code of bad data', async () => {
+    const { pool } = looking(
+      'if (ride === 5) process.exit(7); say(line);',
+      { timeout: { ...LIMIT, ms: 20_000 } },
+      'stop',
+    );
+    await using _ = pool;
+    const error = await failure(pool.run(blockOf(rides(40))));
+    expect(error).toMatchObject({ code: 'RECORD_INVALID', exitCode: 3 });
+  });
+
+  test('is tried again alone as often as the step is allowed to: a death that passes costs no record', async () => {
+    writeFileSync(join(ROOT, 'deaths'), '');
+    const twice = `const fs = require('node:fs');
+      if (ride === 3 && fs.readFileSync('deaths', 'utf8').length < 3) { fs.appendFileSync('deaths', 'x'); process.exit(7); }
+      say(line);`;
+    const { pool } = looking(twice, {
+      timeout: { ...LIMIT, ms: 20_000 },
+      retry: { attempts: 1, delayMs: 1, signal: NEVER },
+    });
+    await using _ = pool;
+    // Two attempts of the whole, one of the part, and none is left to die of.
+    const { block } = await pool.run(blockOf(rides(64)));
+    expect(recordsOf(block)).toEqual(rides(64));
+    expect(readFileSync(join(ROOT, 'deaths'), 'utf8')).toBe('xxx');
+  });
+
+  test('is not looked for where the world is to blame: a time of timeout_seconds, a program that is not there', async () => {
+    const { pool: late } = looking('', { timeout: { ...LIMIT, field: 'timeout_seconds' } });
+    await using _late = late;
+    expect((await failure(late.run(blockOf(rides(3))))).code).toBe('TIMED_OUT');
+    const spec = specOf(['no-such-program'], {}, 'drop');
+    const { pool: none } = looking('', { spec: { ...spec, steps: spec.steps.slice(1), checked: true } });
+    await using _none = none;
+    expect((await failure(none.run(blockOf(rides(3))))).message).toContain('could not be started');
+  });
+
+  test('is no accident where all of them are such: the run fails after a few', async () => {
+    const { pool, said } = looking('process.exit(7);', { timeout: { ...LIMIT, ms: 20_000 } });
+    await using _ = pool;
+    const error = await failure(pool.run(blockOf(rides(1000))));
+    expect(error).toMatchObject({ code: 'EXEC_FAILED', exitCode: 1 });
+    expect(error.message).toMatch(/ended with code 7.*: it came to that \d+ times in a row$/);
+    expect(said.length).toBeLessThan(20);
+  });
+});

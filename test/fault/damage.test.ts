@@ -100,6 +100,27 @@ async function rebooted(shop: Shop, backend: Backend): Promise<{ hard: number; s
   return { hard: hard.n, soft: soft.n };
 }
 
+test('a run that the first release has left unfinished, without all that its documents have learnt since, goes on', async () => {
+  const shop = await killed('file');
+  await using store = await openStore({ backend: 'file', projectRoot: shop.root });
+  const taken = await store.acquire('shop', 'split-0', thisHolder('test'), 10_000);
+  if (!taken.acquired) throw new Error('the dead worker still has its lease');
+  const younger = ['segment', 'source', 'done', 'dead_letters', 'text'];
+  for (const part of ['run', 'split-0'] as const) {
+    const stored = await store.read('shop', part);
+    if (stored === undefined) throw new Error(`there is no ${part}`);
+    const body = JSON.parse(JSON.stringify(stored.body), (name, value) => (younger.includes(name) ? undefined : value));
+    const { token } = taken.lease;
+    const result = await store.write('shop', part, { expected: stored.version, token, body, grade: 'hard' });
+    expect(result.written).toBe(true);
+  }
+  await store.release(taken.lease);
+  const resumed = await shop.attempt().ended;
+  expect(resumed.resumedFrom?.records, resumed.stderr).toBeGreaterThan(0);
+  await shop.expectDone(resumed, 'as of the first release');
+  shop.remove();
+});
+
 describe('corrupt state is never taken for a first run', () => {
   test.each([
     [

@@ -14,6 +14,17 @@ describe('the summary', () => {
     ]);
   });
 
+  it('tells records that were passed on from those that failed', () => {
+    const whole = finished();
+    const [read, filter, write] = whole.counters.steps;
+    if (read === undefined || filter === undefined || write === undefined) throw new Error('three steps');
+    const passing = { ...filter, counters: { ...filter.counters, passed_on_error: 7 } };
+    const counters = { ...whole.counters, steps: [read, passing, write] };
+    const lines = summaryText('rides', { ...whole, counters }, 100).split('\n');
+    expect(lines[1]).toContain('filtered  failed  passed on  records/s');
+    expect(lines[3]).toContain('18,000       2          7     15,000');
+  });
+
   it('counts all attempts, and rates only what this one did', () => {
     const whole = finished();
     const { total } = whole.counters;

@@ -4,13 +4,14 @@ import { type FileHandle, glob, open, readdir, stat } from 'node:fs/promises';
 import { basename, dirname, extname, join, resolve } from 'node:path';
 import * as z from 'zod/mini';
 import { nearest } from '../../config/nearest.ts';
-import type { Compression, RawBlock, Source, Split, TextEncoding } from '../../engine/contracts.ts';
+import type { Compression, FilePlace, RawBlock, Source, Split, TextEncoding } from '../../engine/contracts.ts';
 import { errnoOf, ioError, OxiError } from '../../engine/errors.ts';
 import { takeBuffer } from '../../kernel/buffers.ts';
 import { READ_HEADROOM } from '../../kernel/lines.ts';
 import { defineSource, field } from '../define.ts';
 import { OpenedFile } from './opened-file.ts';
 import { refuseNul, tooLong } from './path.ts';
+import { fileKey } from './place.ts';
 import { binaryAlone, compressionField, encodingField, encodingOf, expansionField } from './text-fields.ts';
 
 /** One read; large enough that a call costs nothing, small enough for many in flight. */
@@ -284,6 +285,16 @@ class FileSource implements Source {
     } finally {
       await file.close();
     }
+  }
+
+  async places(splits: readonly Split[]): Promise<FilePlace[]> {
+    const places: FilePlace[] = [];
+    for (const { name } of splits) {
+      // What was not found a moment ago is told by whoever reads it.
+      const info = await stat(resolve(this.#root, name), { bigint: true }).catch(() => undefined);
+      if (info !== undefined) places.push({ name, keys: [fileKey(info)] });
+    }
+    return places;
   }
 
   async metadata(split: Split): Promise<Record<string, string | number>> {

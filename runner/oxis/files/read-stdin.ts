@@ -1,9 +1,11 @@
 /** `read_stdin`: the bytes that another program writes. They can't be read twice, so a run that reads them is never resumed. */
+import { fstatSync } from 'node:fs';
 import * as z from 'zod/mini';
-import type { Compression, RawBlock, Source, Split, TextEncoding } from '../../engine/contracts.ts';
+import type { Compression, FilePlace, RawBlock, Source, Split, TextEncoding } from '../../engine/contracts.ts';
 import { ioError, OxiError } from '../../engine/errors.ts';
 import { skipSpace } from '../../kernel/grammar.ts';
 import { defineSource, field } from '../define.ts';
+import { fileKey } from './place.ts';
 import { binaryAlone, compressionField, encodingField, encodingOf, expansionField } from './text-fields.ts';
 
 const config = () =>
@@ -68,6 +70,12 @@ class StdinSource implements Source {
 
   async splits(): Promise<Split[]> {
     return [{ index: 0, name: 'stdin' }];
+  }
+
+  /** A file that a shell has put there. */
+  async places(): Promise<FilePlace[]> {
+    const info = fstatSync(0, { bigint: true });
+    return info.isFile() ? [{ name: 'the file on standard input', keys: [fileKey(info)] }] : [];
   }
 
   async recorded(splits: readonly Split[]): Promise<Split[]> {

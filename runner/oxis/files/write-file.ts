@@ -3,7 +3,7 @@ import { statSync } from 'node:fs';
 import { lstat, stat } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import * as z from 'zod/mini';
-import type { Held, Mark, Output, Rewrite, Sink, SinkRun } from '../../engine/contracts.ts';
+import type { FilePlace, Held, Mark, Output, Rewrite, Sink, SinkRun } from '../../engine/contracts.ts';
 import { errnoOf, ioError, OxiError } from '../../engine/errors.ts';
 import { makeFolders } from '../../engine/folders.ts';
 import { codecOfName } from '../../engine/source-text.ts';
@@ -12,6 +12,7 @@ import type { Grade } from '../../state/store.ts';
 import { defineSink, field } from '../define.ts';
 import { jsonFormat } from '../formats/format-json.ts';
 import { isTooLong, refuseNul, tooLong } from './path.ts';
+import { behindLinks, keysOf } from './place.ts';
 import { BACKUP, existsError } from './publishing.ts';
 import { StagedText, type TextOptions } from './staged-text.ts';
 import { compressionField, encodingField, encodingOf } from './text-fields.ts';
@@ -78,6 +79,22 @@ class FileSink implements Sink {
     this.target = options.path;
     this.#createFolders = createFolders;
     this.#text = new StagedText(options);
+  }
+
+  places(): FilePlace[] {
+    const { path, name, backup } = this.#o;
+    // One that can't be looked at is told by `check`.
+    const keys = (at: string): string[] => {
+      try {
+        return keysOf(at);
+      } catch {
+        return [`path ${at}`];
+      }
+    };
+    const kept: FilePlace[] = backup
+      ? [{ name: `${name}${BACKUP}`, keys: keys(`${behindLinks(path)}${BACKUP}`), backup: true }]
+      : [];
+    return [{ name, keys: keys(path) }, ...kept];
   }
 
   get pending(): string | undefined {

@@ -1,6 +1,7 @@
 /** `batch`: records go on in groups: as the blocks that the steps behind it are given, or each group as one array. */
 import * as z from 'zod/mini';
 import type { BatchSpec } from '../../engine/contracts.ts';
+import { OxiError } from '../../engine/errors.ts';
 import { defineBatch, field } from '../define.ts';
 
 const MB = 1024 * 1024;
@@ -8,6 +9,9 @@ const DEFAULT_SIZE = 1000;
 const DEFAULT_MS = 5000;
 /** Records of a batch that only time or memory ends. */
 const DEFAULT_MOST = 10_000;
+
+/** Intake and output. */
+const MOST_THREADS = 2;
 
 const STRATEGIES = ['size', 'time', 'memory', 'size_or_time', 'size_or_memory', 'any'] as const;
 type Strategy = (typeof STRATEGIES)[number];
@@ -81,16 +85,43 @@ export const batch = defineBatch({
   config,
   limits: { maxBatchSize: 10_000_000, maxMemoryMb: 512 },
   aliases: { memory_limit_mb: 'max_memory_mb' },
-  batch: (c: Config, threads): BatchSpec => ({
-    emit: c.emit,
-    maxRecords: hasSize(c.strategy) ? c.batch_size : (c.max_batch_size ?? DEFAULT_MOST),
-    maxBytes: c.max_memory_mb * MB,
-    maxMs: ['time', 'size_or_time', 'any'].includes(c.strategy) ? c.flush_interval_ms : undefined,
-    waiting: threads > 1 ? c.parallel_batches : 0,
-    preserveOrder: c.preserve_order,
-    checkpointEvery: c.checkpoint_frequency,
-  }),
+  batch: (c: Config, threads): BatchSpec => {
+    if (threads > MOST_THREADS)
+      throw new OxiError(
+        'CONFIG_INVALID',
+        `"threads" of "batch" is ${threads} and may be ${MOST_THREADS} at most: one takes records in, the other hands batches on`,
+        { place: { field: 'threads' } },
+      );
+    return {
+      emit: c.emit,
+      maxRecords: hasSize(c.strategy) ? c.batch_size : (c.max_batch_size ?? DEFAULT_MOST),
+      maxBytes: c.max_memory_mb * MB,
+      maxMs: hasTime(c.strategy) ? c.flush_interval_ms : undefined,
+      waiting: threads > 1 ? c.parallel_batches : 0,
+      preserveOrder: c.preserve_order,
+      checkpointEvery: c.checkpoint_frequency,
+    };
+  },
+  idle: (c: Config, threads) => [
+    ...(hasSize(c.strategy)
+      ? []
+      : [
+          {
+            field: 'batch_size',
+            why: `the strategy "${c.strategy}" knows no size; "max_batch_size" bounds every batch`,
+          },
+        ]),
+    ...(hasTime(c.strategy) ? [] : [{ field: 'flush_interval_ms', why: `the strategy "${c.strategy}" knows no time` }]),
+    ...(hasSize(c.strategy)
+      ? [{ field: 'max_batch_size', why: `with the strategy "${c.strategy}" a batch ends at "batch_size"` }]
+      : []),
+    ...(threads > 1 ? [] : [{ field: 'parallel_batches', why: 'batches wait for nobody without "threads: 2"' }]),
+  ],
 });
+
+function hasTime(strategy: Strategy): boolean {
+  return strategy === 'time' || strategy === 'size_or_time' || strategy === 'any';
+}
 
 function hasSize(strategy: Strategy): boolean {
   return strategy !== 'time' && strategy !== 'memory';

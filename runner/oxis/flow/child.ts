@@ -5,7 +5,7 @@
 import type { ChildProcessWithoutNullStreams } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { errnoOf, OxiError } from '../../engine/errors.ts';
+import { DiedOverRecords, errnoOf, OxiError } from '../../engine/errors.ts';
 
 const LF = 0x0a;
 const MB = 1024 * 1024;
@@ -103,10 +103,10 @@ export class Child {
       await within(read, LAST_WORDS_MS);
       return how;
     });
-    void this.#over.then((how) => this.#wanted && this.#fail(this.#endedSentence(how)));
+    void this.#over.then((how) => this.#wanted && this.#ended(how));
     // One that closes a pipe is most often about to end, which says more.
     const closed = (sentence: string): void =>
-      void within(this.#over, LAST_WORDS_MS).then(() => this.#wanted && this.#fail(sentence));
+      void within(this.#over, LAST_WORDS_MS).then(() => this.#wanted && this.#fail(sentence, true));
     void read.then(() => closed('closed its output'));
     stdin.on('error', () => closed('closed its input before it had read all of it'));
     stdout.on('data', (chunk: Buffer) => this.#take(chunk));
@@ -135,7 +135,7 @@ export class Child {
     this.#wanted = { lines: 0, of: count, chunks: [], bytes: 0, lineBytes: 0, resolve, reject };
     this.#written = false;
     // It may have ended since the last block.
-    void within(this.#over, 0).then((how) => how && this.#wanted && this.#fail(this.#endedSentence(how)));
+    void within(this.#over, 0).then((how) => how && this.#wanted && this.#ended(how));
     const [answer] = await Promise.all([promise, this.#write(lines)]);
     return answer;
   }
@@ -173,9 +173,10 @@ export class Child {
         this.#wanted = undefined;
         wanted.resolve(Buffer.concat(wanted.chunks));
       }
-    } else if (wanted.lineBytes > MAX_LINE_BYTES) this.#fail(`wrote a line of more than ${MAX_LINE_BYTES / MB} MB`);
+    } else if (wanted.lineBytes > MAX_LINE_BYTES)
+      this.#fail(`wrote a line of more than ${MAX_LINE_BYTES / MB} MB`, true);
     else if (wanted.bytes > MAX_ANSWER_BYTES)
-      this.#fail(`answered ${wanted.of} lines with more than ${MAX_ANSWER_BYTES / MB} MB`);
+      this.#fail(`answered ${wanted.of} lines with more than ${MAX_ANSWER_BYTES / MB} MB`, true);
   }
 
   /** Lines of its standard error, for the log and for the message. */
@@ -208,17 +209,23 @@ export class Child {
       : `${how}, having answered ${this.#wanted.lines} of ${this.#wanted.of} lines`;
   }
 
-  /** It is of no more use; the first reason counts. */
-  #fail(sentence: string): void {
-    this.#failed ??= this.#error(sentence);
+  /** One that was never there has not ended over its records. */
+  #ended(how: Exit): void {
+    this.#fail(this.#endedSentence(how), how.failure === undefined);
+  }
+
+  /** It is of no more use; the first reason counts. `overRecords`: one of those that it was given may be to blame. */
+  #fail(sentence: string, overRecords = false): void {
+    this.#failed ??= this.#error(sentence, overRecords);
     void this.kill();
   }
 
-  #error(sentence: string): OxiError {
+  #error(sentence: string, overRecords = false): OxiError {
     const words = this.#words.length === 0 ? '' : `. It said: ${this.#words.join(' | ')}`;
-    return new OxiError('EXEC_FAILED', `step "${this.#o.step}": "${this.#name}" ${sentence}${words}`, {
-      place: { step: this.#o.step, field: 'command' },
-    });
+    const what = `"${this.#name}" ${sentence}${words}`;
+    const message = `step "${this.#o.step}": ${what}`;
+    const place = { step: this.#o.step, field: 'command' };
+    return overRecords ? new DiedOverRecords(message, what, place) : new OxiError('EXEC_FAILED', message, { place });
   }
 
   /** Ends its input and waits for its end. Throws OxiError EXEC_FAILED where it fails then, or says something more. */

@@ -1,6 +1,7 @@
 /**
  * `exec`: a program of the user's own works on the records: JSON lines on its standard input and output, one line out for each
- * line in, in order. It is started for the first block and lives to the end of the stream.
+ * line in, in order. It is started for the first block and lives to the end of the stream; where it dies, or takes too long, another
+ * one is started and sees some records again.
  */
 import { isUtf8 } from 'node:buffer';
 import { resolve } from 'node:path';
