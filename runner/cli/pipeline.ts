@@ -1,4 +1,4 @@
-/** `oxiflow pipeline list|add|test|info`: what pipelines a project has, whether they are right, and how one would run. */
+/** `oxiflow pipeline list|add|test|info|manifest`: what pipelines a project has, whether they are right, and how one would run. */
 import { Command } from 'commander';
 import { listPipelines } from '../config/files.ts';
 import { loadPipeline, type Pipeline } from '../config/pipeline.ts';
@@ -12,6 +12,7 @@ import { clean, firstInput, planOf } from './load.ts';
 import { collected } from './options.ts';
 import { addCommand } from './pipeline-add.ts';
 import { listCommand } from './pipeline-list.ts';
+import { manifestCommand } from './pipeline-manifest.ts';
 import { planDocument, planText } from './plan-text.ts';
 import { printable, printJson } from './state-store.ts';
 
@@ -39,7 +40,8 @@ export function command(): Command {
         .description('say how a pipeline would run')
         .argument('<pipeline>', 'name or path')
         .action(info),
-    );
+    )
+    .addCommand(manifestCommand());
   return pipeline;
 }
 
