@@ -47,10 +47,7 @@ const output = once(() =>
       'How the sink keeps to each record once; null where that is planned while the pipeline runs.',
     ),
     columns: note(z.nullable(z.array(column())), 'The columns, where the pipeline knows all of them.'),
-    fields: note(
-      z.array(column()),
-      'Fields that every record has where the step that sets or checks them let it pass.',
-    ),
+    fields: note(z.array(column()), 'Where not all columns are known: those that a step sets or checks.'),
   }),
 );
 

@@ -1,7 +1,6 @@
 /** The entry of a pipeline in the manifest. Looks at no data: what only a run can know is shown as it is written. */
 import { isAbsolute, normalize } from 'node:path';
 import { shownPath } from '../config/files.ts';
-import type { ParameterSpec, ParameterValue } from '../config/parameters.ts';
 import type { Pipeline } from '../config/pipeline.ts';
 import type { Project } from '../config/project.ts';
 import type { Oxi, Source } from '../engine/contracts.ts';
@@ -18,6 +17,7 @@ import { registry } from '../oxis/registry.ts';
 import { KnownFields } from './columns.ts';
 import { planOf } from './load.ts';
 import type { PipelineEntry } from './manifest-schema.ts';
+import { parameterOf } from './parameter-document.ts';
 
 /** Throws as planning does. */
 export async function entryOf(project: Project, pipeline: Pipeline): Promise<PipelineEntry> {
@@ -70,23 +70,6 @@ export async function entryOf(project: Project, pipeline: Pipeline): Promise<Pip
     tests: pipeline.tests.length,
     plan_hash: hashOf(plan.steps.map(({ id, hash, after }) => [id, hash, after ?? null])),
   };
-}
-
-export function parameterOf(spec: ParameterSpec): PipelineEntry['parameters'][number] {
-  const { name, type, description, choices, secret } = spec;
-  return {
-    name,
-    type,
-    description: description ?? null,
-    required: spec.default === undefined,
-    default: secret || spec.default === undefined ? null : plain(spec.default),
-    choices: secret || choices === undefined ? null : choices.map(plain),
-    secret,
-  };
-}
-
-function plain(value: ParameterValue): string | number | boolean {
-  return typeof value === 'bigint' ? String(value) : value;
 }
 
 /** The oxis with sources that are never looked at. */
@@ -163,7 +146,7 @@ function addOutputs(
       format: formatter === undefined ? null : formatOf(formatter.oxi.name),
       guarantee: sink.guarantee,
       columns: fields.columns,
-      fields: fields.fields,
+      fields: fields.columns === null ? fields.fields : [],
     });
   }
 }

@@ -91,7 +91,7 @@ function readParameter(
       });
     return value;
   };
-  const fallback = declared.default === undefined ? undefined : String(declared.default);
+  const fallback = declared.default === undefined ? undefined : writtenText(entry.value, declared);
   const initial = fallback === undefined ? undefined : typed(fallback, locate('default'), 'default');
   const choices = declared.choices?.map((choice, index) =>
     typed(String(choice), locate(`choices.${index}`), `choices.${index}`),
@@ -122,6 +122,14 @@ function readParameter(
     secret: isGuardedName(name),
   };
   return { spec, value: chosen, fallback };
+}
+
+/** The text of a default: a number keeps all of its digits where the type is text or a whole number. */
+function writtenText(node: Node, declared: { readonly type: ParameterType; readonly default?: unknown }): string {
+  const value = node.kind === 'map' ? node.entries.get('default')?.value : undefined;
+  if (value?.kind !== 'scalar' || typeof value.value !== 'number') return String(declared.default);
+  const keeps = declared.type === 'string' || (declared.type === 'int' && /^[+-]?\d+$/.test(value.text));
+  return keeps ? value.text : String(declared.default);
 }
 
 /** The part holds a reference: what it stands for may be a secret. */
