@@ -75,7 +75,7 @@ const pipeline = once(() =>
   }),
 );
 
-export const manifestSchema = once(() =>
+const manifestSchema = once(() =>
   z.strictObject({
     manifest_version: note(z.literal(1), 'Version of this document; fields may be added within it.'),
     project: z.strictObject({

@@ -72,7 +72,7 @@ function nodeLines(nodes: readonly PlannedNode[], margin: string): string[] {
   });
 }
 
-export function threadsText({ threads, place, ordered, keepsOrder }: PlannedStage): string {
+function threadsText({ threads, place, ordered, keepsOrder }: PlannedStage): string {
   if (place === 'beside') return threads === 1 ? 'one block at a time' : `${threads} blocks at a time`;
   const most = threads === 1 || ordered ? '1 thread' : `${threads} threads at most`;
   const apart = place === 'apart' ? ', which are ended when they take too long' : '';

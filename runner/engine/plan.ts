@@ -70,7 +70,7 @@ export interface PlannedStep {
   tier?: StepTier;
 }
 
-export interface StepTier {
+interface StepTier {
   tier: Tier;
   /** Undefined where there is no cheaper one. */
   why: string | undefined;

@@ -268,12 +268,12 @@ describe('an outline', () => {
     const text = `
 pipeline:
   - { name: read_file, config: { path: "\${INBOX}/\${day}.csv" } }
-  - { name: filter, config: { where: "total > \${LEAST} && name == '\${WHO}'" } }
+  - { name: map, config: { set: { large: "total > \${LEAST} && name == '\${WHO}'" } } }
 parameters: { day: { type: date } }
 `;
     const outline = await load(text, { outline: true });
     expect(configOf(outline, 'read_file')).toMatchObject({ path: '${INBOX}/${day}.csv' });
-    expect(configOf(outline, 'filter')).toEqual({ where: "total > 0 && name == '0'" });
+    expect(configOf(outline, 'map')).toEqual({ set: { large: "total > 0 && name == '0'" } });
     expect(outline.unset).toEqual(['INBOX', 'LEAST', 'WHO']);
     expect((await refusal(load(text))).message).toContain('the parameter "day" has no default');
   });
