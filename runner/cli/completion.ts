@@ -64,7 +64,7 @@ export async function candidates(typed: readonly string[], verbs: Verbs): Promis
   }
   const starting = (names: readonly string[]): string[] =>
     names.filter((name) => (name.startsWith(current) || name.startsWith('/')) && !/\p{Cc}/u.test(name));
-  if (asked !== undefined) return starting(valuesOf(asked));
+  if (asked !== undefined) return starting(await valuesOf(asked));
   if (current.startsWith('-')) return starting(optionNames(at));
   if (at.commands.length > 0) return starting(at.commands.map((one) => one.name()));
   return starting(await argumentsOf(at, place, project));
@@ -78,8 +78,9 @@ function optionNames(verb: Command): string[] {
   return [...verb.options.flatMap(({ long }) => long ?? []), '--help'].sort();
 }
 
-function valuesOf({ argChoices, flags }: Option): readonly string[] {
+async function valuesOf({ argChoices, flags, long }: Option): Promise<readonly string[]> {
   if (argChoices !== undefined) return argChoices;
+  if (long === '--template') return (await import('./templates.ts')).TEMPLATES;
   if (/<dir>/.test(flags)) return ['/folders'];
   return /<file/.test(flags) ? ['/files'] : [];
 }
