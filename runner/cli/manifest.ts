@@ -103,7 +103,7 @@ function sealed({ kind, bounded }: Source, id: string): Source {
 }
 
 /** What a run will know of a step: each field stands for itself. */
-function unknown(id: string): StepMetadata {
+function unknown(id: string): Record<string, string> {
   const text = (name: string | symbol): string => `\${steps.${id}.${String(name)}}`;
   return new Proxy<Record<string, string>>(
     {},
