@@ -47,7 +47,7 @@ export class KnownFields {
     this.#forget();
     for (const name of Array.isArray(c.columns) ? c.columns : []) this.#types.set(String(name), null);
     this.#complete = Array.isArray(c.columns);
-    if (isMap(c.types)) for (const [name, type] of Object.entries(c.types)) this.#types.set(name, String(type));
+    for (const [name, type] of entries(c.types)) this.#types.set(name, type);
   }
 
   /** In the order in which the phases of `map` follow one another. */
@@ -95,11 +95,12 @@ function isMap(value: unknown): value is Config {
 }
 
 function keys(value: unknown): string[] {
-  return isMap(value) ? Object.keys(value) : [];
+  return entries(value).map(([name]) => name);
 }
 
 function entries(value: unknown): [string, string][] {
-  return isMap(value) ? Object.entries(value).map(([name, of]) => [name, String(of)]) : [];
+  const pairs = value instanceof Map ? [...value] : isMap(value) ? Object.entries(value) : [];
+  return pairs.map(([name, of]) => [String(name), String(of)]);
 }
 
 function list(value: unknown): string[] {
