@@ -1,13 +1,14 @@
 /** The command line: a table of verbs. Each verb is a file and loads when it is asked for. */
 import { Command, CommanderError } from 'commander';
 import { ConfigErrors, EXIT, type ExitCode, OxiError } from '../engine/errors.ts';
+import { turnPage } from './help.ts';
 import { withOutput } from './output.ts';
 import { version } from './version.ts';
 
 interface Verb {
   name: string;
   summary: string;
-  load(): Promise<{ command(): Command }>;
+  load(): Promise<{ command(program: (word: string | undefined) => Promise<Command>): Command }>;
 }
 
 const VERBS: readonly Verb[] = [
@@ -19,7 +20,13 @@ const VERBS: readonly Verb[] = [
   { name: 'cancel', summary: 'ask a run to save a checkpoint and end', load: () => import('./cancel.ts') },
   { name: 'history', summary: 'show how runs have ended, with figures', load: () => import('./history.ts') },
   { name: 'doctor', summary: 'say what is wrong here and what to do', load: () => import('./doctor.ts') },
+  { name: 'oxi', summary: 'list and explain the oxis, of which pipelines are made', load: () => import('./oxi.ts') },
   { name: 'schema', summary: 'print the JSON Schema of a file, for editors', load: () => import('./schema.ts') },
+  {
+    name: 'completion',
+    summary: 'print a script that completes names in a shell',
+    load: () => import('./completion.ts'),
+  },
   { name: 'version', summary: 'print the version', load: () => import('./version.ts') },
 ];
 
@@ -28,19 +35,34 @@ export function main(args: readonly string[]): Promise<ExitCode> {
   return withOutput(() => command(args));
 }
 
-async function command(args: readonly string[]): Promise<ExitCode> {
+/** The program with the verb `word` and the names of all others. */
+async function programFor(word: string | undefined): Promise<Command> {
   const program = new Command('oxiflow')
-    .description('Runs data pipelines: one YAML file each, in constant memory, and a retry is a resume.')
+    .description('Runs data pipelines, one YAML file each, in constant memory.')
     .version(version(), '-V, --version', 'print the version')
-    .helpOption('-h, --help', 'show help');
+    .helpOption('-h, --help', 'show help')
+    .helpCommand(false);
+  for (const verb of VERBS) {
+    if (verb.name === word) program.addCommand((await verb.load()).command(programFor));
+    else program.command(verb.name).description(verb.summary);
+  }
+  return program;
+}
+
+/** The program with all of its verbs. */
+export async function wholeProgram(): Promise<Command> {
+  const program = new Command('oxiflow');
+  for (const verb of VERBS) program.addCommand((await verb.load()).command(programFor));
+  return program;
+}
+
+async function command(args: readonly string[]): Promise<ExitCode> {
   // `oxiflow help run` is what `oxiflow run --help` is.
   const words = args[0] === 'help' ? [...args.slice(1), '--help'] : args;
   const [word] = words;
   const wanted = VERBS.find(({ name }) => name === word);
-  for (const verb of VERBS) {
-    if (verb === wanted) program.addCommand((await verb.load()).command());
-    else program.command(verb.name).description(verb.summary);
-  }
+  const program = await programFor(word);
+  if (words.includes('--all') && (words.includes('--help') || words.includes('-h'))) turnPage(program);
   program.action(() => {
     program.outputHelp({ error: true });
     process.exitCode = EXIT.config;

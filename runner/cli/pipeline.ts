@@ -1,18 +1,18 @@
-/** `oxiflow pipeline list|add|test|info`: what pipelines a project has, whether they are right, and how one would run. */
+/** `oxiflow pipeline list|add|test|info|manifest`: what pipelines a project has, whether they are right, and how one would run. */
 import { Command } from 'commander';
 import { listPipelines } from '../config/files.ts';
 import { loadPipeline, type Pipeline } from '../config/pipeline.ts';
 import { loadProject, type Project } from '../config/project.ts';
 import { ConfigErrors, EXIT, OxiError } from '../engine/errors.ts';
 import type { Plan } from '../engine/plan.ts';
-import { redactStrings } from '../observe/redaction.ts';
 import { registry } from '../oxis/registry.ts';
 import type { TestResult } from '../testing/run-test.ts';
-import { clean, firstInput, planOf } from './load.ts';
+import { planOf } from './load.ts';
 import { collected } from './options.ts';
 import { addCommand } from './pipeline-add.ts';
+import { infoCommand } from './pipeline-info.ts';
 import { listCommand } from './pipeline-list.ts';
-import { planDocument, planText } from './plan-text.ts';
+import { manifestCommand } from './pipeline-manifest.ts';
 import { printable, printJson } from './state-store.ts';
 
 interface Options {
@@ -34,12 +34,8 @@ export function command(): Command {
         .argument('[pipelines...]', 'names or paths')
         .action(test),
     )
-    .addCommand(
-      overriding(shared(new Command('info')))
-        .description('say how a pipeline would run')
-        .argument('<pipeline>', 'name or path')
-        .action(info),
-    );
+    .addCommand(infoCommand())
+    .addCommand(manifestCommand());
   return pipeline;
 }
 
@@ -163,18 +159,4 @@ async function check(project: Project, name: string, options: Options, result: C
 async function planned(project: Project, name: string, options: Options): Promise<{ pipeline: Pipeline; plan: Plan }> {
   const pipeline = await read(project, name, options);
   return { pipeline, plan: await planOf(project, pipeline, 1, { now: Date.now() }) };
-}
-
-async function info(name: string, options: Options): Promise<void> {
-  const project = await open(options, name);
-  const { pipeline, plan } = await planned(project, name, options).catch((error) => {
-    throw clean(error, (text) => project.secrets.redact(text));
-  });
-  const input = await firstInput(plan).catch((error) => {
-    if (error instanceof OxiError) return undefined;
-    throw error;
-  });
-  const redact = (text: string): string => project.secrets.redact(text);
-  if (options.json) printJson(redactStrings(planDocument(pipeline, plan, input), redact));
-  else process.stdout.write(redact(planText(pipeline.name, plan, input)));
 }

@@ -12,9 +12,9 @@ import {
 } from '../engine/plan.ts';
 import { humanBytes, humanCount } from '../observe/human.ts';
 import type { FirstInput } from './load.ts';
+import { parameterOf } from './parameter-document.ts';
+import { filled, WIDTH } from './text.ts';
 
-/** Lines are no longer than a terminal that nobody has made wider. */
-const WIDTH = 80;
 /** Behind the word that says what a line is about. */
 const INDENT = 10;
 
@@ -35,17 +35,8 @@ export function planText(name: string, plan: Plan, input: FirstInput | undefined
 }
 
 /** A line with its word in front; what does not fit goes on below. `margin`: of a chain within another. */
-function line(margin: string, word: string, text: string): string[] {
-  const room = Math.max(30, WIDTH - INDENT - margin.length);
-  const rows: string[] = [];
-  let row = '';
-  for (const part of text.split(' ')) {
-    if (row !== '' && row.length + 1 + part.length > room) {
-      rows.push(row);
-      row = part;
-    } else row = row === '' ? part : `${row} ${part}`;
-  }
-  rows.push(row);
+export function line(margin: string, word: string, text: string): string[] {
+  const rows = filled(text, '', Math.max(30, WIDTH - INDENT - margin.length));
   return rows.map((one, i) => `${margin}  ${(i === 0 ? word : '').padEnd(INDENT - 2)}${one}`);
 }
 
@@ -123,7 +114,7 @@ function chain(steps: readonly Pick<PlannedStep, 'id' | 'oxi'>[]): string {
   return steps.map(shown).join(' -> ');
 }
 
-function shown({ id, oxi }: Pick<PlannedStep, 'id' | 'oxi'>): string {
+export function shown({ id, oxi }: Pick<PlannedStep, 'id' | 'oxi'>): string {
   return id === oxi ? id : `${id} (${oxi})`;
 }
 
@@ -164,7 +155,7 @@ export function planDocument(pipeline: Pipeline, plan: Plan, input: FirstInput |
     ),
     skipped: plan.segments.flatMap(({ planned }) => planned?.skipped ?? []),
     dead_letters: plan.deadLetters?.path ?? null,
-    parameters: pipeline.parameters,
+    parameters: pipeline.parameters.map(parameterOf),
   };
 }
 

@@ -27,6 +27,7 @@ import { thisHolder } from '../state/host.ts';
 import { openStore, type StoreSettings } from '../state/open.ts';
 import { startKeeper } from '../threads/keeper.ts';
 import { StagePool } from '../threads/pool.ts';
+import { rareOptions } from './help.ts';
 import { clean, firstInput, planOf } from './load.ts';
 import { collected, duration, wholeNumber } from './options.ts';
 import { print, refuseClosedOutput } from './output.ts';
@@ -69,41 +70,43 @@ const LEASE_WAIT_EXTRA_MS = 5000;
 const EVENTS_DEADLINE_MS = 5000;
 
 export function command(): Command {
-  return new Command('run')
-    .description('run a pipeline, or go on where it stopped')
-    .argument('<pipeline>', 'name in the pipeline folder, or path of a YAML file')
+  const verb = new Command('run')
+    .description('run a pipeline (a name or the path of a file), or go on where it stopped')
+    .argument('<pipeline>')
     .option('--project <dir>', 'folder of the project')
     .option('--set <step.field=value>', 'override a field of a step (repeatable)', collected)
     .option('--param <name=value>', 'give a parameter (repeatable)', collected)
     .option('--env-file <file>', 'variables, one NAME=value a line')
-    .option('--run-key <key>', 'what is resumed (default: the pipeline and its overrides)')
-    .option('--invocation <id>', 'names this request: one that has finished is not repeated')
-    .option('--worker-id <id>', 'who works (default: host and process)')
+    .option('--run-key <key>', 'what is resumed (default: its name and overrides)')
     .option('--fresh', 'start over, whatever was saved')
     .option('--accept-changes', 'go on although the pipeline was changed')
     .option('--limit <n>', 'read at most n records', wholeNumber(0))
     .option('--dry-run', 'check everything and print the plan; write nothing')
-    .option('--events <file|fd:N>', 'write events as NDJSON')
-    .addOption(
-      new Option('--log-format <format>', 'lines for people or for machines').choices(['text', 'json']).default('text'),
-    )
-    .option('--json', 'print the summary as one JSON document on stdout')
-    .option('--summary <file>', 'write the summary as JSON')
     .option('--threads <n>', 'threads of stages that name none', wholeNumber(1, 64), 1)
-    .option('--drain-timeout <time>', 'how long a stop may take (default: 10s)', duration)
-    .option('--lease-wait <time>', 'how long to wait for another worker', duration)
-    .addOption(
-      new Option('--on-orphan <what>', 'when the launcher is gone')
-        .choices(['auto', 'drain', 'continue'])
-        .default('auto'),
-    )
-    .option('--parent-fd <n>', 'pipe whose end means that the launcher is gone', wholeNumber(0, 1023))
-    .option('--state-backend <name>', 'auto, sqlite, file, nfs')
+    .option('--events <file|fd:N>', 'write events as NDJSON')
+    .option('--json', 'print the summary as one JSON document')
     .option('-v, --verbose', 'say more')
-    .option('-q, --quiet', 'say only what went wrong')
-    .action(async (name: string, options: Options) => {
-      process.exitCode = await run(name, options);
-    });
+    .option('-q, --quiet', 'say only what went wrong');
+  return rareOptions(verb, (rare) =>
+    rare
+      .option('--invocation <id>', 'names this request: one that has finished is not repeated')
+      .option('--worker-id <id>', 'who works (default: host and process)')
+      .addOption(
+        new Option('--log-format <format>', 'lines for people or machines').choices(['text', 'json']).default('text'),
+      )
+      .option('--summary <file>', 'write the summary as JSON')
+      .option('--drain-timeout <time>', 'how long a stop may take (default: 10s)', duration)
+      .option('--lease-wait <time>', 'how long to wait for another worker', duration)
+      .addOption(
+        new Option('--on-orphan <what>', 'when the launcher is gone')
+          .choices(['auto', 'drain', 'continue'])
+          .default('auto'),
+      )
+      .option('--parent-fd <n>', 'pipe whose end means that the launcher is gone', wholeNumber(0, 1023))
+      .option('--state-backend <name>', 'auto, sqlite, file, nfs'),
+  ).action(async (name: string, options: Options) => {
+    process.exitCode = await run(name, options);
+  });
 }
 
 async function run(name: string, options: Options): Promise<number> {

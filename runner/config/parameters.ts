@@ -17,6 +17,8 @@ export interface ParameterSpec {
   readonly description: string | undefined;
   readonly choices: readonly ParameterValue[] | undefined;
   readonly default: ParameterValue | undefined;
+  /** Its name says that it holds a secret: its values are shown nowhere. */
+  readonly secret: boolean;
 }
 
 export interface Parameters {
@@ -28,8 +30,13 @@ export interface Parameters {
 
 const NAME = /^[A-Za-z_][A-Za-z0-9_]*$/;
 
-/** `node` is the `parameters` section; what is wrong goes to the context's problems. */
-export function readParameters(node: Node | undefined, options: readonly string[], context: DecodeContext): Parameters {
+/** `node` is the `parameters` section; what is wrong goes to the context's problems. `outline`: none has to be given. */
+export function readParameters(
+  node: Node | undefined,
+  options: readonly string[],
+  context: DecodeContext,
+  outline = false,
+): Parameters {
   const { problems } = context;
   const given = parseOptions(options, (where, text) => problems.add(where, text));
   const parameters = {
@@ -44,7 +51,7 @@ export function readParameters(node: Node | undefined, options: readonly string[
   for (const [name, entry] of entries) {
     if (!NAME.test(name))
       problems.add(entry.key, `the parameter "${name}" must be named by letters, digits and _`, context.about);
-    const read = readParameter(name, entry, given.get(name), context);
+    const read = readParameter(name, entry, given.get(name), context, outline);
     if (read === undefined) continue;
     parameters.specs.push(read.spec);
     if (read.value !== undefined) parameters.values.set(name, read.value);
@@ -65,6 +72,7 @@ function readParameter(
   entry: { readonly key: Where; readonly value: Node },
   given: string | undefined,
   context: DecodeContext,
+  outline: boolean,
 ): { spec: ParameterSpec; value: ParameterValue | undefined; fallback: string | undefined } | undefined {
   const { problems } = context;
   const field = `parameters.${name}`;
@@ -83,14 +91,19 @@ function readParameter(
       });
     return value;
   };
-  const fallback = declared.default === undefined ? undefined : String(declared.default);
+  const fallback = declared.default === undefined ? undefined : writtenText(entry.value, declared);
   const initial = fallback === undefined ? undefined : typed(fallback, locate('default'), 'default');
   const choices = declared.choices?.map((choice, index) =>
     typed(String(choice), locate(`choices.${index}`), `choices.${index}`),
   );
   const chosen = given === undefined ? initial : typed(given, optionPlace(name), 'given');
   if (given === undefined && fallback === undefined) {
-    problems.add(entry.key, `the parameter "${name}" has no default; give it with --param ${name}=...`, context.about);
+    if (!outline)
+      problems.add(
+        entry.key,
+        `the parameter "${name}" has no default; give it with --param ${name}=...`,
+        context.about,
+      );
   } else if (chosen !== undefined && choices !== undefined && !choices.includes(chosen)) {
     const part = given === undefined ? 'default' : 'given';
     const shown = referenceIn(entry.value, part) ? '' : got(name, String(chosen));
@@ -106,8 +119,17 @@ function readParameter(
     description: declared.description,
     choices: choices?.filter((choice) => choice !== undefined),
     default: initial,
+    secret: isGuardedName(name),
   };
   return { spec, value: chosen, fallback };
+}
+
+/** The text of a default: a number keeps all of its digits where the type is text or a whole number. */
+function writtenText(node: Node, declared: { readonly type: ParameterType; readonly default?: unknown }): string {
+  const value = node.kind === 'map' ? node.entries.get('default')?.value : undefined;
+  if (value?.kind !== 'scalar' || typeof value.value !== 'number') return String(declared.default);
+  const keeps = declared.type === 'string' || (declared.type === 'int' && /^[+-]?\d+$/.test(value.text));
+  return keeps ? value.text : String(declared.default);
 }
 
 /** The part holds a reference: what it stands for may be a secret. */

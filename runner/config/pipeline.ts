@@ -36,6 +36,8 @@ export interface Pipeline {
   readonly notices: readonly string[];
   /** Of `--set` and `--param`, for the run key; absent where none was given. */
   readonly overridesHash: string | undefined;
+  /** Variables that have no value; there are some only where nothing had to be given. */
+  readonly unset: readonly string[];
 }
 
 export interface LoadPipelineOptions {
@@ -49,6 +51,8 @@ export interface LoadPipelineOptions {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** What a path in place of a name counts from; the working directory where left out. */
   readonly workingFolder?: string | undefined;
+  /** Nothing has to be given: a variable or parameter without a value stands for itself, as `${NAME}`. For manifests. */
+  readonly outline?: boolean | undefined;
 }
 
 const KEYS = ['pipeline', 'parameters', 'environment', ...HEAD_KEYS];
@@ -72,9 +76,11 @@ export async function loadPipeline(
     secrets: project.secrets,
     freeKeys: true,
   });
-  refuseUnknown(root, context(noScope(new Map())));
+  refuseUnknown(root, context(scopeOf(new Map(), undefined)));
 
-  const { sets = [], params = [] } = options;
+  const { sets = [], params = [], outline = false } = options;
+  const unset = new Set<string>();
+  const noScope = (variables: ReadonlyMap<string, string>): Scope => scopeOf(variables, outline ? unset : undefined);
   const strong = [givenParameters(params), Object.entries(options.env), envFile];
   const own = root.entries.get('environment')?.value;
   const outer = context(noScope(layered([...strong, project.environment])));
@@ -88,6 +94,7 @@ export async function loadPipeline(
     declared,
     params,
     context(noScope(layered([...strong, pipelineEnvironment, project.environment]))),
+    outline,
   );
   const environment = layered([...strong, pipelineEnvironment, parameters.defaults, project.environment]);
   // Expressions see all of them as `env.NAME`, and an error may quote what they made of one.
@@ -121,15 +128,23 @@ export async function loadPipeline(
     metadata: head?.metadata ?? {},
     notices: noticesOf(steps, options.oxis),
     overridesHash: await overridesHash(sets, params),
+    // Parameters are given by name, too.
+    unset: [...unset].filter((name) => !parameters.specs.some((spec) => spec.name === name)).sort(),
   };
 }
 
-/** References to steps have no place outside of the config of steps. */
-function noScope(variables: ReadonlyMap<string, string>): Scope {
+/** References to steps have no place outside of the config of steps. `unset`: takes the variables that may have no value. */
+function scopeOf(variables: ReadonlyMap<string, string>, unset: Set<string> | undefined): Scope {
   return {
     variable: (name) => variables.get(name),
+    ...(unset === undefined ? {} : { standIn: (name: string) => standIn(name, unset) }),
     step: () => ({ known: false, problem: 'a reference to a step can stand under "config:" only' }),
   };
+}
+
+function standIn(name: string, unset: Set<string>): string {
+  unset.add(name);
+  return `\${${name}}`;
 }
 
 function mapOf(tree: Node | undefined): MapNode {

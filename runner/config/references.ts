@@ -19,6 +19,8 @@ type Part =
 /** Where the values of references come from. `step` answers undefined where it can't be known before the run. */
 export interface Scope {
   variable(name: string): string | undefined;
+  /** What stands for a variable that is not set, where it does not have to be. */
+  standIn?(name: string): string;
   step(reference: StepReference): { known: boolean; value?: Json | undefined; problem?: string } | undefined;
 }
 
@@ -51,9 +53,10 @@ export function expand(text: string, scope: Scope, expression = false): Expanded
       const missing =
         value === undefined || (value === '' && (part.fallback !== undefined || part.demand !== undefined));
       if (!missing) variables.push(part.name);
-      else if (part.fallback === undefined) return { error: unset(part.name, part.demand) };
+      else if (part.fallback === undefined && scope.standIn === undefined)
+        return { error: unset(part.name, part.demand) };
       if (!missing && expression && !fitsExpression(out.join(''), value)) return { error: unfit(part.name) };
-      out.push(missing ? (part.fallback ?? '') : value);
+      out.push(missing ? (part.fallback ?? standIn(scope, part.name, expression)) : value);
     } else {
       steps.push({ step: part.step, path: part.path });
       const found = scope.step({ step: part.step, path: part.path });
@@ -69,6 +72,12 @@ export function expand(text: string, scope: Scope, expression = false): Expanded
     }
   }
   return { text: deferred ? '' : out.join(''), variables, steps, deferred };
+}
+
+function standIn(scope: Scope, name: string, expression: boolean): string {
+  const text = scope.standIn?.(name) ?? '';
+  // A digit can stand in any expression, inside a text and outside.
+  return expression ? '0' : text;
 }
 
 function stepText(value: Json | undefined, fallback: string | undefined): string {

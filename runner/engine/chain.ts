@@ -338,6 +338,8 @@ export class ChainBuilder {
     if (parts.some((part) => part.form === 'block' || part.passes !== true)) stage.idle = false;
     for (const part of parts) {
       const tier = tierOf(part);
+      if (step.tier === undefined || TIERS.indexOf(tier) > TIERS.indexOf(step.tier.tier))
+        step.tier = { tier, why: whyNotFaster(part, tier) };
       if (TIERS.indexOf(tier) > TIERS.indexOf(stage.tier)) stage.tier = tier;
     }
     this.#checked = true;
@@ -450,6 +452,18 @@ function tierOf(step: Step): Tier {
   if (step.form !== 'record' || step.forms === undefined) return 'values';
   if (AVAILABLE.has('bytes') && step.forms.bytes !== undefined) return 'bytes';
   return AVAILABLE.has('spans') && step.forms.spans !== undefined ? 'spans' : 'values';
+}
+
+/** For people who ask why a step is not in a cheaper tier. */
+function whyNotFaster(step: Step, tier: Tier): string | undefined {
+  if (tier === TIERS[0]) return undefined;
+  if (step.form === 'block') return 'it works on whole blocks, and has no form for a faster tier';
+  const known = TIERS.slice(0, TIERS.indexOf(tier)).filter(
+    (one) => one !== 'values' && step.forms?.[one] !== undefined,
+  );
+  return known.length === 0
+    ? 'this build has no faster tier for it'
+    : `this build can not run its form for ${known[0]}`;
 }
 
 function isList<T>(value: T | readonly T[]): value is readonly T[] {

@@ -68,6 +68,14 @@ export interface PlannedStep {
   hash: string;
   /** The framer may do its work: see `StreamInfo.selected`. */
   byFramer?: true;
+  /** Of a step of a stage: the cheapest tier that it has, and why it has no cheaper one. */
+  tier?: StepTier;
+}
+
+interface StepTier {
+  tier: Tier;
+  /** Undefined where there is no cheaper one. */
+  why: string | undefined;
 }
 
 export interface PlannedStage {

@@ -2,17 +2,23 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Ajv2020 } from 'ajv/dist/2020.js';
+import type { Command } from 'commander';
 import { describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
+import { turnPage } from '../../runner/cli/help.ts';
+import { wholeProgram } from '../../runner/cli/main.ts';
 import { GOOD_PROJECT } from './cases/case.ts';
 import { folder, oxiflow, REPOSITORY, snapshot } from './program.ts';
 
-const VERBS = ['init', 'run', 'pipeline', 'state', 'status', 'cancel', 'history', 'doctor', 'schema', 'version'];
+const VERBS = [
+  ...['init', 'run', 'pipeline', 'state', 'status', 'cancel', 'history', 'doctor'],
+  ...['oxi', 'schema', 'completion', 'version'],
+];
 
 describe('help', () => {
   const all = [
     ...VERBS,
-    ...['list', 'add', 'test', 'info'].map((verb) => `pipeline ${verb}`),
+    ...['list', 'add', 'test', 'info', 'manifest'].map((verb) => `pipeline ${verb}`),
     ...['show', 'list', 'repair'].map((verb) => `state ${verb}`),
   ];
 
@@ -21,8 +27,36 @@ describe('help', () => {
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
     expect(stdout).toMatch(new RegExp(`^Usage: oxiflow ${verb} `));
     const lines = stdout.trimEnd().split('\n');
-    expect(lines.length).toBeLessThanOrEqual(40);
+    expect(lines.length).toBeLessThanOrEqual(24);
     expect(Math.max(...lines.map((line) => line.length))).toBeLessThanOrEqual(80);
+  });
+  test('of every verb there is fits on 24 lines of 80 columns, and so does its second page', async () => {
+    for (const turn of [() => undefined, turnPage]) {
+      const program = await wholeProgram();
+      turn(program);
+      const tooLong: string[] = [];
+      const visit = (command: Command, name: string): void => {
+        let text = '';
+        command.configureOutput({ writeOut: (part) => (text += part), getOutHelpWidth: () => 80 });
+        command.outputHelp();
+        const lines = text.trimEnd().split('\n');
+        if (lines.length > 24 || lines.some((line) => line.length > 80)) tooLong.push(`${name}: ${lines.length} lines`);
+        expect(text).toMatch(/^Usage: /);
+        for (const sub of command.commands) visit(sub, `${name} ${sub.name()}`);
+      };
+      for (const verb of program.commands) visit(verb, verb.name());
+      expect(tooLong).toEqual([]);
+    }
+  });
+  test.concurrent('of run has its rare options on a second page, and each option on one of them', async () => {
+    const cwd = folder({});
+    const [first, second] = await Promise.all(
+      [[], ['--all']].map(async (more) => (await oxiflow(['run', '--help', ...more], { cwd })).stdout),
+    );
+    expect(first).toContain('More options: --help --all');
+    expect(first).toContain('--dry-run');
+    expect(second).toContain('--lease-wait');
+    expect(second).not.toContain('--dry-run');
   });
   test.concurrent('of the program names every verb, and is there under three names', async () => {
     const cwd = folder({});

@@ -98,7 +98,7 @@ describe('oxiflow schema', () => {
     expect(JSON.parse(await schemaText('pipeline', oxis))).toEqual(pipelineSchema(oxis));
     expect(JSON.parse(await schemaText('project', oxis))).toEqual(projectSchema());
     const error = await refusal(schemaText('oxi', oxis));
-    expect(error.message).toBe('oxiflow schema: must be pipeline or project, got "oxi"');
+    expect(error.message).toBe('oxiflow schema: must be pipeline, project or manifest, got "oxi"');
     expect(error.exitCode).toBe(2);
   });
 });

@@ -232,6 +232,53 @@ parameters:
   });
 });
 
+describe('a default in the file', () => {
+  it('keeps the digits that it is written with', async () => {
+    const text = `
+pipeline: [{ name: parse_csv }]
+parameters:
+  huge: { type: int, default: 9007199254740993 }
+  version: { default: 1.10 }
+  padded: { default: 007 }
+  rate: { type: float, default: 1e3 }
+  mask: { type: int, default: 0x10 }
+`;
+    expect(Object.fromEntries((await load(text)).params)).toEqual({
+      huge: 9007199254740993n,
+      version: '1.10',
+      padded: '007',
+      rate: 1000,
+      mask: 16,
+    });
+  });
+
+  it('is one of the choices, whatever way a number is written', async () => {
+    const sizes =
+      'pipeline: [{ name: parse_csv }]\nparameters: { size: { type: float, choices: [1.0, 2.5], default: 1 } }\n';
+    expect((await load(sizes)).params.get('size')).toBe(1);
+    expect((await load(sizes, { params: ['size=2.50'] })).params.get('size')).toBe(2.5);
+    expect((await refusal(load(sizes, { params: ['size=3'] }))).message).toBe(
+      '--param size: must be one of 1, 2.5, got "3"',
+    );
+  });
+});
+
+describe('an outline', () => {
+  it('needs no variable and no parameter: each stands for itself, and is told', async () => {
+    const text = `
+pipeline:
+  - { name: read_file, config: { path: "\${INBOX}/\${day}.csv" } }
+  - { name: map, config: { set: { large: "total > \${LEAST} && name == '\${WHO}'" } } }
+parameters: { day: { type: date } }
+`;
+    const outline = await load(text, { outline: true });
+    expect(configOf(outline, 'read_file')).toMatchObject({ path: '${INBOX}/${day}.csv' });
+    expect(configOf(outline, 'map')).toEqual({ set: { large: "total > 0 && name == '0'" } });
+    expect(outline.unset).toEqual(['INBOX', 'LEAST', 'WHO']);
+    expect((await refusal(load(text))).message).toContain('the parameter "day" has no default');
+  });
+});
+
 describe('an env file', () => {
   it('is read like a shell would, without expanding anything', () => {
     const text = '\uFEFF# shop\r\nexport A=1\nB = two words # note\nC="x # \\"y\\"\\n"\nD=\'$A ${A}\'\nE=\nF=a=b#c\n';

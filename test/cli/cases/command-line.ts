@@ -263,6 +263,6 @@ export const commandCases: readonly BadCase[] = [
     title: 'a schema of nothing',
     args: ['schema', 'step'],
     code: 2,
-    message: 'oxiflow schema: must be pipeline or project, got "step"',
+    message: 'oxiflow schema: must be pipeline, project or manifest, got "step"',
   },
 ];

@@ -1,0 +1,124 @@
+/** The manifest of a project: the same bytes for the same files, whatever the machine has set, and without any input there. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Ajv2020 } from 'ajv/dist/2020.js';
+import { describe, expect, test } from 'vitest';
+import { manifestJsonSchema } from '../../runner/cli/manifest-schema.ts';
+import { folder, oxiflow, pipelineOf, REPOSITORY, snapshot } from './program.ts';
+
+const RIDES = pipelineOf(
+  [
+    ['read_file', { path: '${INBOX}/rides-${day}.csv' }, { id: 'rides' }],
+    ['parse_csv', { headers: false, columns: ['ride', 'km'], types: { km: 'float' } }],
+    ['map', { set: { of: '"${steps.rides.filename}"', 'tax.rate': '19' }, rename: { km: 'distance' }, drop: ['ride'] }],
+    ['validate', { fields: { of: 'string' } }, { on_error: 'dead_letter' }],
+    ['format_csv'],
+    ['write_file', { path: 'out/${steps.rides.filename}' }, { id: 'table' }],
+    ['read_file', { path: '${steps.table.path}' }, { id: 'again' }],
+    ['parse_json'],
+    ['write_stdout'],
+  ] as never,
+  {
+    metadata: { description: 'Rides of a day', author: 'The bike hire', version: '2', tags: ['csv'] },
+    parameters: { day: { type: 'date' }, password: { default: 'canary-Qd71' } },
+  },
+);
+const FILES = {
+  'oxiflow.yaml': 'project: { name: bikes }\n',
+  'pipelines/rides.yaml': RIDES,
+  'pipelines/broken.yaml': 'pipeline:\n  - name: read_fil\n',
+};
+
+describe('pipeline manifest', () => {
+  test.concurrent('tells what is read, written and asked for, before anything is there', async () => {
+    const cwd = folder(FILES);
+    const { code, stdout, stderr } = await oxiflow(['pipeline', 'manifest', 'rides'], { cwd });
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    const document = JSON.parse(stdout);
+    const validate = new Ajv2020({ strict: false }).compile(manifestJsonSchema());
+    expect(validate(document) ? [] : validate.errors).toEqual([]);
+    expect(document).toMatchObject({
+      manifest_version: 1,
+      project: { name: 'bikes' },
+      errors: [],
+      pipelines: [
+        {
+          name: 'rides',
+          file: 'pipelines/rides.yaml',
+          author: 'The bike hire',
+          tags: ['csv'],
+          inputs: [
+            {
+              step: 'rides',
+              paths: ['${INBOX}/rides-${day}.csv'],
+              format: 'csv',
+              columns: [
+                { name: 'ride', type: null },
+                { name: 'km', type: 'float' },
+              ],
+            },
+            { step: 'again', paths: ['${steps.table.path}'], format: 'json', columns: null },
+          ],
+          outputs: [
+            {
+              step: 'table',
+              path: 'out/${steps.rides.filename}',
+              format: 'csv',
+              guarantee: 'truncate',
+              columns: [
+                { name: 'of', type: 'string' },
+                { name: 'tax', type: 'object' },
+                { name: 'distance', type: 'float' },
+              ],
+            },
+            { step: 'write_stdout', path: null, guarantee: 'append', columns: null },
+          ],
+          dead_letters: { path: 'output/dead_letters/rides.ndjson', max_records: 1_000_000 },
+          parameters: [
+            { name: 'day', type: 'date', required: true, default: null },
+            { name: 'password', required: false, default: null, secret: true },
+          ],
+          environment: ['INBOX'],
+          resumable: true,
+        },
+      ],
+    });
+    expect(stdout).not.toContain('canary');
+  });
+
+  test.concurrent('is the same whatever the shell has set, and in any folder', async () => {
+    const texts = await Promise.all(
+      [{}, { INBOX: '/data', password: 'canary-Env1', TZ: 'Asia/Tokyo' }].map(async (env) => {
+        const cwd = folder(FILES);
+        const { code } = await oxiflow(['pipeline', 'manifest', 'rides', '-o', 'manifest.json'], { cwd, env });
+        expect(code).toBe(0);
+        return snapshot(cwd)['manifest.json'];
+      }),
+    );
+    expect(texts[0]).toContain('"plan_hash"');
+    expect(texts[1]).toBe(texts[0]);
+  });
+
+  test.concurrent('lists pipelines with mistakes apart; the exit code is 2 unless they are allowed', async () => {
+    const cwd = folder(FILES);
+    const [strict, lenient] = await Promise.all(
+      [[], ['--allow-errors']].map((more) => oxiflow(['pipeline', 'manifest', ...more], { cwd })),
+    );
+    expect([strict?.code, lenient?.code]).toEqual([2, 0]);
+    expect(strict?.stdout).toBe(lenient?.stdout);
+    expect(JSON.parse(strict?.stdout ?? '')).toMatchObject({
+      pipelines: [{ name: 'rides' }],
+      errors: [
+        { pipeline: 'broken', file: 'pipelines/broken.yaml', messages: [expect.stringContaining('"read_fil"')] },
+      ],
+    });
+  });
+
+  test.concurrent('its JSON Schema in the repository is the one that "schema manifest" prints', async () => {
+    const { stdout } = await oxiflow(['schema', 'manifest'], { cwd: folder({}) });
+    const file = readFileSync(join(REPOSITORY, 'runner/cli/schemas/manifest.json'), 'utf8');
+    expect(JSON.parse(file), 'npx oxiflow schema manifest > runner/cli/schemas/manifest.json').toEqual(
+      JSON.parse(stdout),
+    );
+  });
+});
