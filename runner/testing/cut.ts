@@ -27,7 +27,10 @@ export function findStep(steps: readonly StepInput[], id: string, who: string): 
   if (found !== undefined) return found;
   const ids = all.map((step) => step.id);
   const near = didYouMean(id, ids);
-  throw new OxiError('COMMAND_INVALID', `${who}: no step "${id}"${near === '' ? `; there are: ${listNames(ids)}` : near}`);
+  throw new OxiError(
+    'COMMAND_INVALID',
+    `${who}: no step "${id}"${near === '' ? `; there are: ${listNames(ids)}` : near}`,
+  );
 }
 
 /** The last step that works on records: behind it they are laid out and written. */

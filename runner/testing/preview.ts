@@ -56,12 +56,11 @@ export async function preview(p: PreviewRun): Promise<Previewed> {
   });
   // Bad records are told, and the others shown: what a run would do with them is said at the end.
   const steps = cut.steps.map((step) =>
-    step.continueOnError ? { ...step, threads: undefined } : { ...step, threads: undefined, onError: 'dead_letter' as const },
+    step.continueOnError
+      ? { ...step, threads: undefined }
+      : { ...step, threads: undefined, onError: 'dead_letter' as const },
   );
-  const made = await p.plan(
-    [...cut.before, ...steps, madeStep(SINK, {}, cut.target)],
-    oxisOf(p.oxis, shown),
-  );
+  const made = await p.plan([...cut.before, ...steps, madeStep(SINK, {}, cut.target)], oxisOf(p.oxis, shown));
   for (const id of made.segments.flatMap(({ planned }) => planned?.skipped ?? []))
     if (id === cut.target.id) p.say(`"${id}" is skipped, its condition is false: these are the records that pass it`);
   const told = new Set<string>();
