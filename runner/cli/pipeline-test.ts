@@ -41,17 +41,17 @@ const WORST: readonly ExitCode[] = [
 
 export function command(): Command {
   return new Command('test')
-    .description('check pipelines and run their tests: all of the project, or those named')
-    .argument('[pipelines...]', 'names or paths')
+    .description('check pipelines and run their tests')
+    .argument('[pipelines...]', 'names or paths (default: all of the project)')
     .option('--test <name>', 'run only this test (repeatable)', collected)
-    .option('--update', 'write what came into the expectations of failing tests')
+    .option('--update', 'write what came into failing expectations')
     .option('--connect', 'try what a run would open, too; writes nothing')
     .option('--project <dir>', 'folder of the project')
     .option('--json', 'print one JSON document')
-    .option('--set <step.field=value>', 'override a field of a step (repeatable)', collected)
+    .option('--set <step.field=value>', 'override a field (repeatable)', collected)
     .option('--param <name=value>', 'give a parameter (repeatable)', collected)
     .option('--env-file <file>', 'variables, one NAME=value a line')
-    .addHelpText('after', '\nExit code: the first that applies of 125, 2, 126, 74, 69, 1, 3; 0 where all is good.')
+    .addHelpText('after', '\nExit code: the first that applies of 125, 2, 126, 74, 69, 1, 3; else 0.')
     .action(async (names: string[], options: Options) => {
       process.exitCode = await testAll(names, options);
     });
