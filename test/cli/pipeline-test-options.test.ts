@@ -40,7 +40,7 @@ describe('a step alone', () => {
   - { name: m, step: map, now: "2026-07-31T10:00:00Z", input: [{ a: 1 }], expect: { records: [{ a: 1, at: "2026-07-31T10:00:00Z" }] } }
   - { name: b, step: batch, input: [1, 2, 3], expect: { records: [[1, 2], [3]] } }
   - { name: p, step: parse_json, input: { text: "[1, 2]" }, expect: { records: [1, 2] } }
-  - { name: p2, step: parse_json, input: { text: "{" }, expect: { exit_code: 3, message: parse_json } }
+  - { name: p2, step: parse_json, input: { text: "{" }, expect: { exit_code: 3, message: ends too early } }
 `);
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
     expect(stdout).toMatch(/orders: good, 5 tests passed\n$/);
