@@ -93,6 +93,7 @@ async function map(text: string, options: Options): Promise<number> {
       reading: halt.signal,
       progress: () => undefined,
       busy: () => undefined,
+      say: (message) => process.stderr.write(`${printable(message)}\n`),
     },
     blocks,
   ).catch((error) => blocks.fail(error));
