@@ -4,7 +4,7 @@ import type { Pipeline } from '../config/pipeline.ts';
 import type { Project } from '../config/project.ts';
 import type { Oxi, Split } from '../engine/contracts.ts';
 import { ConfigErrors, OxiError } from '../engine/errors.ts';
-import type { Plan } from '../engine/plan.ts';
+import type { Plan, StepInput } from '../engine/plan.ts';
 import { makePlan } from '../engine/planner.ts';
 import { mayFail } from '../engine/segment-run.ts';
 import { evaluateCondition } from '../oxis/expression.ts';
@@ -13,7 +13,7 @@ import { registry } from '../oxis/registry.ts';
 /** Throws ConfigErrors and OxiError as `makePlan` does, and compiles every expression so that a bad one is found here. */
 export async function planOf(
   project: Project,
-  pipeline: Pipeline,
+  pipeline: Omit<Pipeline, 'steps'> & { steps: readonly StepInput[] },
   threads: number,
   world: { now: number; oxis?: ReadonlyMap<string, Oxi> },
 ): Promise<Plan> {

@@ -1,6 +1,6 @@
 /** Parsers of option values that several verbs share. Each throws commander's InvalidArgumentError, one sentence. */
 import { InvalidArgumentError } from 'commander';
-import { parseDuration } from '../config/units.ts';
+import { parseDuration, parseInstant } from '../config/units.ts';
 
 /** A whole number of at least `min`. */
 export function wholeNumber(min: number, max = Number.MAX_SAFE_INTEGER): (text: string) => number {
@@ -19,6 +19,13 @@ export function duration(text: string): number {
   const value = /^\d+(\.\d+)?$/.test(text) ? Number(text) * 1000 : parseDuration(text);
   if (value === undefined || !Number.isFinite(value))
     throw new InvalidArgumentError('It must be a duration such as 10s, 500ms or 2m.');
+  return value;
+}
+
+/** RFC 3339, as milliseconds since the epoch. */
+export function instant(text: string): number {
+  const value = parseInstant(text);
+  if (value === undefined) throw new InvalidArgumentError('It must be a time such as 2026-07-31T10:00:00Z.');
   return value;
 }
 

@@ -2,6 +2,7 @@
 import * as z from 'zod/mini';
 import { once } from '../engine/once.ts';
 import { note } from './fields.ts';
+import { parseInstant } from './units.ts';
 
 const text = (description: string) => note(z.string().check(z.minLength(1)), description);
 const positive = (description: string) => note(z.int().check(z.minimum(1)), description);
@@ -147,6 +148,9 @@ export const testSchema = once(() =>
   z
     .strictObject({
       name: text('What the test shows; unique.'),
+      step: z.optional(
+        text('The one step that is tested: the input goes straight into it, and what leaves it is what is expected.'),
+      ),
       input: z.optional(note(z.lazy(testInputSchema), 'What comes in place of the source: records, text, or a file.')),
       inputs: z.optional(
         note(
@@ -160,11 +164,29 @@ export const testSchema = once(() =>
       environment: z.optional(
         note(z.record(z.string(), z.union([z.string(), z.number(), z.boolean()])), 'Variables, before all others.'),
       ),
+      now: z.optional(
+        note(
+          z.string().check(
+            z.refine((time) => parseInstant(time) !== undefined, {
+              error: 'must be a time such as "2026-07-31T10:00:00Z"',
+            }),
+          ),
+          'Start of the run: what now() is, in conditions too.',
+        ),
+      ),
       expect: note(z.lazy(expectationSchema), 'How it has to end.'),
     })
     .check(
       z.refine((test) => (test.input === undefined) !== (test.inputs === undefined), {
         error: 'needs one of input and inputs, and takes only one of them',
+      }),
+      z.refine((test) => test.step === undefined || test.inputs === undefined, {
+        error: 'the step has one input: write "input"',
+        path: ['inputs'],
+      }),
+      z.refine((test) => test.step === undefined || test.expect.outputs === undefined, {
+        error: 'a step alone has one output: write "expect: { records: ... }"',
+        path: ['expect', 'outputs'],
       }),
     ),
 );

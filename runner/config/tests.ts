@@ -47,6 +47,7 @@ export function readTests(
       );
     first.set(value.name, locate('name'));
     const named: [string, string][] = [
+      ...(value.step === undefined ? [] : [[value.step, 'step'] satisfies [string, string]]),
       ...Object.keys(value.inputs ?? {}).map((id): [string, string] => [id, `inputs.${id}`]),
       ...Object.keys(value.expect.outputs ?? {}).map((id): [string, string] => [id, `expect.outputs.${id}`]),
       ...(value.expect.dead_letters ?? []).map(({ step }, i): [string, string] => [

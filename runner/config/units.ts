@@ -1,4 +1,5 @@
-/** Durations and sizes as people write them ("30s", "64MB"): the one place that reads them. */
+/** Durations, sizes and instants as people write them ("30s", "64MB"): the one place that reads them. */
+import { Timestamp } from '../expressions/time.ts';
 
 const DURATIONS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 /** As in the specification's `_mb` fields, a megabyte is 2^20 bytes. */
@@ -22,4 +23,10 @@ export function parseDuration(text: string): number | undefined {
 /** "64MB", "64MiB", "64mb" to bytes; undefined where `text` is not a size. */
 export function parseSize(text: string): number | undefined {
   return parseUnit(text, SIZES, (unit) => unit.toUpperCase().replace(/^([KMGT])IB$/, '$1B'));
+}
+
+/** RFC 3339 to milliseconds since the epoch; undefined where `text` is no such time. */
+export function parseInstant(text: string): number | undefined {
+  const time = Timestamp.parse(text);
+  return time === undefined ? undefined : Number(time.ns / 1_000_000n);
 }

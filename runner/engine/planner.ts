@@ -57,7 +57,7 @@ export function isEmpty({ sources }: Segment): boolean {
  * A source later in the list begins a segment, unless it stands straight behind one that may fail or be skipped, or may be skipped
  * itself: then one stands in for the other.
  */
-function segmentsOf(steps: readonly StepInput[], oxis: ReadonlyMap<string, Oxi>): StepInput[][] {
+export function segmentsOf(steps: readonly StepInput[], oxis: ReadonlyMap<string, Oxi>): StepInput[][] {
   const segments: StepInput[][] = [];
   let before: StepInput | undefined;
   for (const step of steps) {
@@ -143,7 +143,7 @@ function fieldsIn(steps: readonly StepInput[]): Map<string, Set<string>> {
 }
 
 /** The steps that its condition reads, and of which field, as `steps.ID.FIELD` or `steps["ID"]["FIELD"]`. */
-function conditionsOn({ condition = '' }: StepInput): { id: string; field: string | undefined }[] {
+export function conditionsOn({ condition = '' }: StepInput): { id: string; field: string | undefined }[] {
   const found = condition.matchAll(
     /\bsteps\s*(?:\.\s*([A-Za-z_]\w*)|\[\s*["']([^"']+)["']\s*\])(?:\s*\.\s*([A-Za-z_]\w*)|\s*\[\s*["']([^"']+)["']\s*\])?/g,
   );

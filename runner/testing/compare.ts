@@ -1,4 +1,5 @@
 /** Compares what came out with what a test expects, as values, and says where they differ first. */
+import { differing, isMap } from './diff.ts';
 
 /** A place in a value, and what stands there. */
 export interface Difference {
@@ -12,20 +13,19 @@ const NOTHING = 'nothing';
 /** Of a value this much is shown. */
 const SHOWN = 300;
 
-/** The first record in which two lists differ; the order of keys means nothing, 1 and 1.0 are the same. */
+/** Where two lists differ first. */
 export function compareRecords(expected: readonly unknown[], got: readonly unknown[]): Difference | undefined {
-  for (let i = 0; i < Math.max(expected.length, got.length); i++) {
-    const place = `record ${i + 1}`;
-    if (i >= got.length)
-      return { place, expected: show(expected[i]), got: `${NOTHING}: ${count(got.length)} came out` };
-    if (i >= expected.length)
-      return { place, expected: `${NOTHING}: ${count(expected.length)} in all`, got: show(got[i]) };
-    const found = compareValues(expected[i], got[i], []);
-    if (found === undefined) continue;
-    const field = found.path.join('.');
-    return { place: field === '' ? place : `${place}, field "${field}"`, expected: found.expected, got: found.got };
-  }
-  return undefined;
+  const [first] = differing(expected, got);
+  if (first === undefined) return undefined;
+  const place = `record ${((first.expected ?? first.got)?.index ?? 0) + 1}`;
+  if (first.got === undefined)
+    return { place, expected: show(first.expected?.value), got: `${NOTHING}: ${count(got.length)} came out` };
+  if (first.expected === undefined)
+    return { place, expected: `${NOTHING}: ${count(expected.length)} in all`, got: show(first.got.value) };
+  const found = compareValues(first.expected.value, first.got.value, []);
+  if (found === undefined) return undefined;
+  const field = found.path.join('.');
+  return { place: field === '' ? place : `${place}, field "${field}"`, expected: found.expected, got: found.got };
 }
 
 function count(records: number): string {
@@ -68,10 +68,6 @@ export function compareText(expected: string, got: string): Difference | undefin
   const line = at < 0 ? wanted.length : at;
   const shown = (text: string | undefined): string => (text === undefined ? `${NOTHING}: the text ends` : show(text));
   return { place: `line ${line + 1}`, expected: shown(wanted[line]), got: shown(came[line]) };
-}
-
-function isMap(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function show(value: unknown): string {

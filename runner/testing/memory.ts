@@ -51,15 +51,17 @@ export class MemorySource implements Source {
   async close(): Promise<void> {}
 }
 
-/** Stands in for a sink, with its guarantee and target. */
+/** Stands in for a sink, with its guarantee and target. `keeps`: nothing, where only its records are counted. */
 export class MemorySink implements Sink {
   readonly guarantee: Sink['guarantee'];
   readonly target: string;
   readonly rewrite?: NonNullable<Sink['rewrite']>;
+  readonly #keepsAll: boolean;
   #pieces: Uint8Array[] = [];
   #records = 0;
 
-  constructor(real: Pick<Sink, 'guarantee' | 'target' | 'rewrite'>) {
+  constructor(real: Pick<Sink, 'guarantee' | 'target' | 'rewrite'>, keeps: 'all' | 'nothing' = 'all') {
+    this.#keepsAll = keeps === 'all';
     this.guarantee = real.guarantee;
     this.target = real.target;
     if (real.rewrite !== undefined) this.rewrite = (rewrite) => this.#rewrite(rewrite);
@@ -70,6 +72,7 @@ export class MemorySink implements Sink {
   }
 
   async #rewrite(rewrite: Rewrite): Promise<void> {
+    if (!this.#keepsAll) return;
     const before = this.#pieces;
     const after: Uint8Array[] = [];
     const text = async function* (): AsyncGenerator<Uint8Array> {
@@ -84,7 +87,7 @@ export class MemorySink implements Sink {
   }
 
   async write(bytes: Uint8Array, records: number): Promise<void> {
-    this.#pieces.push(Uint8Array.from(bytes));
+    if (this.#keepsAll) this.#pieces.push(Uint8Array.from(bytes));
     this.#records += records;
   }
 

@@ -6,6 +6,7 @@ import type { BlockStep, ParserOxi, StepContext } from '../engine/contracts.ts';
 import { EXIT, OxiError } from '../engine/errors.ts';
 import { parseCsv } from '../oxis/formats/parse-csv.ts';
 import { compareRecords, compareText, type Difference } from './compare.ts';
+import { differing, type Hunk, isMap } from './diff.ts';
 import { cellText } from './input.ts';
 import type { MemorySink } from './memory.ts';
 
@@ -18,6 +19,9 @@ export interface Kept {
   /** Config of the formatter. */
   config: unknown;
 }
+
+/** Id of the output of a step that is tested alone. */
+export const ALONE = '.output';
 
 export interface Ended {
   exitCode: number;
@@ -34,10 +38,21 @@ export interface Wrong {
   problem: string;
   /** Where two lists or texts differ first. */
   difference?: Difference & { output: string };
+  /** All that differs, where an expectation and what came can be held side by side. */
+  differs?: Differs;
+}
+
+export interface Differs {
+  /** Of `expect`, dots between. */
+  field: string;
+  /** What the field would have to say. */
+  value: unknown;
+  what: 'record' | 'line' | 'letter';
+  hunks: readonly Hunk[];
 }
 
 /** How the run ended is not how it should. */
-export function wrongEnd({ expect }: PipelineTest, { exitCode, message, errors }: Ended): Wrong | undefined {
+export function wrongEnd({ expect }: PipelineTest, { exitCode, message }: Ended): Wrong | undefined {
   const said = message === undefined ? '' : `: ${message}`;
   const wanted = expect.exit_code ?? (expect.message === undefined ? EXIT.ok : undefined);
   if (wanted === undefined && exitCode === EXIT.ok) return { problem: 'the run succeeded, and a failure was expected' };
@@ -45,16 +60,23 @@ export function wrongEnd({ expect }: PipelineTest, { exitCode, message, errors }
     return { problem: `the run ended with exit code ${exitCode}, expected ${wanted}${said}` };
   if (expect.message !== undefined && message?.includes(expect.message) !== true)
     return { problem: `the message does not say ${JSON.stringify(expect.message)}${said}` };
-  if (expect.errors !== undefined && errors !== expect.errors)
-    return { problem: `${errors} record ${errors === 1 ? 'error' : 'errors'}, expected ${expect.errors}` };
   return undefined;
 }
 
+/** How many records were bad is not what it should be. */
+export function wrongErrors({ expect }: PipelineTest, { errors }: Ended): Wrong[] {
+  if (expect.errors === undefined || errors === expect.errors) return [];
+  const problem = `${errors} record ${errors === 1 ? 'error' : 'errors'}, expected ${expect.errors}`;
+  return [{ problem, differs: { field: 'errors', value: errors, what: 'record', hunks: [] } }];
+}
+
 /** What the sinks and the dead letters got is not what they should. `order`: ids of the steps, top to bottom. */
-export function wrongOutput(test: PipelineTest, order: readonly string[], ended: Ended): Wrong | undefined {
+export function wrongOutputs(test: PipelineTest, order: readonly string[], ended: Ended): Wrong[] {
   const { expect } = test;
   const { kept } = ended;
+  const found: (Wrong | undefined)[] = [];
   const last = order.findLast((id) => kept.has(id)) ?? '';
+  const name = (id: string): string => `"${id === ALONE ? (test.step ?? '') : id}"`;
   const wanted = Object.entries(expect.outputs ?? {}).map(([id, records]) => ({ id, records, field: `outputs.${id}` }));
   if (expect.records !== undefined) wanted.unshift({ id: last, records: expect.records, field: 'records' });
   for (const { id, records, field } of wanted) {
@@ -63,20 +85,45 @@ export function wrongOutput(test: PipelineTest, order: readonly string[], ended:
       throw testError(test, `expect.${field}`, `"${id}" has written nothing: it is no sink, or was skipped`);
     const got = located(test, `expect.${field}`, () => recordsOf(one));
     const isRows = one.formatter === 'format_csv';
-    const found = compareRecords(isRows ? records.map(asRow) : records, isRows ? got.map(asRow) : got);
-    if (found !== undefined) return differs(`"${id}"`, found);
+    const [left, right] = isRows ? [records.map(asRow), got.map(asRow)] : [records, got];
+    const value = isRows ? asWritten(records, got) : got;
+    found.push(
+      differs(name(id), compareRecords(left, right), { field, value, what: 'record', hunks: differing(left, right) }),
+    );
   }
   if (expect.text !== undefined) {
-    const found = compareText(expect.text, kept.get(last)?.sink.bytes.toString() ?? '');
-    if (found !== undefined) return differs(`"${last}"`, found);
+    const text = kept.get(last)?.sink.bytes.toString() ?? '';
+    const hunks = differing(expect.text.split('\n'), text.split('\n'));
+    found.push(
+      differs(name(last), compareText(expect.text, text), { field: 'text', value: text, what: 'line', hunks }),
+    );
   }
-  if (expect.dead_letters === undefined) return undefined;
-  const letters = ended.letters.split('\n').flatMap((line) => (line === '' ? [] : [JSON.parse(line) as Letter]));
-  const found = compareRecords(
-    expect.dead_letters,
-    letters.map((letter, i) => seen(letter, expect.dead_letters?.[i])),
-  );
-  return found && differs('the dead letters', found);
+  const { dead_letters: wish } = expect;
+  if (wish !== undefined) {
+    const letters = ended.letters.split('\n').flatMap((line) => (line === '' ? [] : [JSON.parse(line) as Letter]));
+    const got = letters.map((letter, i) => seen(letter, wish[i]));
+    const value = letters.map((letter, i) => {
+      const { step, code, record } = letter;
+      return wish[i] === undefined ? { step, code, record: parsed(record) } : seen(letter, wish[i]);
+    });
+    const hunks = differing(wish, got);
+    found.push(
+      differs('the dead letters', compareRecords(wish, got), { field: 'dead_letters', value, what: 'letter', hunks }),
+    );
+  }
+  return found.filter((one) => one !== undefined);
+}
+
+/** Rows of CSV are text; where a cell means what the expectation says, it is written as there. */
+function asWritten(expected: readonly unknown[], got: readonly unknown[]): unknown[] {
+  return got.map((row, i) => {
+    const wish = expected[i];
+    if (!isMap(row) || !isMap(wish)) return row;
+    const cells = Object.entries(row).filter(([, cell]) => cell !== '');
+    return Object.fromEntries(
+      cells.map(([key, cell]) => [key, Object.hasOwn(wish, key) && cellText(wish[key]) === cell ? wish[key] : cell]),
+    );
+  });
 }
 
 /** Gives a sentence the place in the file. */
@@ -96,9 +143,11 @@ export function testError(test: PipelineTest, field: string, text: string): OxiE
   });
 }
 
-function differs(output: string, difference: Difference): Wrong {
+function differs(output: string, difference: Difference | undefined, all: Differs): Wrong | undefined {
+  if (difference === undefined) return undefined;
   const { place, expected, got } = difference;
-  return { problem: `${output}, ${place}: expected ${expected}, got ${got}`, difference: { output, ...difference } };
+  const problem = `${output}, ${place}: expected ${expected}, got ${got}`;
+  return { problem, difference: { output, ...difference }, differs: all };
 }
 
 // ---------------------------------------------------------------- records

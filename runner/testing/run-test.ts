@@ -3,12 +3,10 @@
  * errors as in `oxiflow run`; only the ends are in memory, and the state is in a folder that is gone afterwards. A test writes
  * nothing and reads nothing but the files that it names.
  */
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import * as z from 'zod/mini';
 import type { Pipeline } from '../config/pipeline.ts';
 import type { PipelineTest, TestInput } from '../config/tests.ts';
+import { parseInstant } from '../config/units.ts';
 import type {
   Encoder,
   EncoderContext,
@@ -22,15 +20,26 @@ import type {
 } from '../engine/contracts.ts';
 import { EXIT, OxiError } from '../engine/errors.ts';
 import type { Plan, StepInput } from '../engine/plan.ts';
-import { executeRun } from '../engine/run.ts';
+import { conditionsOn } from '../engine/planner.ts';
 import { readFile } from '../oxis/files/read-file.ts';
-import { makeSteps } from '../oxis/make.ts';
-import { openFileStore } from '../state/file.ts';
-import { thisHolder } from '../state/host.ts';
-import { StagePool } from '../threads/pool.ts';
+import { jsonFormat } from '../oxis/formats/format-json.ts';
+import { parseJson } from '../oxis/formats/parse-json.ts';
+import { runApart } from './apart.ts';
+import { findStep, madeStep } from './cut.ts';
 import { readerOf, textOf } from './input.ts';
 import { MemorySink, MemorySource } from './memory.ts';
-import { type Ended, type Kept, located, testError, type Wrong, wrongEnd, wrongOutput } from './outcome.ts';
+import {
+  ALONE,
+  type Differs,
+  type Ended,
+  type Kept,
+  located,
+  testError,
+  type Wrong,
+  wrongEnd,
+  wrongErrors,
+  wrongOutputs,
+} from './outcome.ts';
 
 export interface TestResult {
   name: string;
@@ -38,6 +47,8 @@ export interface TestResult {
   /** One sentence: what was expected and what came instead. */
   problem?: string;
   difference?: Wrong['difference'];
+  /** Every expectation that differs from what came; absent where the run itself ended otherwise than it should. */
+  differs?: readonly Differs[];
 }
 
 export interface TestRun {
@@ -46,13 +57,10 @@ export interface TestRun {
   pipeline: Pipeline;
   oxis: ReadonlyMap<string, Oxi>;
   projectRoot: string;
-  /** Plans the pipeline with these oxis. */
-  plan(oxis: ReadonlyMap<string, Oxi>): Promise<Plan>;
+  /** Plans these steps with these oxis; `now`: start of the run, milliseconds since the epoch. */
+  plan(steps: readonly StepInput[], oxis: ReadonlyMap<string, Oxi>, now: number): Promise<Plan>;
   redact(text: string): string;
 }
-
-/** Longer than any test: nobody else asks for its lease. */
-const LEASE_MS = 86_400_000;
 
 export async function runTest(t: TestRun): Promise<TestResult> {
   const { test } = t;
@@ -60,69 +68,79 @@ export async function runTest(t: TestRun): Promise<TestResult> {
     const oxi = t.pipeline.steps.find((step) => step.id === id)?.oxi ?? '';
     if (t.oxis.get(oxi)?.kind !== 'source') throw testError(test, `inputs.${id}`, `"${id}" is no source`);
   }
-  const ended = await runInMemory(t).catch((error): Ended => {
+  const steps = test.step === undefined ? t.pipeline.steps : stepAlone(t, test.step);
+  const ended = await runInMemory(t, steps).catch((error): Ended => {
     // What is wrong with the test itself is nothing that it may expect.
     if (!(error instanceof OxiError) || error.place.field?.startsWith('tests.')) throw error;
     return { exitCode: error.exitCode, message: error.message, errors: 0, kept: new Map(), letters: '' };
   });
-  const order = t.pipeline.steps.map(({ id }) => id);
-  const wrong = wrongEnd(test, ended) ?? (ended.exitCode === EXIT.ok ? wrongOutput(test, order, ended) : undefined);
-  return wrong === undefined
-    ? { name: test.name, passed: true }
-    : { name: test.name, passed: false, ...wrong, problem: t.redact(wrong.problem) };
+  const end = wrongEnd(test, ended);
+  const order = steps.map(({ id }) => id);
+  const wrong =
+    end === undefined
+      ? [...wrongErrors(test, ended), ...(ended.exitCode === EXIT.ok ? wrongOutputs(test, order, ended) : [])]
+      : [end];
+  const [first] = wrong;
+  if (first === undefined) return { name: test.name, passed: true };
+  const { problem, difference } = first;
+  const all = wrong.flatMap(({ differs }) => (differs === undefined ? [] : [differs]));
+  return {
+    name: test.name,
+    passed: false,
+    problem: t.redact(problem),
+    ...(difference === undefined ? {} : { difference }),
+    ...(all.length === 0 ? {} : { differs: all }),
+  };
 }
 
-async function runInMemory(t: TestRun): Promise<Ended> {
-  const { pipeline, projectRoot, redact } = t;
+async function runInMemory(t: TestRun, steps: readonly StepInput[]): Promise<Ended> {
+  const { pipeline, projectRoot, redact, test } = t;
   const kept = new Map<string, Kept>();
-  const planned = await t.plan(inMemory(t, kept));
+  const now = (test.now === undefined ? undefined : parseInstant(test.now)) ?? Date.now();
+  const planned = await t.plan(steps, inMemory(t, kept), now);
+  if (test.step !== undefined && planned.segments.some((one) => one.planned?.skipped.includes(test.step ?? '')))
+    throw testError(test, 'step', `"${test.step}" is skipped: its condition is false here`);
   const letters = planned.deadLetters && new MemorySink(planned.deadLetters.sink);
   const plan = letters === undefined ? planned : { ...planned, deadLetters: { ...planned.deadLetters, sink: letters } };
-  const folder = await mkdtemp(join(tmpdir(), 'oxiflow-test-'));
-  try {
-    await using store = await openFileStore(folder);
-    const { summary } = await executeRun({
-      plan: plan as Plan,
-      pipeline: pipeline.name,
-      projectRoot,
-      store,
-      holder: thisHolder('test'),
-      runKey: 'test',
-      invocation: undefined,
-      fresh: true,
-      acceptChanges: false,
-      limit: Number.POSITIVE_INFINITY,
-      params: pipeline.params,
-      env: pipeline.environment,
-      maxErrors: boundOf(t),
-      lockTimeoutMs: LEASE_MS,
-      leaseWaitMs: 0,
-      softIntervalMs: Number.POSITIVE_INFINITY,
-      hardIntervalMs: Number.POSITIVE_INFINITY,
-      makeSteps,
-      startPool: (spec, options) => new StagePool(spec, options),
-      keepLease: () => ({ [Symbol.asyncDispose]: async () => undefined }),
-      observe: async () => SILENT,
-      deliver: async () => undefined,
-      say: () => undefined,
-      cancelled: () => undefined,
-      redact,
-      stop: new AbortController().signal,
-      kill: new AbortController().signal,
-      now: () => new Date(),
-    });
-    const { total } = summary.counters;
-    return {
-      exitCode: summary.exit_code,
-      message: summary.error?.message,
-      errors: total.dropped + total.dead_lettered + total.failed + total.passed_on_error,
-      kept,
-      letters: letters?.bytes.toString() ?? '',
-    };
-  } finally {
-    await rm(folder, { recursive: true, force: true });
-  }
+  const { summary } = await runApart({
+    plan: plan as Plan,
+    pipeline: { ...pipeline, maxErrors: boundOf(t) },
+    projectRoot,
+    redact,
+    now,
+  });
+  const { total } = summary.counters;
+  return {
+    exitCode: summary.exit_code,
+    message: summary.error?.message,
+    errors: total.dropped + total.dead_lettered + total.failed + total.passed_on_error,
+    kept,
+    letters: letters?.bytes.toString() ?? '',
+  };
 }
+
+/** The step between an input and an output of the test's own. */
+function stepAlone({ test, pipeline, oxis }: TestRun, id: string): StepInput[] {
+  const step = findStep(pipeline.steps, id, 'tests');
+  const refuse = (why: string): OxiError => testError(test, 'step', `"${id}" ${why}`);
+  const kind = oxis.get(step.oxi)?.kind;
+  if (kind === 'source') throw refuse('is a source, and nothing goes into it: test the step behind it');
+  if (kind === 'sink') throw refuse('is a sink, and nothing leaves it: test the step before it, or the whole pipeline');
+  if (kind === 'tee') throw refuse('is a tee: test a step in it, or the whole pipeline');
+  if (step.references.length > 0 || conditionsOn(step).length > 0)
+    throw refuse('refers to other steps, which are not there when it is tested alone: test the whole pipeline');
+  const framing = Array.isArray(test.input) ? 'lines' : 'auto';
+  const parser = z.parse(parseJson.config as z.ZodMiniType, { framing });
+  return [
+    madeStep(INPUT, {}, step),
+    ...(kind === 'parser' ? [] : [{ ...madeStep('parse_json', parser, step), id: PARSER }]),
+    step,
+    madeStep(ALONE, {}, step),
+  ];
+}
+
+const INPUT = '.input';
+const PARSER = '.parser';
 
 /** A share of a handful of records says nothing: it counts where the test expects a failure. */
 function boundOf({ test, pipeline }: TestRun): Pipeline['maxErrors'] {
@@ -130,14 +148,6 @@ function boundOf({ test, pipeline }: TestRun): Pipeline['maxErrors'] {
   const fails = test.expect.message !== undefined || (test.expect.exit_code ?? EXIT.ok) !== EXIT.ok;
   return maxErrors !== undefined && 'share' in maxErrors && !fails ? undefined : maxErrors;
 }
-
-const SILENT = {
-  started: () => undefined,
-  checkpoint: () => undefined,
-  recordErrors: () => undefined,
-  deadLettered: () => undefined,
-  finished: () => undefined,
-};
 
 // ---------------------------------------------------------------- the ends
 
@@ -165,7 +175,49 @@ function inMemory(t: TestRun, kept: Map<string, Kept>): ReadonlyMap<string, Oxi>
     else if (oxi.kind === 'formatter') oxis.set(name, listened(oxi, byTarget));
     else oxis.set(name, oxi);
   }
-  return oxis;
+  if (t.test.step === undefined) return oxis;
+  const input: SourceOxi = {
+    name: INPUT,
+    kind: 'source',
+    summary: 'The input of a step that is tested alone.',
+    output: 'bytes',
+    config: z.strictObject({}),
+    make: (_config, context) => inputOf(t, context),
+  };
+  const output: SinkOxi = {
+    name: ALONE,
+    kind: 'sink',
+    summary: 'The output of a step that is tested alone.',
+    config: z.strictObject({}),
+    make: () => {
+      const sink = new MemorySink({ guarantee: 'truncate', target: 'output', rewrite: async () => undefined });
+      const one: Kept = { sink, json: undefined, formatter: undefined, config: undefined };
+      kept.set(ALONE, one);
+      byTarget.set(sink.target, one);
+      return sink;
+    },
+    implicitFormat: () => jsonFormat({ framing: 'lines' }),
+  };
+  return oxis.set(INPUT, input).set(ALONE, output);
+}
+
+/** What goes straight into a step. */
+function inputOf({ test, pipeline, oxis }: TestRun, context: MakeContext): Source {
+  const { input } = test;
+  const step = findStep(pipeline.steps, test.step ?? '', 'tests');
+  const isParser = oxis.get(step.oxi)?.kind === 'parser';
+  const reader = isParser
+    ? { oxi: step.oxi, id: step.id, config: step.resolve(new Map()) }
+    : { oxi: 'parse_json', id: PARSER, config: { framing: 'lines' } };
+  const memory = (text: string): Source =>
+    new MemorySource({ kind: 'offset', step: step.id, name: 'input', bytes: Buffer.from(text) });
+  if (input === undefined || Array.isArray(input))
+    return memory(located(test, 'input', () => textOf(input ?? [], reader)));
+  if (input.file === undefined) return memory(input.text ?? '');
+  return (readFile as SourceOxi).make(
+    z.parse(readFile.config as z.ZodMiniType, { path: input.file }) as never,
+    context,
+  );
 }
 
 function withMake(oxi: SourceOxi | SinkOxi, make: (config: unknown, context: MakeContext) => unknown): Oxi {

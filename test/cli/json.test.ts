@@ -7,6 +7,7 @@ import { folder, oxiflow } from './program.ts';
 const REPORTS = [
   'run orders -q',
   'run orders --dry-run',
+  'preview orders',
   'pipeline list',
   'pipeline test',
   'pipeline info orders',

@@ -11,7 +11,7 @@ import { GOOD_PROJECT } from './cases/case.ts';
 import { folder, oxiflow, REPOSITORY, snapshot } from './program.ts';
 
 const VERBS = [
-  ...['init', 'run', 'pipeline', 'state', 'status', 'cancel', 'history', 'doctor'],
+  ...['init', 'run', 'pipeline', 'preview', 'map', 'state', 'status', 'cancel', 'history', 'doctor'],
   ...['oxi', 'schema', 'completion', 'version'],
 ];
 
@@ -129,13 +129,16 @@ describe('pipeline', () => {
   test.concurrent('test checks all pipelines, and says what is wrong with which', async () => {
     const cwd = folder(files);
     const { code, stdout, stderr } = await oxiflow(['pipeline', 'test'], { cwd });
-    expect({ code, stdout }).toEqual({ code: 2, stdout: 'nightly/rides: 1 error\norders: good\n' });
+    expect({ code, stdout }).toEqual({
+      code: 2,
+      stdout: 'nightly/rides: 1 error\norders: good\n1 of 2 pipelines good, 1 error\n',
+    });
     expect(stderr).toContain(
       'pipelines/nightly/rides.yaml:3:15: step "read_file": unknown field "pth"; did you mean "path"?',
     );
     const json = await oxiflow(['pipeline', 'test', '--json'], { cwd });
     expect({ code: json.code, stderr: json.stderr }).toEqual({ code: 2, stderr: '' });
-    expect(JSON.parse(json.stdout)).toMatchObject([
+    expect(JSON.parse(json.stdout).pipelines).toMatchObject([
       { pipeline: 'nightly/rides', errors: [expect.stringContaining('"pth"')] },
       { pipeline: 'orders', errors: [] },
     ]);
