@@ -16,6 +16,11 @@ const SMALLEST = Math.max(64 << 10, Buffer.poolSize + 1);
 /** In the order in which they were given, the oldest first. */
 const kept: SharedArrayBuffer[] = [];
 let keptBytes = 0;
+/** After so many buffers were given, what nobody has needed since the last time is let go. */
+const TRIM_EVERY = 256;
+let given = 0;
+/** The least that was kept since then: so much was never in use. */
+let idleBytes = 0;
 
 /** A buffer of at least `size` bytes with any content, alone on its memory. */
 export function takeBuffer(size: number): Buffer {
@@ -32,6 +37,7 @@ export function takeBuffer(size: number): Buffer {
   if (memory === undefined) return Buffer.from(new SharedArrayBuffer(wanted));
   kept.splice(best, 1);
   keptBytes -= memory.byteLength;
+  idleBytes = Math.min(idleBytes, keptBytes);
   return Buffer.from(memory);
 }
 
@@ -53,6 +59,17 @@ export function giveBuffer(bytes: Uint8Array): void {
   kept.push(memory);
   keptBytes += memory.byteLength;
   while (keptBytes > KEPT_BYTES) keptBytes -= kept.shift()?.byteLength ?? 0;
+  if (++given % TRIM_EVERY === 0) trim();
+}
+
+/** Lets go of the oldest, as much as lay idle: sizes change over a run, and those that nobody asks for any more would add up. */
+function trim(): void {
+  for (let [oldest] = kept; oldest !== undefined && oldest.byteLength <= idleBytes; [oldest] = kept) {
+    kept.shift();
+    keptBytes -= oldest.byteLength;
+    idleBytes -= oldest.byteLength;
+  }
+  idleBytes = keptBytes;
 }
 
 /** Its memory can be used on several threads at once. */
