@@ -8,8 +8,8 @@ import type { ChainEnd } from './flow-sink.ts';
 import type { BranchBarriers } from './flow-tee.ts';
 import { errorsOf } from './report.ts';
 
-/** A share of errors is judged from so many records on. */
-const SHARE_FROM = 1000;
+/** A share of errors is judged from so many records on, and at the end: among few, a handful says nothing of the whole. */
+const SHARE_FROM = 10_000;
 
 /** Behind the last sink; `committed` is told of every barrier that counts. */
 export function mainEnd(m: Makings, clock: BarrierClock, committed: (last: Barrier['last']) => void): ChainEnd {
