@@ -4,6 +4,7 @@
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
+import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { plainEnvironment } from './program.ts';
@@ -105,6 +106,7 @@ function left(screen: string, root: string): string[] {
     .split('\r\n')
     .map((line) => line.slice(line.lastIndexOf(ERASE) < 0 ? 0 : line.lastIndexOf(ERASE) + ERASE.length))
     .map((line) => line.replaceAll(new RegExp(`${ESCAPE}\\[[\\d;]*[A-Za-z]`, 'g'), '').replaceAll(`${root}/`, ''))
+    .map((line) => line.replaceAll('\r', '').replaceAll(hostname(), 'laptop'))
     .filter((line) => line.trim() !== '');
 }
 
