@@ -124,9 +124,15 @@ export function transcript(scenes: readonly Scene[]): string {
 /** What is the same in every walk: words, without figures, and of a table the first word of each row. */
 export function unmeasured(text: string): string[] {
   return text.split('\n').flatMap((line) => {
-    if (line.startsWith('bottleneck:')) return [];
+    // What holds it back, and the live line of the run that was killed.
+    if (line.startsWith('bottleneck:') || line.startsWith('shop  ')) return [];
     if (/^ {2}\S.* {2}/.test(line)) return [line.trim().split(/\s+/)[0] ?? ''];
-    return [line.replaceAll(/[~<]?[\d.,:T-]*\d[\d.,:Z-]*( ?[KMG]?B| ?m?s\b| %)?/g, '0').replaceAll(/ +/g, ' ')];
+    return [
+      line
+        .replaceAll(/[0-9a-f]{6,}(-[0-9a-f]{4,})*|(?<=-)[0-9a-f]{6}$/g, '0')
+        .replaceAll(/[~<]?[\d.,:T-]*\d[\d.,:Z-]*( ?[KMG]?B| ?m?s\b| %)?/g, '0')
+        .replaceAll(/ +/g, ' '),
+    ];
   });
 }
 
