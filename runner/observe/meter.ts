@@ -16,7 +16,8 @@ export interface Reading {
 export class RateMeter {
   readonly #now: () => number;
   #last: { at: number; records: number; bytes: number };
-  #rates: { records: number; bytes: number } | undefined;
+  /** Of all readings, each with its weight. */
+  #sums = { records: 0, bytes: 0, weight: 0 };
 
   /** `from`: where this attempt begins, so that what earlier ones did counts as no rate. */
   constructor(now: () => number, from: { records: number; bytes: number } = { records: 0, bytes: 0 }) {
@@ -35,15 +36,17 @@ export class RateMeter {
         records: Math.max(0, ((records - this.#last.records) * 1000) / elapsed),
         bytes: Math.max(0, ((bytes - this.#last.bytes) * 1000) / elapsed),
       };
-      const keep = this.#rates === undefined ? 0 : Math.exp(-elapsed / MEMORY_MS);
-      const old = this.#rates ?? fresh;
-      this.#rates = {
-        records: old.records * keep + fresh.records * (1 - keep),
-        bytes: old.bytes * keep + fresh.bytes * (1 - keep),
+      // In the beginning this is the average since then: a cold start is no more than its share of the time.
+      const keep = Math.exp(-elapsed / MEMORY_MS);
+      this.#sums = {
+        records: this.#sums.records * keep + fresh.records * (1 - keep),
+        bytes: this.#sums.bytes * keep + fresh.bytes * (1 - keep),
+        weight: this.#sums.weight * keep + 1 - keep,
       };
     }
     if (elapsed !== 0) this.#last = { at, records, bytes };
-    const rates = this.#rates ?? { records: 0, bytes: 0 };
+    const { records: recordSum, bytes: byteSum, weight } = this.#sums;
+    const rates = weight === 0 ? { records: 0, bytes: 0 } : { records: recordSum / weight, bytes: byteSum / weight };
     const left = totalBytes === undefined ? undefined : Math.max(0, totalBytes - bytes);
     const eta = left === undefined ? undefined : left === 0 ? 0 : rates.bytes > 0 ? left / rates.bytes : undefined;
     return {

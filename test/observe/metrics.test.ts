@@ -24,20 +24,38 @@ describe('rates', () => {
     const time = clock();
     const meter = new RateMeter(time.now, { records: 1_000_000, bytes: 50_000_000 });
     time.forward(1000);
-    expect(meter.read({ records: 1_000_100, bytes: 50_005_000, errors: 0 }).rate_records_per_s).toBe(100);
+    expect(meter.read({ records: 1_000_100, bytes: 50_005_000, errors: 0 }).rate_records_per_s).toBeCloseTo(100);
   });
 
   it('sink slowly in a pause and forget the old speed after it', () => {
     const time = clock();
     const meter = new RateMeter(time.now);
+    for (let second = 1; second <= 30; second++) {
+      time.forward(1000);
+      meter.read({ records: 1000 * second, bytes: 0, errors: 0 });
+    }
     time.forward(1000);
-    meter.read({ records: 1000, bytes: 0, errors: 0 });
-    time.forward(1000);
-    const soon = meter.read({ records: 1000, bytes: 0, errors: 0 }).rate_records_per_s;
+    const soon = meter.read({ records: 30_000, bytes: 0, errors: 0 }).rate_records_per_s;
     time.forward(60_000);
-    const late = meter.read({ records: 1000, bytes: 0, errors: 0 }).rate_records_per_s;
+    const late = meter.read({ records: 30_000, bytes: 0, errors: 0 }).rate_records_per_s;
     expect(soon).toBeGreaterThan(800);
     expect(late).toBeLessThan(5);
+  });
+
+  it('of the first seconds are the average so far: a slow start is soon forgotten', () => {
+    const time = clock();
+    const meter = new RateMeter(time.now);
+    time.forward(200);
+    meter.read({ records: 2, bytes: 200, errors: 0, totalBytes: 100_000 });
+    for (let i = 1; i <= 9; i++) {
+      time.forward(200);
+      meter.read({ records: 2 + 200 * i, bytes: 200 + 20_000 * i, errors: 0 });
+    }
+    time.forward(200);
+    const report = meter.read({ records: 2002, bytes: 200_200, errors: 0, totalBytes: 400_000 });
+    // 2002 records in 2.2 s.
+    expect(report.rate_records_per_s).toBeGreaterThan(850);
+    expect(report.eta_seconds).toBeLessThan(2.4);
   });
 
   it('are never negative, infinite or not a number, whatever the clock does', () => {
