@@ -152,9 +152,13 @@ async function checkOne(project: Project, name: string, options: Options): Promi
       checked.codes.push(exitCode);
     }
   };
-  const pipeline = await loaded(project, name, options).catch(known);
+  let steps: Pipeline['steps'] = [];
+  const onSteps = (found: Pipeline['steps']): void => {
+    steps = found;
+  };
+  const pipeline = await loaded(project, name, options, onSteps).catch(known);
   if (pipeline instanceof OxiError) {
-    note(errorsIn(pipeline));
+    note(await allMistakes(pipeline, steps, registry, project.root));
     return checked;
   }
   checked.notices = pipeline.notices.map(redact);
@@ -186,8 +190,14 @@ function known(error: unknown): OxiError {
   throw error;
 }
 
-function loaded(project: Project, name: string, options: Options): Promise<Pipeline> {
-  return loadPipeline(project, name, { oxis: registry, sets: options.set, params: options.param, env: process.env });
+function loaded(
+  project: Project,
+  name: string,
+  options: Options,
+  onSteps: (steps: Pipeline['steps']) => void,
+): Promise<Pipeline> {
+  const { set, param } = options;
+  return loadPipeline(project, name, { oxis: registry, sets: set, params: param, env: process.env, onSteps });
 }
 
 async function testOne(

@@ -53,6 +53,8 @@ export interface LoadPipelineOptions {
   readonly workingFolder?: string | undefined;
   /** Nothing has to be given: a variable or parameter without a value stands for itself, as `${NAME}`. For manifests. */
   readonly outline?: boolean | undefined;
+  /** Given the steps that are right, also where something else in the file is not. */
+  readonly onSteps?: (steps: readonly StepSpec[]) => void;
 }
 
 const KEYS = ['pipeline', 'parameters', 'environment', ...HEAD_KEYS];
@@ -112,6 +114,7 @@ export async function loadPipeline(
     overrides,
   });
   const tests = readTests(root.entries.get('tests')?.value, steps, context(scope));
+  options.onSteps?.(steps);
   problems.throwIfAny();
   return {
     name: file.name,

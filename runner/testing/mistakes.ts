@@ -36,6 +36,8 @@ export function errorsIn(error: OxiError): readonly OxiError[] {
 
 async function make(step: StepInput, oxi: Oxi, context: MakeContext): Promise<void> {
   const config = step.resolve(new Map()) as never;
+  // What is wrong with its fields has been said.
+  if (config === undefined) return;
   locating(step, () => {
     if (oxi.kind === 'batch') oxi.batch(config, step.threads ?? 1);
     else if (oxi.kind !== 'tee') oxi.make(config, context);

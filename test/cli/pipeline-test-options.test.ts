@@ -100,6 +100,22 @@ test('all mistakes of all pipelines are told at once, and the worst exit code co
     expect(stderr).toContain(part);
 });
 
+test('a misspelt field in one step hides no mistake in the expression of another', async () => {
+  const both = pipelineOf([
+    ['read_file', { pth: 'a' }],
+    ['parse_json'],
+    ['filter', { where: 'total = 3' }],
+    ['map', { set: { a: 'rund(1)' } }],
+    ['write_file', { path: 'b' }],
+  ]);
+  const { code, stdout, stderr } = await oxiflow(['pipeline', 'test', 'both'], {
+    cwd: folder({ ...PROJECT, 'pipelines/both.yaml': both }),
+  });
+  expect({ code, stdout }).toEqual({ code: 2, stdout: 'both: 3 errors\n' });
+  for (const part of ['unknown field "pth"', 'equality is "=="', 'did you mean "round"?'])
+    expect(stderr).toContain(part);
+});
+
 test('a difference is shown with the records one under the other, and what differs is marked', async () => {
   const { code, stderr } = await tested(`
   - name: who
