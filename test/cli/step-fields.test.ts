@@ -430,7 +430,7 @@ describe('what has no effect', () => {
     const checked = await oxiflow(['pipeline', 'test', 'day'], { cwd });
     expect(checked).toMatchObject({ code: 0, stderr: told.map((text) => `${text}\n`).join('') });
     const json = await oxiflow(['pipeline', 'test', 'day', '--json'], { cwd });
-    expect(JSON.parse(json.stdout)).toMatchObject([{ pipeline: 'day', errors: [], notices: told }]);
+    expect(JSON.parse(json.stdout).pipelines).toMatchObject([{ pipeline: 'day', errors: [], notices: told }]);
   });
 
   test('is not said of what nobody has set, nor of what has one', async () => {
