@@ -148,7 +148,7 @@ export function snapshot(root: string): Record<string, string> {
   for (const name of readdirSync(root, { recursive: true, encoding: 'utf8' }).sort()) {
     if (name === '.oxiflow' || name.startsWith('.oxiflow/')) continue;
     const path = join(root, name);
-    if (statSync(path).isFile()) found[name] = readFileSync(path, 'latin1');
+    if (statSync(path, { throwIfNoEntry: false })?.isFile() === true) found[name] = readFileSync(path, 'latin1');
   }
   return found;
 }

@@ -61,6 +61,15 @@ describe('two sinks on one file', () => {
     );
   });
 
+  test.concurrent('that is not there yet, in a folder that only a link names so far', async () => {
+    const create = { create_dirs: true };
+    const cwd = shop(BOTH({ path: 'd/o.ndjson', ...create }, { path: 'e/o.ndjson', ...create }), (root) => {
+      symlinkSync('f', join(root, 'e'));
+      symlinkSync('d', join(root, 'f'));
+    });
+    await refused(cwd, /"first" writes to the same place: e\/o\.ndjson, which is the same file as d\/o\.ndjson/);
+  });
+
   test.concurrent('one of which is the backup of the other, or its dead letters', async () => {
     await refused(
       shop(BOTH({ backup: true }, { path: 'out/a.ndjson.bak' })),

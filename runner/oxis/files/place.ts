@@ -1,6 +1,9 @@
 /** What a file is, whatever it is called: links lead several names to one. */
-import { type BigIntStats, realpathSync, statSync } from 'node:fs';
-import { basename, dirname, join } from 'node:path';
+import { type BigIntStats, readlinkSync, realpathSync, statSync } from 'node:fs';
+import { basename, dirname, join, resolve } from 'node:path';
+
+/** Links that lead to nothing, in one path: as many as Linux follows. */
+const MOST_LINKS = 40;
 
 /** Of a file that is there. */
 export function fileKey({ dev, ino }: Pick<BigIntStats, 'dev' | 'ino'>): string {
@@ -13,12 +16,26 @@ export function keysOf(path: string): string[] {
   return [`path ${behindLinks(path)}`, ...(there === undefined ? [] : [fileKey(there)])];
 }
 
-/** The path with the links of the part that is there followed. */
-export function behindLinks(path: string): string {
+/** The path with its links followed, also those that lead to what is not there yet. */
+export function behindLinks(path: string, budget = { links: MOST_LINKS }): string {
   try {
     return realpathSync(path);
   } catch {
     const folder = dirname(path);
-    return folder === path ? path : join(behindLinks(folder), basename(path));
+    if (folder === path) return path;
+    const parent = behindLinks(folder, budget);
+    const at = join(parent, basename(path));
+    const to = targetOf(at);
+    if (to === undefined || budget.links-- <= 0) return at;
+    return behindLinks(resolve(parent, to), budget);
+  }
+}
+
+/** Where a link leads to; undefined for what is none. */
+function targetOf(path: string): string | undefined {
+  try {
+    return readlinkSync(path);
+  } catch {
+    return undefined;
   }
 }
