@@ -21,7 +21,7 @@ export interface PoolOptions {
   deadlineMs?: number | undefined;
   /** So many threads that died for no known reason are replaced, and their blocks done again; one more ends the run. */
   restarts: number;
-  /** JavaScript objects that a thread may hold, in MB; bytes of blocks do not count. */
+  /** JavaScript objects of the records that a thread may hold, in MB; its own code and bytes of blocks do not count. */
   heapMb?: number | undefined;
   /** Told of every thread that died and was replaced. */
   say?(message: string): void;

@@ -18,6 +18,8 @@ import { type AnswerMessage, packBlock, type ThreadStart, unpackError, type Work
 
 /** Garbage of the records is short-lived: a small young generation costs no speed and keeps the memory of a thread small. */
 const YOUNG_MB = 3;
+/** What the code of a thread and the blocks on their way need, beyond the records' own memory: a heap without it ends the process. */
+const BASE_MB = 32;
 /** Blocks that a thread has at once: the next one is there when the last one is done. */
 const DEPTH = 2;
 /** For one block, where nobody says how long. */
@@ -100,7 +102,7 @@ export class StagePool implements Pool {
       name: `oxiflow: ${this.#name}`,
       resourceLimits: {
         maxYoungGenerationSizeMb: YOUNG_MB,
-        ...(heapMb === undefined ? {} : { maxOldGenerationSizeMb: heapMb }),
+        ...(heapMb === undefined ? {} : { maxOldGenerationSizeMb: BASE_MB + heapMb }),
       },
     });
     const member: Member = { worker, ready: false, jobs: new Map(), looks: 0, at: new Int32Array(at) };

@@ -311,6 +311,13 @@ test.runIf(existsSync('/proc/self'))('a folder of metrics that can not be made c
   expect(stderr).toContain("monitoring.metrics_file /proc/no/such/metrics.json: can't be written (ENOENT)");
 });
 
+test('a query whose memory is the least there is works on small records', async () => {
+  const cwd = shop([...READ, ['json', { query: '.order' }, { max_memory_mb: 1 }], ...WRITE]);
+  const { code, stderr } = await run(cwd);
+  expect(code, stderr).toBe(0);
+  expect(snapshot(cwd)['out/orders.ndjson']?.trimEnd().split('\n')).toHaveLength(ORDERS.length);
+});
+
 test('a query that uses up its memory is a record error, and nothing else is said on stderr', async () => {
   const cwd = shop([
     ...READ,
