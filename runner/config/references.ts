@@ -86,8 +86,9 @@ function stepText(value: Json | undefined, fallback: string | undefined): string
 }
 
 function unfit(name: string): string {
-  const plain = name.startsWith('steps.') ? name : `env.${name}`;
-  return `what \${${name}} holds would change the expression; use ${plain} in it, without \${}`;
+  const problem = `what \${${name}} holds would change the expression`;
+  if (!name.startsWith('steps.')) return `${problem}; use env.${name} in it, without \${}`;
+  return `${problem}; put it within quotes, or use ${name} without \${} in a condition`;
 }
 
 function unset(name: string, demand: string | undefined): string {

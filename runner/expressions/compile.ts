@@ -190,6 +190,12 @@ class Compiler implements Compiling {
       case 'params':
         return () => frame.scope.params;
       default:
+        if (this.#allowed === 'record')
+          throw new ExpressionError(
+            'steps is there only in a condition; write what a step has left as ${steps.ID.FIELD}, text of it within quotes',
+            this.text,
+            ast.at,
+          );
         return () => frame.scope.steps;
     }
   }

@@ -62,6 +62,13 @@ describe('a condition at start has no record', () => {
   );
 });
 
+test('an expression over records has no steps, and says how to have what they left', () => {
+  for (const text of ['steps.rides.records > 1', '[1].map(x, x + steps["rides"].records)', 'size(steps)'])
+    expect(() => compileExpression(text, { allowed: 'record' })).toThrow(
+      /steps is there only in a condition; write what a step has left as \$\{steps\.ID\.FIELD\}/,
+    );
+});
+
 test('an error knows its place in the expression', () => {
   try {
     compileExpression('ok &&\n  uper(name)', { allowed: 'record' });
