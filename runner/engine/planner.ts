@@ -7,7 +7,7 @@ import { ChainBuilder, type ChainOptions } from './chain.ts';
 import type { Oxi, SinkOxi } from './contracts.ts';
 import { OxiError } from './errors.ts';
 import { type DeadLetterPlan, hashOf, type Plan, type Segment, type SegmentOutline, type StepInput } from './plan.ts';
-import { Places } from './same-place.ts';
+import { type KeptPlace, Places } from './same-place.ts';
 import { stepError } from './step-error.ts';
 
 export interface PlanOptions extends Omit<ChainOptions, 'places' | 'referenced' | 'fields'> {
@@ -16,6 +16,8 @@ export interface PlanOptions extends Omit<ChainOptions, 'places' | 'referenced' 
   deadLetter?: { path: string | undefined; maxRecords: number | undefined } | undefined;
   /** Where dead letters go that no path was given for. */
   deadLetterPath: string;
+  /** What no step may write to. */
+  kept?: readonly KeptPlace[] | undefined;
 }
 
 /** The id under which the dead letters stand among the sinks: no step can have it. */
@@ -24,9 +26,11 @@ const DEAD_LETTERS_MOST = 1_000_000;
 
 /** Throws ConfigErrors, or OxiError UNSUPPORTED, CONFIG_INVALID, DELIVERY_IMPOSSIBLE, and what finding the input may throw. */
 export async function makePlan(options: PlanOptions): Promise<Plan> {
-  const places = new Places();
+  const places = new Places(options.kept);
   const deadLetters = planDeadLetters(options);
-  if (deadLetters !== undefined) places.claim('dead_letter', deadLetters.sink);
+  const wrong = deadLetters === undefined ? undefined : places.claim('dead_letter', deadLetters.sink);
+  if (wrong !== undefined)
+    throw new OxiError('CONFIG_INVALID', `field "dead_letter": ${wrong}`, { place: { field: 'dead_letter' } });
   const all = flat(options.steps);
   const shared = { places, referenced: referencedIn(all), fields: fieldsIn(all) };
   const segments: SegmentOutline[] = [];

@@ -1,19 +1,40 @@
 /**
  * That no two steps of a pipeline have the same file: two sinks that write to it, a backup that another one would replace, a sink
- * that puts its output in the place of the input. Links lead several names to one file, so files are told apart by what they are.
+ * that puts its output in the place of the input, or of what the project itself lives on. Links lead several names to one file, so files are told apart by what they are.
  */
 import type { FilePlace, Sink, Split } from './contracts.ts';
 import { OxiError } from './errors.ts';
 import { type Plan, type PlannedSource, type Segment, sinksOf } from './plan.ts';
 
+/** What no step may write to: a file, or all that lies in a folder. */
+export interface KeptPlace {
+  /** What it is, as in "would take the place of ...". */
+  what: string;
+  keys: readonly string[];
+  /** What the keys of all that lies in it begin with. */
+  inside?: string;
+}
+
 /** Who has what, by every key of a place. */
 export class Places {
   readonly #owners = new Map<string, { step: string; place: FilePlace }>();
+  readonly #kept: readonly KeptPlace[];
+
+  constructor(kept: readonly KeptPlace[] = []) {
+    this.#kept = kept;
+  }
 
   /** Notes where a sink writes to; what is wrong with that, as a clause, where another step has the same place. */
   claim(step: string, sink: Sink): string | undefined {
     for (const place of placesOf(sink))
       for (const key of place.keys) {
+        const kept = this.#kept.find(
+          ({ keys, inside }) => keys.includes(key) || (inside !== undefined && key.startsWith(inside)),
+        );
+        if (kept !== undefined) {
+          const its = place.backup === true ? 'its backup' : 'its output';
+          return `${its} ${place.name} would take the place of ${kept.what}; choose another path`;
+        }
         const other = this.#owners.get(key);
         if (other !== undefined && other.step !== step) return sameSentence(place, other);
         this.#owners.set(key, { step, place });

@@ -90,6 +90,32 @@ describe('two sinks on one file', () => {
   });
 });
 
+describe('an output in the place of what the project lives on', () => {
+  const over = (path: string, more: object = {}) => pipelineOf([...READ, ['write_file', { path, ...more }]]);
+  const cases: [path: string, more: object, what: string][] = [
+    ['pipelines/day.yaml', {}, "the pipeline's own file"],
+    ['link.yaml', { append: true }, "the pipeline's own file"],
+    ['oxiflow.yaml', {}, "the project's own file"],
+    ['pipelines/other.yaml', {}, 'a file of the pipelines'],
+    ['.oxiflow/state.db', {}, 'the state of the runs'],
+    ['.oxiflow/new/a.ndjson', {}, 'the state of the runs'],
+  ];
+  test.concurrent.each(cases)('%s %o', async (path, more, what) => {
+    const cwd = shop(over(path, more), (root) => symlinkSync('pipelines/day.yaml', join(root, 'link.yaml')));
+    await refused(cwd, new RegExp(`step "write_file": its output ${path} would take the place of ${what}`));
+  });
+
+  test.concurrent('also as dead letters', async () => {
+    const steps = [
+      ...READ,
+      ['filter', { where: 'order > 1' }, { on_error: 'dead_letter' }],
+      ['write_file', { path: 'out/b' }],
+    ];
+    const cwd = shop(pipelineOf(steps as never, { dead_letter: { path: 'oxiflow.yaml' } }));
+    await refused(cwd, /"dead_letter": its output oxiflow\.yaml would take the place of the project's own file/);
+  });
+});
+
 describe('an output in the place of the input', () => {
   const over = (path: string, more: object = {}) => pipelineOf([...READ, ['write_file', { path, ...more }]]);
   const sentence = (path: string) =>
