@@ -35,8 +35,8 @@ export async function planOf(
 
 /** What the project itself lives on: its files, those of its pipelines, and where its state is. */
 function keptPlaces({ root, file, settings, state }: Project, pipeline: string): KeptPlace[] {
-  const kept: KeptPlace[] = [{ what: "the pipeline's own file", keys: keysOf(pipeline) }];
-  kept.push({ what: "the project's own file", keys: keysOf(file ?? join(root, 'oxiflow.yaml')) });
+  const kept: KeptPlace[] = [{ what: "the pipeline's own file", keys: keysIfSeen(pipeline) }];
+  kept.push({ what: "the project's own file", keys: keysIfSeen(file ?? join(root, 'oxiflow.yaml')) });
   const output = behindLinks(resolve(root, settings.outputDir));
   const folder = (path: string, what: string): void => {
     const real = behindLinks(resolve(root, path));
@@ -50,8 +50,17 @@ function keptPlaces({ root, file, settings, state }: Project, pipeline: string):
   for (const base of bases) for (const part of ['runs', 'history']) folder(join(base, part), 'the state of the runs');
   const database = resolve(root, state.sqlite.path ?? '.oxiflow/state.db');
   for (const ending of ['', '-wal', '-shm', '-journal'])
-    kept.push({ what: 'the state of the runs', keys: keysOf(`${database}${ending}`) });
+    kept.push({ what: 'the state of the runs', keys: keysIfSeen(`${database}${ending}`) });
   return kept;
+}
+
+/** What can't be looked at is told by who needs it. */
+function keysIfSeen(path: string): string[] {
+  try {
+    return keysOf(path);
+  } catch {
+    return [`path ${behindLinks(path)}`];
+  }
 }
 
 export interface FirstInput {
