@@ -89,6 +89,10 @@ test.runIf(process.platform === 'linux')('a closed standard output is refused', 
 });
 
 test('long work is not silent', async () => {
-  const { stdout, stderr } = await shell('{ sleep 4; echo {}; } | oxiflow map true', { cwd: folder({}) });
-  expect({ stdout, stderr }).toEqual({ stdout: 'true\n', stderr: 'reading records ...\n' });
+  // The record comes once the sentence is there.
+  const { stdout } = await shell(
+    `mkfifo gate; { read -r line < gate; echo "{\\"said\\":\\"$line\\"}"; } | oxiflow map said 2> gate`,
+    { cwd: folder({}) },
+  );
+  expect(stdout).toBe('"reading records ..."\n');
 });
