@@ -35,6 +35,9 @@ async function answer(words: readonly string[], verbs: Verbs): Promise<void> {
   process.stdout.write(found.map((one) => `${one}\n`).join(''));
 }
 
+/** A shell takes these as they are. Others are not offered: bash expands what it offers among files, `$(...)` in it too. */
+const PLAIN = /^[\p{L}\p{M}\p{N}_./-]+$/u;
+
 /** What may stand in place of the last word, in order. A file or folder is asked for by `/files` or `/folders`. */
 export async function candidates(typed: readonly string[], verbs: Verbs): Promise<string[]> {
   // To bash "=" is a word of its own.
@@ -63,7 +66,7 @@ export async function candidates(typed: readonly string[], verbs: Verbs): Promis
     else at = sub;
   }
   const starting = (names: readonly string[]): string[] =>
-    names.filter((name) => (name.startsWith(current) || name.startsWith('/')) && !/\p{Cc}/u.test(name));
+    names.filter((name) => (name.startsWith(current) || name.startsWith('/')) && PLAIN.test(name));
   if (asked !== undefined) return starting(await valuesOf(asked));
   if (current.startsWith('-')) return starting(optionNames(at));
   if (at.commands.length > 0) return starting(at.commands.map((one) => one.name()));
@@ -113,7 +116,12 @@ const BASH = `_oxiflow() {
   done < <(oxiflow completion --words "\${typed[@]/#/+}" 2>/dev/null)
   if [ -n "$files" ]; then
     compopt -o filenames 2>/dev/null
-    while IFS= read -r word; do found+=("$word"); done < <(compgen "$files" -- "\${2#=}")
+    while IFS= read -r word; do
+      case "$word" in
+        *'$'* | *'\`'*) ;;
+        *) found+=("$word") ;;
+      esac
+    done < <(compgen "$files" -- "\${2#=}")
     COMPREPLY=("\${found[@]}")
   else
     for word in "\${found[@]}"; do COMPREPLY+=("$(printf %q "$word")"); done

@@ -121,7 +121,8 @@ function report(error: unknown, args: readonly string[]): ExitCode {
 }
 
 function sentences(error: OxiError, args: readonly string[]): string {
-  const all = args.includes('-v') || args.includes('--verbose');
+  // Only this verb says more on -v when its pipeline is wrong.
+  const all = args[0] !== 'run' || args.includes('-v') || args.includes('--verbose');
   if (all || !(error instanceof ConfigErrors) || error.errors.length === 1) return error.message;
   return `${error.errors[0]?.message}\nand ${error.errors.length - 1} more; -v shows them all`;
 }

@@ -7,6 +7,7 @@ import { noCounters } from '../engine/counters.ts';
 import { EXIT, OxiError } from '../engine/errors.ts';
 import { type BlockItem, newChannel } from '../engine/flow.ts';
 import { detectStream, runSource } from '../engine/flow-source.ts';
+import { sayIfSlow } from '../engine/slow.ts';
 import { StageProgram } from '../engine/stage.ts';
 import type { StageSpec } from '../engine/stage-spec.ts';
 import { compileExpression } from '../expressions/compile.ts';
@@ -17,7 +18,7 @@ import { readFile } from '../oxis/files/read-file.ts';
 import { readStdin } from '../oxis/files/read-stdin.ts';
 import { parseJson } from '../oxis/formats/parse-json.ts';
 import { collected, instant } from './options.ts';
-import { print } from './output.ts';
+import { print, refuseClosedOutput } from './output.ts';
 import { printable } from './state-store.ts';
 
 interface Options {
@@ -48,8 +49,25 @@ standard error with its number; the exit code is 3 then.
   oxiflow map 'round(total * 19) / 100' < orders.ndjson`,
     )
     .action(async (expression: string, options: Options) => {
-      process.exitCode = await map(expression, options);
+      refuseClosedOutput('map');
+      const say = (message: string): void => void process.stderr.write(`${message}\n`);
+      process.exitCode = await sayIfSlow(say, 'reading records', map(expression, options)).catch((error) => {
+        throw inOwnWords(error);
+      });
     });
+}
+
+/** What is wrong with the input, told without the step and the fields that a pipeline would have. */
+function inOwnWords(error: unknown): unknown {
+  if (!(error instanceof OxiError)) return error;
+  const message = error.message
+    .replace(/^step "map": /, 'oxiflow map: --file ')
+    .replace('; correct "path", or put the file there', '; correct --file, or put the file there')
+    .replace(
+      /is packed with (\w+), and its name.*$/,
+      'is packed with $1: unpack it first, or use --file with its ending',
+    );
+  return message === error.message ? error : new OxiError(error.code, message, { cause: error });
 }
 
 async function map(text: string, options: Options): Promise<number> {

@@ -3,12 +3,13 @@ import { Command } from 'commander';
 import { loadPipeline } from '../config/pipeline.ts';
 import { loadProject } from '../config/project.ts';
 import { EXIT, OxiError } from '../engine/errors.ts';
+import { sayIfSlow } from '../engine/slow.ts';
 import { registry } from '../oxis/registry.ts';
 import { cutTo, findStep, lastStep } from '../testing/cut.ts';
 import { preview, programsIn } from '../testing/preview.ts';
 import { clean, planOf } from './load.ts';
 import { collected, wholeNumber } from './options.ts';
-import { print } from './output.ts';
+import { print, refuseClosedOutput } from './output.ts';
 import { printable } from './state-store.ts';
 
 interface Options {
@@ -48,6 +49,7 @@ exit code is 3 where a run would stop at one.`,
 }
 
 async function show(name: string, options: Options): Promise<number> {
+  refuseClosedOutput('preview');
   const project = await loadProject(options.project ?? process.cwd(), {
     env: process.env,
     exact: options.project !== undefined,
@@ -84,7 +86,7 @@ async function show(name: string, options: Options): Promise<number> {
   const errors: string[] = [];
   let bad = 0;
   using stop = stopping();
-  const { complete, stops } = await preview({
+  const work = preview({
     pipeline,
     cut,
     oxis: registry,
@@ -105,7 +107,8 @@ async function show(name: string, options: Options): Promise<number> {
     },
     say,
     stop: stop.signal,
-  }).catch(cleaned);
+  });
+  const { complete, stops } = await sayIfSlow(say, `reading up to "${target.id}"`, work).catch(cleaned);
   if (options.json) {
     const rest = JSON.stringify({ errors, bad, complete }).slice(1);
     const head = JSON.stringify({ pipeline: pipeline.name, step: target.id }).slice(0, -1);

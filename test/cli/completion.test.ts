@@ -1,5 +1,6 @@
 /** Completion as shells ask for it, and the documentation of oxis. */
 import { spawnSync } from 'node:child_process';
+import { readdirSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { registry } from '../../runner/oxis/registry.ts';
 import { GOOD_PROJECT } from './cases/case.ts';
@@ -54,11 +55,20 @@ describe('completion in bash', () => {
   });
 
   test.concurrent('offers pipelines and then files', async () => {
-    expect(await inBash(folder({ ...FILES, 'orphan.yaml': '' }), ['run', 'or'])).toEqual([
-      'or der',
-      'orders',
-      'orphan.yaml',
-    ]);
+    expect(await inBash(folder({ ...FILES, 'orphan.yaml': '' }), ['run', 'or'])).toEqual(['orders', 'orphan.yaml']);
+  });
+
+  test.concurrent('runs nothing that the name of a pipeline or of a file spells', async () => {
+    const cwd = folder({ 'pipelines/pp$((a[$(>PWN)])).yaml': '', 'qq$((a[$(>PWN)])).yaml': '' });
+    const { stdout } = await shell(
+      `printf 'source <(oxiflow completion bash)\noxiflow run pp\t\t\noxiflow run qq\t\t\necho over-$?\nexit\n' |
+  INPUTRC=/dev/null TERM=dumb bash --norc --noprofile -i 2>&1`,
+      { cwd },
+    );
+    expect(stdout).toContain('over-');
+    expect(readdirSync(cwd)).not.toContain('PWN');
+    expect(await inBash(cwd, ['run', 'pp'])).toEqual([]);
+    expect(await inBash(cwd, ['run', 'qq'])).toEqual([]);
   });
 });
 

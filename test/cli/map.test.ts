@@ -1,6 +1,6 @@
 /** Trying an expression: what it gives for each record, and how it is told what it can't do. */
 import { expect, test } from 'vitest';
-import { folder, oxiflow } from './program.ts';
+import { folder, oxiflow, shell } from './program.ts';
 
 const ORDERS = '{"order":1,"total":12.50}\n{"order":2}\n{"order":3,"total":"many"}\n{"order":4,"total":1.0}\n';
 
@@ -73,4 +73,26 @@ test('a mistake in it is marked at its place, and nothing is read', async () => 
 
 test('no records give nothing', async () => {
   expect(await tried(['total'], '')).toMatchObject({ code: 0, stdout: '', stderr: '' });
+});
+
+test('what is wrong with the input is told in words of this verb', async () => {
+  expect((await tried(['a', '--file', 'nope'], '')).stderr).toMatch(
+    /^oxiflow map: --file nope: no such file .*; correct --file, or put the file there\n$/,
+  );
+  const { stderr } = await shell('echo {} | gzip | oxiflow map a', { cwd: folder({}) });
+  expect(stderr).toBe('stdin: is packed with gzip: unpack it first, or use --file with its ending\n');
+});
+
+test.runIf(process.platform === 'linux')('a closed standard output is refused', async () => {
+  const { code, stderr } = await shell('echo {} | oxiflow map true >&-', { cwd: folder({}) });
+  expect({ code, stderr }).toMatchObject({ code: 2, stderr: expect.stringMatching(/^standard output is closed/) });
+});
+
+test('long work is not silent', async () => {
+  // The record comes once the sentence is there.
+  const { stdout } = await shell(
+    `mkfifo gate; { read -r line < gate; echo "{\\"said\\":\\"$line\\"}"; } | oxiflow map said 2> gate`,
+    { cwd: folder({}) },
+  );
+  expect(stdout).toBe('"reading records ..."\n');
 });

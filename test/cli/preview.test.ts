@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { folder, oxiflow, pipelineOf, snapshot } from './program.ts';
+import { folder, oxiflow, pipelineOf, shell, snapshot } from './program.ts';
 
 const SHOP = `
 pipeline:
@@ -132,4 +132,17 @@ test('a pipeline that is wrong behind the step is wrong', async () => {
     'pipelines/shop.yaml': SHOP.replace('emit: array', 'emit: aray'),
   });
   expect({ code, stderr }).toMatchObject({ code: 2, stderr: expect.stringContaining('did you mean "array"') });
+});
+
+test.runIf(process.platform === 'linux')('a closed standard output is refused', async () => {
+  const { code, stderr } = await shell('oxiflow preview shop >&-', { cwd: folder({ 'pipelines/shop.yaml': SHOP }) });
+  expect({ code, stderr }).toMatchObject({ code: 2, stderr: expect.stringMatching(/^standard output is closed/) });
+});
+
+test('all mistakes are told, as there is no -v', async () => {
+  const wrong = SHOP.replace('parse_json', 'parse_jsn').replace('where:', 'wher:');
+  const { stderr } = await oxiflow(['preview', 'shop'], { cwd: folder({ 'pipelines/shop.yaml': wrong }) });
+  expect(stderr).toContain('"parse_jsn"');
+  expect(stderr).toContain('"wher"');
+  expect(stderr).not.toContain('-v');
 });
