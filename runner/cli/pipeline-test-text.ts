@@ -23,10 +23,10 @@ export interface Checked {
 const COLUMNS = 120;
 const ROWS = 20;
 
-export function sayTried(pipeline: string, { what, found, error }: Tried): void {
-  const head = `${pipeline === '' ? '' : `${pipeline}: `}${printable(what)}`;
-  if (error === undefined) process.stdout.write(`${head}: ok: ${printable(found)}\n`);
-  else process.stderr.write(`${head}: ${printable(error.message)}\n`);
+export function sayTried(pipeline: string, { what, found, error }: Tried, redact: (text: string) => string): void {
+  const head = `${pipeline === '' ? '' : `${pipeline}: `}${printable(redact(what))}`;
+  if (error === undefined) process.stdout.write(`${head}: ok: ${printable(redact(found))}\n`);
+  else process.stderr.write(`${head}: ${printable(redact(error.message))}\n`);
 }
 
 /** A line a test, and one on the whole of it. */
@@ -36,7 +36,7 @@ export function sayChecked(
 ): void {
   const name = printable(pipeline);
   for (const line of [...errors, ...notices]) process.stderr.write(`${line}\n`);
-  for (const one of tried ?? []) sayTried(name, one);
+  for (const one of tried ?? []) sayTried(name, one, redact);
   for (const test of tests) {
     const how = test.passed ? 'passed' : test.updated ? 'updated' : 'failed';
     process.stdout.write(`${name}: ${how}: ${printable(test.name)}\n`);

@@ -90,7 +90,7 @@ async function testAll(names: string[], options: Options): Promise<number> {
   }
   refuseUnknownTests(checked, options);
   const state = options.connect ? await stateOf(project) : undefined;
-  if (state !== undefined && !options.json) sayTried('', state);
+  if (state !== undefined && !options.json) sayTried('', state, (text) => project.secrets.redact(text));
   const codes = [...checked.flatMap((one) => one.codes), ...(state?.error === undefined ? [] : [state.error.exitCode])];
   const exitCode = WORST.find((code) => codes.includes(code)) ?? codes[0] ?? EXIT.ok;
   const summary = summaryOf(checked);
