@@ -72,10 +72,18 @@ export async function entryOf(project: Project, pipeline: Pipeline): Promise<Pip
   };
 }
 
-/** The oxis with sources that are never looked at. */
+/** The oxis with sources that are never looked at, and parsers that ask for nothing in them. */
 function unread(): ReadonlyMap<string, Oxi> {
   return new Map(
     [...registry].map(([name, oxi]): [string, Oxi] => {
+      if (oxi.kind === 'parser' && oxi.columns !== undefined) {
+        const { columns } = oxi;
+        // What the header of a file says is known when it is read.
+        return [
+          name,
+          { ...oxi, config: oxi.config, columns: (config: never) => columns(config, '') ?? ['${columns}'] },
+        ];
+      }
       if (oxi.kind !== 'source') return [name, oxi];
       const { make } = oxi;
       return [

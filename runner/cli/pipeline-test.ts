@@ -167,6 +167,7 @@ async function checkOne(project: Project, name: string, options: Options): Promi
     note(await allMistakes(plan, pipeline.steps, registry, project.root));
     return checked;
   }
+  const before = options.update ? await readFile(pipeline.file, 'utf8').catch(() => undefined) : undefined;
   if (options.connect) {
     const { tryConnections } = await import('../testing/connect.ts');
     checked.tried = await tryConnections(plan, project.root);
@@ -180,7 +181,7 @@ async function checkOne(project: Project, name: string, options: Options): Promi
     else if (result !== undefined) checked.tests.push(result);
   }
   if (options.update && checked.errors.length === 0)
-    await update(pipeline, checked, project).catch((error) => note([known(error)]));
+    await update(pipeline, checked, project, before).catch((error) => note([known(error)]));
   if (checked.tests.some(({ passed, updated }) => !passed && updated !== true)) checked.codes.push(EXIT.data);
   return checked;
 }
@@ -232,12 +233,22 @@ async function testOne(
 }
 
 /** Writes what came into the file of the pipeline; a test whose run went wrong is left as it is. */
-async function update(pipeline: Pipeline, checked: Checked, project: Project): Promise<void> {
+async function update(
+  pipeline: Pipeline,
+  checked: Checked,
+  project: Project,
+  before: string | undefined,
+): Promise<void> {
   const failing = checked.tests.filter(({ differs }) => differs !== undefined);
   if (failing.length === 0) return;
   const { replaceFile, withExpectations } = await import('../testing/update.ts');
-  const text = await readFile(pipeline.file, 'utf8');
   const shown = pipeline.tests[0]?.where.file ?? pipeline.file;
+  const text = await readFile(pipeline.file, 'utf8').catch(() => undefined);
+  // What came is an answer to what the file said then.
+  if (text === undefined || text !== before)
+    throw new OxiError('CONFIG_INVALID', `${shown}: was changed while its tests ran; run them again`, {
+      place: { file: shown },
+    });
   const expectations = failing.flatMap(({ name, differs = [] }) =>
     differs.map(({ field, value }) => ({ test: name, field, value })),
   );

@@ -3,7 +3,8 @@
  * every other character stays. The result is read again before it counts, and takes the place of the file in one step.
  */
 import { randomBytes } from 'node:crypto';
-import { chmod, open, realpath, rename, stat, unlink } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { access, chmod, open, realpath, rename, stat, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { isAlias, isCollection, isMap, isScalar, isSeq, type Node, parseDocument, stringify } from 'yaml';
 import { Problems } from '../config/problems.ts';
@@ -153,6 +154,8 @@ export async function replaceFile(path: string, shown: string, text: string): Pr
   try {
     // A link stays one.
     const target = await realpath(path);
+    // Renaming over it asks the folder alone: who may not write the file means it.
+    await access(target, constants.W_OK);
     const { mode, uid, gid } = await stat(target);
     staged = join(dirname(target), `.${randomBytes(6).toString('hex')}.tmp`);
     const file = await open(staged, 'wx', mode & 0o777);

@@ -30,6 +30,19 @@ const FILES = {
 };
 
 describe('pipeline manifest', () => {
+  test.concurrent('columns that a header will tell stand for themselves: no file is looked at', async () => {
+    const steps = pipelineOf([
+      ['read_file', { path: 'rides.csv' }],
+      ['parse_csv'],
+      ['map', { set: { names: '"${steps.parse_csv.columns}"' } }],
+      ['write_file', { path: 'out/rides.ndjson' }],
+    ]);
+    const cwd = folder({ 'oxiflow.yaml': 'project: { name: bikes }\n', 'pipelines/rides.yaml': steps });
+    const { code, stdout, stderr } = await oxiflow(['pipeline', 'manifest'], { cwd });
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    expect(JSON.parse(stdout).pipelines).toMatchObject([{ name: 'rides' }]);
+  });
+
   test.concurrent('tells what is read, written and asked for, before anything is there', async () => {
     const cwd = folder(FILES);
     const { code, stdout, stderr } = await oxiflow(['pipeline', 'manifest', 'rides'], { cwd });

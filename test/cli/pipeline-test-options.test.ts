@@ -216,6 +216,56 @@ describe('--update', () => {
   });
 });
 
+describe('--update leaves alone', () => {
+  const WRONG = '[{ name: a, input: [{ n: 1 }], expect: { records: [{ n: 2 }] } }]';
+  const through = (script: string): string => `pipeline:
+  - { name: read_file, config: { path: a.ndjson } }
+  - name: parse_json
+  - { name: exec, config: { command: [sh, -c, ${JSON.stringify(script)}] } }
+  - { name: write_file, config: { path: b.ndjson } }
+tests: ${WRONG}
+`;
+
+  test.concurrent.each([
+    ['changed', "printf '# mine\\n' >> pipelines/p.yaml; cat"],
+    ['taken away', 'rm -f pipelines/p.yaml; cat'],
+  ])('a file that is %s while its tests run', async (how, script) => {
+    const cwd = folder({ ...PROJECT, 'pipelines/p.yaml': through(script) });
+    const before = readFileSync(join(cwd, 'pipelines/p.yaml'), 'utf8');
+    const { code, stderr } = await oxiflow(['pipeline', 'test', 'p', '--update'], { cwd });
+    expect(code).toBe(2);
+    expect(stderr).toContain('pipelines/p.yaml: was changed while its tests ran; run them again\n');
+    expect(snapshot(cwd)['pipelines/p.yaml']).toBe(how === 'changed' ? `${before}# mine\n` : undefined);
+  });
+
+  test.runIf(process.getuid?.() === 0)('a file that its user may only read, in a folder of his own', async () => {
+    const cwd = folder({ ...PROJECT, 'pipelines/p.yaml': through('cat') });
+    const file = join(cwd, 'pipelines/p.yaml');
+    chmodSync(file, 0o444);
+    for (const path of [cwd, join(cwd, 'pipelines')]) chmodSync(path, 0o777);
+    const before = readFileSync(file, 'utf8');
+    const { code, stderr } = await oxiflow(['pipeline', 'test', 'p', '--update'], { cwd, uid: NOBODY });
+    expect(code).toBe(126);
+    expect(stderr).toContain('pipelines/p.yaml: permission denied');
+    expect(readFileSync(file, 'utf8')).toBe(before);
+  });
+});
+
+test('--connect tells no secret', async () => {
+  const steps = pipelineOf([
+    ['read_file', { path: '${API_TOKEN}.ndjson' }],
+    ['parse_json'],
+    ['write_file', { path: 'out/${API_TOKEN}.ndjson' }],
+  ]);
+  const cwd = folder({ ...PROJECT, 'pipelines/p.yaml': steps });
+  const env = { API_TOKEN: 's3cr3t-value-xyz' };
+  const missing = await oxiflow(['pipeline', 'test', 'p', '--connect'], { cwd, env });
+  put(cwd, { 's3cr3t-value-xyz.ndjson': '{}\n' });
+  const there = await oxiflow(['pipeline', 'test', 'p', '--connect'], { cwd, env });
+  expect([missing.code, there.code]).toEqual([1, 0]);
+  for (const { stdout, stderr } of [missing, there]) expect(stdout + stderr).not.toContain('s3cr3t');
+});
+
 test('--test runs the tests of that name, and says when there is none', async () => {
   const tests =
     '\n  - { name: a, input: [], expect: { records: [] } }\n  - { name: b, input: [], expect: { records: [1] } }\n';
