@@ -17,7 +17,7 @@ const SMALLEST = Math.max(64 << 10, Buffer.poolSize + 1);
 const kept: SharedArrayBuffer[] = [];
 let keptBytes = 0;
 /** After so many buffers were given, what nobody has needed since the last time is let go. */
-const TRIM_EVERY = 256;
+const TRIM_EVERY = 1024;
 let given = 0;
 /** The least that was kept since then: so much was never in use. */
 let idleBytes = 0;

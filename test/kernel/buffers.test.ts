@@ -20,7 +20,7 @@ test('when blocks become larger, those of before make room: what is given is the
 
 test('what nobody asks for any more is let go, little by little', () => {
   const before = through(20, MB);
-  for (let i = 0; i < 1000; i++) giveBuffer(takeBuffer(5 * MB));
+  for (let i = 0; i < 5000; i++) giveBuffer(takeBuffer(5 * MB));
   const again = Array.from({ length: 20 }, () => takeBuffer(MB));
   expect(again.some(({ buffer }) => before.has(buffer))).toBe(false);
 });
