@@ -4,8 +4,8 @@
  */
 import { Argument, Command, type Option } from 'commander';
 import { listPipelines } from '../config/files.ts';
-import { loadProject } from '../config/project.ts';
 import { OxiError } from '../engine/errors.ts';
+import { openProject } from './open-project.ts';
 
 /** Every verb with its options, for the one word that is there. */
 export type Verbs = (word: string | undefined) => Promise<Command>;
@@ -96,10 +96,7 @@ async function argumentsOf(verb: Command, place: number, project: string | undef
   if (argument.argChoices !== undefined) return argument.argChoices;
   if (argument.name() === 'oxi') return [...(await import('../oxis/registry.ts')).registry.keys()];
   if (!/^pipelines?$/.test(argument.name())) return [];
-  const { root, settings } = await loadProject(project ?? process.cwd(), {
-    env: process.env,
-    exact: project !== undefined,
-  });
+  const { root, settings } = await openProject({ project });
   return [...(await listPipelines(root, settings.pipelineDir)).map(({ name }) => name), '/files'];
 }
 

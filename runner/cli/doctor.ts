@@ -5,7 +5,7 @@ import { Command } from 'commander';
 import packageJson from '../../package.json' with { type: 'json' };
 import { isFolder, listPipelines } from '../config/files.ts';
 import { loadPipeline } from '../config/pipeline.ts';
-import { loadProject, type Project } from '../config/project.ts';
+import type { Project } from '../config/project.ts';
 import { type Check, ok, warning, wrong } from '../doctor/check.ts';
 import { checkDisk, checkFolder, disksOf, type Probe, probeFolder } from '../doctor/folders.ts';
 import { checkClock, checkMemory, checkNode, checkStreams, checkTemporary } from '../doctor/machine.ts';
@@ -28,6 +28,7 @@ import { Terminal } from '../observe/terminal.ts';
 import { registry } from '../oxis/registry.ts';
 import { openStore } from '../state/open.ts';
 import { firstInput, planOf } from './load.ts';
+import { openProject } from './open-project.ts';
 import { printJson } from './state-store.ts';
 
 interface Options {
@@ -60,12 +61,7 @@ async function examine(options: Options): Promise<Check[]> {
   let project: Project | undefined;
   const checks: Check[] = [];
   try {
-    project = await loadProject(options.project ?? process.cwd(), {
-      env: process.env,
-      exact: options.project !== undefined,
-      envFile: options.envFile,
-      stateBackend: options.stateBackend,
-    });
+    project = await openProject(options);
   } catch (error) {
     // A slip on the command line is none of the project's.
     if (!(error instanceof OxiError) || error.code === 'COMMAND_INVALID') throw error;

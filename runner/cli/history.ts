@@ -48,14 +48,11 @@ async function show(store: StateStore, pipeline: string | undefined, options: Op
 
 /** Throws OxiError NO_PIPELINE where neither the project nor its history knows the name. */
 async function mustExist(store: StateStore, pipeline: string, { project }: Options): Promise<void> {
-  const [{ loadProject }, { listPipelines }] = await Promise.all([
-    import('../config/project.ts'),
+  const [{ openProject }, { listPipelines }] = await Promise.all([
+    import('./open-project.ts'),
     import('../config/files.ts'),
   ]);
-  const { root, settings } = await loadProject(project ?? process.cwd(), {
-    env: process.env,
-    exact: project !== undefined,
-  });
+  const { root, settings } = await openProject({ project });
   const known = new Set((await listPipelines(root, settings.pipelineDir)).map(({ name }) => name));
   for (const { pipeline: ended } of await store.history()) known.add(ended);
   if (known.has(pipeline)) return;

@@ -1,16 +1,31 @@
-/** The plan of a loaded pipeline, as every verb that needs one makes it. */
-import { basename, join, resolve } from 'node:path';
-import type { Pipeline } from '../config/pipeline.ts';
+/** A pipeline and its plan, as every verb that needs one loads and makes it. */
+import { basename } from 'node:path';
+import { type LoadPipelineOptions, loadPipeline, type Pipeline } from '../config/pipeline.ts';
 import type { Project } from '../config/project.ts';
 import type { Oxi, Split } from '../engine/contracts.ts';
 import { ConfigErrors, OxiError } from '../engine/errors.ts';
 import type { Plan, StepInput } from '../engine/plan.ts';
 import { makePlan } from '../engine/planner.ts';
-import type { KeptPlace } from '../engine/same-place.ts';
 import { mayFail } from '../engine/segment-run.ts';
 import { evaluateCondition } from '../oxis/expression.ts';
-import { behindLinks, keysOf } from '../oxis/files/place.ts';
 import { registry } from '../oxis/registry.ts';
+import { keptPlaces } from './kept-places.ts';
+import type { ProjectOptions } from './open-project.ts';
+
+export interface PipelineOptions extends ProjectOptions {
+  set?: string[];
+  param?: string[];
+}
+
+/** Throws as `loadPipeline` does; nothing is taken out of its sentences. */
+export function openPipeline(
+  project: Project,
+  name: string,
+  { set, param }: PipelineOptions,
+  more: Pick<LoadPipelineOptions, 'onSteps'> = {},
+): Promise<Pipeline> {
+  return loadPipeline(project, name, { oxis: registry, sets: set, params: param, env: process.env, ...more });
+}
 
 /** Throws ConfigErrors and OxiError as `makePlan` does, and compiles every expression so that a bad one is found here. */
 export async function planOf(
@@ -31,36 +46,6 @@ export async function planOf(
     condition: (step, text, steps) =>
       evaluateCondition(text, step.id, { env: pipeline.environment, params: pipeline.params, steps, now: world.now }),
   });
-}
-
-/** What the project itself lives on: its files, those of its pipelines, and where its state is. */
-function keptPlaces({ root, file, settings, state }: Project, pipeline: string): KeptPlace[] {
-  const kept: KeptPlace[] = [{ what: "the pipeline's own file", keys: keysIfSeen(pipeline) }];
-  kept.push({ what: "the project's own file", keys: keysIfSeen(file ?? join(root, 'oxiflow.yaml')) });
-  const output = behindLinks(resolve(root, settings.outputDir));
-  const folder = (path: string, what: string): void => {
-    const real = behindLinks(resolve(root, path));
-    // One that holds the project, or its output, is not the state's or the pipelines' alone.
-    if ([behindLinks(root), output].some((other) => `${other}/`.startsWith(real === '/' ? real : `${real}/`))) return;
-    kept.push({ what, keys: [`path ${real}`], inside: `path ${real}/` });
-  };
-  folder(settings.pipelineDir, 'a file of the pipelines');
-  folder('.oxiflow', 'the state of the runs');
-  const bases = [state.file.basePath, state.nfs.mountPath].filter((path) => path !== undefined);
-  for (const base of bases) for (const part of ['runs', 'history']) folder(join(base, part), 'the state of the runs');
-  const database = resolve(root, state.sqlite.path ?? '.oxiflow/state.db');
-  for (const ending of ['', '-wal', '-shm', '-journal'])
-    kept.push({ what: 'the state of the runs', keys: keysIfSeen(`${database}${ending}`) });
-  return kept;
-}
-
-/** What can't be looked at is told by who needs it. */
-function keysIfSeen(path: string): string[] {
-  try {
-    return keysOf(path);
-  } catch {
-    return [`path ${behindLinks(path)}`];
-  }
 }
 
 export interface FirstInput {

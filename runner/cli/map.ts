@@ -5,8 +5,9 @@ import type { ParserOxi, RecordStep, Source, SourceOxi } from '../engine/contrac
 import { RecordError } from '../engine/contracts.ts';
 import { noCounters } from '../engine/counters.ts';
 import { EXIT, OxiError } from '../engine/errors.ts';
+import { detectStream } from '../engine/first-look.ts';
 import { type BlockItem, newChannel } from '../engine/flow.ts';
-import { detectStream, runSource } from '../engine/flow-source.ts';
+import { runSource } from '../engine/flow-source.ts';
 import { sayIfSlow } from '../engine/slow.ts';
 import { StageProgram } from '../engine/stage.ts';
 import type { StageSpec } from '../engine/stage-spec.ts';

@@ -1,5 +1,5 @@
-/** Parsers of option values that several verbs share. Each throws commander's InvalidArgumentError, one sentence. */
-import { InvalidArgumentError } from 'commander';
+/** Options that several verbs share, and the parsers of their values. Each throws commander's InvalidArgumentError, one sentence. */
+import { type Command, InvalidArgumentError } from 'commander';
 import { parseDuration, parseInstant } from '../config/units.ts';
 
 /** A whole number of at least `min`. */
@@ -31,4 +31,12 @@ export function instant(text: string): number {
 
 export function collected(text: string, before: string[] | undefined): string[] {
   return [...(before ?? []), text];
+}
+
+/** Adds the options that give values for one start. */
+export function overriding(verb: Command): Command {
+  return verb
+    .option('--set <step.field=value>', 'override a field of a step (repeatable)', collected)
+    .option('--param <name=value>', 'give a parameter (repeatable)', collected)
+    .option('--env-file <file>', 'variables, one NAME=value a line');
 }

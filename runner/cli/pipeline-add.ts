@@ -2,8 +2,9 @@
 import { dirname, join, relative, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { PROJECT_FILE, shownPath } from '../config/files.ts';
-import { loadProject, type Project } from '../config/project.ts';
+import type { Project } from '../config/project.ts';
 import { OxiError } from '../engine/errors.ts';
+import { openProject } from './open-project.ts';
 import { addFiles, isThere, occupied } from './scaffold.ts';
 import { schemaText } from './schema.ts';
 import { printJson } from './state-store.ts';
@@ -40,10 +41,7 @@ async function add(name: string, options: Options): Promise<void> {
   const template = chosenTemplate(options.template ?? DEFAULT_TEMPLATE, 'pipeline add: --template');
   const problem = nameProblem(name);
   if (problem !== undefined) throw new OxiError('COMMAND_INVALID', `pipeline add: ${problem}`);
-  const project = await loadProject(options.project ?? process.cwd(), {
-    env: process.env,
-    exact: options.project !== undefined,
-  });
+  const project = await openProject(options);
   if (project.file === undefined)
     throw new OxiError(
       'COMMAND_INVALID',

@@ -1,58 +1,44 @@
 /** `oxiflow pipeline info`: how a pipeline would run, and why so. */
 import { Command, Option } from 'commander';
 import type { ParameterSpec } from '../config/parameters.ts';
-import { loadPipeline, type Pipeline } from '../config/pipeline.ts';
-import { loadProject } from '../config/project.ts';
+import type { Pipeline } from '../config/pipeline.ts';
 import { OxiError } from '../engine/errors.ts';
 import type { Plan } from '../engine/plan.ts';
 import { humanCount } from '../observe/human.ts';
 import { redactStrings } from '../observe/redaction.ts';
-import { registry } from '../oxis/registry.ts';
 import { barriersOf, explainStages, guaranteeOf, tightenedLimits } from './explain.ts';
-import { clean, firstInput, planOf } from './load.ts';
+import { clean, firstInput, openPipeline, type PipelineOptions, planOf } from './load.ts';
 import { mermaidText } from './mermaid.ts';
-import { collected } from './options.ts';
+import { openProject } from './open-project.ts';
+import { overriding } from './options.ts';
 import { parameterOf, plain } from './parameter-document.ts';
 import { line, planDocument, planText } from './plan-text.ts';
 import { printable, printJson } from './state-store.ts';
 
-interface Options {
-  project?: string;
-  set?: string[];
-  param?: string[];
-  envFile?: string;
+interface Options extends PipelineOptions {
   json?: true;
   explain?: true;
   format: 'text' | 'mermaid';
 }
 
 export function infoCommand(): Command {
-  return new Command('info')
+  const verb = new Command('info')
     .description('say how a pipeline would run')
     .argument('<pipeline>', 'name or path')
     .option('--project <dir>', 'folder of the project')
     .option('--json', 'print one JSON document')
     .option('--explain', 'say why: tiers, ends of stages, threads')
-    .addOption(new Option('--format <format>', 'how it is printed').choices(['text', 'mermaid']).default('text'))
-    .option('--set <step.field=value>', 'override a field of a step (repeatable)', collected)
-    .option('--param <name=value>', 'give a parameter (repeatable)', collected)
-    .option('--env-file <file>', 'variables, one NAME=value a line')
-    .action(info);
+    .addOption(new Option('--format <format>', 'how it is printed').choices(['text', 'mermaid']).default('text'));
+  return overriding(verb).action(info);
 }
 
 async function info(name: string, options: Options): Promise<void> {
   if (options.json && options.format !== 'text')
     throw new OxiError('COMMAND_INVALID', 'pipeline info: --json and --format exclude each other; keep one');
-  const project = await loadProject(options.project ?? process.cwd(), {
-    env: process.env,
-    exact: options.project !== undefined,
-    pipeline: name,
-    envFile: options.envFile,
-  });
+  const project = await openProject(options, name);
   const redact = (text: string): string => project.secrets.redact(text);
   try {
-    const { set: sets, param: params } = options;
-    const pipeline = await loadPipeline(project, name, { oxis: registry, sets, params, env: process.env });
+    const pipeline = await openPipeline(project, name, options);
     const plan = await planOf(project, pipeline, 1, { now: Date.now() });
     if (options.format === 'mermaid') {
       process.stdout.write(redact(mermaidText(pipeline.name, plan)));

@@ -3,13 +3,14 @@ import type { Command } from 'commander';
 import { listPipelines, type PipelineFile, readText } from '../config/files.ts';
 import { loadPipeline, type Pipeline } from '../config/pipeline.ts';
 import { Problems } from '../config/problems.ts';
-import { loadProject, type Project } from '../config/project.ts';
+import type { Project } from '../config/project.ts';
 import type { StepSpec } from '../config/steps.ts';
 import { parseTree, toJson } from '../config/tree.ts';
 import { ConfigErrors, OxiError } from '../engine/errors.ts';
 import { redactStrings } from '../observe/redaction.ts';
 import { registry } from '../oxis/registry.ts';
 import type { Json } from '../state/store.ts';
+import { openProject } from './open-project.ts';
 import { printable, printJson, printRows } from './state-store.ts';
 
 interface Options {
@@ -55,10 +56,7 @@ export function listCommand(verb: Command): Command {
 }
 
 async function list(options: Options): Promise<void> {
-  const project = await loadProject(options.project ?? process.cwd(), {
-    env: process.env,
-    exact: options.project !== undefined,
-  });
+  const project = await openProject(options);
   const { pipelineDir } = project.settings;
   const files = await listPipelines(project.root, pipelineDir);
   const all = await Promise.all(files.map((file) => describe(project, file)));

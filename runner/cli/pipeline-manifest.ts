@@ -3,12 +3,12 @@ import { writeFile } from 'node:fs/promises';
 import { Command } from 'commander';
 import { listPipelines } from '../config/files.ts';
 import { loadPipeline } from '../config/pipeline.ts';
-import { loadProject } from '../config/project.ts';
 import { ConfigErrors, EXIT, ioError, OxiError } from '../engine/errors.ts';
 import { redactStrings } from '../observe/redaction.ts';
 import { registry } from '../oxis/registry.ts';
 import { entryOf } from './manifest.ts';
 import type { Manifest } from './manifest-schema.ts';
+import { openProject } from './open-project.ts';
 
 interface Options {
   project?: string;
@@ -31,12 +31,7 @@ export function manifestCommand(): Command {
 }
 
 async function manifest(names: readonly string[], options: Options): Promise<number> {
-  const project = await loadProject(options.project ?? process.cwd(), {
-    env: process.env,
-    exact: options.project !== undefined,
-    pipeline: names[0],
-    envFile: options.envFile,
-  });
+  const project = await openProject(options, names[0]);
   const files = await listPipelines(project.root, project.settings.pipelineDir);
   const document: Manifest = {
     manifest_version: 1,

@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { Command } from 'commander';
 import { listPipelines } from '../config/files.ts';
 import { loadPipeline, type Pipeline } from '../config/pipeline.ts';
-import { loadProject, type Project } from '../config/project.ts';
+import type { Project } from '../config/project.ts';
 import type { PipelineTest } from '../config/tests.ts';
 import { EXIT, type ExitCode, OxiError } from '../engine/errors.ts';
 import type { Plan } from '../engine/plan.ts';
@@ -12,16 +12,13 @@ import { registry } from '../oxis/registry.ts';
 import type { Tried } from '../testing/connect.ts';
 import { allMistakes, errorsIn } from '../testing/mistakes.ts';
 import type { TestResult } from '../testing/run-test.ts';
-import { planOf } from './load.ts';
-import { collected } from './options.ts';
+import { openPipeline, type PipelineOptions, planOf } from './load.ts';
+import { openProject } from './open-project.ts';
+import { collected, overriding } from './options.ts';
 import { type Checked, sayChecked, sayTried, summaryOf } from './pipeline-test-text.ts';
 import { printable, printJson } from './state-store.ts';
 
-interface Options {
-  project?: string;
-  set?: string[];
-  param?: string[];
-  envFile?: string;
+interface Options extends PipelineOptions {
   json?: true;
   connect?: true;
   update?: true;
@@ -40,17 +37,15 @@ const WORST: readonly ExitCode[] = [
 ];
 
 export function command(): Command {
-  return new Command('test')
+  const verb = new Command('test')
     .description('check pipelines and run their tests')
     .argument('[pipelines...]', 'names or paths (default: all of the project)')
     .option('--test <name>', 'run only this test (repeatable)', collected)
     .option('--update', 'write what came into failing expectations')
     .option('--connect', 'try what a run would open, too; writes nothing')
     .option('--project <dir>', 'folder of the project')
-    .option('--json', 'print one JSON document')
-    .option('--set <step.field=value>', 'override a field (repeatable)', collected)
-    .option('--param <name=value>', 'give a parameter (repeatable)', collected)
-    .option('--env-file <file>', 'variables, one NAME=value a line')
+    .option('--json', 'print one JSON document');
+  return overriding(verb)
     .addHelpText('after', '\nExit code: the first that applies of 125, 2, 126, 74, 69, 1, 3; else 0.')
     .action(async (names: string[], options: Options) => {
       process.exitCode = await testAll(names, options);
@@ -63,12 +58,7 @@ async function testAll(names: string[], options: Options): Promise<number> {
       'COMMAND_INVALID',
       'pipeline test: --update with --set or --param would write expectations that hold only with them',
     );
-  const project = await loadProject(options.project ?? process.cwd(), {
-    env: process.env,
-    exact: options.project !== undefined,
-    pipeline: names[0],
-    envFile: options.envFile,
-  }).catch((error) => {
+  const project = await openProject(options, names[0]).catch((error) => {
     if (!(error instanceof OxiError)) throw error;
     return error;
   });
@@ -156,7 +146,7 @@ async function checkOne(project: Project, name: string, options: Options): Promi
   const onSteps = (found: Pipeline['steps']): void => {
     steps = found;
   };
-  const pipeline = await loaded(project, name, options, onSteps).catch(known);
+  const pipeline = await openPipeline(project, name, options, { onSteps }).catch(known);
   if (pipeline instanceof OxiError) {
     note(await allMistakes(pipeline, steps, registry, project.root));
     return checked;
@@ -189,16 +179,6 @@ async function checkOne(project: Project, name: string, options: Options): Promi
 function known(error: unknown): OxiError {
   if (error instanceof OxiError) return error;
   throw error;
-}
-
-function loaded(
-  project: Project,
-  name: string,
-  options: Options,
-  onSteps: (steps: Pipeline['steps']) => void,
-): Promise<Pipeline> {
-  const { set, param } = options;
-  return loadPipeline(project, name, { oxis: registry, sets: set, params: param, env: process.env, onSteps });
 }
 
 async function testOne(

@@ -1,41 +1,34 @@
 /** `oxiflow preview NAME`: the records as they leave a step. Writes nothing, saves nothing, takes no lease. */
 import { Command } from 'commander';
-import { loadPipeline } from '../config/pipeline.ts';
-import { loadProject } from '../config/project.ts';
 import { EXIT, OxiError } from '../engine/errors.ts';
 import { sayIfSlow } from '../engine/slow.ts';
 import { registry } from '../oxis/registry.ts';
 import { cutTo, findStep, lastStep } from '../testing/cut.ts';
 import { preview, programsIn } from '../testing/preview.ts';
-import { clean, planOf } from './load.ts';
-import { collected, wholeNumber } from './options.ts';
+import { clean, openPipeline, type PipelineOptions, planOf } from './load.ts';
+import { openProject } from './open-project.ts';
+import { overriding, wholeNumber } from './options.ts';
 import { print, refuseClosedOutput } from './output.ts';
 import { printable } from './state-store.ts';
 
-interface Options {
+interface Options extends PipelineOptions {
   step?: string;
   limit: number;
   json?: true;
-  project?: string;
-  set?: string[];
-  param?: string[];
-  envFile?: string;
 }
 
 /** So many bad records are told one by one; the others are counted. */
 const TOLD = 20;
 
 export function command(): Command {
-  return new Command('preview')
+  const verb = new Command('preview')
     .description('show the records as they leave a step; nothing is written or saved')
     .argument('<pipeline>', 'name in the pipeline folder, or path of a YAML file')
     .option('--step <id>', 'the step (default: the last before the sinks)')
     .option('--limit <n>', 'show at most n records', wholeNumber(1, 1_000_000), 10)
     .option('--json', 'print one JSON document')
-    .option('--project <dir>', 'folder of the project')
-    .option('--set <step.field=value>', 'override a field of a step (repeatable)', collected)
-    .option('--param <name=value>', 'give a parameter (repeatable)', collected)
-    .option('--env-file <file>', 'variables, one NAME=value a line')
+    .option('--project <dir>', 'folder of the project');
+  return overriding(verb)
     .addHelpText(
       'after',
       `
@@ -50,22 +43,12 @@ exit code is 3 where a run would stop at one.`,
 
 async function show(name: string, options: Options): Promise<number> {
   refuseClosedOutput('preview');
-  const project = await loadProject(options.project ?? process.cwd(), {
-    env: process.env,
-    exact: options.project !== undefined,
-    pipeline: name,
-    envFile: options.envFile,
-  });
+  const project = await openProject(options, name);
   const redact = (text: string): string => project.secrets.redact(text);
   const cleaned = (error: unknown): never => {
     throw clean(error, redact);
   };
-  const pipeline = await loadPipeline(project, name, {
-    oxis: registry,
-    sets: options.set,
-    params: options.param,
-    env: process.env,
-  }).catch(cleaned);
+  const pipeline = await openPipeline(project, name, options).catch(cleaned);
   const now = Date.now();
   // The pipeline has to be right as a whole, and not only up to the step.
   await planOf(project, pipeline, 1, { now }).catch(cleaned);

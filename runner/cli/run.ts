@@ -3,8 +3,8 @@ import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
 import { resolve } from 'node:path';
 import { Command, Option } from 'commander';
-import { loadPipeline, type Pipeline } from '../config/pipeline.ts';
-import { loadProject, type Project } from '../config/project.ts';
+import type { Pipeline } from '../config/pipeline.ts';
+import type { Project } from '../config/project.ts';
 import { softInterval, stuckAfter } from '../engine/crashpoint.ts';
 import { EXIT, OxiError } from '../engine/errors.ts';
 import { type Plan, sinksOf } from '../engine/plan.ts';
@@ -22,24 +22,20 @@ import { summaryText } from '../observe/summary.ts';
 import { Terminal } from '../observe/terminal.ts';
 import type { EventListener, EventPayloads } from '../observe/types.ts';
 import { stepMaker } from '../oxis/make.ts';
-import { registry } from '../oxis/registry.ts';
 import { thisHolder } from '../state/host.ts';
 import { openStore, type StoreSettings } from '../state/open.ts';
 import { startKeeper } from '../threads/keeper.ts';
 import { StagePool } from '../threads/pool.ts';
 import { rareOptions } from './help.ts';
-import { clean, firstInput, planOf } from './load.ts';
-import { collected, duration, wholeNumber } from './options.ts';
+import { clean, firstInput, openPipeline, type PipelineOptions, planOf } from './load.ts';
+import { openProject } from './open-project.ts';
+import { duration, overriding, wholeNumber } from './options.ts';
 import { print, refuseClosedOutput } from './output.ts';
 import { Stopping } from './stopping.ts';
 import { checkSummary, writeSummary } from './summary-file.ts';
 import { version } from './version.ts';
 
-interface Options {
-  project?: string;
-  set?: string[];
-  param?: string[];
-  envFile?: string;
+interface Options extends PipelineOptions {
   runKey?: string;
   invocation?: string;
   workerId?: string;
@@ -70,13 +66,11 @@ const LEASE_WAIT_EXTRA_MS = 5000;
 const EVENTS_DEADLINE_MS = 5000;
 
 export function command(): Command {
-  const verb = new Command('run')
+  const named = new Command('run')
     .description('run a pipeline (a name or the path of a file), or go on where it stopped')
     .argument('<pipeline>')
-    .option('--project <dir>', 'folder of the project')
-    .option('--set <step.field=value>', 'override a field of a step (repeatable)', collected)
-    .option('--param <name=value>', 'give a parameter (repeatable)', collected)
-    .option('--env-file <file>', 'variables, one NAME=value a line')
+    .option('--project <dir>', 'folder of the project');
+  const verb = overriding(named)
     .option('--run-key <key>', 'what is resumed (default: its name and overrides)')
     .option('--fresh', 'start over, whatever was saved')
     .option('--accept-changes', 'go on although the pipeline was changed')
@@ -178,19 +172,8 @@ async function run(name: string, options: Options): Promise<number> {
 }
 
 async function load(name: string, options: Options): Promise<{ project: Project; pipeline: Pipeline }> {
-  const project = await loadProject(options.project ?? process.cwd(), {
-    env: process.env,
-    exact: options.project !== undefined,
-    pipeline: name,
-    envFile: options.envFile,
-    stateBackend: options.stateBackend,
-  });
-  const pipeline = await loadPipeline(project, name, {
-    oxis: registry,
-    sets: options.set,
-    params: options.param,
-    env: process.env,
-  }).catch((error) => {
+  const project = await openProject(options, name);
+  const pipeline = await openPipeline(project, name, options).catch((error) => {
     throw clean(error, (text) => project.secrets.redact(text));
   });
   return { project, pipeline };

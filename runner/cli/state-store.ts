@@ -19,15 +19,8 @@ export function withStateOptions(verb: Command): Command {
 
 /** Opens the store of the project, and closes it when `work` is done. */
 export async function withStore<T>(options: StateOptions, work: (store: StateStore) => Promise<T>): Promise<T> {
-  const [{ loadProject }, { openStore }] = await Promise.all([
-    import('../config/project.ts'),
-    import('../state/open.ts'),
-  ]);
-  const { state } = await loadProject(options.project ?? process.cwd(), {
-    env: process.env,
-    exact: options.project !== undefined,
-    stateBackend: options.stateBackend,
-  });
+  const [{ openProject }, { openStore }] = await Promise.all([import('./open-project.ts'), import('../state/open.ts')]);
+  const { state } = await openProject(options);
   await using store = await openStore(state);
   const { sayIfSlow } = await import('../engine/slow.ts');
   const say = (text: string): void => void process.stderr.write(`${text}\n`);

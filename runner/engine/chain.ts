@@ -16,7 +16,7 @@ import type {
 } from './contracts.ts';
 import { TIERS } from './contracts.ts';
 import { OxiError } from './errors.ts';
-import { columnsOf } from './flow-source.ts';
+import { columnsOf } from './first-look.ts';
 import { tightenLimits } from './limits.ts';
 import {
   hashOf,

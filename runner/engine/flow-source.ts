@@ -16,6 +16,7 @@ import { RecordError } from './contracts.ts';
 import type { StepCounters } from './counters.ts';
 import { crashpoint } from './crashpoint.ts';
 import { OxiError } from './errors.ts';
+import { hasByteOrderMark, isBlank, PEEK_BYTES } from './first-look.ts';
 import { BARRIER_WEIGHT, type Barrier, type Flow, type Position, weightOf } from './flow.ts';
 import { SourceText, type SplitPosition } from './source-text.ts';
 
@@ -169,44 +170,6 @@ async function readSplit(
   return { split: split.index + 1, offset: 0, records, framer: null };
 }
 
-/** How much of a split is looked at to find out how its records stand. */
-const PEEK_BYTES = 64 * 1024;
-
-/** How records stand in the input, by the first split that holds anything but white space. */
-export async function detectStream(
-  source: Source,
-  splits: readonly Split[],
-  parser: { oxi: ParserOxi; config: unknown; select: SelectPath | undefined } | undefined,
-): Promise<StreamInfo> {
-  const [first] = splits;
-  if (parser === undefined || first === undefined) return { framing: 'lines', selected: false };
-  const detect = (bytes: Uint8Array, { name }: Split): StreamInfo =>
-    parser.oxi.detect(parser.config as never, bytes, name, parser.select);
-  for (const split of splits) {
-    const bytes = await new SourceText(source, split, true).peek(PEEK_BYTES);
-    if (!isBlank(bytes)) return detect(bytes, split);
-  }
-  return detect(new Uint8Array(), first);
-}
-
-/** The longest header that is looked for before the run. */
-const HEADER_BYTES = 1 << 20;
-
-/** Names of the columns of a split, where its beginning tells them. */
-export async function columnsOf(
-  source: Source,
-  split: Split,
-  { oxi, config }: { oxi: ParserOxi; config: unknown },
-): Promise<readonly string[] | undefined> {
-  for (const length of [PEEK_BYTES, HEADER_BYTES]) {
-    const first = await new SourceText(source, split, true).peek(length);
-    const text = source.binary !== true && hasByteOrderMark(first) ? first.subarray(3) : first;
-    const columns = oxi.columns?.(config as never, split.name, text, first.length < length);
-    if (columns !== undefined || first.length < length) return columns;
-  }
-  return undefined;
-}
-
 /** Where the text of a split begins: behind a byte order mark, if a parser will read it. Refuses a split framed unlike those before. */
 async function textStart(node: SourceNode, split: Split, text: SourceText): Promise<number> {
   const { parser, source } = node;
@@ -232,15 +195,6 @@ const FRAMED: Readonly<Record<Framing, string>> = {
   document: 'one document',
   rows: 'rows of CSV',
 };
-
-function hasByteOrderMark(bytes: Uint8Array): boolean {
-  return bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf;
-}
-
-function isBlank(bytes: Uint8Array): boolean {
-  const start = hasByteOrderMark(bytes) ? 3 : 0;
-  return bytes.subarray(start).every((c) => c === 0x20 || c === 0x0a || c === 0x0d || c === 0x09);
-}
 
 /** No record of it is known before a stage has cut it. */
 const UNCUT = { spans: new Uint32Array(), offsets: new Float64Array(), count: 0 };

@@ -1,6 +1,7 @@
 /**
  * That no two steps of a pipeline have the same file: two sinks that write to it, a backup that another one would replace, a sink
- * that puts its output in the place of the input, or of what the project itself lives on. Links lead several names to one file, so files are told apart by what they are.
+ * that puts its output in the place of the input, or of what the project itself lives on. Links lead several names to one file,
+ * so files are told apart by what they are.
  */
 import type { FilePlace, Sink, Split } from './contracts.ts';
 import { OxiError } from './errors.ts';

@@ -9,7 +9,7 @@ import type { Committer } from './checkpoint.ts';
 import type { Mark, Output, Sink, SinkRun, Split, StreamInfo } from './contracts.ts';
 import type { Checkpoint } from './documents.ts';
 import { EXIT, OxiError } from './errors.ts';
-import { detectStream } from './flow-source.ts';
+import { detectStream } from './first-look.ts';
 import { checkEncoders } from './make-sink.ts';
 import { unitOf } from './patience.ts';
 import { type Plan, type PlannedSource, type Segment, sinksOf } from './plan.ts';

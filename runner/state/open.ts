@@ -64,7 +64,12 @@ async function openFile(settings: StoreSettings, options: StoreOptions): Promise
 
 async function openSqlite(settings: StoreSettings, options: StoreOptions): Promise<StateStore> {
   const { openSqliteStore } = await import('./sqlite.ts');
-  return openSqliteStore(resolve(settings.projectRoot, settings.sqlite?.path ?? '.oxiflow/state.db'), options);
+  return openSqliteStore(databasePath(settings), options);
+}
+
+/** Where the backend `sqlite` keeps its file. */
+export function databasePath({ projectRoot, sqlite }: Pick<StoreSettings, 'projectRoot' | 'sqlite'>): string {
+  return resolve(projectRoot, sqlite?.path ?? '.oxiflow/state.db');
 }
 
 function unsupported(name: string): OxiError {

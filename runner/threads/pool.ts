@@ -26,6 +26,7 @@ const DEPTH = 2;
 const DEADLINE_MS = 30_000;
 /** A deadline is counted in so many looks of this process, so that a machine that slept lets no deadline pass. */
 const LOOKS = 10;
+
 /** How long the end of the pool waits for the ends of its threads. */
 const LEAVE_MS = 2000;
 

@@ -9,8 +9,8 @@ import type { Block, Oxi, Sink, Source } from '../../runner/engine/contracts.ts'
 import type { StepCounters } from '../../runner/engine/counters.ts';
 import { DeadLetterFile } from '../../runner/engine/dead-letters.ts';
 import type { Checkpoint } from '../../runner/engine/documents.ts';
+import { detectStream } from '../../runner/engine/first-look.ts';
 import type { Barrier } from '../../runner/engine/flow.ts';
-import { detectStream } from '../../runner/engine/flow-source.ts';
 import type { PlannedSource, Segment, StepInput } from '../../runner/engine/plan.ts';
 import { makePlan } from '../../runner/engine/planner.ts';
 import type { Pool, PoolOptions } from '../../runner/engine/pool.ts';

@@ -10,10 +10,16 @@ export function fileKey({ dev, ino }: Pick<BigIntStats, 'dev' | 'ino'>): string 
   return `file ${dev}:${ino}`;
 }
 
-/** Of a file that may not be there yet: its path behind all links, and what it is. `path` is absolute. */
+/** Of a file that may not be there yet: its path behind all links, and what it is, if that can be seen. `path` is absolute. */
 export function keysOf(path: string): string[] {
-  const there = statSync(path, { bigint: true, throwIfNoEntry: false });
-  return [`path ${behindLinks(path)}`, ...(there === undefined ? [] : [fileKey(there)])];
+  const key = `path ${behindLinks(path)}`;
+  try {
+    const there = statSync(path, { bigint: true, throwIfNoEntry: false });
+    return there === undefined ? [key] : [key, fileKey(there)];
+  } catch {
+    // One that can't be looked at is told by who opens it.
+    return [key];
+  }
 }
 
 /** The path with its links followed, also those that lead to what is not there yet. */

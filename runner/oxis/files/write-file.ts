@@ -83,18 +83,10 @@ class FileSink implements Sink {
 
   places(): FilePlace[] {
     const { path, name, backup } = this.#o;
-    // One that can't be looked at is told by `check`.
-    const keys = (at: string): string[] => {
-      try {
-        return keysOf(at);
-      } catch {
-        return [`path ${at}`];
-      }
-    };
     const kept: FilePlace[] = backup
-      ? [{ name: `${name}${BACKUP}`, keys: keys(`${behindLinks(path)}${BACKUP}`), backup: true }]
+      ? [{ name: `${name}${BACKUP}`, keys: keysOf(`${behindLinks(path)}${BACKUP}`), backup: true }]
       : [];
-    return [{ name, keys: keys(path) }, ...kept];
+    return [{ name, keys: keysOf(path) }, ...kept];
   }
 
   get pending(): string | undefined {
