@@ -72,6 +72,7 @@ describe('completion in bash', () => {
   });
 });
 
+// Not every machine has that shell, and the tests install nothing.
 const zsh = spawnSync('zsh', ['--version']).status === 0;
 
 test.runIf(zsh)('completion in zsh offers the same', () => {

@@ -238,6 +238,7 @@ tests: ${WRONG}
     expect(snapshot(cwd)['pipelines/p.yaml']).toBe(how === 'changed' ? `${before}# mine\n` : undefined);
   });
 
+  // Only root may become a user without rights.
   test.runIf(process.getuid?.() === 0)('a file that its user may only read, in a folder of his own', async () => {
     const cwd = folder({ ...PROJECT, 'pipelines/p.yaml': through('cat') });
     const file = join(cwd, 'pipelines/p.yaml');
@@ -300,6 +301,7 @@ describe('--connect', () => {
     expect(stderr).toContain('orders: exec: step "exec": "no-such-cat" could not be started: no such program');
   });
 
+  // Only root may become a user without rights.
   test.runIf(process.getuid?.() === 0)('a folder that nobody may write to is exit code 126', async () => {
     const cwd = folder({ ...PROJECT, 'pipelines/orders.yaml': connected });
     put(cwd, { 'input/orders.ndjson': '{"a":1}\n' });
