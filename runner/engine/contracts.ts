@@ -62,6 +62,16 @@ export interface Split {
   name: string;
   /** Bytes, where known before reading. */
   size?: number;
+  /** Only these bytes of it belong to the split; all of it where left out. `size` is that of the whole all the same. */
+  range?: SplitRange;
+}
+
+/** A part of a file: it begins where a record begins, and ends where another one does or the file ends. */
+export interface SplitRange {
+  from: number;
+  to: number;
+  /** State of the framer at `from`. */
+  framer: Json;
 }
 
 /** Encodings of text files. `utf-16` goes by the byte order mark, little-endian without one. */
@@ -429,6 +439,8 @@ export interface EncoderContext extends MakeContext {
 export interface MakeContext {
   /** Folder that relative paths count from. */
   projectRoot: string;
+  /** Which split group of a shared run the step works on; absent where one worker does it all. */
+  share?: Share | undefined;
   stepId: string;
   /** Says something to whoever looks closely (level debug). Absent on threads. */
   debug?: ((message: string) => void) | undefined;
@@ -447,6 +459,13 @@ export interface ProcessingLimits {
   readonly maxProcessingTimeMs?: number;
   /** Units of work at the same time. */
   readonly concurrentOperations?: number;
+}
+
+/** A part of the work of a run that several workers share. */
+export interface Share {
+  /** From 0. */
+  readonly index: number;
+  readonly of: number;
 }
 
 interface OxiCommon {

@@ -78,6 +78,28 @@ const schemas = once(() => {
     metadata: z.record(z.string(), z.record(z.string(), z.union([z.string(), z.number(), z.boolean()]))),
   });
 
+  const splits = z.array(
+    z.strictObject({
+      index: count,
+      name: z.string(),
+      size: z.exactOptional(count),
+      range: z.exactOptional(z.strictObject({ from: count, to: count, framer: json })),
+    }),
+  );
+
+  /** How the work of a run is shared between workers; recorded before the first of them begins. */
+  const shared = z.strictObject({
+    /** Of `--shard I/N`: N. Split group K belongs to shard K. */
+    shards: z.exactOptional(count),
+    groups: z.array(
+      z.strictObject({
+        splits,
+        /** Whoever has finished it, and how. */
+        done: z.exactOptional(z.strictObject({ worker_id: z.string(), at: z.string(), summary: jsonObject })),
+      }),
+    ),
+  });
+
   const run = z.strictObject({
     run_key: z.string(),
     /** Constant over all attempts. */
@@ -91,7 +113,9 @@ const schemas = once(() => {
       parameters_hash: z.string(),
     }),
     stream: z.strictObject({ framing: z.enum(['lines', 'array', 'document', 'rows']), selected: z.boolean() }),
-    splits: z.array(z.strictObject({ index: count, name: z.string(), size: z.exactOptional(count) })),
+    splits,
+    /** Only of a run that several workers share: then `splits` are those of the whole input. */
+    shared: z.exactOptional(shared),
     /** The segment that is at work, the first where left out; `stream` and `splits` are its own. */
     segment: z.exactOptional(count),
     /** Which of its sources is read, the first where left out. */

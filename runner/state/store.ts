@@ -6,11 +6,17 @@
  *  2. A write carries a token; a token lower than the run's refuses it (`fenced`), however late it comes.
  *  3. `acquire` is the only way to a token; a new token is greater than every earlier one of that run key and part.
  *  4. A document is read back whole and unchanged, or the read fails with STATE_CORRUPT; it is never taken for absent.
- *  5. Whether a lease is over is decided by the store's clock: for local backends the boot's monotonic clock.
+ *  5. Whether a lease is over is decided by the store's clock: for local backends the boot's monotonic clock, on a shared
+ *     folder the file server's, in Redis the server's.
+ *  6. A write with the token of a lease that is held counts as its renewal.
+ *  7. A write or an acquisition whose answer got lost is looked up before it is tried again: it happens once.
  */
 
-/** One document of a run: the run itself, or one group of splits with its position. */
-export type Part = 'run' | `split-${number}`;
+/**
+ * One document of a run. `run`: the run itself. `split-K`: the checkpoints of its split group K. Of a run that several workers
+ * share, beside these: `group-K`, the attempts at split group K, and `worker-ID` (12 hexadecimal digits), one a worker.
+ */
+export type Part = 'run' | `split-${number}` | `group-${number}` | `worker-${string}`;
 
 export type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
 
@@ -64,6 +70,16 @@ export interface LeaseStanding {
   remainingMs: number;
 }
 
+/** One part of a run, for people who look and for those who choose what to work on. */
+export interface PartStanding {
+  part: Part;
+  /** Of its document; 0 where there is none. */
+  version: number;
+  /** ISO time of the last write, for people; empty where there is no document. */
+  writtenAt: string;
+  lease: LeaseStanding | undefined;
+}
+
 export type WriteResult =
   | { written: true; version: number }
   | { written: false; reason: 'conflict' | 'fenced'; version: number; token: number };
@@ -71,9 +87,16 @@ export type WriteResult =
 /** Survives: `soft` the death of the process, `hard` the death of the machine (fsync or the backend's equal). */
 export type Grade = 'soft' | 'hard';
 
-/** A message to whoever works on a run. */
+/**
+ * A message to whoever works on a run. cancel: save a checkpoint and end. pause: save one and wait until it is cleared. stop: the
+ * worker that is named saves a checkpoint, gives its work back and ends (`force`: at once, without one). rebalance: somebody has
+ * nothing to do, so work that was claimed and not begun is given back.
+ */
 export interface RunRequest {
-  kind: 'cancel';
+  kind: 'cancel' | 'pause' | 'stop' | 'rebalance';
+  /** Id of the worker that is meant; all of them where left out. */
+  worker?: string;
+  force?: true;
   /** ISO time, for people. */
   at: string;
   from: string;
@@ -111,8 +134,15 @@ export interface StateStore extends AsyncDisposable {
     document: { expected: number; token: number; body: { [key: string]: Json }; grade: Grade },
   ): Promise<WriteResult>;
 
-  /** Takes the lease if it is free, released, over, or its holder is proven dead. Never waits. */
-  acquire(runKey: string, part: Part, holder: Holder, ttlMs: number): Promise<AcquireResult>;
+  /** Takes the lease if it is free, released, over, or its holder is proven dead; with `force`, whoever holds it. Never waits. */
+  acquire(runKey: string, part: Part, holder: Holder, ttlMs: number, how?: { force?: boolean }): Promise<AcquireResult>;
+  /** Takes the first of these leases that `acquire` would give; undefined where it would give none. */
+  claim(
+    runKey: string,
+    parts: readonly Part[],
+    holder: Holder,
+    ttlMs: number,
+  ): Promise<Extract<AcquireResult, { acquired: true }> | undefined>;
   /** True while nobody else took it, even past its end: an expired lease that nobody took is renewed. */
   renew(lease: Lease): Promise<boolean>;
   /** Gives the lease back; a lease that another took meanwhile is left alone. */
@@ -120,13 +150,18 @@ export interface StateStore extends AsyncDisposable {
 
   /** The lease of a part that was taken and not given back; undefined where there is none. */
   standing(runKey: string, part: Part): Promise<LeaseStanding | undefined>;
+  /** Every part of a run that has a document or a lease that was not given back; those of a kind (`worker-`) where asked. */
+  parts(runKey: string, prefix?: string): Promise<PartStanding[]>;
 
   /** Run keys in the store, newest write first, with the run document; a corrupt one comes with `error` in place of `run`. */
   list(): Promise<{ runKey: string; run?: StoredDocument; error?: string }[]>;
   request(runKey: string, request: RunRequest): Promise<void>;
-  /** The open requests of a run key. */
+  /** The open requests of a run key, in the order in which they came. */
   requests(runKey: string): Promise<RunRequest[]>;
-  clearRequests(runKey: string): Promise<void>;
+  /** Those of these kinds, and to this worker, where given; all of them otherwise. */
+  clearRequests(runKey: string, which?: { kinds?: readonly RunRequest['kind'][]; worker?: string }): Promise<void>;
+  /** Calls `wake` soon after a request has come, where the backend can tell; who only listens, and never looks, may miss one. */
+  subscribe?(runKey: string, wake: () => void): Promise<AsyncDisposable>;
 
   appendHistory(entry: HistoryEntry): Promise<void>;
   /** Newest first. */
@@ -136,6 +171,8 @@ export interface StateStore extends AsyncDisposable {
   repair(runKey: string): Promise<{ quarantined: string[]; restored: { part: Part; version: number }[] }>;
   /** Removes a run and its documents, for `--fresh` and retention; needs the token of the current lease. */
   remove(lease: Lease): Promise<void>;
+  /** Removes the part that the lease is of, document and lease (a worker that goes). Throws LEASE_LOST where another holds it. */
+  removePart(lease: Lease): Promise<void>;
   /** Removes finished runs and history older than `maxAgeMs`; never a run whose lease is alive or whose status is not finished. */
   prune(maxAgeMs: number): Promise<{ runs: number; history: number }>;
   close(): Promise<void>;
