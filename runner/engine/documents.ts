@@ -94,8 +94,19 @@ const schemas = once(() => {
     groups: z.array(
       z.strictObject({
         splits,
-        /** Whoever has finished it, and how. */
-        done: z.exactOptional(z.strictObject({ worker_id: z.string(), at: z.string(), summary: jsonObject })),
+        /** Who has finished it, and the records and bytes that it read. How is in the group's own document. */
+        done: z.exactOptional(z.strictObject({ worker_id: z.string(), at: z.string(), records: count, bytes: count })),
+        /** Who failed with it last. Workers that came later may try again. */
+        failed: z.exactOptional(
+          z.strictObject({
+            worker_id: z.string(),
+            attempt: count,
+            at: z.string(),
+            code: z.string(),
+            message: z.string(),
+            exit_code: count,
+          }),
+        ),
       }),
     ),
   });
