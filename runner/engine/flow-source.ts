@@ -122,11 +122,10 @@ async function readSplit(
 ): Promise<Position> {
   let records = from.records;
   const text = new SourceText(node.source, split, node.parser !== undefined);
-  const isBegun = from.offset > 0 || from.text !== undefined;
-  const start: SplitPosition = isBegun ? from : text.begin(await textStart(node, split, text));
+  const { start, state } = await beginning(node, split, text, from);
   let after = start.text?.at ?? start.offset;
-  const chunker = openChunker(node, split, after, from.framer);
-  const framer = chunker ?? openFramer(node, split, after, from.framer);
+  const chunker = openChunker(node, split, after, state);
+  const framer = chunker ?? openFramer(node, split, after, state);
   let counted = start;
   // What is read and not cut yet is read again by whoever goes on from here: it counts when it is cut.
   const countTo = (at: number): SplitPosition => {
@@ -192,18 +191,40 @@ async function readSplit(
   if (notice !== undefined) node.say(notice);
   if (node.stop.aborted && (!text.ended || framer.pending > 0))
     return { split: split.index, ...countTo(after - framer.pending), records, framer: framer.snapshot() };
-  await (chunker === undefined ? take((framer as Framer).end()) : sendPiece(chunker.end()));
+  // What follows the last record of a range is the matter of whoever reads the next one.
+  if (!isCutOff(split) || framer.pending > 0)
+    await (chunker === undefined ? take((framer as Framer).end()) : sendPiece(chunker.end()));
   countTo(after);
   node.progress(text.raw - read, node.cutsLater ? undefined : records);
   return { split: split.index + 1, offset: 0, records, framer: null };
+}
+
+/** Where reading begins, and the state of the framer there. */
+async function beginning(
+  node: SourceNode,
+  split: Split,
+  text: SourceText,
+  from: Position,
+): Promise<{ start: SplitPosition; state: Json }> {
+  if (from.offset > 0 || from.text !== undefined) return { start: from, state: from.framer };
+  const { range } = split;
+  if (range !== undefined && range.from > 0) return { start: { offset: range.from }, state: range.framer };
+  return { start: text.begin(await textStart(node, split, text)), state: from.framer };
+}
+
+/** Its range ends before the file does. */
+function isCutOff({ range, size = 0 }: Split): boolean {
+  return range !== undefined && range.to < size;
 }
 
 /** Where the text of a split begins: behind a byte order mark, if a parser will read it. Refuses a split framed unlike those before. */
 async function textStart(node: SourceNode, split: Split, text: SourceText): Promise<number> {
   const { parser, source } = node;
   if (parser === undefined) return 0;
-  const first = await text.peek(split.index === 0 ? 3 : PEEK_BYTES);
-  if (split.index > 0 && !isBlank(first)) {
+  // Whoever works on a part of the input has another first split than that which told how records stand.
+  const isLooked = split.index > 0 || source.kind !== 'once';
+  const first = await text.peek(isLooked ? PEEK_BYTES : 3);
+  if (isLooked && !isBlank(first)) {
     const { framing } = parser.oxi.detect(parser.config as never, first, split.name, parser.select);
     const run = parser.stream.framing;
     // A document on one line looks like a line.
