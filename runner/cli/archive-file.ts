@@ -52,7 +52,7 @@ export async function writeArchive(archive: Archive, path: string): Promise<Writ
   }
 }
 
-export function countsOf({ runs, history }: Archive): Pick<Written, 'runs' | 'documents' | 'history'> {
+function countsOf({ runs, history }: Archive): Pick<Written, 'runs' | 'documents' | 'history'> {
   const documents = runs.reduce((sum, run) => sum + run.documents.length, 0);
   return { runs: runs.length, documents, history: history.length };
 }

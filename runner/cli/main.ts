@@ -43,10 +43,12 @@ export function main(args: readonly string[]): Promise<ExitCode> {
 /** The program with the verb `word` and the names of all others. */
 async function programFor(word: string | undefined): Promise<Command> {
   const program = new Command('oxiflow')
-    .description('Runs data pipelines, one YAML file each, in constant memory.')
+    .description('Runs data pipelines, one YAML file each, in constant memory. More: VERB --help')
     .version(version(), '-V, --version', 'print the version')
     .helpOption('-h, --help', 'show help')
-    .helpCommand(false);
+    .helpCommand(false)
+    // Its own options are verbs as well: the screen is for those.
+    .configureHelp({ visibleOptions: () => [] });
   for (const verb of VERBS) {
     if (verb.name === word) program.addCommand((await verb.load()).command(programFor));
     else program.command(verb.name).description(verb.summary);

@@ -4,6 +4,7 @@ import { printJson, type StateOptions, say, withStore } from './state-store.ts';
 
 export function backupCommand(verb: Command): Command {
   return verb
+    .summary('write everything that is saved into a file')
     .description('write everything that is saved into a file, for restore')
     .option('--output <file>', 'write it there (default: a new file in .oxiflow/backups)')
     .action((options: StateOptions & { output?: string }) =>

@@ -6,6 +6,7 @@ import { mustBeThere, printJson, printRows, type StateOptions, say, withStore } 
 
 export function checkCommand(verb: Command): Command {
   return verb
+    .summary('read everything and say what is damaged')
     .description('read everything that is saved and say what is damaged')
     .option('--run-key <key>', 'only this run')
     .action((options: StateOptions & { runKey?: string }) =>

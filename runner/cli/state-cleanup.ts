@@ -13,6 +13,7 @@ interface Options extends StateOptions {
 
 export function cleanupCommand(verb: Command): Command {
   return verb
+    .summary('take away what nobody needs any more')
     .description('take away what nobody needs any more; never what somebody works on')
     .option('--stale', 'registrations of workers that are gone, leases of dead ones')
     .option('--older-than <time>', 'finished runs and history older than this, as 7d', duration)

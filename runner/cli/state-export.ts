@@ -6,6 +6,7 @@ import { mustBeThere, printJson, type StateOptions, say, withStore } from './sta
 
 export function exportCommand(verb: Command): Command {
   return verb
+    .summary('write what is saved as one JSON document')
     .description('write what is saved as one JSON document, for import elsewhere')
     .option('--run-key <key>', 'only this run')
     .option('--output <file>', 'write it there (default: standard output)')

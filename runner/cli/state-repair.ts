@@ -7,6 +7,7 @@ import { printJson, printRows, type StateOptions, withStore } from './state-stor
 
 export function repairCommand(verb: Command): Command {
   return verb
+    .summary('set damaged state aside')
     .description('set damaged state aside and go back to the last good version')
     .requiredOption('--run-key <key>', 'the run to repair')
     .action((options: StateOptions & { runKey: string }) =>

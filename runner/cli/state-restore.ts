@@ -4,6 +4,7 @@ import { type PutCommand, putArchive } from './put-archive.ts';
 
 export function restoreCommand(verb: Command): Command {
   return verb
+    .summary('make the runs those of a backup')
     .description('make the runs those of a backup; the history keeps what it has')
     .argument('<file>', 'what state backup has written')
     .option('--replace', 'also where there are runs, after a backup of them')

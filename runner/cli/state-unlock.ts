@@ -28,6 +28,7 @@ interface Unlocked extends LeaseReport {
 
 export function unlockCommand(verb: Command): Command {
   return verb
+    .summary('free a run from whoever holds it')
     .description('take the leases of a run from whoever holds them, and free them')
     .requiredOption('--run-key <key>', 'the run')
     .option('--force', 'also from a worker that may be alive: it stops, and may save nothing more')

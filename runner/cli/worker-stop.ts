@@ -5,6 +5,7 @@ import { findWorker, stateText, workerReport } from './worker-known.ts';
 
 export function stopCommand(verb: Command): Command {
   return verb
+    .summary('ask a worker to end')
     .description('ask a worker to save a checkpoint, give its work back and end')
     .argument('<worker>', 'its id, or how no other one begins')
     .option('--run-key <key>', 'look among those of this run')

@@ -3,7 +3,7 @@ import { OxiError } from '../engine/errors.ts';
 import { checkDocument } from './part-documents.ts';
 import type { Part, StateStore } from './store.ts';
 
-export interface Damage {
+interface Damage {
   /** null: of no run alone. */
   run_key: string | null;
   /** null: not of one document. */
