@@ -8,7 +8,7 @@ import type { Oxi, SinkOxi } from './contracts.ts';
 import { OxiError } from './errors.ts';
 import { type DeadLetterPlan, hashOf, type Plan, type Segment, type SegmentOutline, type StepInput } from './plan.ts';
 import { type KeptPlace, Places } from './same-place.ts';
-import { partName } from './share.ts';
+import { partName } from './part-name.ts';
 import { stepError } from './step-error.ts';
 
 export interface PlanOptions extends Omit<ChainOptions, 'places' | 'referenced' | 'fields'> {
