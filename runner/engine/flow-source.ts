@@ -18,6 +18,7 @@ import { crashpoint } from './crashpoint.ts';
 import { OxiError } from './errors.ts';
 import { hasByteOrderMark, isBlank, PEEK_BYTES } from './first-look.ts';
 import { BARRIER_WEIGHT, type Barrier, type Flow, type Position, weightOf } from './flow.ts';
+import type { PauseGate } from './pause.ts';
 import { SourceText, type SplitPosition } from './source-text.ts';
 
 export interface SourceNode {
@@ -40,6 +41,10 @@ export interface SourceNode {
   enough: AbortSignal;
   /** Aborted by `stop`, and by a failure elsewhere in the flow: whoever waits for input gives up. */
   reading: AbortSignal;
+  /** Closed: a hard checkpoint, and then nothing until it opens again. */
+  pause?: PauseGate | undefined;
+  /** It waits, or goes on, for no reason of the flow. */
+  waits?: ((waits: boolean) => void) | undefined;
   /** `records`: cut so far; undefined where the stage counts them. */
   progress(bytes: number, records: number | undefined): void;
   /** Milliseconds spent cutting records. */
@@ -51,6 +56,7 @@ export interface SourceNode {
 /** Reads splits in order, cuts records, and injects barriers between blocks. */
 export async function runSource(node: SourceNode, out: Flow): Promise<void> {
   let position = node.from;
+  let latest = Promise.resolve();
   const barrier = async (grade: Grade, last: Barrier['last']): Promise<void> => {
     const counters = new Map([[node.stepId, { ...node.counters }]]);
     const barrier: Barrier = {
@@ -66,13 +72,28 @@ export async function runSource(node: SourceNode, out: Flow): Promise<void> {
       branches: [],
       over: Promise.withResolvers(),
     };
+    latest = barrier.over.promise;
     await out.send({ kind: 'barrier', barrier }, BARRIER_WEIGHT);
+  };
+  const paused = async (gate: PauseGate): Promise<void> => {
+    // One barrier at a time; one that fails ends the flow elsewhere.
+    await Promise.race([latest, aborted(node.reading)]);
+    if (gate.closedBy === undefined || node.reading.aborted) return;
+    await barrier('hard', 'no');
+    await Promise.race([latest, aborted(node.reading)]);
+    if (node.reading.aborted) return;
+    node.say(`paused by ${gate.closedBy}: a checkpoint is saved, nothing is read until "oxiflow resume"`);
+    node.waits?.(true);
+    await gate.opened(node.reading);
+    node.waits?.(false);
+    if (!node.reading.aborted) node.say('going on');
   };
 
   for (const split of node.splits.slice(position.split)) {
     if (node.stop.aborted || node.enough.aborted || position.records >= node.limit) break;
     position = await readSplit(node, split, position, out, (at) => {
       position = at;
+      if (node.pause?.closedBy !== undefined) return paused(node.pause);
       const grade = node.due();
       return grade === undefined ? undefined : barrier(grade, 'no');
     });
@@ -82,6 +103,13 @@ export async function runSource(node: SourceNode, out: Flow): Promise<void> {
     node.stop.aborted && !node.enough.aborted && position.split < node.splits.length ? 'interrupted' : 'finished',
   );
   out.close();
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener('abort', () => resolve(), { once: true });
+  });
 }
 
 /** Reads one split from `from`; returns the position at its end, or where the run was stopped. */
