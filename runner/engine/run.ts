@@ -7,7 +7,7 @@ import type { Holder, Lease, StateStore } from '../state/store.ts';
 import type { Assembly } from './assembly.ts';
 import { bottleneckOf, theProcess } from './bottleneck.ts';
 import { Committer, lost } from './checkpoint.ts';
-import type { Mark, Share, SinkRun } from './contracts.ts';
+import type { Mark, SinkRun } from './contracts.ts';
 import { crashpoint } from './crashpoint.ts';
 import { DeadLetterFile } from './dead-letters.ts';
 import {
@@ -42,7 +42,6 @@ export interface RunOptions extends Assembly {
   invocation: string | undefined;
   fresh: boolean;
   acceptChanges: boolean;
-  share?: Share | undefined;
   lockTimeoutMs: number;
   leaseWaitMs: number;
   /** Keeps the lease alive from a thread of its own, from the moment it is called. */
