@@ -19,10 +19,11 @@ import { CrewObserver, readIn } from './crew-observer.ts';
 import { crewSummary, sumGroups } from './crew-summary.ts';
 import { finishShared } from './finish.ts';
 import { groupStore } from './group-store.ts';
+import { mergeParts } from './merge.ts';
 import type { Registration } from './registration.ts';
 import { type SharedDocument, SharedRun } from './shared-run.ts';
 
-export interface CrewOptions extends Omit<RunOptions, 'share' | 'input' | 'keepLease' | 'pause'> {
+export interface CrewOptions extends Omit<RunOptions, 'input' | 'keepLease' | 'pause'> {
   sharing: Sharing;
   /** The plan for one split group. */
   planFor(share: Share): Promise<Plan>;
@@ -209,7 +210,6 @@ class Crew {
       ...o,
       plan: await o.planFor(share),
       store: groupStore(o.store, index, claimed),
-      share,
       input: { source: document.source ?? 0, splits, stream: document.stream },
       invocation: this.#runId,
       fresh: false,
@@ -370,7 +370,7 @@ class Crew {
       const finished = await finishShared(this.#run, {
         ...this.#o,
         document: this.#document,
-        publish: async () => (await this.#total()).outputs,
+        publish: (lease, gone) => this.#publish(lease, gone),
         summarize: async (outputs) => this.#summary('succeeded', 0, undefined, outputs),
         deliver: (summary) => this.#o.deliver({ runId: this.#runId, attempt: this.#attempt, summary, repeated: false }),
       });
@@ -420,11 +420,28 @@ class Crew {
       exit_code,
       error,
       checkpoint: this.#observer.checkpoints,
-      outputs: outputs ?? total.outputs,
+      outputs: outputs ?? total.outputs.flat(),
       plan,
       total,
       figures: this.#figures,
       attemptMs: performance.now() - this.#startedAt,
+    });
+  }
+
+  /** Parts that are to become one are joined; called again where a worker died in it. */
+  async #publish(lease: Lease, gone: AbortSignal): Promise<RunSummary['outputs']> {
+    const { store, plan, projectRoot, runKey, pipeline } = this.#o;
+    const { outputs: groups } = await this.#total();
+    return mergeParts({
+      plan,
+      stream: this.#document.stream,
+      projectRoot,
+      run: { runKey, runId: this.#runId, pipeline, token: lease.token },
+      groups,
+      mustHold: async () => {
+        gone.throwIfAborted();
+        if (!(await store.renew(lease))) throw lost(runKey);
+      },
     });
   }
 
