@@ -44,7 +44,11 @@ export async function mergeParts({
     const join = joinOf(planned, stream, projectRoot);
     const merged = await sink.merge({ ...run, step: step.id, finishing: false }, parts, { join, mustHold });
     const columns = [...new Set(parts.flatMap((part) => part.columns ?? []))];
-    outputs.push({ step: step.id, ...merged, ...(parts.some((part) => part.columns !== undefined) ? { columns } : {}) });
+    outputs.push({
+      step: step.id,
+      ...merged,
+      ...(parts.some((part) => part.columns !== undefined) ? { columns } : {}),
+    });
   }
   return outputs;
 }
