@@ -47,7 +47,7 @@ export interface RunOptions extends Assembly {
   /** Keeps the lease alive from a thread of its own, from the moment it is called. */
   keepLease(lease: Lease, lost: () => void): AsyncDisposable;
   /** What the attempt works on, where several workers share the run: one split group, whose input is known. */
-  share?: SharedInput;
+  input?: SharedInput;
   observe(identity: { runId: string; attempt: number }): Promise<RunObserver>;
   /** Hands out the result of a success before the run is marked as finished; where it throws, a retry publishes and delivers. */
   deliver(result: RunResult): Promise<void>;
@@ -217,8 +217,8 @@ class Run {
   // ---------------------------------------------------------------- beginning
 
   #input(segment: Segment, notices: string[]): Promise<RecordedInput> {
-    const { share, projectRoot } = this.#o;
-    if (share !== undefined) return openShare(share, segment, projectRoot);
+    const { input, projectRoot } = this.#o;
+    if (input !== undefined) return openShare(input, segment, projectRoot);
     return openInput(segment, projectRoot, notices, this.#inputWaiting(segment));
   }
 
