@@ -72,6 +72,17 @@ export interface SplitRange {
   to: number;
   /** State of the framer at `from`. */
   framer: Json;
+  /** Of the file before `from`, as `Source.fingerprint` gives it: a file that became another one is cut elsewhere. */
+  fingerprint: string;
+}
+
+/** How the work on an input is to be cut. */
+export interface CutWish {
+  /** So many groups of splits at most; just so many, some of them empty, with `exactly`. */
+  groups: number;
+  exactly?: boolean;
+  /** No group needs to be smaller than that. */
+  minBytes: number;
 }
 
 /** Encodings of text files. `utf-16` goes by the byte order mark, little-endian without one. */
@@ -115,7 +126,9 @@ export interface Source {
   splits(): Promise<Split[]>;
   /** The same splits again, as they are now: for the check on resume. Throws OxiError INPUT_MISSING. */
   recorded(splits: readonly Split[]): Promise<Split[]>;
-  /** Reads from `from` (bytes) to the end of the split; ends early, without an error, once `signal` is aborted. */
+  /** Cuts an input that is no bytes of files (ranges of keys, partitions) into groups; files are cut by the engine. */
+  cut?(splits: readonly Split[], wish: CutWish): Promise<Split[][]>;
+  /** Reads from `from` (bytes) to the end of the split or of its range; ends early, without an error, once `signal` is aborted. */
   open(split: Split, from: number, signal: AbortSignal): AsyncIterable<RawBlock>;
   /** The first bytes of a split, at most `length`, without consuming them; for detection of the framing. */
   peek(split: Split, length: number): Promise<Uint8Array>;
@@ -497,6 +510,11 @@ export interface ParserOxi<C = never> extends OxiCommon {
     select: SelectPath | undefined,
     at: { offset: number; state: Json; name: string },
   ): Framer;
+  /**
+   * How such a stream can be cut in ranges: `lines`: behind any line feed, where its framer has no state; `scan`: behind any record,
+   * once all before it was framed. Not at all where left out.
+   */
+  cutting?(config: C, stream: StreamInfo, select: SelectPath | undefined): 'lines' | 'scan' | undefined;
   /** The cheap half of `frame`, where its step has the other one: the records of this stream are cut by threads. `at` as there. */
   chunk?(config: C, stream: StreamInfo, at: { offset: number; state: Json; name: string }): Chunker | undefined;
   /**

@@ -83,7 +83,7 @@ const schemas = once(() => {
       index: count,
       name: z.string(),
       size: z.exactOptional(count),
-      range: z.exactOptional(z.strictObject({ from: count, to: count, framer: json })),
+      range: z.exactOptional(z.strictObject({ from: count, to: count, framer: json, fingerprint: z.string() })),
     }),
   );
 
@@ -94,8 +94,19 @@ const schemas = once(() => {
     groups: z.array(
       z.strictObject({
         splits,
-        /** Whoever has finished it, and how. */
-        done: z.exactOptional(z.strictObject({ worker_id: z.string(), at: z.string(), summary: jsonObject })),
+        /** Who has finished it, and the records and bytes that it read. How is in the group's own document. */
+        done: z.exactOptional(z.strictObject({ worker_id: z.string(), at: z.string(), records: count, bytes: count })),
+        /** Who failed with it last. Workers that came later may try again. */
+        failed: z.exactOptional(
+          z.strictObject({
+            worker_id: z.string(),
+            attempt: count,
+            at: z.string(),
+            code: z.string(),
+            message: z.string(),
+            exit_code: count,
+          }),
+        ),
       }),
     ),
   });
@@ -156,15 +167,16 @@ export type SplitDocument = z.infer<Schemas['split']>;
 
 /** Throws OxiError STATE_CORRUPT where `body` is no run document. */
 export function parseRunDocument(body: { [key: string]: Json }): RunDocument {
-  return parse(schemas().run, body, 'run document');
+  return parseBody(schemas().run, body, 'run document');
 }
 
 /** Throws OxiError STATE_CORRUPT where `body` is no split document. */
 export function parseSplitDocument(body: { [key: string]: Json }): SplitDocument {
-  return parse(schemas().split, body, 'split document');
+  return parseBody(schemas().split, body, 'split document');
 }
 
-function parse<T>(schema: $ZodType<T>, body: { [key: string]: Json }, what: string): T {
+/** The body of any document of a run; throws OxiError STATE_CORRUPT where it is not of the form of `schema`. */
+export function parseBody<T>(schema: $ZodType<T>, body: { [key: string]: Json }, what: string): T {
   const result = z.safeParse(schema, body);
   if (result.success) return result.data;
   const [issue] = result.error.issues;

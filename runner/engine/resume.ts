@@ -5,12 +5,12 @@
 
 import type { Holder } from '../state/store.ts';
 import { chainOf } from './checkpoint.ts';
-import type { Source, Split, StreamInfo } from './contracts.ts';
+import type { Share, Source, Split, StreamInfo } from './contracts.ts';
 import type { Checkpoint, RunDocument, SplitDocument } from './documents.ts';
 import { OxiError } from './errors.ts';
 import { hashOf, type Plan, type PlannedSource, plainText, type StepMetadata } from './plan.ts';
 
-interface PlanHashes {
+export interface PlanHashes {
   steps: { id: string; hash: string }[];
   parameters_hash: string;
 }
@@ -47,6 +47,8 @@ export interface BeginningOptions {
   holder: Holder;
   fresh: boolean;
   acceptChanges: boolean;
+  /** It works on a part of a shared run, whose input was recorded and cut: there is no beginning anew with another one. */
+  share?: Share | undefined;
 }
 
 /** Throws OxiError PLAN_CHANGED, INPUT_CHANGED, INPUT_MISSING where a checkpoint is there and can't be gone on from. */
@@ -75,7 +77,7 @@ export async function findBeginning(
   const from = trustedCheckpoint(split.checkpoint, o.holder);
   if (from === undefined && segment === 0) {
     // Nothing was saved that a change could belie: an attempt that got nowhere binds nobody.
-    const source = await unchangedSource(before, hashes, plan);
+    const source = await unchangedSource(before, hashes, plan, o.share !== undefined);
     if (source === undefined) return anew([]);
     const input = recordedInput(before, source);
     return { run: before, segment, input, from, finishing: false, hashes, notices: [] };
@@ -106,7 +108,7 @@ function onceSource(plan: Plan, segment: number, index: number): string | undefi
 }
 
 /** Of every step, and of all that expressions read beside the records; secrets count as `***`. */
-function planHashes({ plan, params, env, redact }: BeginningOptions): PlanHashes {
+export function planHashes({ plan, params, env, redact }: BeginningOptions): PlanHashes {
   const read = new Set(plan.steps.flatMap(({ config }) => variablesIn(config)));
   const variables = [...read].sort().map((name) => [name, redact(env.get(name) ?? '')]);
   return {
@@ -123,8 +125,13 @@ function variablesIn(config: unknown): string[] {
   );
 }
 
-/** The source of a run that saved nothing, if plan and input are still what they were. */
-async function unchangedSource(run: RunDocument, hashes: PlanHashes, plan: Plan): Promise<PlannedSource | undefined> {
+/** The source of a run that saved nothing, if plan and input are still what they were; `mustBe`: throws where they are not. */
+async function unchangedSource(
+  run: RunDocument,
+  hashes: PlanHashes,
+  plan: Plan,
+  mustBe: boolean,
+): Promise<PlannedSource | undefined> {
   const source = plan.segments[0]?.planned?.sources[run.source ?? 0];
   if (source === undefined) return undefined;
   try {
@@ -132,7 +139,7 @@ async function unchangedSource(run: RunDocument, hashes: PlanHashes, plan: Plan)
     await checkInput(run, source.source, run.splits, undefined);
     return source;
   } catch (error) {
-    if (error instanceof OxiError) return undefined;
+    if (error instanceof OxiError && !mustBe) return undefined;
     throw error;
   }
 }
@@ -152,7 +159,7 @@ function trustedCheckpoint(
  * was counted, framed and laid out so far belongs to the steps as they were, so their order and number, the source, the parser,
  * what the framer selects, the formatters and the sinks have to stay.
  */
-function checkPlan(run: RunDocument, now: PlanHashes, plan: Plan, accept: boolean): string[] {
+export function checkPlan(run: RunDocument, now: PlanHashes, plan: Plan, accept: boolean): string[] {
   const before = new Map(run.plan.steps.map(({ id, hash }) => [id, hash]));
   const free = new Set(plan.steps.filter((step) => step.kind === 'step' && step.byFramer !== true).map(({ id }) => id));
   const changes: string[] = [];
@@ -201,7 +208,13 @@ async function checkInput(
     if (before !== undefined && before.size !== now.size)
       throw change(before.name, `had ${before.size} bytes and has ${now.size}`);
   });
-  if (checkpoint === undefined || source.fingerprint === undefined) return;
+  if (source.fingerprint === undefined) return;
+  for (const before of splits) {
+    const { name, range } = before;
+    if (range !== undefined && (await source.fingerprint(before, range.from)) !== range.fingerprint)
+      throw change(name, `has other bytes before byte ${range.from}`);
+  }
+  if (checkpoint === undefined) return;
   const { split, offset, fingerprint, finished } = checkpoint.position;
   if ((await chainOf(source, splits, 0, split, '')) !== finished)
     throw change('a file that was read to its end', 'has other bytes');

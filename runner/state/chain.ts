@@ -10,6 +10,7 @@ import { join } from 'node:path';
 import { errnoOf, OxiError } from '../engine/errors.ts';
 import { makeFolders } from '../engine/folders.ts';
 import { isTagProvenDead, processTag } from './host.ts';
+import { PART_NAME } from './parts.ts';
 import type { Grade, Part } from './store.ts';
 
 /** Versions behind the newest that stay: one for `repair`, the others so that a slow reader seldom has to look again. */
@@ -17,9 +18,11 @@ const KEPT = 4;
 /** Old versions are removed once there are so many. */
 const PRUNED_AT = 12;
 
-const VERSION_NAME = /^(run|split-\d+)\.(\d+)\.(json|hard)$/;
+const VERSION_NAME = new RegExp(`^(${PART_NAME})\\.(\\d+)\\.(json|hard)$`);
 /** Of a document's version, or of another file (SQLite adds its own endings). */
-const TEMPORARY_NAME = /^tmp\.(run|split-\d+|other)\.(\d+)\.([0-9a-z-]+)\.[0-9a-f]+(-wal|-shm|-journal)?$/;
+const TEMPORARY_NAME = new RegExp(
+  `^tmp\\.(${PART_NAME}|other)\\.(\\d+)\\.([0-9a-z-]+)\\.[0-9a-f]+(-wal|-shm|-journal)?$`,
+);
 
 export interface Chain {
   /** Version numbers, ascending. */

@@ -14,7 +14,7 @@ import { processTag } from './host.ts';
 import type { Grade } from './store.ts';
 
 /** `PRAGMA user_version` of the tables below. */
-const SCHEMA_VERSION = 1;
+const SCHEMA_VERSION = 2;
 /** "oxi1": tells our files from other databases. */
 const APPLICATION_ID = 0x6f786931;
 /** How long a busy database is asked again before it counts as out of reach. */
@@ -41,7 +41,11 @@ const SCHEMA = `
   CREATE TABLE damaged (
     run_key TEXT, part TEXT, version INTEGER, written_at TEXT, body TEXT, checksum TEXT, set_aside_at TEXT NOT NULL
   );
-  CREATE TABLE requests (id INTEGER PRIMARY KEY, run_key TEXT NOT NULL, kind TEXT NOT NULL, at TEXT NOT NULL, sender TEXT NOT NULL);
+  CREATE TABLE requests (
+    id INTEGER PRIMARY KEY, run_key TEXT NOT NULL, kind TEXT NOT NULL, at TEXT NOT NULL, sender TEXT NOT NULL,
+    worker TEXT,                -- NULL: meant for all
+    forced INTEGER              -- 1, or NULL
+  );
   CREATE INDEX requests_by_run ON requests (run_key);
   CREATE TABLE history (
     id INTEGER PRIMARY KEY, run_key TEXT NOT NULL, pipeline TEXT NOT NULL,
@@ -51,6 +55,9 @@ const SCHEMA = `
   CREATE INDEX history_by_time ON history (finished_ms);
   CREATE TABLE floor (token INTEGER NOT NULL);  -- every new token is above it
 `;
+
+/** `MIGRATIONS[n]` turns tables of version n + 1 into those of version n + 2. */
+const MIGRATIONS = ['ALTER TABLE requests ADD COLUMN worker TEXT; ALTER TABLE requests ADD COLUMN forced INTEGER'];
 
 export interface Database extends Disposable {
   readonly path: string;
@@ -66,7 +73,14 @@ export interface Database extends Disposable {
 export async function openDatabase(path: string): Promise<Database> {
   try {
     if (!(await databaseExists(path))) await makeDatabase(path, 0);
-    return new SqliteDatabase(path, new (await loadSqlite()).DatabaseSync(path));
+    const database = new SqliteDatabase(path, new (await loadSqlite()).DatabaseSync(path));
+    try {
+      await database.migrate();
+    } catch (error) {
+      database[Symbol.dispose]();
+      throw error;
+    }
+    return database;
   } catch (error) {
     throw sqliteError(error, path);
   }
@@ -117,8 +131,7 @@ class SqliteDatabase implements Database {
     this.#database = database;
     try {
       database.exec('PRAGMA busy_timeout = 50');
-      const number = (pragma: string): unknown => Object.values(database.prepare(`PRAGMA ${pragma}`).get() ?? {})[0];
-      if (number('application_id') !== APPLICATION_ID) {
+      if (this.#number('application_id') !== APPLICATION_ID) {
         // Not called corrupt: `state repair` would set somebody's own database aside.
         throw new OxiError(
           'CONFIG_INVALID',
@@ -126,14 +139,32 @@ class SqliteDatabase implements Database {
           { place: { file: path } },
         );
       }
-      const format = Number(number('user_version'));
-      if (format > SCHEMA_VERSION) throw newer(path, format, SCHEMA_VERSION);
-      if (format < 1) throw corrupt(path, 'it has no format version', undefined);
+      this.#format();
       database.exec('PRAGMA journal_mode = WAL');
     } catch (error) {
       database.close();
       throw error;
     }
+  }
+
+  /** Brings the tables of an earlier version forward, in one transaction: whoever comes second finds them done. */
+  async migrate(): Promise<void> {
+    if (this.#format() === SCHEMA_VERSION) return;
+    await this.transact('hard', () => {
+      for (const step of MIGRATIONS.slice(this.#format() - 1)) this.#database.exec(step);
+      this.#database.exec(`PRAGMA user_version = ${SCHEMA_VERSION}`);
+    });
+  }
+
+  #format(): number {
+    const format = this.#number('user_version');
+    if (format > SCHEMA_VERSION) throw newer(this.path, format, SCHEMA_VERSION);
+    if (format < 1) throw corrupt(this.path, 'it has no format version', undefined);
+    return format;
+  }
+
+  #number(pragma: string): number {
+    return Number(Object.values(this.#database.prepare(`PRAGMA ${pragma}`).get() ?? {})[0]);
   }
 
   sql(text: string): StatementSync {

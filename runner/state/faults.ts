@@ -1,6 +1,6 @@
 /** The errors that every backend reports in the same words, and the run keys that none accepts. */
 import { errnoOf, ioError, OxiError } from '../engine/errors.ts';
-import type { HistoryEntry, Json } from './store.ts';
+import type { HistoryEntry, Json, Lease } from './store.ts';
 
 /** Longest run key, in UTF-16 units. */
 const MAX_RUN_KEY = 1000;
@@ -39,6 +39,10 @@ export function newer(file: string, format: number, known: number): OxiError {
     `the saved state in ${file} has format ${format}, this oxiflow knows ${known}: use the newer oxiflow that wrote it`,
     { place: { file } },
   );
+}
+
+export function lost(lease: Lease): OxiError {
+  return new OxiError('LEASE_LOST', `another worker took the lease of run "${lease.runKey}" meanwhile`);
 }
 
 const OUT_OF_REACH = new Set(['ESTALE', 'ETIMEDOUT', 'EHOSTDOWN', 'EHOSTUNREACH', 'ENOTCONN', 'EREMOTEIO']);

@@ -32,10 +32,10 @@ export class LeaseWatch {
     this.now = options.monotonicMs ?? monotonicMs;
   }
 
-  /** `key` names the lease among all that this store sees. */
-  judge(key: string, token: number, lease: LeaseRecord): Standing {
+  /** `key` names the lease among all that this store sees. With `force` it is over, however its holder stands. */
+  judge(key: string, token: number, lease: LeaseRecord, force = false): Standing {
     const provenDead = isProvenDead(lease.holder);
-    const remainingMs = lease.released || provenDead ? 0 : this.#remaining(key, token, lease);
+    const remainingMs = lease.released || provenDead || force ? 0 : this.#remaining(key, token, lease);
     if (remainingMs > 0) return { over: false, holder: lease.holder, remainingMs };
     this.#seen.delete(key);
     return { over: true, predecessor: { holder: lease.holder, token, released: lease.released, provenDead } };

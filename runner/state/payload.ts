@@ -26,6 +26,9 @@ export interface Payload {
 /** `number` is that of the file in its chain. */
 export type Head = Payload & { number: number };
 
+/** A version without its body. */
+export type Glance = Omit<Head, 'body'> & { present: boolean };
+
 /** Readable, and never more than one plain name: the text is cut and cleaned, the hash tells apart what looks alike. */
 export function folderName(runKey: string): string {
   return `${runKey.replaceAll(/[^A-Za-z0-9_-]/g, '_').slice(0, 48)}-${hash('sha256', runKey).slice(0, 20)}`;
@@ -36,7 +39,7 @@ export function beatName(part: Part, token: number): string {
 }
 
 /** The lease is the one that the newest version names. */
-export function holds(head: Head, lease: Lease): boolean {
+export function holds(head: Pick<Head, 'token' | 'lease'>, lease: Lease): boolean {
   return head.token === lease.token && head.lease !== null && !head.lease.released;
 }
 

@@ -8,10 +8,13 @@ import type { Json } from './store.ts';
 type JsonObject = { [key: string]: Json };
 
 /** Format of everything behind the header. */
-export const FORMAT = 1;
+export const FORMAT = 2;
 
 /** `MIGRATIONS[n]` turns a payload of format n + 1 into one of format n + 2; format 1 is the first. */
-const MIGRATIONS: readonly ((payload: JsonObject) => JsonObject)[] = [];
+const MIGRATIONS: readonly ((payload: JsonObject) => JsonObject)[] = [
+  // Format 2 has parts and requests that a program of format 1 would overlook; what both have looks the same.
+  (payload) => payload,
+];
 
 const HEADER = /^\{"oxiflow_state":([1-9]\d{0,8}),"sha256":"([0-9a-f]{64})"\}\n/;
 

@@ -3,8 +3,9 @@ import { hash } from 'node:crypto';
 import type { Database } from './database.ts';
 import { corrupt } from './faults.ts';
 import { type LeaseRecord, parseLease } from './lease.ts';
+import { isMeant, parseRequest, type RequestFilter } from './requests.ts';
 import { isObject } from './seal.ts';
-import type { Json, Lease, Part, StoredDocument } from './store.ts';
+import type { Json, Lease, Part, RunRequest, StoredDocument } from './store.ts';
 
 export type Body = { [key: string]: Json };
 
@@ -78,8 +79,49 @@ export function removeRun(database: Database, lease: Pick<Lease, 'runKey' | 'par
   clearRequests(database, lease.runKey);
 }
 
-export function clearRequests(database: Database, runKey: string): void {
-  database.sql('DELETE FROM requests WHERE run_key = ?').run(runKey);
+/** The open requests of a run in the order in which they came, each with the number of its row. */
+export function openRequests(database: Database, runKey: string): { id: number; request: RunRequest }[] {
+  const rows = database.sql('SELECT * FROM requests WHERE run_key = ? ORDER BY id').all(runKey);
+  return rows.map(({ id, kind, worker, forced, at, sender }) => {
+    const fields = {
+      kind,
+      at,
+      from: sender,
+      ...(worker === null ? {} : { worker }),
+      ...(forced === 1 ? { force: true } : {}),
+    };
+    const request = parseRequest(fields as Body);
+    if (request === undefined) throw corrupt(database.path, 'it holds an unknown request', runKey);
+    return { id: Number(id), request };
+  });
+}
+
+export function clearRequests(database: Database, runKey: string, which?: RequestFilter): void {
+  if (which === undefined) {
+    database.sql('DELETE FROM requests WHERE run_key = ?').run(runKey);
+    return;
+  }
+  for (const { id, request } of openRequests(database, runKey)) {
+    if (isMeant(request, which)) database.sql('DELETE FROM requests WHERE id = ?').run(id);
+  }
+}
+
+/** How long the row of a worker that went stays, so that a late write of it is turned away. */
+const TOMBSTONE_MS = 3_600_000;
+
+/** Document and lease go; the row stays for a while with a token that the last holder does not have. */
+export function removePart(database: Database, row: PartRow): void {
+  database.sql('DELETE FROM documents WHERE run_key = ? AND part = ?').run(row.run_key, row.part);
+  const gone = { ...row, version: row.version + 1, present: 0, token: row.token + 1, lease: null, removed_at: now() };
+  putPart(database, gone);
+}
+
+/** Rows of workers that went a while ago; the one with a run's highest token stays, so that tokens go on growing. */
+export function dropTombstones(database: Database): void {
+  database
+    .sql(`DELETE FROM parts AS p WHERE present = 0 AND lease IS NULL AND removed_at <= ?
+          AND part GLOB 'worker-*' AND token < (SELECT max(token) FROM parts AS o WHERE o.run_key = p.run_key)`)
+    .run(new Date(Date.now() - TOMBSTONE_MS).toISOString());
 }
 
 function checksumOf(row: Omit<DocumentRow, 'checksum'>): string {

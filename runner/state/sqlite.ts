@@ -5,22 +5,27 @@
 import { rename } from 'node:fs/promises';
 import { errnoOf, OxiError } from '../engine/errors.ts';
 import { type Database, databaseExists, makeDatabase, openDatabase, sqliteError } from './database.ts';
-import { aboutRun, checkBody, checkRunKey, corrupt, finishedMs, isPrunable } from './faults.ts';
+import { aboutRun, checkBody, checkRunKey, corrupt, finishedMs, isPrunable, lost } from './faults.ts';
 import { parseHistory } from './history.ts';
 import { type LeaseRecord, LeaseWatch } from './lease.ts';
+import { byPart, checkPart } from './parts.ts';
+import type { RequestFilter } from './requests.ts';
 import { repairRows, verify } from './sqlite-repair.ts';
 import {
   type Body,
   clearRequests,
   documentOf,
+  dropTombstones,
   highestToken,
   insertDocument,
   isPast,
   leaseOf,
   now,
+  openRequests,
   type PartRow,
   parseJson,
   putPart,
+  removePart,
   removeRun,
   tokenFloor,
 } from './sqlite-rows.ts';
@@ -29,6 +34,8 @@ import type * as store from './store.ts';
 export function openSqliteStore(path: string, options: store.StoreOptions = {}): store.StateStore {
   return new SqliteStore(path, options);
 }
+
+const NO_DOCUMENT = { version: 0, writtenAt: '' };
 
 class SqliteStore implements store.StateStore {
   readonly backend = 'sqlite';
@@ -73,37 +80,42 @@ class SqliteStore implements store.StateStore {
         .sql('DELETE FROM documents WHERE run_key = ? AND part = ? AND version < ?')
         .run(runKey, part, version - 1);
       // A token from elsewhere (that of split-0 in the run's document) ends the lease of a lower one.
-      const lease = document.token > stored.token ? null : (row?.lease ?? null);
+      const record = document.token > stored.token ? undefined : leaseOf(row, this.location);
+      const lease = record === undefined ? null : JSON.stringify(record.released ? record : this.#renewed(record));
       putPart(database, { run_key: runKey, part, version, present: 1, token: document.token, lease, removed_at: null });
       return { written: true, version };
     });
   }
 
-  async acquire(runKey: string, part: store.Part, holder: store.Holder, ttlMs: number): Promise<store.AcquireResult> {
+  async acquire(
+    runKey: string,
+    part: store.Part,
+    holder: store.Holder,
+    ttlMs: number,
+    how: { force?: boolean } = {},
+  ): Promise<store.AcquireResult> {
     checkRunKey(runKey);
     // A machine that forgets a token in a crash has lost its holder too.
-    return this.#change('soft', (database): store.AcquireResult => {
-      const row = this.#part(database, runKey, part);
-      documentOf(database, row);
-      const record = leaseOf(row, this.location);
-      const standing =
-        row === undefined || record === undefined
-          ? undefined
-          : this.#watch.judge(`${part} ${runKey}`, row.token, record);
-      if (standing?.over === false) {
-        return { acquired: false, holder: standing.holder, remainingMs: standing.remainingMs };
+    return this.#change('soft', (database) => this.#take(database, runKey, part, holder, ttlMs, how.force)).catch(
+      (error) => {
+        throw aboutRun(error, runKey);
+      },
+    );
+  }
+
+  async claim(
+    runKey: string,
+    parts: readonly store.Part[],
+    holder: store.Holder,
+    ttlMs: number,
+  ): Promise<Extract<store.AcquireResult, { acquired: true }> | undefined> {
+    checkRunKey(runKey);
+    return this.#change('soft', (database) => {
+      for (const part of parts) {
+        const taken = this.#take(database, runKey, part, holder, ttlMs);
+        if (taken.acquired) return taken;
       }
-      const token = highestToken(database, runKey) + 1;
-      const renewed: LeaseRecord = { holder, ttlMs, renewedMs: this.#watch.now(), beat: 0, released: false };
-      putPart(database, {
-        ...(row ?? { run_key: runKey, part, version: 0, present: 0, removed_at: null }),
-        token,
-        lease: JSON.stringify(renewed),
-      });
-      const lease = { runKey, part, token, ttlMs, holder };
-      return standing === undefined
-        ? { acquired: true, lease }
-        : { acquired: true, lease, predecessor: standing.predecessor };
+      return undefined;
     }).catch((error) => {
       throw aboutRun(error, runKey);
     });
@@ -114,8 +126,7 @@ class SqliteStore implements store.StateStore {
       const row = this.#part(database, lease.runKey, lease.part);
       const record = this.#held(row, lease);
       if (row === undefined || record === undefined) return false;
-      const renewed = { ...record, renewedMs: this.#watch.now(), beat: record.beat + 1 };
-      putPart(database, { ...row, lease: JSON.stringify(renewed) });
+      putPart(database, { ...row, lease: JSON.stringify(this.#renewed(record)) });
       return true;
     });
   }
@@ -138,6 +149,27 @@ class SqliteStore implements store.StateStore {
       return row === undefined || record === undefined
         ? undefined
         : this.#watch.show(`${part} ${runKey}`, row.token, record);
+    });
+  }
+
+  async parts(runKey: string, prefix = ''): Promise<store.PartStanding[]> {
+    checkRunKey(runKey);
+    return this.#look([], (database) => {
+      this.#verifyOnce(database);
+      const rows = database
+        .sql(
+          'SELECT p.*, d.written_at FROM parts AS p LEFT JOIN documents AS d USING (run_key, part, version) WHERE run_key = ?',
+        )
+        .all(runKey) as unknown as (PartRow & { written_at: string | null })[];
+      const found: store.PartStanding[] = [];
+      for (const row of rows.filter(({ part }) => part.startsWith(prefix))) {
+        const record = leaseOf(row, this.location);
+        const lease = record && this.#watch.show(`${row.part} ${runKey}`, row.token, record);
+        if (row.present === 0 && lease === undefined) continue;
+        const document = row.present === 1 ? { version: row.version, writtenAt: row.written_at ?? '' } : NO_DOCUMENT;
+        found.push({ part: row.part, ...document, lease });
+      }
+      return found.sort(byPart);
     });
   }
 
@@ -164,25 +196,17 @@ class SqliteStore implements store.StateStore {
     checkRunKey(runKey);
     await this.#change('soft', (database) => {
       database
-        .sql('INSERT INTO requests (run_key, kind, at, sender) VALUES (?, ?, ?, ?)')
-        .run(runKey, request.kind, request.at, request.from);
+        .sql('INSERT INTO requests (run_key, kind, worker, forced, at, sender) VALUES (?, ?, ?, ?, ?, ?)')
+        .run(runKey, request.kind, request.worker ?? null, request.force ? 1 : null, request.at, request.from);
     });
   }
 
   requests(runKey: string): Promise<store.RunRequest[]> {
-    return this.#look([], (database) =>
-      database
-        .sql('SELECT kind, at, sender FROM requests WHERE run_key = ? ORDER BY id')
-        .all(runKey)
-        .map(({ kind, at, sender }) => {
-          if (kind !== 'cancel') throw corrupt(this.location, 'it holds an unknown request', runKey);
-          return { kind, at: String(at), from: String(sender) };
-        }),
-    );
+    return this.#look([], (database) => openRequests(database, runKey).map(({ request }) => request));
   }
 
-  async clearRequests(runKey: string): Promise<void> {
-    await this.#change('soft', (database) => clearRequests(database, runKey));
+  async clearRequests(runKey: string, which?: RequestFilter): Promise<void> {
+    await this.#change('soft', (database) => clearRequests(database, runKey, which));
   }
 
   appendHistory(entry: store.HistoryEntry): Promise<void> {
@@ -240,10 +264,16 @@ class SqliteStore implements store.StateStore {
   remove(lease: store.Lease): Promise<void> {
     return this.#change('hard', (database) => {
       const row = this.#part(database, lease.runKey, lease.part);
-      if (this.#held(row, lease) === undefined) {
-        throw new OxiError('LEASE_LOST', `another worker took the lease of run "${lease.runKey}" meanwhile`);
-      }
+      if (this.#held(row, lease) === undefined) throw lost(lease);
       removeRun(database, lease);
+    });
+  }
+
+  removePart(lease: store.Lease): Promise<void> {
+    return this.#change('soft', (database) => {
+      const row = this.#part(database, lease.runKey, lease.part);
+      if (row === undefined || this.#held(row, lease) === undefined) throw lost(lease);
+      removePart(database, row);
     });
   }
 
@@ -262,6 +292,7 @@ class SqliteStore implements store.StateStore {
           // Removed long ago: by now nobody can hold a token of it.
         } else database.sql('DELETE FROM parts WHERE run_key = ?').run(row.run_key);
       }
+      dropTombstones(database);
       const { changes } = database.sql('DELETE FROM history WHERE finished_ms <= ?').run(cutoff);
       return { runs, history: Number(changes) };
     });
@@ -277,6 +308,38 @@ class SqliteStore implements store.StateStore {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
+  }
+
+  #take(
+    database: Database,
+    runKey: string,
+    part: store.Part,
+    holder: store.Holder,
+    ttlMs: number,
+    force?: boolean,
+  ): store.AcquireResult {
+    const row = this.#part(database, runKey, part);
+    const record = leaseOf(row, this.location);
+    const standing = row && record && this.#watch.judge(`${part} ${runKey}`, row.token, record, force);
+    if (standing?.over === false) {
+      return { acquired: false, holder: standing.holder, remainingMs: standing.remainingMs };
+    }
+    documentOf(database, row);
+    const token = highestToken(database, runKey) + 1;
+    const taken: LeaseRecord = { holder, ttlMs, renewedMs: this.#watch.now(), beat: 0, released: false };
+    putPart(database, {
+      ...(row ?? { run_key: runKey, part, version: 0, present: 0, removed_at: null }),
+      token,
+      lease: JSON.stringify(taken),
+    });
+    const lease = { runKey, part, token, ttlMs, holder };
+    return standing === undefined
+      ? { acquired: true, lease }
+      : { acquired: true, lease, predecessor: standing.predecessor };
+  }
+
+  #renewed(record: LeaseRecord): LeaseRecord {
+    return { ...record, renewedMs: this.#watch.now(), beat: record.beat + 1 };
   }
 
   #isHeld(database: Database, runKey: string): boolean {
@@ -299,6 +362,7 @@ class SqliteStore implements store.StateStore {
   }
 
   #part(database: Database, runKey: string, part: store.Part): PartRow | undefined {
+    checkPart(part);
     const row = database.sql('SELECT * FROM parts WHERE run_key = ? AND part = ?').get(runKey, part) as
       | PartRow
       | undefined;

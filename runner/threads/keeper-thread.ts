@@ -1,46 +1,72 @@
 /**
- * The entry of the thread that keeps a run's lease alive, however busy the main thread is, and looks for cancel requests. It has
- * a connection to the store of its own. It never decides about the run: it tells the main thread what it saw. One that does not
- * listen any more is ended.
+ * The entry of the thread that keeps a worker's leases alive, however busy the main thread is, and looks for requests. It has a
+ * connection to the store of its own. It never decides about the run: it tells the main thread what it saw. A main thread that
+ * does not listen any more is ended.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parentPort, workerData } from 'node:worker_threads';
 import { openStore } from '../state/open.ts';
-import type { KeeperMessage, KeeperStart } from './keeper.ts';
+import type { Lease } from '../state/store.ts';
+import { Registrar } from '../workers/registrar.ts';
+import type { KeeperCommand, KeeperMessage, KeeperStart } from './keeper.ts';
 import { watchMain } from './watch-main.ts';
 
 const port = parentPort;
 if (port === null) throw new Error('this file is the entry of a thread');
-const { settings, lease, renewMs, pollMs, watch } = workerData as KeeperStart;
+const { settings, runKey, holder, ttlMs, renewMs, pollMs, watch } = workerData as KeeperStart;
 using _watching = watch && watchMain(watch);
 const closing = new AbortController();
-port.on('message', () => closing.abort());
 const tell = (message: KeeperMessage): void => port.postMessage(message);
 
 await using store = await openStore(settings);
-let nextRenewal = 0;
-let told = false;
+const registrar = new Registrar(store, runKey, holder, ttlMs);
+/** By token, and when each is to be renewed by `performance.now()`. */
+const leases = new Map<number, { lease: Lease; due: number }>();
+let wake = new AbortController();
+port.on('message', (command: KeeperCommand) => {
+  if (command.kind === 'keep') leases.set(command.lease.token, { lease: command.lease, due: 0 });
+  else if (command.kind === 'drop') leases.delete(command.token);
+  else if (command.kind === 'about') registrar.about(command.registration);
+  else closing.abort();
+  wake.abort();
+});
+
+let told = '[]';
 let trouble = '';
+let nextBeat = 0;
+let listening: AsyncDisposable | undefined;
 while (!closing.signal.aborted) {
+  wake = new AbortController();
   try {
-    if (performance.now() >= nextRenewal) {
-      if (!(await store.renew(lease))) {
-        tell({ kind: 'lost' });
-        break;
-      }
-      nextRenewal = performance.now() + renewMs;
+    listening ??= await store.subscribe?.(runKey, () => wake.abort());
+    for (const [token, kept] of leases) {
+      if (performance.now() < kept.due) continue;
+      const held = await store.renew(kept.lease);
+      kept.due = performance.now() + renewMs;
+      if (held || !leases.has(token)) continue;
+      leases.delete(token);
+      tell({ kind: 'lost', token });
     }
-    const [request] = await store.requests(lease.runKey);
-    if (request !== undefined && !told) {
-      told = true;
-      tell({ kind: 'cancelled', from: request.from });
+    if (registrar.hasNews || performance.now() >= nextBeat) {
+      await registrar.beat();
+      nextBeat = performance.now() + renewMs;
     }
+    const requests = await store.requests(runKey);
+    const text = JSON.stringify(requests);
+    if (text !== told) {
+      told = text;
+      tell({ kind: 'requests', requests });
+    }
+    trouble = '';
   } catch (error) {
     // The store is out of reach for the moment: the lease lives on until its end, and the next renewal may succeed.
     const message = error instanceof Error ? error.message : String(error);
     if (message !== trouble) tell({ kind: 'trouble', message });
     trouble = message;
   }
-  await sleep(pollMs, undefined, { signal: closing.signal }).catch(() => undefined);
+  const signal = AbortSignal.any([closing.signal, wake.signal]);
+  await sleep(pollMs, undefined, { signal }).catch(() => undefined);
 }
+await registrar.leave().catch(() => undefined);
+await listening?.[Symbol.asyncDispose]();
 port.close();

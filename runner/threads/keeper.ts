@@ -1,12 +1,19 @@
-/** Starts the thread that keeps a lease and watches the main thread. A run that is over within a second needs none, so the thread comes late. */
+/**
+ * Starts the thread that keeps a worker's leases, says that it lives, looks for requests and watches the main thread. A run that
+ * is over within a second needs none, so the thread comes late.
+ */
 import type { Worker } from 'node:worker_threads';
 import type { StoreSettings } from '../state/open.ts';
-import type { Lease } from '../state/store.ts';
+import type { Holder, Lease, RunRequest } from '../state/store.ts';
+import type { Registration } from '../workers/registration.ts';
 import { threadEntry } from './entry.ts';
 
 export interface KeeperStart {
   settings: StoreSettings;
-  lease: Lease;
+  runKey: string;
+  holder: Holder;
+  /** How long the registration lasts without being renewed. */
+  ttlMs: number;
   /** Between two renewals, and between two looks for requests. */
   renewMs: number;
   pollMs: number;
@@ -14,16 +21,31 @@ export interface KeeperStart {
   watch: { memory: SharedArrayBuffer; everyMs: number } | undefined;
 }
 
+/** What the thread is told before and while it runs. */
+export type KeeperCommand =
+  | { kind: 'keep'; lease: Lease }
+  | { kind: 'drop'; token: number }
+  | { kind: 'about'; registration: Registration }
+  | { kind: 'close' };
+
 export type KeeperMessage =
-  | { kind: 'lost' }
-  | { kind: 'cancelled'; from: string }
+  | { kind: 'lost'; token: number }
+  | { kind: 'requests'; requests: RunRequest[] }
   | { kind: 'trouble'; message: string };
 
 export interface KeeperEvents {
-  lost(): void;
-  cancelled(from: string): void;
+  /** The open requests of the run, whenever they have changed. */
+  requests(requests: readonly RunRequest[]): void;
   /** The store can't be reached, or the thread died; the run goes on, its commits tell the truth about the lease. */
   trouble(message: string): void;
+}
+
+export interface Keeper extends AsyncDisposable {
+  /** Renews a lease until it is dropped; `lost`: another took it. Tokens of one run key are never equal. */
+  keep(lease: Lease, lost: () => void): void;
+  drop(lease: Lease): void;
+  /** What the store is to know of this worker from now on. */
+  about(registration: Registration): void;
 }
 
 /** Well below the shortest lease that can be configured. */
@@ -31,10 +53,15 @@ const DELAY_MS = 400;
 /** It makes next to no garbage. */
 const YOUNG_MB = 1;
 
-export function startKeeper(start: KeeperStart, on: KeeperEvents): AsyncDisposable {
+/** `delayMs`: how long to wait with the thread. */
+export function startKeeper(start: KeeperStart, on: KeeperEvents, delayMs = DELAY_MS): Keeper {
   let worker: Worker | undefined;
   let ended: Promise<unknown> | undefined;
   let closing = false;
+  const leases = new Map<number, { lease: Lease; lost: () => void }>();
+  let latest: Registration | undefined;
+  const tell = (command: KeeperCommand): void => worker?.postMessage(command);
+
   const begin = setTimeout(() => {
     // Dear to load, and short runs end before.
     const threads = process.getBuiltinModule('node:worker_threads');
@@ -44,22 +71,37 @@ export function startKeeper(start: KeeperStart, on: KeeperEvents): AsyncDisposab
       resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MB },
     });
     worker.on('message', (message: KeeperMessage) => {
-      if (message.kind === 'lost') on.lost();
-      else if (message.kind === 'cancelled') on.cancelled(message.from);
+      if (message.kind === 'lost') leases.get(message.token)?.lost();
+      else if (message.kind === 'requests') on.requests(message.requests);
       else on.trouble(message.message);
     });
     worker.on('error', (error) => on.trouble(`the thread that keeps the lease died: ${error.message}`));
     // It may end by itself, long before anybody closes it.
     ended = new Promise((resolve) => worker?.once('exit', resolve));
     worker.unref();
-  }, DELAY_MS);
+    for (const { lease } of leases.values()) tell({ kind: 'keep', lease });
+    if (latest !== undefined) tell({ kind: 'about', registration: latest });
+  }, delayMs);
+
   return {
+    keep(lease, lost) {
+      leases.set(lease.token, { lease, lost });
+      tell({ kind: 'keep', lease });
+    },
+    drop(lease) {
+      leases.delete(lease.token);
+      tell({ kind: 'drop', token: lease.token });
+    },
+    about(registration) {
+      latest = registration;
+      tell({ kind: 'about', registration });
+    },
     async [Symbol.asyncDispose]() {
       if (closing) return;
       closing = true;
       clearTimeout(begin);
       if (worker === undefined) return;
-      worker.postMessage('close');
+      tell({ kind: 'close' });
       const late = setTimeout(() => void worker?.terminate(), 2000);
       await ended;
       clearTimeout(late);

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openFileStore } from '../../runner/state/file.ts';
 import { folderName } from '../../runner/state/payload.ts';
-import { seal, unseal } from '../../runner/state/seal.ts';
+import { FORMAT, seal, unseal } from '../../runner/state/seal.ts';
 import type { Part } from '../../runner/state/store.ts';
 import { type Bench, type Damage, describeStore } from '../contract/store-suite.ts';
 
@@ -49,7 +49,7 @@ describeStore('file', async (): Promise<Bench> => {
     makeNewer: async (runKey, part) => {
       const path = await newest(location, runKey, part);
       const found = unseal(await readFile(path, 'utf8'));
-      await writeFile(path, seal(found.kind === 'good' ? found.payload : {}, 2));
+      await writeFile(path, seal(found.kind === 'good' ? found.payload : {}, FORMAT + 1));
     },
     [Symbol.asyncDispose]: () => rm(location, { recursive: true }),
   };

@@ -60,7 +60,7 @@ describeStore('sqlite', async (): Promise<Bench> => {
     makeNewer: async () => {
       await closeAll();
       using database = new DatabaseSync(location);
-      database.exec('PRAGMA user_version = 2');
+      database.exec('PRAGMA user_version = 3');
     },
     [Symbol.asyncDispose]: async () => {
       await closeAll();

@@ -6,6 +6,7 @@ import * as z from 'zod/mini';
 import type { FilePlace, Held, Mark, Output, Rewrite, Sink, SinkRun } from '../../engine/contracts.ts';
 import { errnoOf, ioError, OxiError } from '../../engine/errors.ts';
 import { makeFolders } from '../../engine/folders.ts';
+import { partName } from '../../engine/share.ts';
 import { codecOfName } from '../../engine/source-text.ts';
 import type { Codec } from '../../kernel/unpack.ts';
 import type { Grade } from '../../state/store.ts';
@@ -48,10 +49,12 @@ export const writeFile = defineSink({
     refuseNul(c.path, context.stepId);
     const codec = c.compression === 'auto' ? codecOfName(c.path) : c.compression === 'none' ? undefined : c.compression;
     refuseLevel(c.compression_level, codec, context.stepId);
+    const { share } = context;
+    const name = share === undefined ? c.path : partName(c.path, share);
     return new FileSink(
       {
-        path: resolve(context.projectRoot, c.path),
-        name: c.path,
+        path: resolve(context.projectRoot, name),
+        name,
         step: context.stepId,
         append: c.append,
         overwrite: c.overwrite || c.append,
