@@ -97,7 +97,7 @@ export function command(): Command {
           .default('auto'),
       )
       .option('--parent-fd <n>', 'pipe whose end means that the launcher is gone', wholeNumber(0, 1023))
-      .option('--state-backend <name>', 'auto, sqlite, file, nfs'),
+      .option('--state-backend <name>', 'auto, sqlite, file, nfs, redis'),
   ).action(async (name: string, options: Options) => {
     process.exitCode = await run(name, options);
   });
@@ -196,7 +196,7 @@ interface AttemptInput {
 async function attempt(a: AttemptInput): Promise<RunResult> {
   const { project, pipeline, plan, options, runKey, log, redact, stopping } = a;
   const settings = storeSettings(project);
-  await using store = await openStore(settings);
+  await using store = await openStore(settings, { warn: (message) => log.warn(message) });
   const workerId = `${options.workerId ?? process.env.OXIFLOW_WORKER_ID ?? hostname()}-${process.pid}-${randomBytes(3).toString('hex')}`;
   const { lockTimeoutMs } = project;
   let bus: EventBus | undefined;
@@ -302,7 +302,7 @@ function saying(reporter: RunReporter, log: Log): RunReporter['started'] {
   };
 }
 
-/** Only what a thread may be given: no secrets, nothing that can't be copied. */
+/** What a thread can be given: a secret can't be copied, so that the address of the chosen backend, and no other, is revealed. */
 function storeSettings({ state }: Project): StoreSettings {
   return {
     backend: state.backend,
@@ -310,7 +310,14 @@ function storeSettings({ state }: Project): StoreSettings {
     file: { basePath: state.file.basePath },
     nfs: { mountPath: state.nfs.mountPath },
     sqlite: { path: state.sqlite.path },
-    database: { type: state.database.type },
+    redis: {
+      ...state.redis,
+      connectionUrl: state.backend === 'redis' ? state.redis.connectionUrl?.reveal() : undefined,
+    },
+    database: {
+      ...state.database,
+      connectionUrl: state.backend === 'database' ? state.database.connectionUrl?.reveal() : undefined,
+    },
   };
 }
 

@@ -25,7 +25,9 @@ export class PauseGate {
     if (this.#closedBy === undefined) return;
     const done = new AbortController();
     // Keeps the process alive: nothing else may be going on.
-    const aborted = sleep(1 << 30, undefined, { signal: AbortSignal.any([signal, done.signal]) }).catch(() => undefined);
+    const aborted = sleep(1 << 30, undefined, { signal: AbortSignal.any([signal, done.signal]) }).catch(
+      () => undefined,
+    );
     await Promise.race([this.#open.promise, aborted]);
     done.abort();
   }

@@ -19,7 +19,7 @@ export interface RedisAddress {
   tls: { ca?: Buffer; cert?: Buffer; key?: Buffer; servername?: string } | undefined;
 }
 
-const PORT = 6379;
+export const PORT = 6379;
 const FIELD = 'state_manager.redis.connection_url';
 
 /** `folder`: that paths count from. Throws CONFIG_INVALID, never with the address in it; IO errors for the files it names. */
@@ -38,7 +38,8 @@ export function parseAddress(text: string, folder: string): RedisAddress {
   const db = Number((kind === 'unix' ? '' : path.slice(1)) || options.get('db') || 0);
   if (!Number.isSafeInteger(db) || db < 0) throw invalid('names a database that is no number');
   const nodes = kind === 'unix' ? [] : hosts.split(',').map(parseNode);
-  if (kind === 'unix' && (path === '' || hosts !== '')) throw invalid('names no socket: it is unix:///path/to/redis.sock');
+  if (kind === 'unix' && (path === '' || hosts !== ''))
+    throw invalid('names no socket: it is unix:///path/to/redis.sock');
   const place = kind === 'unix' ? decode(path) : nodes.map(shownNode).join(',');
   return {
     location: `${kind}://${place}${db === 0 ? '' : kind === 'unix' ? `?db=${db}` : `/${db}`}`,

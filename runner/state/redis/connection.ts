@@ -4,9 +4,9 @@
  * every change carries a nonce (see `scripts.ts`).
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { ClusterOptions, RedisOptions } from 'ioredis';
+import type { RedisOptions } from 'ioredis';
 import { OxiError } from '../../engine/errors.ts';
-import { parseAddress, type RedisAddress, shownNode } from './address.ts';
+import { PORT, parseAddress, type RedisAddress, shownNode } from './address.ts';
 import type { Cluster, Redis } from './driver.ts';
 import { loadDriver } from './load.ts';
 import type { Script } from './scripts.ts';
@@ -28,6 +28,9 @@ export interface RedisSettings {
 }
 
 type Client = Redis | Cluster;
+type Options = Omit<RedisOptions, 'host' | 'port' | 'path' | 'retryStrategy' | 'replyMapping'> & {
+  replyMapping: 'legacy';
+};
 
 interface Line {
   client: Client;
@@ -204,22 +207,22 @@ export class Connections {
     if (!this.#settings.clusterMode)
       return new Redis({ ...this.#options(), ...this.#place(this.#nodes[0]), retryStrategy: () => null });
     const { tls } = this.#address;
-    const options: ClusterOptions = {
+    return new Cluster(this.#nodes, {
       clusterRetryStrategy: () => null,
       enableReadyCheck: false,
       slotsRefreshTimeout: this.#timeoutMs,
       redisOptions: this.#options(),
       // Names are left as they are where certificates are held against them.
       ...(tls === undefined ? {} : { dnsLookup: (name, done) => done(null, name) }),
-    };
-    return new Cluster(this.#nodes, options);
+    });
   }
 
-  #place(node: { host: string; port: number } | undefined): RedisOptions {
-    return this.#address.path === undefined ? { ...node } : { path: this.#address.path };
+  #place(node: { host: string; port: number } | undefined): { host: string; port: number } | { path: string } {
+    const { path } = this.#address;
+    return path === undefined ? (node ?? { host: 'localhost', port: PORT }) : { path };
   }
 
-  #options(): Omit<RedisOptions, 'host' | 'port' | 'path' | 'retryStrategy'> {
+  #options(): Options {
     const { username, password, db, tls } = this.#address;
     return {
       ...(username === undefined ? {} : { username }),
@@ -228,6 +231,7 @@ export class Connections {
       ...(tls === undefined ? {} : { tls }),
       connectTimeout: this.#timeoutMs,
       protocol: 2,
+      replyMapping: 'legacy',
       // The server says by itself that it is loading.
       enableReadyCheck: false,
       disableClientInfo: true,

@@ -5,7 +5,7 @@ import { FORMAT } from '../seal.ts';
 import type { Part } from '../store.ts';
 import type { Keys } from './keys.ts';
 import { unsealDocument } from './rows.ts';
-import { FORMAT as LAYOUT, MEND, DUMP, type Script } from './scripts.ts';
+import { DUMP, FORMAT as LAYOUT, MEND, type Script } from './scripts.ts';
 
 type Call = (script: Script, keys: readonly string[], args?: readonly (string | number)[]) => Promise<unknown>;
 type Fields = Map<string, string>;

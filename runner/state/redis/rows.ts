@@ -8,7 +8,12 @@ import type * as store from '../store.ts';
 export type Body = { [key: string]: store.Json };
 
 /** A document as it is kept; the head of its part holds the checksum by which the scripts know it. */
-export function sealDocument(runKey: string, part: store.Part, version: number, body: Body): { text: string; sum: string } {
+export function sealDocument(
+  runKey: string,
+  part: store.Part,
+  version: number,
+  body: Body,
+): { text: string; sum: string } {
   const text = seal({ run_key: runKey, part, version, body });
   return { text, sum: hash('sha1', text) };
 }
@@ -40,7 +45,8 @@ export function documentOf(
   const found = unsealDocument(text, runKey, part);
   if (found.kind === 'newer') throw newer(location, found.format, FORMAT);
   if (found.kind === 'damaged') throw corrupt(location, `${part}: ${found.reason}`, runKey);
-  if (found.version !== Number(version)) throw corrupt(location, `${part}: its version is not that of its head`, runKey);
+  if (found.version !== Number(version))
+    throw corrupt(location, `${part}: its version is not that of its head`, runKey);
   const writtenAt = isoOf(Number(written));
   return { document: { version: found.version, token: Number(token), writtenAt, body: found.body }, wrote };
 }

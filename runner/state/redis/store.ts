@@ -4,9 +4,12 @@
  */
 import { hash, randomBytes } from 'node:crypto';
 import { OxiError } from '../../engine/errors.ts';
-import { checkBody, checkRunKey, corrupt, finishedMs, isPrunable, newer } from '../faults.ts';
+import { checkBody, checkRunKey, corrupt, finishedMs, isPrunable, lost, newer } from '../faults.ts';
 import { parseHistory } from '../history.ts';
 import { isProvenDead } from '../host.ts';
+import { byPart, checkPart } from '../parts.ts';
+import { isMeant, parseRequest, type RequestFilter } from '../requests.ts';
+import { isObject } from '../seal.ts';
 import type * as store from '../store.ts';
 import { Connections, type RedisSettings } from './connection.ts';
 import { type Keys, keysOf } from './keys.ts';
@@ -66,6 +69,7 @@ class RedisStore implements store.StateStore {
 
   async read(runKey: string, part: store.Part): Promise<store.StoredDocument | undefined> {
     checkRunKey(runKey);
+    checkPart(part);
     const answer = (await this.#call(runKey, scripts.READ, [this.#keys.run(runKey)], [part])) as string[];
     const found = documentOf(answer, runKey, part, this.location);
     if (found === undefined) return undefined;
@@ -82,6 +86,7 @@ class RedisStore implements store.StateStore {
     document: { expected: number; token: number; body: Body; grade: store.Grade },
   ): Promise<store.WriteResult> {
     checkRunKey(runKey);
+    checkPart(part);
     checkBody(document.body);
     const identity = await this.#begin();
     const { expected, token, body } = document;
@@ -111,6 +116,7 @@ class RedisStore implements store.StateStore {
     how: { force?: boolean; fresh?: boolean } = {},
   ): Promise<store.AcquireResult> {
     checkRunKey(runKey);
+    checkPart(part);
     const must = await this.#mustBeThere(runKey, how.fresh === true);
     const nonce = makeNonce();
     let dead = '';
@@ -123,8 +129,7 @@ class RedisStore implements store.StateStore {
       if (outcome === 'acquired')
         return await this.#acquired({ runKey, part, token: Number(token), ttlMs, holder }, third);
       const other = holderOf(who, runKey, this.location);
-      if (!isProvenDead(other) || dead === token)
-        return { acquired: false, holder: other, remainingMs: Number(third) };
+      if (!isProvenDead(other) || dead === token) return { acquired: false, holder: other, remainingMs: Number(third) };
       dead = token;
     }
   }
@@ -136,6 +141,7 @@ class RedisStore implements store.StateStore {
     ttlMs: number,
   ): Promise<Acquired | undefined> {
     checkRunKey(runKey);
+    for (const part of parts) checkPart(part);
     if (parts.length === 0) return undefined;
     const must = await this.#mustBeThere(runKey, false);
     const dead = new Map<string, string>();
@@ -213,23 +219,17 @@ class RedisStore implements store.StateStore {
     return (await this.#requests(runKey)).map(({ request }) => request);
   }
 
-  async clearRequests(
-    runKey: string,
-    which: { kinds?: readonly store.RunRequest['kind'][]; worker?: string } = {},
-  ): Promise<void> {
-    const entries = await this.#requests(runKey);
-    const { kinds, worker } = which;
-    const meant = entries.filter(
-      ({ request }) =>
-        (kinds === undefined || kinds.includes(request.kind)) && (worker === undefined || request.worker === worker),
-    );
+  async clearRequests(runKey: string, which: RequestFilter = {}): Promise<void> {
+    const meant = (await this.#requests(runKey)).filter(({ request }) => isMeant(request, which));
     if (meant.length === 0) return;
     const args = meant.map(({ entry }) => entry);
     await this.#call(runKey, scripts.CLEAR, [this.#keys.requests(runKey)], args);
   }
 
   async subscribe(runKey: string, wake: () => void): Promise<AsyncDisposable> {
-    return this.#connections.listen(this.#keys.channel(runKey), wake) ?? { [Symbol.asyncDispose]: async () => undefined };
+    return (
+      this.#connections.listen(this.#keys.channel(runKey), wake) ?? { [Symbol.asyncDispose]: async () => undefined }
+    );
   }
 
   async appendHistory(entry: store.HistoryEntry): Promise<void> {
@@ -239,9 +239,7 @@ class RedisStore implements store.StateStore {
     await this.#call(entry.runKey, scripts.APPEND, [this.#keys.history], args);
   }
 
-  async history(
-    filter: { runKey?: string; pipeline?: string; limit?: number } = {},
-  ): Promise<store.HistoryEntry[]> {
+  async history(filter: { runKey?: string; pipeline?: string; limit?: number } = {}): Promise<store.HistoryEntry[]> {
     const { runKey, pipeline, limit = Number.POSITIVE_INFINITY } = filter;
     const found: store.HistoryEntry[] = [];
     for (let first = 0; found.length < limit; first += HISTORY_PAGE) {
@@ -268,16 +266,18 @@ class RedisStore implements store.StateStore {
     return await repairRun(call, this.#keys, runKey, this.location);
   }
 
-  async remove({ runKey, part, token }: store.Lease): Promise<void> {
+  async remove(lease: store.Lease): Promise<void> {
+    const { runKey, part, token } = lease;
     const keys = [this.#keys.run(runKey), this.#keys.requests(runKey)];
-    if (Number(await this.#call(runKey, scripts.REMOVE, keys, [part, token])) !== 1) throw leaseLost(runKey);
+    if (Number(await this.#call(runKey, scripts.REMOVE, keys, [part, token])) !== 1) throw lost(lease);
     this.#forget(runKey);
     await this.#notes?.forget(runKey);
   }
 
-  async removePart({ runKey, part, token }: store.Lease): Promise<void> {
+  async removePart(lease: store.Lease): Promise<void> {
+    const { runKey, part, token } = lease;
     const answer = await this.#call(runKey, scripts.REMOVE_PART, [this.#keys.run(runKey)], [part, token]);
-    if (Number(answer) !== 1) throw leaseLost(runKey);
+    if (Number(answer) !== 1) throw lost(lease);
     this.#known.delete(`${part} ${runKey}`);
     this.#letGo(runKey, token);
   }
@@ -315,7 +315,7 @@ class RedisStore implements store.StateStore {
         token,
       });
     }
-    return found;
+    return found.sort(byPart);
   }
 
   async #requests(runKey: string): Promise<{ entry: string; request: store.RunRequest }[]> {
@@ -376,7 +376,9 @@ class RedisStore implements store.StateStore {
   async #note(runKey: string, identity: string): Promise<void> {
     const trouble = await this.#notes?.keep(runKey, identity);
     if (trouble !== undefined)
-      this.#warn(`the run can't be noted in the project (${trouble}): should ${this.location} lose its data, nobody will know`);
+      this.#warn(
+        `the run can't be noted in the project (${trouble}): should ${this.location} lose its data, nobody will know`,
+      );
   }
 
   #remember(runKey: string, part: store.Part, known: Known): void {
@@ -409,7 +411,10 @@ class RedisStore implements store.StateStore {
   async #lostAcross(runKey: string): Promise<OxiError> {
     const note = await this.#notes?.find(runKey);
     const isOther = note !== undefined && note.store !== '' && note.store !== (await this.#begin());
-    return this.#lost(runKey, isOther ? 'it is another store than then, or one that began anew without its data' : undefined);
+    return this.#lost(
+      runKey,
+      isOther ? 'it is another store than then, or one that began anew without its data' : undefined,
+    );
   }
 
   /** The identity of the store; at the first change it gets one, and its settings are looked at. */
@@ -460,7 +465,8 @@ class RedisStore implements store.StateStore {
 /** Work on many, some at once, in their order. */
 async function inTurns<T, R>(all: readonly T[], work: (one: T) => Promise<R>): Promise<R[]> {
   const results: R[] = [];
-  for (let i = 0; i < all.length; i += AT_ONCE) results.push(...(await Promise.all(all.slice(i, i + AT_ONCE).map(work))));
+  for (let i = 0; i < all.length; i += AT_ONCE)
+    results.push(...(await Promise.all(all.slice(i, i + AT_ONCE).map(work))));
   return results;
 }
 
@@ -468,27 +474,20 @@ function makeNonce(): string {
   return randomBytes(9).toString('base64url');
 }
 
-function leaseLost(runKey: string): OxiError {
-  return new OxiError('LEASE_LOST', `another worker took the lease of run "${runKey}" meanwhile`);
-}
-
 function entryOf(text: string): store.HistoryEntry | undefined {
   const [, sum, json = ''] = /^\d+ \S+ (\S+) (.*)$/s.exec(text) ?? [];
-  if (sum !== hash('sha1', json)) return undefined;
-  try {
-    return parseHistory(JSON.parse(json));
-  } catch {
-    return undefined;
-  }
+  return sum === hash('sha1', json) ? parseHistory(parse(json)) : undefined;
 }
 
 function requestOf(json: string): store.RunRequest | undefined {
+  const value = parse(json);
+  return isObject(value) ? parseRequest(value) : undefined;
+}
+
+function parse(json: string): store.Json {
   try {
-    const request = JSON.parse(json) as Partial<store.RunRequest> | null;
-    const kinds: readonly unknown[] = ['cancel', 'pause', 'stop', 'rebalance'];
-    const ok = kinds.includes(request?.kind) && typeof request?.at === 'string' && typeof request.from === 'string';
-    return ok ? (request as store.RunRequest) : undefined;
+    return JSON.parse(json) as store.Json;
   } catch {
-    return undefined;
+    return null;
   }
 }

@@ -11,7 +11,8 @@ export type Trouble =
 
 const PASSING =
   /^(LOADING|READONLY|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|BUSY|MOVED|ASK|NOREPLICAS|MISCONF|UNBLOCKED|NOSCRIPT|OOM)\b/;
-const LOST_CONNECTION = /^(Connection is closed|Too many Cluster redirections|Command aborted|Failed to refresh slots|None of startup nodes|connect E|All keys|Cluster isn't ready|Cluster is (ended|closed)|timed out|Stream isn't writeable|Socket timeout)/i;
+const LOST_CONNECTION =
+  /^(Connection is closed|Too many Cluster redirections|Command aborted|Failed to refresh slots|None of startup nodes|connect E|All keys|Cluster isn't ready|Cluster is (ended|closed)|timed out|Stream isn't writeable|Socket timeout)/i;
 
 /** `location`: where the server is, for people. */
 export function judge(error: unknown, location: string): Trouble {
@@ -31,10 +32,16 @@ export function judge(error: unknown, location: string): Trouble {
   if (/SELECT is not allowed in cluster mode|DB index is out of range/i.test(message))
     return { kind: 'final', error: config(`${location} has no database of that number (a cluster has only 0)`) };
   if (/unknown command/i.test(message))
-    return { kind: 'final', error: config(`${location} is no Redis server of version 6 or later: ${serverWord(message)}`) };
+    return {
+      kind: 'final',
+      error: config(`${location} is no Redis server of version 6 or later: ${serverWord(message)}`),
+    };
   const cert = errnoOf(error);
   if (cert !== undefined && /^(ERR_TLS|CERT_|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO_|ERR_SSL|ERR_OSSL)/.test(cert))
-    return { kind: 'final', error: config(`${location}: its certificate is not accepted (${cert}); name the authority with ?ca=FILE`) };
+    return {
+      kind: 'final',
+      error: config(`${location}: its certificate is not accepted (${cert}); name the authority with ?ca=FILE`),
+    };
   if (PASSING.test(message) || LOST_CONNECTION.test(message)) return { kind: 'passing', reason: serverWord(message) };
   if (cert !== undefined) return { kind: 'passing', reason: cert };
   const inside = /\b(READONLY|MISCONF|OOM|NOREPLICAS|LOADING)\b/.exec(message);
@@ -62,9 +69,12 @@ function config(text: string): OxiError {
 
 /** The first words of a server, which never hold what was sent. */
 function serverWord(message: string): string {
-  const code = /\b(LOADING|READONLY|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|BUSY|MOVED|NOREPLICAS|MISCONF|OOM)\b/.exec(message)?.[1];
+  const code = /\b(LOADING|READONLY|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|BUSY|MOVED|NOREPLICAS|MISCONF|OOM)\b/.exec(
+    message,
+  )?.[1];
   if (code === 'OOM') return 'it has reached its maxmemory';
   if (code === 'MISCONF') return "it can't write its data to disk (MISCONF)";
-  if (code === 'MOVED') return 'MOVED: it is part of a cluster; if it is meant, set state_manager.redis.cluster_mode: true';
+  if (code === 'MOVED')
+    return 'MOVED: it is part of a cluster; if it is meant, set state_manager.redis.cluster_mode: true';
   return code ?? message.split('\n')[0]?.slice(0, 120) ?? '';
 }
