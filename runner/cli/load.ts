@@ -2,7 +2,7 @@
 import { basename } from 'node:path';
 import { type LoadPipelineOptions, loadPipeline, type Pipeline } from '../config/pipeline.ts';
 import type { Project } from '../config/project.ts';
-import type { Oxi, Split } from '../engine/contracts.ts';
+import type { Oxi, Share, Split } from '../engine/contracts.ts';
 import { ConfigErrors, OxiError } from '../engine/errors.ts';
 import type { Plan, StepInput } from '../engine/plan.ts';
 import { makePlan } from '../engine/planner.ts';
@@ -32,12 +32,13 @@ export async function planOf(
   project: Project,
   pipeline: Omit<Pipeline, 'steps'> & { steps: readonly StepInput[] },
   threads: number,
-  world: { now: number; oxis?: ReadonlyMap<string, Oxi> },
+  world: { now: number; oxis?: ReadonlyMap<string, Oxi>; share?: Share },
 ): Promise<Plan> {
   return makePlan({
     steps: pipeline.steps,
     oxis: world.oxis ?? registry,
     projectRoot: project.root,
+    share: world.share,
     threads,
     delivery: pipeline.delivery,
     deadLetter: pipeline.deadLetter,

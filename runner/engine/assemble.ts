@@ -68,8 +68,10 @@ class Assembler {
     const watched = m.a.watch?.node(source.step.id, 'read', unitMs(source.step));
     out.sender = watched;
     // What comes from outside may be long in coming.
-    if (source.source.kind !== 'offset') watched?.waitsOutside(true);
-    return runSource(sourceNode(m, this.#clock, this.#enough.signal), out);
+    const isOutside = source.source.kind !== 'offset';
+    if (isOutside) watched?.waitsOutside(true);
+    const waits = (paused: boolean): void => watched?.waitsOutside(paused || isOutside);
+    return runSource({ ...sourceNode(m, this.#clock, this.#enough.signal), waits }, out);
   }
 
   /** Starts the nodes of a chain; `only`: nobody but this chain gets what the source reads. */

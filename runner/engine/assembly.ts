@@ -6,6 +6,7 @@ import type { Checkpoint } from './documents.ts';
 import type { Barrier } from './flow.ts';
 import type { Letter } from './letters.ts';
 import type { Patience } from './patience.ts';
+import type { PauseGate } from './pause.ts';
 import type { PlannedSource, PlannedStep, Segment } from './plan.ts';
 import type { Pool, PoolOptions } from './pool.ts';
 import type { RunFigures } from './report.ts';
@@ -29,6 +30,8 @@ export interface Assembly {
   startPool(spec: StageSpec, options: PoolOptions): Pool;
   /** Finds out whether the flow is stuck, where somebody asks. */
   watch?: Watch;
+  /** Holds the flow up while it is closed. */
+  pause?: PauseGate;
   /** A unit of work failed and is tried again: a sentence for people. */
   say(message: string): void;
   /** Takes secrets out of a text. */

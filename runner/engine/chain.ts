@@ -7,6 +7,7 @@ import type {
   Oxi,
   ParserOxi,
   RecordStep,
+  Share,
   Sink,
   SinkOxi,
   SourceOxi,
@@ -38,6 +39,7 @@ import { locating, locatingLater, stepError } from './step-error.ts';
 export interface ChainOptions {
   oxis: ReadonlyMap<string, Oxi>;
   projectRoot: string;
+  share?: Share | undefined;
   /** Threads of stages that say nothing. */
   threads: number;
   delivery: 'at_least_once' | 'exactly_once';
@@ -427,7 +429,7 @@ export class ChainBuilder {
   }
 
   #context(input: StepInput): MakeContext {
-    return { projectRoot: this.#o.projectRoot, stepId: input.id };
+    return { projectRoot: this.#o.projectRoot, share: this.#o.share, stepId: input.id };
   }
 
   #error(input: StepInput, text: string, code?: Parameters<typeof stepError>[2]): OxiError {

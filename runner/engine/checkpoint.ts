@@ -162,9 +162,20 @@ export async function chainOf(
   let chain = hash;
   for (const split of splits.slice(from, to)) {
     if (source.fingerprint === undefined) return '';
-    chain = hashOf([chain, await source.fingerprint(split, split.size ?? 0)]);
+    chain = hashOf([chain, await source.fingerprint(split, endOf(split))]);
   }
   return chain;
+}
+
+/** One whose range does not begin where it did when the file was cut: records begin elsewhere. */
+export async function changedRange(source: Source, splits: readonly Split[]): Promise<Split | undefined> {
+  if (source.fingerprint === undefined) return undefined;
+  for (const split of splits) {
+    const { range } = split;
+    if (range !== undefined && range.from > 0 && (await source.fingerprint(split, range.from)) !== range.fingerprint)
+      return split;
+  }
+  return undefined;
 }
 
 export function lost(runKey: string): OxiError {
@@ -176,5 +187,16 @@ export function lost(runKey: string): OxiError {
 
 /** Bytes of the input before a position. */
 export function bytesBefore(splits: readonly Split[], split: number, offset: number): number {
-  return splits.slice(0, split).reduce((sum, s) => sum + (s.size ?? 0), offset);
+  const from = splits[split]?.range?.from ?? 0;
+  return splits.slice(0, split).reduce((sum, s) => sum + bytesOf(s), Math.max(0, offset - from));
+}
+
+/** Those of its range alone. */
+export function bytesOf({ size = 0, range }: Split): number {
+  return range === undefined ? size : range.to - range.from;
+}
+
+/** Where reading ends, in bytes from the start of the file. */
+export function endOf({ size = 0, range }: Split): number {
+  return range?.to ?? size;
 }

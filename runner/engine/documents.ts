@@ -83,7 +83,7 @@ const schemas = once(() => {
       index: count,
       name: z.string(),
       size: z.exactOptional(count),
-      range: z.exactOptional(z.strictObject({ from: count, to: count, framer: json })),
+      range: z.exactOptional(z.strictObject({ from: count, to: count, framer: json, fingerprint: z.string() })),
     }),
   );
 

@@ -18,6 +18,7 @@ import { crashpoint } from './crashpoint.ts';
 import { OxiError } from './errors.ts';
 import { hasByteOrderMark, isBlank, PEEK_BYTES } from './first-look.ts';
 import { BARRIER_WEIGHT, type Barrier, type Flow, type Position, weightOf } from './flow.ts';
+import type { PauseGate } from './pause.ts';
 import { SourceText, type SplitPosition } from './source-text.ts';
 
 export interface SourceNode {
@@ -40,6 +41,10 @@ export interface SourceNode {
   enough: AbortSignal;
   /** Aborted by `stop`, and by a failure elsewhere in the flow: whoever waits for input gives up. */
   reading: AbortSignal;
+  /** Closed: a hard checkpoint, and then nothing until it opens again. */
+  pause?: PauseGate | undefined;
+  /** It waits, or goes on, for no reason of the flow. */
+  waits?: ((waits: boolean) => void) | undefined;
   /** `records`: cut so far; undefined where the stage counts them. */
   progress(bytes: number, records: number | undefined): void;
   /** Milliseconds spent cutting records. */
@@ -51,6 +56,7 @@ export interface SourceNode {
 /** Reads splits in order, cuts records, and injects barriers between blocks. */
 export async function runSource(node: SourceNode, out: Flow): Promise<void> {
   let position = node.from;
+  let latest = Promise.resolve();
   const barrier = async (grade: Grade, last: Barrier['last']): Promise<void> => {
     const counters = new Map([[node.stepId, { ...node.counters }]]);
     const barrier: Barrier = {
@@ -66,13 +72,28 @@ export async function runSource(node: SourceNode, out: Flow): Promise<void> {
       branches: [],
       over: Promise.withResolvers(),
     };
+    latest = barrier.over.promise;
     await out.send({ kind: 'barrier', barrier }, BARRIER_WEIGHT);
+  };
+  const paused = async (gate: PauseGate): Promise<void> => {
+    // One barrier at a time; one that fails ends the flow elsewhere.
+    await Promise.race([latest, aborted(node.reading)]);
+    if (gate.closedBy === undefined || node.reading.aborted) return;
+    await barrier('hard', 'no');
+    await Promise.race([latest, aborted(node.reading)]);
+    if (node.reading.aborted) return;
+    node.say(`paused by ${gate.closedBy}: a checkpoint is saved, nothing is read until "oxiflow resume"`);
+    node.waits?.(true);
+    await gate.opened(node.reading);
+    node.waits?.(false);
+    if (!node.reading.aborted) node.say('going on');
   };
 
   for (const split of node.splits.slice(position.split)) {
     if (node.stop.aborted || node.enough.aborted || position.records >= node.limit) break;
     position = await readSplit(node, split, position, out, (at) => {
       position = at;
+      if (node.pause?.closedBy !== undefined) return paused(node.pause);
       const grade = node.due();
       return grade === undefined ? undefined : barrier(grade, 'no');
     });
@@ -82,6 +103,13 @@ export async function runSource(node: SourceNode, out: Flow): Promise<void> {
     node.stop.aborted && !node.enough.aborted && position.split < node.splits.length ? 'interrupted' : 'finished',
   );
   out.close();
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener('abort', () => resolve(), { once: true });
+  });
 }
 
 /** Reads one split from `from`; returns the position at its end, or where the run was stopped. */
@@ -94,11 +122,10 @@ async function readSplit(
 ): Promise<Position> {
   let records = from.records;
   const text = new SourceText(node.source, split, node.parser !== undefined);
-  const isBegun = from.offset > 0 || from.text !== undefined;
-  const start: SplitPosition = isBegun ? from : text.begin(await textStart(node, split, text));
+  const { start, state } = await beginning(node, split, text, from);
   let after = start.text?.at ?? start.offset;
-  const chunker = openChunker(node, split, after, from.framer);
-  const framer = chunker ?? openFramer(node, split, after, from.framer);
+  const chunker = openChunker(node, split, after, state);
+  const framer = chunker ?? openFramer(node, split, after, state);
   let counted = start;
   // What is read and not cut yet is read again by whoever goes on from here: it counts when it is cut.
   const countTo = (at: number): SplitPosition => {
@@ -164,18 +191,40 @@ async function readSplit(
   if (notice !== undefined) node.say(notice);
   if (node.stop.aborted && (!text.ended || framer.pending > 0))
     return { split: split.index, ...countTo(after - framer.pending), records, framer: framer.snapshot() };
-  await (chunker === undefined ? take((framer as Framer).end()) : sendPiece(chunker.end()));
+  // What follows the last record of a range is the matter of whoever reads the next one.
+  if (!isCutOff(split) || framer.pending > 0)
+    await (chunker === undefined ? take((framer as Framer).end()) : sendPiece(chunker.end()));
   countTo(after);
   node.progress(text.raw - read, node.cutsLater ? undefined : records);
   return { split: split.index + 1, offset: 0, records, framer: null };
+}
+
+/** Where reading begins, and the state of the framer there. */
+async function beginning(
+  node: SourceNode,
+  split: Split,
+  text: SourceText,
+  from: Position,
+): Promise<{ start: SplitPosition; state: Json }> {
+  if (from.offset > 0 || from.text !== undefined) return { start: from, state: from.framer };
+  const { range } = split;
+  if (range !== undefined && range.from > 0) return { start: { offset: range.from }, state: range.framer };
+  return { start: text.begin(await textStart(node, split, text)), state: from.framer };
+}
+
+/** Its range ends before the file does. */
+function isCutOff({ range, size = 0 }: Split): boolean {
+  return range !== undefined && range.to < size;
 }
 
 /** Where the text of a split begins: behind a byte order mark, if a parser will read it. Refuses a split framed unlike those before. */
 async function textStart(node: SourceNode, split: Split, text: SourceText): Promise<number> {
   const { parser, source } = node;
   if (parser === undefined) return 0;
-  const first = await text.peek(split.index === 0 ? 3 : PEEK_BYTES);
-  if (split.index > 0 && !isBlank(first)) {
+  // Whoever works on a part of the input has another first split than that which told how records stand.
+  const isLooked = split.index > 0 || source.kind !== 'once';
+  const first = await text.peek(isLooked ? PEEK_BYTES : 3);
+  if (isLooked && !isBlank(first)) {
     const { framing } = parser.oxi.detect(parser.config as never, first, split.name, parser.select);
     const run = parser.stream.framing;
     // A document on one line looks like a line.

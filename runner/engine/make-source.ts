@@ -29,6 +29,7 @@ export function sourceNode(m: Makings, clock: BarrierClock, enough: AbortSignal)
     stop: m.a.stop,
     enough,
     reading: AbortSignal.any([m.a.stop, m.halt.signal]),
+    pause: m.a.pause,
     progress: (bytes, records) => {
       figures.bytes += bytes;
       if (records !== undefined) figures.records = figures.earlierRecords + records;

@@ -6,6 +6,7 @@ import * as z from 'zod/mini';
 import { ChainBuilder, type ChainOptions } from './chain.ts';
 import type { Oxi, SinkOxi } from './contracts.ts';
 import { OxiError } from './errors.ts';
+import { partName } from './part-name.ts';
 import { type DeadLetterPlan, hashOf, type Plan, type Segment, type SegmentOutline, type StepInput } from './plan.ts';
 import { type KeptPlace, Places } from './same-place.ts';
 import { stepError } from './step-error.ts';
@@ -174,14 +175,15 @@ function planDeadLetters({
   deadLetter,
   deadLetterPath,
   projectRoot,
+  share,
 }: PlanOptions): DeadLetterPlan | undefined {
   if (!flat(steps).some(({ onError }) => onError === 'dead_letter')) return undefined;
   const oxi = oxis.get('write_file');
   if (oxi?.kind !== 'sink') throw new Error('dead letters need write_file');
   const path = deadLetter?.path ?? deadLetterPath;
   return {
-    sink: (oxi as SinkOxi).make(fileConfig(oxi, path) as never, { projectRoot, stepId: 'dead_letter' }),
-    path,
+    sink: (oxi as SinkOxi).make(fileConfig(oxi, path) as never, { projectRoot, share, stepId: 'dead_letter' }),
+    path: share === undefined ? path : partName(path, share),
     maxRecords: deadLetter?.maxRecords ?? DEAD_LETTERS_MOST,
   };
 }

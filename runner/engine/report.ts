@@ -9,7 +9,7 @@ import type { Letter } from './letters.ts';
 import { allNodes, type Plan, type PlannedNode, type Segment, stepsOf } from './plan.ts';
 
 /** One step, live. `counters` are over all attempts, `busyMs` of this one. */
-interface StepFigures {
+export interface StepFigures {
   readonly id: string;
   readonly oxi: string;
   readonly kind: Oxi['kind'];
@@ -24,7 +24,7 @@ interface StepFigures {
 }
 
 /** Steps that work together, in the order of the flow; a source is one, and so is a sink. */
-interface StageFigures {
+export interface StageFigures {
   readonly threads: number;
   readonly tier: Tier;
   readonly steps: readonly string[];

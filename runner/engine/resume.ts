@@ -4,13 +4,13 @@
  */
 
 import type { Holder } from '../state/store.ts';
-import { chainOf } from './checkpoint.ts';
+import { chainOf, changedRange } from './checkpoint.ts';
 import type { Source, Split, StreamInfo } from './contracts.ts';
 import type { Checkpoint, RunDocument, SplitDocument } from './documents.ts';
 import { OxiError } from './errors.ts';
 import { hashOf, type Plan, type PlannedSource, plainText, type StepMetadata } from './plan.ts';
 
-interface PlanHashes {
+export interface PlanHashes {
   steps: { id: string; hash: string }[];
   parameters_hash: string;
 }
@@ -106,7 +106,7 @@ function onceSource(plan: Plan, segment: number, index: number): string | undefi
 }
 
 /** Of every step, and of all that expressions read beside the records; secrets count as `***`. */
-function planHashes({ plan, params, env, redact }: BeginningOptions): PlanHashes {
+export function planHashes({ plan, params, env, redact }: BeginningOptions): PlanHashes {
   const read = new Set(plan.steps.flatMap(({ config }) => variablesIn(config)));
   const variables = [...read].sort().map((name) => [name, redact(env.get(name) ?? '')]);
   return {
@@ -152,7 +152,7 @@ function trustedCheckpoint(
  * was counted, framed and laid out so far belongs to the steps as they were, so their order and number, the source, the parser,
  * what the framer selects, the formatters and the sinks have to stay.
  */
-function checkPlan(run: RunDocument, now: PlanHashes, plan: Plan, accept: boolean): string[] {
+export function checkPlan(run: RunDocument, now: PlanHashes, plan: Plan, accept: boolean): string[] {
   const before = new Map(run.plan.steps.map(({ id, hash }) => [id, hash]));
   const free = new Set(plan.steps.filter((step) => step.kind === 'step' && step.byFramer !== true).map(({ id }) => id));
   const changes: string[] = [];
@@ -201,6 +201,8 @@ async function checkInput(
     if (before !== undefined && before.size !== now.size)
       throw change(before.name, `had ${before.size} bytes and has ${now.size}`);
   });
+  const moved = await changedRange(source, splits);
+  if (moved !== undefined) throw change(moved.name, `has other bytes before byte ${moved.range?.from}`);
   if (checkpoint === undefined || source.fingerprint === undefined) return;
   const { split, offset, fingerprint, finished } = checkpoint.position;
   if ((await chainOf(source, splits, 0, split, '')) !== finished)

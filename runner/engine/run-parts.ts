@@ -31,10 +31,11 @@ export function inputOf(
 ): Pick<RunDocument, 'stream' | 'splits' | 'segment' | 'source'> {
   return {
     stream: input.stream,
-    splits: input.splits.map(({ index: split, name, size }) => ({
+    splits: input.splits.map(({ index: split, name, size, range }) => ({
       index: split,
       name,
       ...(size === undefined ? {} : { size }),
+      ...(range === undefined ? {} : { range }),
     })),
     ...(index === 0 ? {} : { segment: index }),
     ...(input.index === 0 ? {} : { source: input.index }),

@@ -28,6 +28,7 @@ import { countersBefore, doneSegment, earlierOf, inputOf, parseSplit, totalOf } 
 import { RunRecord } from './run-record.ts';
 import { refuseOverInput } from './same-place.ts';
 import { causeOf, type InputWaiting, openInput, SegmentRun } from './segment-run.ts';
+import { openShare, type SharedInput } from './shared-input.ts';
 import { sayIfSlow } from './slow.ts';
 import type { StopRequest } from './stop.ts';
 
@@ -44,13 +45,13 @@ export interface RunOptions extends Assembly {
   lockTimeoutMs: number;
   leaseWaitMs: number;
   /** Keeps the lease alive from a thread of its own, from the moment it is called. */
-  keepLease(lease: Lease, on: { lost(): void; cancelled(from: string): void }): AsyncDisposable;
+  keepLease(lease: Lease, lost: () => void): AsyncDisposable;
+  /** What the attempt works on, where several workers share the run: one split group, whose input is known. */
+  input?: SharedInput;
   observe(identity: { runId: string; attempt: number }): Promise<RunObserver>;
   /** Hands out the result of a success before the run is marked as finished; where it throws, a retry publishes and delivers. */
   deliver(result: RunResult): Promise<void>;
   say(message: string): void;
-  /** A cancel request came through the store. */
-  cancelled(from: string): void;
   now(): Date;
 }
 
@@ -78,10 +79,7 @@ export async function executeRun(o: RunOptions): Promise<RunResult> {
     say: o.say,
   });
   const gone = new AbortController();
-  const keeper = o.keepLease(held.lease, {
-    lost: () => gone.abort(lost(o.runKey)),
-    cancelled: (from) => o.cancelled(from),
-  });
+  const keeper = o.keepLease(held.lease, () => gone.abort(lost(o.runKey)));
   try {
     return await new Run({ ...o, kill: AbortSignal.any([o.kill, gone.signal]) }, held).execute();
   } finally {
@@ -123,14 +121,19 @@ class Run {
 
   async execute(): Promise<RunResult> {
     const { store, runKey, invocation, fresh, plan } = this.#o;
-    // A request to an earlier attempt must not end this one.
-    await store.clearRequests(runKey);
+    // A request to an earlier attempt must not end this one; a pause is for all of them.
+    await store.clearRequests(runKey, { kinds: ['cancel', 'stop', 'rebalance'] });
     const stored = await store.read(runKey, 'run');
     const storedSplit = await store.read(runKey, PART);
     // A finished run that nobody asks for again is only replaced: what it was is in the history.
     const over =
       stored?.body.status === 'finished' && (invocation === undefined || stored.body.invocation !== invocation);
     const before = stored === undefined || over ? undefined : parseRunDocument(stored.body);
+    if (before?.shared !== undefined && !fresh)
+      throw new OxiError(
+        'PLAN_CHANGED',
+        `run "${runKey}" is unfinished and shared by several workers: go on with --join, --workers N or --shard I/N, or start over with --fresh`,
+      );
     const split = parseSplit(storedSplit, before);
     this.#record = new RunRecord(store, this.#lease, stored?.version ?? 0, this.#o.now);
     if (!fresh && before?.status === 'finished' && invocation !== undefined && before.invocation === invocation)
@@ -145,8 +148,7 @@ class Run {
         'PLAN_CHANGED',
         `run "${runKey}" is unfinished and the source that it was to go on with is skipped now: ${segment.skipped[0]}. --fresh starts over`,
       );
-    const input =
-      beginning.input ?? (await openInput(segment, this.#o.projectRoot, notices, this.#inputWaiting(segment)));
+    const input = beginning.input ?? (await this.#input(segment, notices));
     if (run === undefined) {
       await this.#checkSinks();
       await refuseOverInput(plan, { ...input, index: 0 }, segment);
@@ -213,6 +215,12 @@ class Run {
   }
 
   // ---------------------------------------------------------------- beginning
+
+  #input(segment: Segment, notices: string[]): Promise<RecordedInput> {
+    const { input, projectRoot } = this.#o;
+    if (input !== undefined) return openShare(input, segment, projectRoot);
+    return openInput(segment, projectRoot, notices, this.#inputWaiting(segment));
+  }
 
   async #plan(index: number, run: Pick<RunDocument, 'done'> | undefined): Promise<Segment> {
     const outline = this.#o.plan.segments[index];

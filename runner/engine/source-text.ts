@@ -65,9 +65,14 @@ export class SourceText {
     return this.#codec === undefined && this.#encoding === 'utf-8';
   }
 
+  /** Reading can begin at any byte of it. */
+  get isOpenAnywhere(): boolean {
+    return this.#isPlain && this.#source.binary !== true;
+  }
+
   /** All of it was given out. */
   get ended(): boolean {
-    return this.#ended || (this.#isPlain && this.raw === this.#split.size);
+    return this.#ended || (this.#isPlain && this.raw === (this.#split.range?.to ?? this.#split.size));
   }
 
   /** The place of byte `at` of the text, which lies before the first place that the reading will come to. */

@@ -5,22 +5,12 @@ import { openFileStore } from '../../runner/state/file.ts';
 import { thisHolder } from '../../runner/state/host.ts';
 import { openSqliteStore } from '../../runner/state/sqlite.ts';
 import type { StateStore } from '../../runner/state/store.ts';
+import { openRedisAt } from '../state/redis-bench.ts';
 import type { Operation } from './linearizable.ts';
-
-export interface ChildTask {
-  backend: string;
-  location: string;
-  runKey: string;
-  /** Absent: hold the lease. */
-  count?: { writer: number; times: number };
-  /** Take leases, keep them alive for a while and give them back, again and again. */
-  toil?: { worker: number; rounds: number };
-}
-
-/** What a toiling worker found wrong. */
-export type Complaint = string;
+import type { ChildTask } from './store-suite/child-task.ts';
 
 function openStore(task: ChildTask): StateStore {
+  if (task.backend.startsWith('redis')) return openRedisAt(task.location, task.backend.endsWith('cluster'));
   return task.backend === 'file' ? openFileStore(task.location) : openSqliteStore(task.location);
 }
 
@@ -60,8 +50,8 @@ async function toil(
   store: StateStore,
   runKey: string,
   { worker, rounds }: { worker: number; rounds: number },
-): Promise<Complaint[]> {
-  const complaints: Complaint[] = [];
+): Promise<string[]> {
+  const complaints: string[] = [];
   const holder = { ...thisHolder(`toiler-${worker}`), host: `host-${worker}`, bootId: `boot-${worker}` };
   const part = `worker-${String(worker).padStart(12, '0')}` as const;
   for (let round = 0; round < rounds; round++) {

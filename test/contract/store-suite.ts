@@ -11,9 +11,14 @@ import { describeWriters } from './store-suite/writers.ts';
 
 export type { Bench, Damage } from './store-suite/scene.ts';
 
-export function describeStore(backend: string, makeBench: () => Promise<Bench>): void {
+/** `clock`: whose time ends the leases; that of a server goes on while a test looks, and its tokens begin anywhere. */
+export function describeStore(
+  backend: string,
+  makeBench: () => Promise<Bench>,
+  { clock = 'boot' }: { clock?: 'boot' | 'server' } = {},
+): void {
   describe(`the store "${backend}"`, () => {
-    const scene = useScene(makeBench);
+    const scene = useScene(makeBench, clock === 'server');
     describeDocuments(scene);
     describeWriters(backend, scene);
     describeLeases(backend, scene);

@@ -42,7 +42,6 @@ describeStore('file', async (): Promise<Bench> => {
   const location = await mkdtemp(join(tmpdir(), 'oxiflow-file-'));
   return {
     location,
-    foreignLeases: 'watched',
     open: (options) => openFileStore(location, options),
     makeOlder: () => makeOlderFolder(location),
     damage: async (runKey, part, damage) => {

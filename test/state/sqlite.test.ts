@@ -48,7 +48,6 @@ describeStore('sqlite', async (): Promise<Bench> => {
   };
   return {
     location,
-    foreignLeases: 'watched',
     makeOlder: async () => makeOlderDatabase(location),
     open: (options) => {
       const store = openSqliteStore(location, options);

@@ -24,16 +24,19 @@ if (!held.acquired) throw new Error('the lease is held');
 using watch = new Watch({ stuckAfterMs: Number(stuckAfterMs) });
 const node = watch.node('price', 'work');
 watch.start(() => undefined);
-await using _keeper = startKeeper(
+await using keeper = startKeeper(
   {
     settings: settings,
-    lease: held.lease,
+    runKey: 'rides',
+    holder: held.lease.holder,
+    ttlMs: 60_000,
     renewMs: 1000,
     pollMs: 100,
     watch: { memory: watch.board.memory, everyMs: watch.everyMs },
   },
-  { lost: () => undefined, cancelled: () => undefined, trouble: (message) => process.stderr.write(message) },
+  { requests: () => undefined, trouble: (message) => process.stderr.write(message) },
 );
+keeper.keep(held.lease, () => undefined);
 
 function priceOfRide(): void {
   for (;;);

@@ -242,7 +242,8 @@ class FileSource implements Source {
     const memory = takeBuffer(MEMORY_BYTES);
     const buffer = memory.subarray(READ_HEADROOM, READ_HEADROOM + READ_BYTES);
     try {
-      const { bytesRead } = await file.read(buffer, 0, READ_BYTES, at);
+      const length = Math.min(READ_BYTES, Math.max(0, (split.range?.to ?? at + READ_BYTES) - at));
+      const { bytesRead } = await file.read(buffer, 0, length, at);
       return bytesRead === READ_BYTES ? buffer : buffer.subarray(0, bytesRead);
     } catch (error) {
       throw ioError(error, split.name, { step: this.#step, file: split.name, offset: at });

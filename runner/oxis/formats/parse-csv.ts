@@ -73,6 +73,7 @@ export const parseCsv = defineParser({
   aliases: { has_headers: 'headers' },
   detect: () => ({ framing: 'rows', selected: false }),
   frame: (c, _stream, _select, at) => new CsvFramer(rowOptions(c), at),
+  cutting: () => 'scan',
   chunk: (c, _stream, at) => new CsvChunker(rowOptions(c), at),
   columns: (c, name, first, isAll = false) => {
     if (c.columns !== undefined || first === undefined) return c.columns;

@@ -68,6 +68,11 @@ export const parseJson = defineParser({
       strictFramer(c, stream, select, { ...at, state }),
     );
   },
+  cutting: (c, { framing, selected }, select) => {
+    // Comments may reach over line ends, and are held back where the bytes that show what they are are still to come.
+    if (leniency(c, framing) !== undefined || (selected && select?.whole === true)) return undefined;
+    return framing === 'lines' ? 'lines' : framing === 'array' || selected ? 'scan' : undefined;
+  },
   chunk: (c, stream, at) =>
     stream.framing === 'lines' && !stream.selected && leniency(c, stream.framing) === undefined && isPlain(c)
       ? new LineChunker(at.offset, c.max_record_mb * MB)

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { describe, expect, test } from 'vitest';
 import type { AcquireResult } from '../../../runner/state/store.ts';
-import type { ChildTask } from '../store-child.ts';
+import type { ChildTask } from './child-task.ts';
 import { CHILD, HOUR_MS, leaseOf, type Scene, TTL_MS } from './scene.ts';
 
 export function describeLeases(backend: string, scene: Scene): void {
@@ -12,10 +12,10 @@ export function describeLeases(backend: string, scene: Scene): void {
       const result = await scene.store.acquire('rides', 'split-0', scene.here(), TTL_MS);
       expect(result).toEqual({
         acquired: true,
-        lease: { runKey: 'rides', part: 'split-0', token: 1, ttlMs: TTL_MS, holder: scene.here() },
+        lease: { runKey: 'rides', part: 'split-0', token: scene.firstToken, ttlMs: TTL_MS, holder: scene.here() },
       });
       expect(await scene.store.read('rides', 'split-0')).toBeUndefined();
-      expect(await scene.put({ ride: 1 }, 0, 1, 'split-0')).toMatchObject({ written: true });
+      expect(await scene.put({ ride: 1 }, 0, leaseOf(result).token, 'split-0')).toMatchObject({ written: true });
     });
 
     test('taking a lease leaves the body and its version as they are', async () => {
@@ -33,7 +33,7 @@ export function describeLeases(backend: string, scene: Scene): void {
       await scene.take();
       await scene.pass(10_000);
       const result = await scene.open().acquire('rides', 'split-0', scene.here('rides-2'), TTL_MS);
-      expect(result).toEqual({ acquired: false, holder: scene.here(), remainingMs: scene.about(TTL_MS - 10_000) });
+      expect(result).toEqual({ acquired: false, holder: scene.here(), remainingMs: scene.left(TTL_MS - 10_000) });
     });
 
     test('leases of two parts are independent', async () => {
@@ -53,15 +53,13 @@ export function describeLeases(backend: string, scene: Scene): void {
     });
 
     test('a lease is over when its time has passed on the clock of the store', async () => {
-      // A clock that runs by itself goes on while we look.
-      const margin = scene.bench.pass === undefined ? 1 : 10_000;
       const old = await scene.take();
-      await scene.pass(TTL_MS - margin);
+      await scene.pass(TTL_MS - scene.grain);
       expect(await scene.open().acquire('rides', 'split-0', scene.here('rides-2'), TTL_MS)).toMatchObject({
         acquired: false,
-        remainingMs: scene.about(margin),
+        remainingMs: scene.left(scene.grain),
       });
-      await scene.pass(margin);
+      await scene.pass(scene.grain);
       expect(await scene.open().acquire('rides', 'split-0', scene.here('rides-2'), TTL_MS)).toMatchObject({
         acquired: true,
         predecessor: { holder: scene.here(), token: old.token, released: false, provenDead: false },
@@ -74,7 +72,7 @@ export function describeLeases(backend: string, scene: Scene): void {
       expect(await scene.store.renew(lease)).toBe(true);
       await scene.pass(20_000);
       const other = await scene.open().acquire('rides', 'split-0', scene.here('rides-2'), TTL_MS);
-      expect(other).toEqual({ acquired: false, holder: scene.here(), remainingMs: scene.about(10_000) });
+      expect(other).toEqual({ acquired: false, holder: scene.here(), remainingMs: scene.left(10_000) });
     });
 
     test('an hour on the wall clock ends no lease and prolongs none', async () => {
@@ -84,7 +82,7 @@ export function describeLeases(backend: string, scene: Scene): void {
         for (const step of [HOUR_MS, -HOUR_MS]) {
           Date.now = () => wall() + step;
           const result = await scene.open().acquire('rides', 'split-0', scene.here('rides-2'), TTL_MS);
-          expect(result).toMatchObject({ acquired: false, remainingMs: scene.about(TTL_MS) });
+          expect(result).toMatchObject({ acquired: false, remainingMs: scene.left(TTL_MS) });
         }
         await scene.pass(TTL_MS);
         expect(await scene.open().acquire('rides', 'split-0', scene.here('rides-2'), TTL_MS)).toMatchObject({
@@ -100,14 +98,14 @@ export function describeLeases(backend: string, scene: Scene): void {
       const lease = await scene.take();
       await scene.pass(10_000);
       const looks = scene.open();
-      const live = { holder: scene.here(), over: false, provenDead: false, remainingMs: scene.about(TTL_MS - 10_000) };
+      const live = { holder: scene.here(), over: false, provenDead: false, remainingMs: scene.left(TTL_MS - 10_000) };
       expect(await looks.standing('rides', 'split-0')).toEqual(live);
       expect(await looks.standing('rides', 'run')).toBeUndefined();
       await scene.pass(TTL_MS);
       expect(await looks.standing('rides', 'split-0')).toEqual({ ...live, over: true, remainingMs: 0 });
       // Nobody took it by looking.
       expect(await scene.store.renew(lease)).toBe(true);
-      expect(await looks.standing('rides', 'split-0')).toEqual({ ...live, remainingMs: scene.about(TTL_MS) });
+      expect(await looks.standing('rides', 'split-0')).toEqual({ ...live, remainingMs: scene.left(TTL_MS) });
       await scene.store.release(lease);
       expect(await looks.standing('rides', 'split-0')).toBeUndefined();
     });
@@ -117,7 +115,7 @@ export function describeLeases(backend: string, scene: Scene): void {
       await scene.pass(10 * TTL_MS);
       expect(await scene.store.renew(lease)).toBe(true);
       const other = await scene.open().acquire('rides', 'split-0', scene.here('rides-2'), TTL_MS);
-      expect(other).toMatchObject({ acquired: false, remainingMs: scene.about(TTL_MS) });
+      expect(other).toMatchObject({ acquired: false, remainingMs: scene.left(TTL_MS) });
     });
 
     test('a lease that another took is not renewed, and giving it back leaves the other alone', async () => {
@@ -143,10 +141,10 @@ export function describeLeases(backend: string, scene: Scene): void {
       await scene.take(scene.elsewhere(), scene.bench.open({ monotonicMs: () => 12 }));
       await scene.pass(10_000);
       const sees = (): Promise<AcquireResult> => scene.store.acquire('rides', 'split-0', scene.here(), TTL_MS);
-      const passed = scene.bench.foreignLeases === 'store' ? 10_000 : 0;
-      expect(await sees()).toMatchObject({ acquired: false, remainingMs: scene.about(TTL_MS - passed) });
+      const passed = scene.isServers ? 10_000 : 0;
+      expect(await sees()).toMatchObject({ acquired: false, remainingMs: scene.left(TTL_MS - passed) });
       await scene.pass(10_000);
-      expect(await sees()).toMatchObject({ acquired: false, remainingMs: scene.about(TTL_MS - passed - 10_000) });
+      expect(await sees()).toMatchObject({ acquired: false, remainingMs: scene.left(TTL_MS - passed - 10_000) });
       await scene.pass(20_000 - passed);
       expect(await sees()).toMatchObject({ acquired: true, predecessor: { provenDead: false, released: false } });
     });
@@ -158,9 +156,9 @@ export function describeLeases(backend: string, scene: Scene): void {
       await sees();
       await scene.pass(20_000);
       expect(await far.renew(lease)).toBe(true);
-      expect(await sees()).toMatchObject({ acquired: false, remainingMs: scene.about(TTL_MS) });
+      expect(await sees()).toMatchObject({ acquired: false, remainingMs: scene.left(TTL_MS) });
       await scene.pass(20_000);
-      expect(await sees()).toMatchObject({ acquired: false, remainingMs: scene.about(10_000) });
+      expect(await sees()).toMatchObject({ acquired: false, remainingMs: scene.left(10_000) });
     });
 
     test('the lease of a killed process is taken at once, and its late writes are refused', async () => {

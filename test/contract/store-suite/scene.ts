@@ -21,19 +21,14 @@ export interface Bench {
   location: string;
   /** One more store on the same data, as another process would open it. */
   open(options?: StoreOptions): StateStore;
-  /**
-   * Who decides when the lease of another machine is over. `store`: the store's own clock (a server's), whenever somebody looks.
-   * `watched`: whoever looks, when he has seen it unchanged for its whole time.
-   */
-  foreignLeases: 'store' | 'watched';
-  /** Lets so many milliseconds pass on the store's own clock, where it has one; `monotonicMs` of the stores moves by itself. */
-  pass?(ms: number): Promise<void>;
   /** Damages the newest version of a document; says whether the one before it can be had back. */
   damage(runKey: string, part: Part, damage: Damage): Promise<{ restorable: boolean }>;
   /** Makes what is stored look as if a newer program had written it. */
   makeNewer(runKey: string, part: Part): Promise<void>;
   /** Makes what is stored look as the format before this one did; absent where there was none. */
   makeOlder?(): Promise<void>;
+  /** Where the clock is a server's: makes all leases older by so much. */
+  elapse?(ms: number): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
 }
 
@@ -48,8 +43,14 @@ export const DAY_MS = 24 * HOUR_MS;
 export class Scene {
   bench!: Bench;
   store!: StateStore;
+  /** Leases end by the clock of a server, which goes on by itself. */
+  readonly isServers: boolean;
   /** Milliseconds on the boot's clock, as the stores see it. */
   #clock = 0;
+
+  constructor(isServers: boolean) {
+    this.isServers = isServers;
+  }
 
   begin(bench: Bench): void {
     this.#clock = 5_000_000;
@@ -63,7 +64,7 @@ export class Scene {
 
   async pass(ms: number): Promise<void> {
     this.#clock += ms;
-    await this.bench.pass?.(ms);
+    await this.bench.elapse?.(ms);
   }
 
   here(workerId = 'rides-1'): Holder {
@@ -85,14 +86,24 @@ export class Scene {
   }
 
   /** So much is left of a lease: to the millisecond where only the clock of the tests decides. */
-  about(ms: number): number {
-    return this.bench.pass === undefined ? ms : (expect.closeTo(ms, -4) as number);
+  left(ms: number): number {
+    return this.isServers ? expect.closeTo(ms, -4) : ms;
+  }
+
+  /** Of a run that nobody knows. */
+  get firstToken(): number {
+    return this.isServers ? expect.any(Number) : 1;
+  }
+
+  /** The least time that can be told apart. */
+  get grain(): number {
+    return this.isServers ? 5000 : 1;
   }
 }
 
 /** A fresh bench for every test. */
-export function useScene(makeBench: () => Promise<Bench>): Scene {
-  const scene = new Scene();
+export function useScene(makeBench: () => Promise<Bench>, isServers: boolean): Scene {
+  const scene = new Scene(isServers);
   beforeEach(async () => scene.begin(await makeBench()));
   afterEach(() => scene.bench[Symbol.asyncDispose]());
   return scene;

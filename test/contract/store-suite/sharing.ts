@@ -110,7 +110,7 @@ export function describeSharing(scene: Scene): void {
         for (let commit = 1; commit <= 4; commit++) {
           await scene.pass(20_000);
           ({ version } = await scene.put({ commit }, version, lease.token, part));
-          expect(await looks.standing('rides', part)).toMatchObject({ over: false, remainingMs: scene.about(TTL_MS) });
+          expect(await looks.standing('rides', part)).toMatchObject({ over: false, remainingMs: scene.left(TTL_MS) });
         }
         await scene.pass(TTL_MS);
         expect(await looks.standing('rides', part)).toMatchObject({ over: true });
@@ -122,7 +122,7 @@ export function describeSharing(scene: Scene): void {
       const { version } = await scene.put({ ride: 1 }, 0, lease.token, 'split-0');
       await scene.pass(20_000);
       expect(await scene.put({ ride: 2 }, version + 1, lease.token, 'split-0')).toMatchObject({ reason: 'conflict' });
-      expect(await scene.store.standing('rides', 'split-0')).toMatchObject({ remainingMs: scene.about(10_000) });
+      expect(await scene.store.standing('rides', 'split-0')).toMatchObject({ remainingMs: scene.left(10_000) });
     });
 
     test('does not bring back a lease that was given back', async () => {
@@ -149,7 +149,7 @@ export function describeSharing(scene: Scene): void {
       const found = await scene.open().parts('rides');
       expect(found.map(({ part }) => part)).toEqual(['group-2', 'run', 'split-9', 'split-10', WORKER]);
       const writtenAt = expect.stringMatching(/^\d{4}-\d\d-\d\dT/);
-      const lease = { holder: scene.here(), over: false, provenDead: false, remainingMs: scene.about(TTL_MS) };
+      const lease = { holder: scene.here(), over: false, provenDead: false, remainingMs: scene.left(TTL_MS) };
       expect(found[0]).toEqual({ part: 'group-2', version: 0, writtenAt: '', lease });
       expect(found[3]).toEqual({ part: 'split-10', version, writtenAt, lease: undefined });
       expect(await scene.open().parts('rides', 'worker-')).toEqual([

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import { describe, expect, test } from 'vitest';
 import { explain, type Operation } from '../linearizable.ts';
-import type { ChildTask } from '../store-child.ts';
+import type { ChildTask } from './child-task.ts';
 import { CHILD, finished, type Scene } from './scene.ts';
 
 const WRITERS = 16;

@@ -1,0 +1,116 @@
+/**
+ * The document of a run that several workers share: who has finished which split group. Everybody changes it, so each change is
+ * made under the lease of the part `run`, which is held for a moment only.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { lost } from '../engine/checkpoint.ts';
+import { parseRunDocument, type RunDocument } from '../engine/documents.ts';
+import { OxiError } from '../engine/errors.ts';
+import type { Grade, Holder, Json, Lease, StateStore } from '../state/store.ts';
+
+export type Shared = NonNullable<RunDocument['shared']>;
+export type SharedDocument = RunDocument & { shared: Shared };
+
+export interface SharedRunOptions {
+  store: StateStore;
+  runKey: string;
+  holder: Holder;
+  ttlMs: number;
+  /** How long to wait for another holder of the lease at most. */
+  waitMs: number;
+  /** Keeps a lease alive for as long as it is held. */
+  keep(lease: Lease, lost: () => void): AsyncDisposable;
+}
+
+/** What a change begins with. */
+export interface Stored {
+  document: RunDocument | undefined;
+  version: number;
+  lease: Lease;
+}
+
+const SHORTEST_POLL_MS = 10;
+const LONGEST_POLL_MS = 250;
+
+export class SharedRun {
+  readonly #o: SharedRunOptions;
+
+  constructor(options: SharedRunOptions) {
+    this.#o = options;
+  }
+
+  /** As it stands; throws where it is gone, or is not shared any more. */
+  async read(): Promise<SharedDocument> {
+    const { store, runKey } = this.#o;
+    const stored = await store.read(runKey, 'run');
+    return sharedOf(stored === undefined ? undefined : parseRunDocument(stored.body), runKey);
+  }
+
+  /** Does `work` alone among all workers. Throws OxiError LEASE_HELD where another one does not let go. */
+  async alone<T>(work: (stored: Stored, gone: AbortSignal) => Promise<T>): Promise<T> {
+    const { store, runKey, keep } = this.#o;
+    const lease = await this.#acquire();
+    const gone = new AbortController();
+    const kept = keep(lease, () => gone.abort(lost(runKey)));
+    try {
+      const stored = await store.read(runKey, 'run');
+      const document = stored === undefined ? undefined : parseRunDocument(stored.body);
+      return await work({ document, version: stored?.version ?? 0, lease }, gone.signal);
+    } finally {
+      await kept[Symbol.asyncDispose]();
+      await store.release(lease).catch(() => undefined);
+    }
+  }
+
+  /** Changes the document of the run with this id. `change` gives nothing where there is nothing to change. */
+  async update(
+    runId: string,
+    change: (document: SharedDocument) => SharedDocument | undefined,
+    grade: Grade = 'soft',
+  ): Promise<SharedDocument> {
+    return this.alone(async ({ document, version, lease }) => {
+      const before = sharedOf(document, this.#o.runKey);
+      if (before.run_id !== runId) throw lost(this.#o.runKey);
+      const after = change(before);
+      if (after === undefined) return before;
+      await this.save(after, version, lease, grade);
+      return after;
+    });
+  }
+
+  /** Returns the new version. Throws OxiError LEASE_LOST where another worker has the run by now. */
+  async save(document: RunDocument, version: number, lease: Lease, grade: Grade): Promise<number> {
+    const result = await this.#o.store.write(lease.runKey, 'run', {
+      expected: version,
+      token: lease.token,
+      body: document as unknown as { [key: string]: Json },
+      grade,
+    });
+    if (!result.written) throw lost(lease.runKey);
+    return result.version;
+  }
+
+  async #acquire(): Promise<Lease> {
+    const { store, runKey, holder, ttlMs, waitMs } = this.#o;
+    const deadline = performance.now() + waitMs;
+    for (let poll = SHORTEST_POLL_MS; ; poll = Math.min(2 * poll, LONGEST_POLL_MS)) {
+      const got = await store.acquire(runKey, 'run', holder, ttlMs);
+      if (got.acquired) return got.lease;
+      if (performance.now() > deadline) {
+        const { workerId, host, pid } = got.holder;
+        throw new OxiError(
+          'LEASE_HELD',
+          `run "${runKey}": worker ${workerId} (process ${pid} on ${host}) has held its document for ${Math.round(waitMs / 1000)} s. Try again later, or stop that worker`,
+        );
+      }
+      // Those that wait do not all come back at once.
+      await sleep(poll * (0.5 + Math.random()));
+    }
+  }
+}
+
+function sharedOf(document: RunDocument | undefined, runKey: string): SharedDocument {
+  if (document?.shared === undefined)
+    throw new OxiError('LEASE_LOST', `run "${runKey}" was started over meanwhile; this worker stops`);
+  return document as SharedDocument;
+}
