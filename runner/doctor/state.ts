@@ -4,7 +4,7 @@ import type { StateSettings } from '../config/state-settings.ts';
 import { OxiError } from '../engine/errors.ts';
 import { humanDuration } from '../observe/human.ts';
 import { quote } from '../state/faults.ts';
-import { networkFileSystem } from '../state/open.ts';
+import { networkFileSystem } from '../state/file-system.ts';
 import type { LeaseStanding, StateStore, StoredDocument } from '../state/store.ts';
 import { type Check, ok, warning, wrong } from './check.ts';
 

@@ -320,7 +320,7 @@ class SqliteStore implements store.StateStore {
   ): store.AcquireResult {
     const row = this.#part(database, runKey, part);
     const record = leaseOf(row, this.location);
-    const standing = row && record && this.#watch.judge(`${part} ${runKey}`, row.token, record, force);
+    const standing = row && record && this.#watch.judge(`${part} ${runKey}`, row.token, record, { force });
     if (standing?.over === false) {
       return { acquired: false, holder: standing.holder, remainingMs: standing.remainingMs };
     }

@@ -260,6 +260,8 @@ export const REMOVE_PART = script(`
 local part = ARGV[1]
 local h = head(part)
 if int(h.token) ~= ARGV[2] or (h.lease ~= '1' and h.lease ~= '3') then return 0 end
+-- A token that its holder does not have: whatever he still writes is refused.
+h.token = h.token + 1
 h.version = 0 h.present = '0' h.sum = '-' h.wrote = '-' h.lease = '3'
 redis.call('HDEL', K, '0:' .. part, '1:' .. part, 'w:' .. part, 'b:' .. part)
 redis.call('HSET', K, 'h:' .. part, packHead(h))
@@ -275,7 +277,7 @@ export const PURGE = script(`
 local at, age = now(), tonumber(ARGV[3])
 local dead = {}
 for i = 4, #ARGV do dead[ARGV[i]] = true end
-local last, token = tonumber(redis.call('HGET', K, 'removed') or '0') + 0, 0
+local last, run = tonumber(redis.call('HGET', K, 'removed') or '0') + 0, nil
 local removed = last > 0
 local documents = false
 for _, part in ipairs(heads('')) do
@@ -283,15 +285,14 @@ for _, part in ipairs(heads('')) do
   if remaining(h, at) > 0 and not dead[int(h.token)] then return 0 end
   last = math.max(last, h.renewed, h.written)
   if h.present == '1' then documents = true end
-  if part == 'run' then
-    token = h.token
-    if h.present == '1' then
-      if ARGV[1] ~= int(h.version) or ARGV[2] ~= h.wrote then return 0 end
-      removeAll(token, '', at)
-      redis.call('DEL', KEYS[2])
-      return 1
-    end
-  end
+  if part == 'run' and h.present == '1' then run = h end
+end
+-- Only now: whatever comes behind the run in their order may be held.
+if run then
+  if ARGV[1] ~= int(run.version) or ARGV[2] ~= run.wrote then return 0 end
+  removeAll(run.token, '', at)
+  redis.call('DEL', KEYS[2])
+  return 1
 end
 -- Removed long ago: by now nobody can hold a token of it. What never came to a document waits twice as long, so that a note of
 -- it in a project is forgotten before it is.
