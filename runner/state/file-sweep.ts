@@ -19,8 +19,6 @@ const DEAD_MS = 3_600_000;
 /** Half-written for so long, by the clock of the server: its writer is dead, wherever it was. */
 const HALF_WRITTEN_MS = 86_400_000;
 const BEAT_NAME = /^lease-(.+)-(\d+)\.json$/;
-/** What a client makes of a file that is removed while somebody there has it open; it goes when that one closes it. */
-const SILLY_NAME = /^\.nfs/;
 
 /** Says how many files and parts are gone. */
 export async function sweepRun(
@@ -63,8 +61,8 @@ export async function sweepRun(
 
 /** Of a run that was removed, or that never came to be: whoever begins one now makes its folder anew when it finds it gone. */
 async function dropEmptyFolder(folder: string, others: readonly string[]): Promise<number> {
-  if (others.some((name) => name !== 'key' && !BEAT_NAME.test(name) && !SILLY_NAME.test(name))) return 0;
-  for (const name of others) if (!SILLY_NAME.test(name)) await chain.remove(join(folder, name));
+  if (others.some((name) => name !== 'key' && !BEAT_NAME.test(name) && !chain.SILLY_NAME.test(name))) return 0;
+  for (const name of others) if (!chain.SILLY_NAME.test(name)) await chain.remove(join(folder, name));
   try {
     await rmdir(folder);
     return 1;

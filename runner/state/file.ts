@@ -43,7 +43,8 @@ class FileStore implements store.StateStore {
   readonly #history: FileHistory;
 
   readonly #sweepEveryMs: number;
-  #sweptAt = Number.NEGATIVE_INFINITY;
+  /** A run that is over before the first interval sweeps nothing. */
+  #sweptAt = performance.now();
 
   constructor(basePath: string, { shared = false, sweepEveryMs = SWEEP_EVERY_MS, ...options }: FileStoreOptions) {
     this.backend = shared ? 'nfs' : 'file';
