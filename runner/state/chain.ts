@@ -33,7 +33,7 @@ const TEMPORARY_NAME = new RegExp(
 );
 
 /** What a client makes of a file that is removed while somebody there has it open; it goes when that one closes it. */
-export const SILLY_NAME = /^\.nfs/;
+const SILLY_NAME = /^\.nfs/;
 
 export interface Chain {
   /** Version numbers, ascending. */

@@ -61,13 +61,13 @@ export async function sweepRun(
 
 /** Of a run that was removed, or that never came to be: whoever begins one now makes its folder anew when it finds it gone. */
 async function dropEmptyFolder(folder: string, others: readonly string[]): Promise<number> {
-  if (others.some((name) => name !== 'key' && !BEAT_NAME.test(name) && !chain.SILLY_NAME.test(name))) return 0;
-  for (const name of others) if (!chain.SILLY_NAME.test(name)) await chain.remove(join(folder, name));
+  if (others.some((name) => name !== 'key' && !BEAT_NAME.test(name))) return 0;
+  for (const name of others) await chain.remove(join(folder, name));
   try {
     await rmdir(folder);
     return 1;
   } catch (error) {
-    // Not empty: a file of somebody who begins, or one that is still open somewhere. The note is made again with the next version.
+    // Not empty: a file of somebody who begins. The note is made again with his version.
     if (['ENOTEMPTY', 'EEXIST', 'EBUSY', 'ENOENT'].includes(errnoOf(error) ?? '')) return 0;
     throw error;
   }
