@@ -19,7 +19,7 @@ export interface SharedRunOptions {
   /** How long to wait for another holder of the lease at most. */
   waitMs: number;
   /** Keeps a lease alive for as long as it is held. */
-  keep(lease: Lease, lost: () => void): AsyncDisposable;
+  keep(lease: Lease, lost: (why?: OxiError) => void): AsyncDisposable;
 }
 
 /** What a change begins with. */
@@ -51,7 +51,7 @@ export class SharedRun {
     const { store, runKey, keep } = this.#o;
     const lease = await this.#acquire();
     const gone = new AbortController();
-    const kept = keep(lease, () => gone.abort(lost(runKey)));
+    const kept = keep(lease, (why) => gone.abort(why ?? lost(runKey)));
     try {
       const stored = await store.read(runKey, 'run');
       const document = stored === undefined ? undefined : parseRunDocument(stored.body);

@@ -275,23 +275,20 @@ export const PURGE = script(`
 local at, age = now(), tonumber(ARGV[3])
 local dead = {}
 for i = 4, #ARGV do dead[ARGV[i]] = true end
-local last, token = tonumber(redis.call('HGET', K, 'removed') or '0') + 0, 0
-local removed = last > 0
-local documents = false
+local last = tonumber(redis.call('HGET', K, 'removed') or '0') or 0
+local removed, documents, run = last > 0, false, nil
 for _, part in ipairs(heads('')) do
   local h = head(part)
   if remaining(h, at) > 0 and not dead[int(h.token)] then return 0 end
   last = math.max(last, h.renewed, h.written)
   if h.present == '1' then documents = true end
-  if part == 'run' then
-    token = h.token
-    if h.present == '1' then
-      if ARGV[1] ~= int(h.version) or ARGV[2] ~= h.wrote then return 0 end
-      removeAll(token, '', at)
-      redis.call('DEL', KEYS[2])
-      return 1
-    end
-  end
+  if h.present == '1' and part == 'run' then run = h end
+end
+if run then
+  if ARGV[1] ~= int(run.version) or ARGV[2] ~= run.wrote then return 0 end
+  removeAll(run.token, '', at)
+  redis.call('DEL', KEYS[2])
+  return 1
 end
 -- Removed long ago: by now nobody can hold a token of it. What never came to a document waits twice as long, so that a note of
 -- it in a project is forgotten before it is.
