@@ -1,47 +1,39 @@
 /** `oxiflow run NAME`: one attempt of a run, wired: configuration, state, events, threads, signals. The engine does the work. */
-import { randomBytes } from 'node:crypto';
-import { hostname } from 'node:os';
 import { resolve } from 'node:path';
 import { Command, Option } from 'commander';
 import type { Pipeline } from '../config/pipeline.ts';
 import type { Project } from '../config/project.ts';
-import { softInterval, stuckAfter } from '../engine/crashpoint.ts';
 import { EXIT, OxiError } from '../engine/errors.ts';
 import { type Plan, sinksOf } from '../engine/plan.ts';
-import { executeRun, type RunResult } from '../engine/run.ts';
+import type { RunResult } from '../engine/run.ts';
 import { refuseOverInput } from '../engine/same-place.ts';
-import { sayIfSlow } from '../engine/slow.ts';
 import { StopRequest } from '../engine/stop.ts';
-import { Watch } from '../engine/watch.ts';
-import { EventBus } from '../observe/bus.ts';
 import { createLog, type Log } from '../observe/log.ts';
-import { ProgressLine } from '../observe/progress.ts';
 import { redactStrings } from '../observe/redaction.ts';
-import { RunReporter } from '../observe/report.ts';
 import { summaryText } from '../observe/summary.ts';
 import { Terminal } from '../observe/terminal.ts';
 import type { EventListener, EventPayloads } from '../observe/types.ts';
-import { stepMaker } from '../oxis/make.ts';
-import { thisHolder } from '../state/host.ts';
-import { openStore, type StoreSettings } from '../state/open.ts';
-import { startKeeper } from '../threads/keeper.ts';
-import { StagePool } from '../threads/pool.ts';
+import { attempt, EVENTS_DEADLINE_MS } from './attempt.ts';
 import { rareOptions } from './help.ts';
 import { clean, firstInput, openPipeline, type PipelineOptions, planOf } from './load.ts';
+import { LocalWorkers } from './local-workers.ts';
 import { openProject } from './open-project.ts';
 import { duration, overriding, wholeNumber } from './options.ts';
 import { print, refuseClosedOutput } from './output.ts';
+import {
+  invocationOf,
+  rareSharing,
+  type SharingOptions,
+  sharingOf,
+  sharing as sharingWays,
+} from './sharing-options.ts';
 import { Stopping } from './stopping.ts';
 import { checkSummary, writeSummary } from './summary-file.ts';
-import { version } from './version.ts';
 
-interface Options extends PipelineOptions {
+interface Options extends PipelineOptions, SharingOptions {
   runKey?: string;
-  invocation?: string;
   workerId?: string;
-  fresh?: true;
   acceptChanges?: true;
-  limit?: number;
   dryRun?: true;
   events?: string;
   logFormat: 'text' | 'json';
@@ -57,20 +49,14 @@ interface Options extends PipelineOptions {
   quiet?: true;
 }
 
-const SOFT_INTERVAL_MS = 500;
-const METRICS_INTERVAL_SECONDS = 10;
 const DRAIN_MS = 10_000;
-/** Beyond the lease: what its holder may need to be noticed as gone. */
-const LEASE_WAIT_EXTRA_MS = 5000;
-/** Events that still wait when the run is over. */
-const EVENTS_DEADLINE_MS = 5000;
 
 export function command(): Command {
   const named = new Command('run')
     .description('run a pipeline (a name or the path of a file), or go on where it stopped')
     .argument('<pipeline>')
     .option('--project <dir>', 'folder of the project');
-  const verb = overriding(named)
+  const verb = sharingWays(overriding(named))
     .option('--run-key <key>', 'what is resumed (default: its name and overrides)')
     .option('--fresh', 'start over, whatever was saved')
     .option('--accept-changes', 'go on although the pipeline was changed')
@@ -82,7 +68,7 @@ export function command(): Command {
     .option('-v, --verbose', 'say more')
     .option('-q, --quiet', 'say only what went wrong');
   return rareOptions(verb, (rare) =>
-    rare
+    rareSharing(rare)
       .option('--invocation <id>', 'names this request: one that has finished is not repeated')
       .option('--worker-id <id>', 'who works (default: host and process)')
       .addOption(
@@ -104,6 +90,7 @@ export function command(): Command {
 }
 
 async function run(name: string, options: Options): Promise<number> {
+  const sharing = sharingOf(options);
   const { project, pipeline } = await load(name, options);
   const redact = (text: string): string => project.secrets.redact(text);
   const terminal = new Terminal(process.stderr, process.env);
@@ -145,18 +132,37 @@ async function run(name: string, options: Options): Promise<number> {
     onOrphan: options.onOrphan,
     say: (message) => log.warn(message),
   });
+  const invocation = invocationOf(options);
+  await using local = new LocalWorkers({
+    count: options.workers ?? 1,
+    args: joining(name, runKey, invocation, options),
+    stop: stopping.stop,
+    drainMs: options.drainTimeout ?? DRAIN_MS,
+    say: (message) => log.warn(message),
+  });
   const result = await attempt({
     project,
     pipeline,
     plan,
-    options,
+    sharing,
+    joined: () => local.start(),
     runKey,
+    invocation,
+    workerId: options.workerId ?? process.env.OXIFLOW_WORKER_ID,
+    fresh: options.fresh === true,
+    acceptChanges: options.acceptChanges === true,
+    limit: options.limit ?? Number.POSITIVE_INFINITY,
+    threads: options.threads,
+    leaseWaitMs: options.leaseWait,
+    quiet: options.quiet === true,
+    logFormat: options.logFormat,
     log,
     terminal,
     redact,
     listeners,
     stopping,
     notices,
+    deliver: (done) => deliver(done, { runKey, pipeline: pipeline.name, options, redact }),
   }).catch(async (error) => {
     if (error instanceof StopRequest) {
       await refuse(listeners, 'STOPPED', error.why);
@@ -171,154 +177,32 @@ async function run(name: string, options: Options): Promise<number> {
   return result.summary.exit_code;
 }
 
+/** What another worker of this run is started with. */
+function joining(name: string, runKey: string, invocation: string | undefined, o: Options): string[] {
+  const one = (flag: string, value: string | number | undefined): string[] =>
+    value === undefined ? [] : [flag, String(value)];
+  return [
+    ...['--join', '-q', '--run-key', runKey, ...one('--invocation', invocation), ...one('--project', o.project)],
+    ...(o.set ?? []).flatMap((set) => ['--set', set]),
+    ...(o.param ?? []).flatMap((param) => ['--param', param]),
+    ...one('--env-file', o.envFile),
+    ...one('--worker-id', o.workerId),
+    ...one('--state-backend', o.stateBackend),
+    ...one('--threads', o.threads),
+    ...(o.acceptChanges ? ['--accept-changes'] : []),
+    ...(o.drainTimeout === undefined ? [] : ['--drain-timeout', `${o.drainTimeout}ms`]),
+    ...(o.leaseWait === undefined ? [] : ['--lease-wait', `${o.leaseWait}ms`]),
+    '--',
+    name,
+  ];
+}
+
 async function load(name: string, options: Options): Promise<{ project: Project; pipeline: Pipeline }> {
   const project = await openProject(options, name);
   const pipeline = await openPipeline(project, name, options).catch((error) => {
     throw clean(error, (text) => project.secrets.redact(text));
   });
   return { project, pipeline };
-}
-
-interface AttemptInput {
-  project: Project;
-  pipeline: Pipeline;
-  plan: Plan;
-  options: Options;
-  runKey: string;
-  log: Log;
-  terminal: Terminal;
-  redact(text: string): string;
-  listeners: EventListener[];
-  stopping: Stopping;
-  notices: readonly string[];
-}
-
-async function attempt(a: AttemptInput): Promise<RunResult> {
-  const { project, pipeline, plan, options, runKey, log, redact, stopping } = a;
-  const settings = storeSettings(project);
-  await using store = await openStore(settings, { warn: (message) => log.warn(message) });
-  const workerId = `${options.workerId ?? process.env.OXIFLOW_WORKER_ID ?? hostname()}-${process.pid}-${randomBytes(3).toString('hex')}`;
-  const { lockTimeoutMs } = project;
-  let bus: EventBus | undefined;
-  // Disposed behind the keeper, which takes a watch that says nothing for a thread that is blocked.
-  using watch = new Watch({ stuckAfterMs: stuckAfter(project.stuckAfterMs) });
-  const stuck = new AbortController();
-  watch.start((error, table) => {
-    log.error(`nothing moves:\n${table}`);
-    stuck.abort(error);
-    stopping.stuck();
-  });
-  try {
-    return await executeRun({
-      plan,
-      pipeline: pipeline.name,
-      projectRoot: project.root,
-      store,
-      holder: thisHolder(workerId),
-      runKey,
-      invocation: options.invocation,
-      fresh: options.fresh === true,
-      acceptChanges: options.acceptChanges === true,
-      limit: options.limit ?? Number.POSITIVE_INFINITY,
-      params: pipeline.params,
-      env: pipeline.environment,
-      maxErrors: pipeline.maxErrors,
-      lockTimeoutMs,
-      leaseWaitMs: options.leaseWait ?? lockTimeoutMs + LEASE_WAIT_EXTRA_MS,
-      softIntervalMs: softInterval(SOFT_INTERVAL_MS),
-      hardIntervalMs: project.checkpointIntervalMs,
-      makeSteps: stepMaker((message, step) => log.debug(message, { step })),
-      startPool: (spec, pool) => new StagePool(spec, pool),
-      keepLease: (lease, on) =>
-        startKeeper(
-          {
-            settings,
-            lease,
-            renewMs: Math.min(project.heartbeatIntervalMs, lockTimeoutMs / 3),
-            pollMs: Math.min(1000, lockTimeoutMs / 6),
-            watch: Number.isFinite(watch.everyMs) ? { memory: watch.board.memory, everyMs: watch.everyMs } : undefined,
-          },
-          { ...on, trouble: (message) => log.warn(`state: ${message}`) },
-        ),
-      observe: async ({ runId, attempt }) => {
-        const identity = { run_key: runKey, run_id: runId, attempt, worker_id: workerId, pipeline: pipeline.name };
-        const below =
-          project.monitoring?.real_time_dashboard === true && a.terminal.live
-            ? (await import('../observe/dashboard.ts')).dashboardLines
-            : undefined;
-        const progress = options.quiet
-          ? []
-          : [
-              new ProgressLine(a.terminal, {
-                now: Date.now,
-                label: pipeline.name,
-                below,
-                // Whoever reads JSON lines reads nothing else.
-                write: options.logFormat === 'json' ? (line) => log.info(line) : undefined,
-              }),
-            ];
-        const listeners = [...a.listeners, ...progress];
-        bus = new EventBus({ identity, redact, now: Date.now, listeners, warn: (message) => log.warn(message) });
-        log.attach(bus);
-        const reporter = new RunReporter({
-          events: bus,
-          backend: { name: store.backend, location: store.location },
-          process: { pid: process.pid, host: hostname(), version: version() },
-          notices: a.notices,
-          metricsIntervalMs: 1000 * (project.monitoring?.interval_seconds ?? METRICS_INTERVAL_SECONDS),
-          alerts: project.monitoring?.alerts ?? {},
-          now: Date.now,
-          warn: (message) => log.warn(message),
-        });
-        return Object.assign(reporter, { started: saying(reporter, log) });
-      },
-      deliver: (result) => {
-        // On a terminal, standard output goes where the live line is.
-        a.terminal.draw('');
-        return deliver(result, { runKey, pipeline: pipeline.name, options, redact });
-      },
-      say: (message) => log.info(message),
-      cancelled: (from) => stopping.request(new StopRequest(`cancelled by ${from}`, { cancelled: true })),
-      redact,
-      stop: stopping.stop,
-      kill: AbortSignal.any([stopping.kill, stuck.signal]),
-      watch,
-      now: () => new Date(),
-    });
-  } finally {
-    if (bus !== undefined)
-      await sayIfSlow((text) => log.info(text), 'handing out the last events', bus.close(EVENTS_DEADLINE_MS));
-  }
-}
-
-/** Notices of the start are told to people as well. */
-function saying(reporter: RunReporter, log: Log): RunReporter['started'] {
-  return (start) => {
-    RunReporter.prototype.started.call(reporter, start);
-    for (const notice of start.notices) log.info(notice);
-    const { resumedFrom } = start;
-    if (resumedFrom !== undefined)
-      log.info(`going on from checkpoint ${resumedFrom.n}: ${resumedFrom.records} records are done`);
-  };
-}
-
-/** What a thread can be given: a secret can't be copied, so that the address of the chosen backend, and no other, is revealed. */
-function storeSettings({ state }: Project): StoreSettings {
-  return {
-    backend: state.backend,
-    projectRoot: state.projectRoot,
-    file: { basePath: state.file.basePath },
-    nfs: { mountPath: state.nfs.mountPath },
-    sqlite: { path: state.sqlite.path },
-    redis: {
-      ...state.redis,
-      connectionUrl: state.backend === 'redis' ? state.redis.connectionUrl?.reveal() : undefined,
-    },
-    database: {
-      ...state.database,
-      connectionUrl: state.backend === 'database' ? state.database.connectionUrl?.reveal() : undefined,
-    },
-  };
 }
 
 async function eventListeners(options: Options, { root, monitoring }: Project, log: Log): Promise<EventListener[]> {
@@ -376,7 +260,8 @@ async function show(
   redact: (text: string) => string,
 ): Promise<void> {
   const { summary, repeated } = result;
-  if (repeated) log.info(`run "${runKey}" has finished under this invocation: nothing to do`);
+  const since = options.join && options.invocation === undefined ? '' : ' under this invocation';
+  if (repeated) log.info(`run "${runKey}" has finished${since}: nothing to do`);
   if (!options.quiet && options.logFormat === 'text')
     terminal.write(summaryText(pipeline, summary as EventPayloads['run.finished'], terminal.columns));
   if (summary.error !== undefined) log.error(summary.error.message);

@@ -91,6 +91,11 @@ export class Stopping implements Disposable {
     }, this.#o.drainMs);
   }
 
+  /** Somebody who may ask for it wants no checkpoint. */
+  atOnce(by: string): void {
+    this.#kill.abort(new OxiError('TERMINATED', `stopped at once by ${by}: the last checkpoint counts`));
+  }
+
   /** The run is stuck: whatever holds it does not hold the process for long. */
   stuck(): void {
     this.#stuck = setTimeout(() => process.exit(EXIT.failed), STUCK_MS);

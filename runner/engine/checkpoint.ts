@@ -167,6 +167,17 @@ export async function chainOf(
   return chain;
 }
 
+/** One whose range does not begin where it did when the file was cut: records begin elsewhere. */
+export async function changedRange(source: Source, splits: readonly Split[]): Promise<Split | undefined> {
+  if (source.fingerprint === undefined) return undefined;
+  for (const split of splits) {
+    const { range } = split;
+    if (range !== undefined && range.from > 0 && (await source.fingerprint(split, range.from)) !== range.fingerprint)
+      return split;
+  }
+  return undefined;
+}
+
 export function lost(runKey: string): OxiError {
   return new OxiError(
     'LEASE_LOST',

@@ -383,6 +383,26 @@ export type Held =
   /** What the mark speaks of is missing or shorter: the run has to start from zero, and says why. */
   | { at: 'lost'; reason: string };
 
+/** What a worker made of its share of an output. */
+export type PartOutput = Pick<Output, 'rows' | 'bytes' | 'columns'>;
+
+export interface MergeOptions {
+  /** Undefined: one stands behind the other, as they are. */
+  join: Join | undefined;
+  /** Throws OxiError LEASE_LOST where another worker has the right to merge by now. */
+  mustHold(): Promise<void>;
+}
+
+/** Turns the texts of parts, those without records left out, into the text of the whole. */
+export type Join = (parts: readonly PartText[]) => AsyncIterable<Uint8Array>;
+
+export interface PartText extends PartOutput {
+  /** What messages call it. */
+  name: string;
+  /** In UTF-8, not packed, without a byte order mark. */
+  text(): AsyncIterable<Uint8Array>;
+}
+
 export interface Sink {
   /** How it keeps a mark: with the data (transaction), by cutting back (truncate), by keys, or not at all (append). */
   readonly guarantee: 'transaction' | 'truncate' | 'keyed' | 'append';
@@ -413,6 +433,12 @@ export interface Sink {
    * successor if the process died in between: it must be idempotent.
    */
   finish(mark: Mark): Promise<Output>;
+  /**
+   * Of an output whose parts, each made by another worker with a `share`, become one file in their order: puts them together and
+   * makes that visible, then they go. A crash at any instant leaves what a successor with a higher token ends well; where all of it
+   * is done, nothing happens. Throws OxiError where they can't be joined: the parts stay.
+   */
+  readonly merge?: ((run: SinkRun, parts: readonly PartOutput[], how: MergeOptions) => Promise<Output>) | undefined;
   /** The run starts over, or is given up: staged data of this sink goes, published data stays. */
   abort(): Promise<void>;
   close(): Promise<void>;
@@ -489,6 +515,13 @@ interface OxiCommon {
   readonly summary: string;
   /** The truth about the config, from `zod/mini`: every field with description, default, unit and range in its meta. A strict object. */
   readonly config: $ZodType;
+  /** The whole stream has to come to it in one place: workers can't share a run that has it. */
+  readonly alone?: {
+    /** A clause with the step as its subject. */
+    readonly why: string;
+    /** Only with such a config; always where left out. */
+    when?(config: never): boolean;
+  };
   /** Other spellings of config fields: alias to canonical name. */
   readonly aliases?: Readonly<Record<string, string>>;
 }
@@ -549,6 +582,8 @@ export interface FormatterOxi<C = never> extends OxiCommon {
   /** The part that each record can have on its own, on the threads of the stage. */
   make(config: C, context: MakeContext): Step;
   encoder(config: C, stream: StreamInfo, context: EncoderContext): Encoder;
+  /** How parts of an output that were laid out apart become one; undefined where they only have to stand one behind the other. */
+  join?(config: C, stream: StreamInfo, context: EncoderContext): Join | undefined;
   /** Names of its columns, where the config tells them. */
   columns?(config: C): readonly string[] | undefined;
 }

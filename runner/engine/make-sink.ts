@@ -1,6 +1,6 @@
 /** Makes a node of the flow of a planned sink: with the encoder that lays records out for it, at the state of its checkpoint. */
 import type { Makings } from './assembly.ts';
-import type { Encoder, StreamInfo } from './contracts.ts';
+import type { Encoder, EncoderContext, Join, StreamInfo } from './contracts.ts';
 import type { NodeFigures } from './flow-reading.ts';
 import type { SinkNode } from './flow-sink.ts';
 import { patientUnit } from './patience.ts';
@@ -40,18 +40,25 @@ export function sinkNode(m: Makings, planned: PlannedSink, { outside }: NodeFigu
 }
 
 /** The encoder of a sink, where records are laid out for it. Throws OxiError where its config and the stream do not fit. */
-function makeEncoder(
-  { step, formatter, sink }: PlannedSink,
-  stream: StreamInfo,
-  projectRoot: string,
-): Encoder | undefined {
-  return formatter?.oxi.encoder(formatter.config as never, stream, {
+function makeEncoder(planned: PlannedSink, stream: StreamInfo, projectRoot: string): Encoder | undefined {
+  const { formatter } = planned;
+  return formatter?.oxi.encoder(formatter.config as never, stream, contextOf(planned, projectRoot));
+}
+
+/** How the parts of its output become one, where they were laid out apart. */
+export function joinOf(planned: PlannedSink, stream: StreamInfo, projectRoot: string): Join | undefined {
+  const { formatter } = planned;
+  return formatter?.oxi.join?.(formatter.config as never, stream, contextOf(planned, projectRoot));
+}
+
+function contextOf({ step, formatter, sink }: PlannedSink, projectRoot: string): EncoderContext {
+  return {
     projectRoot,
-    stepId: formatter.id ?? step.id,
+    stepId: formatter?.id ?? step.id,
     output: sink.target,
     rewritable: sink.rewrite !== undefined,
     continues: sink.continues === true,
-  });
+  };
 }
 
 /** Makes every encoder once, to find what is wrong before anything is written; the flow makes its own. */

@@ -6,9 +6,9 @@ import * as z from 'zod/mini';
 import { ChainBuilder, type ChainOptions } from './chain.ts';
 import type { Oxi, SinkOxi } from './contracts.ts';
 import { OxiError } from './errors.ts';
+import { partName } from './part-name.ts';
 import { type DeadLetterPlan, hashOf, type Plan, type Segment, type SegmentOutline, type StepInput } from './plan.ts';
 import { type KeptPlace, Places } from './same-place.ts';
-import { partName } from './share.ts';
 import { stepError } from './step-error.ts';
 
 export interface PlanOptions extends Omit<ChainOptions, 'places' | 'referenced' | 'fields'> {

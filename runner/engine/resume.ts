@@ -4,8 +4,8 @@
  */
 
 import type { Holder } from '../state/store.ts';
-import { chainOf } from './checkpoint.ts';
-import type { Share, Source, Split, StreamInfo } from './contracts.ts';
+import { chainOf, changedRange } from './checkpoint.ts';
+import type { Source, Split, StreamInfo } from './contracts.ts';
 import type { Checkpoint, RunDocument, SplitDocument } from './documents.ts';
 import { OxiError } from './errors.ts';
 import { hashOf, type Plan, type PlannedSource, plainText, type StepMetadata } from './plan.ts';
@@ -47,8 +47,6 @@ export interface BeginningOptions {
   holder: Holder;
   fresh: boolean;
   acceptChanges: boolean;
-  /** It works on a part of a shared run, whose input was recorded and cut: there is no beginning anew with another one. */
-  share?: Share | undefined;
 }
 
 /** Throws OxiError PLAN_CHANGED, INPUT_CHANGED, INPUT_MISSING where a checkpoint is there and can't be gone on from. */
@@ -77,7 +75,7 @@ export async function findBeginning(
   const from = trustedCheckpoint(split.checkpoint, o.holder);
   if (from === undefined && segment === 0) {
     // Nothing was saved that a change could belie: an attempt that got nowhere binds nobody.
-    const source = await unchangedSource(before, hashes, plan, o.share !== undefined);
+    const source = await unchangedSource(before, hashes, plan);
     if (source === undefined) return anew([]);
     const input = recordedInput(before, source);
     return { run: before, segment, input, from, finishing: false, hashes, notices: [] };
@@ -125,13 +123,8 @@ function variablesIn(config: unknown): string[] {
   );
 }
 
-/** The source of a run that saved nothing, if plan and input are still what they were; `mustBe`: throws where they are not. */
-async function unchangedSource(
-  run: RunDocument,
-  hashes: PlanHashes,
-  plan: Plan,
-  mustBe: boolean,
-): Promise<PlannedSource | undefined> {
+/** The source of a run that saved nothing, if plan and input are still what they were. */
+async function unchangedSource(run: RunDocument, hashes: PlanHashes, plan: Plan): Promise<PlannedSource | undefined> {
   const source = plan.segments[0]?.planned?.sources[run.source ?? 0];
   if (source === undefined) return undefined;
   try {
@@ -139,7 +132,7 @@ async function unchangedSource(
     await checkInput(run, source.source, run.splits, undefined);
     return source;
   } catch (error) {
-    if (error instanceof OxiError && !mustBe) return undefined;
+    if (error instanceof OxiError) return undefined;
     throw error;
   }
 }
@@ -208,13 +201,9 @@ async function checkInput(
     if (before !== undefined && before.size !== now.size)
       throw change(before.name, `had ${before.size} bytes and has ${now.size}`);
   });
-  if (source.fingerprint === undefined) return;
-  for (const before of splits) {
-    const { name, range } = before;
-    if (range !== undefined && (await source.fingerprint(before, range.from)) !== range.fingerprint)
-      throw change(name, `has other bytes before byte ${range.from}`);
-  }
-  if (checkpoint === undefined) return;
+  const moved = await changedRange(source, splits);
+  if (moved !== undefined) throw change(moved.name, `has other bytes before byte ${moved.range?.from}`);
+  if (checkpoint === undefined || source.fingerprint === undefined) return;
   const { split, offset, fingerprint, finished } = checkpoint.position;
   if ((await chainOf(source, splits, 0, split, '')) !== finished)
     throw change('a file that was read to its end', 'has other bytes');

@@ -5,7 +5,8 @@ import { crashpoint } from './crashpoint.ts';
 import type { RunDocument } from './documents.ts';
 import type { RunSummary } from './report.ts';
 
-const HISTORY_MS = 30 * 24 * 3600 * 1000;
+/** How long finished runs and the history are kept. */
+export const HISTORY_MS = 30 * 24 * 3600 * 1000;
 
 export class RunRecord {
   readonly #store: StateStore;

@@ -7,7 +7,7 @@ import type { Holder, Lease, StateStore } from '../state/store.ts';
 import type { Assembly } from './assembly.ts';
 import { bottleneckOf, theProcess } from './bottleneck.ts';
 import { Committer, lost } from './checkpoint.ts';
-import type { Mark, Share, SinkRun } from './contracts.ts';
+import type { Mark, SinkRun } from './contracts.ts';
 import { crashpoint } from './crashpoint.ts';
 import { DeadLetterFile } from './dead-letters.ts';
 import {
@@ -42,13 +42,12 @@ export interface RunOptions extends Assembly {
   invocation: string | undefined;
   fresh: boolean;
   acceptChanges: boolean;
-  share?: Share | undefined;
   lockTimeoutMs: number;
   leaseWaitMs: number;
   /** Keeps the lease alive from a thread of its own, from the moment it is called. */
   keepLease(lease: Lease, lost: (why?: OxiError) => void): AsyncDisposable;
   /** What the attempt works on, where several workers share the run: one split group, whose input is known. */
-  share?: SharedInput;
+  input?: SharedInput;
   observe(identity: { runId: string; attempt: number }): Promise<RunObserver>;
   /** Hands out the result of a success before the run is marked as finished; where it throws, a retry publishes and delivers. */
   deliver(result: RunResult): Promise<void>;
@@ -219,8 +218,8 @@ class Run {
   // ---------------------------------------------------------------- beginning
 
   #input(segment: Segment, notices: string[]): Promise<RecordedInput> {
-    const { share, projectRoot } = this.#o;
-    if (share !== undefined) return openShare(share, segment, projectRoot);
+    const { input, projectRoot } = this.#o;
+    if (input !== undefined) return openShare(input, segment, projectRoot);
     return openInput(segment, projectRoot, notices, this.#inputWaiting(segment));
   }
 

@@ -1,4 +1,5 @@
 /** The input of an attempt that works on one split group of a run that several workers share: recorded, not looked for. */
+import { changedRange } from './checkpoint.ts';
 import type { Split, StreamInfo } from './contracts.ts';
 import { OxiError } from './errors.ts';
 import { checkEncoders } from './make-sink.ts';
@@ -27,6 +28,13 @@ export async function openShare(share: SharedInput, segment: Segment, projectRoo
         { place: { file: before.name } },
       );
   });
+  const moved = await changedRange(source.source, splits);
+  if (moved !== undefined)
+    throw new OxiError(
+      'INPUT_CHANGED',
+      `${moved.name} has other bytes before byte ${moved.range?.from} than when the work was shared out; --fresh starts over`,
+      { place: { file: moved.name } },
+    );
   checkEncoders(segment, stream, projectRoot);
   return { source, index, splits, stream };
 }

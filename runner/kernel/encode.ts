@@ -1,7 +1,7 @@
 /** Puts records together as a text: lines, one array, or one document. Runs at the sink, in order. */
 import type { Block, Encoder, Framing } from '../engine/contracts.ts';
-import { OxiError } from '../engine/errors.ts';
 import type { Json } from '../state/store.ts';
+import { twoRecords } from './json-join.ts';
 
 const LF = 0x0a;
 const COMMA = 0x2c;
@@ -32,12 +32,7 @@ export class JsonEncoder implements Encoder {
     this.#records += block.count;
     if (this.#framing === 'lines') return terminated(block);
     if (this.#framing === 'document') {
-      if (this.#records > 1)
-        throw new OxiError(
-          'RECORD_INVALID',
-          `step "${this.#o.step}": a document holds one record and the stream has more: set "framing: lines" or "framing: array"`,
-          { place: { step: this.#o.step, field: 'framing' } },
-        );
+      if (this.#records > 1) throw twoRecords(this.#o.step);
       return terminated(block);
     }
     if (this.#o.pretty) return [Buffer.from(first ? '[\n' : ',\n'), joined(block, ',\n')];

@@ -64,7 +64,6 @@ export async function runApart(run: ApartRun): Promise<RunResult> {
       observe: async () => ({ ...SILENT, ...run.observer }),
       deliver: async () => undefined,
       say: (message) => run.say?.(message),
-      cancelled: () => undefined,
       redact,
       stop: new AbortController().signal,
       kill: run.kill ?? new AbortController().signal,

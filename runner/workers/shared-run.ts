@@ -78,8 +78,8 @@ export class SharedRun {
     });
   }
 
-  /** Throws OxiError LEASE_LOST where another worker has the run by now. */
-  async save(document: RunDocument, version: number, lease: Lease, grade: Grade): Promise<void> {
+  /** Returns the new version. Throws OxiError LEASE_LOST where another worker has the run by now. */
+  async save(document: RunDocument, version: number, lease: Lease, grade: Grade): Promise<number> {
     const result = await this.#o.store.write(lease.runKey, 'run', {
       expected: version,
       token: lease.token,
@@ -87,6 +87,7 @@ export class SharedRun {
       grade,
     });
     if (!result.written) throw lost(lease.runKey);
+    return result.version;
   }
 
   async #acquire(): Promise<Lease> {

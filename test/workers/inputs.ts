@@ -40,3 +40,18 @@ export function jsonLines(chance: Chance, count: number): string {
   }
   return chance.oneIn(3) ? text.trimEnd() : text;
 }
+
+/** Rows with quoted line ends, short ones, empty ones and every line end; `columns`: those of the header. */
+export function csvRows(chance: Chance, count: number, columns = ['order', 'name', 'n']): string {
+  let text = chance.oneIn(4) ? '\ufeff' : '';
+  const end = chance.pick(['\n', '\r\n', 'mixed']);
+  const lineEnd = (): string => (end === 'mixed' ? chance.pick(['\n', '\r\n', '\n\n']) : end);
+  const cell = (value: string): string =>
+    /["\n,]/.test(value) || chance.oneIn(5) ? `"${value.replaceAll('"', '""')}"` : value;
+  text += columns.join(',') + lineEnd();
+  for (let i = 0; i < count; i++) {
+    const cells = columns.map((_, k) => (k === 0 ? String(i) : cell(words(chance).trim())));
+    text += cells.slice(0, chance.oneIn(10) ? 1 + chance.below(columns.length) : columns.length).join(',') + lineEnd();
+  }
+  return chance.oneIn(3) ? text.trimEnd() : text;
+}

@@ -11,6 +11,7 @@ import type { RecordedInput } from '../../runner/engine/resume.ts';
 import { openInput } from '../../runner/engine/segment-run.ts';
 import { runApart } from '../../runner/testing/apart.ts';
 import { cutInput } from '../../runner/workers/cut.ts';
+import { mergeParts } from '../../runner/workers/merge.ts';
 
 const NOW = Date.UTC(2026, 10, 30);
 
@@ -82,6 +83,20 @@ export class Scene implements Disposable {
       summaries[index] = await this.#run(plan);
     }
     return summaries;
+  }
+
+  /** Puts the outputs together, as whoever commits the last group does. */
+  async merge(summaries: readonly RunSummary[], token = 1): Promise<RunSummary['outputs']> {
+    const plan = await this.plan();
+    const { input } = await this.input(plan);
+    return mergeParts({
+      plan,
+      stream: input.stream,
+      projectRoot: this.folder,
+      run: { runKey: 'apart', runId: 'run-1', pipeline: 'orders', token },
+      groups: summaries.map(({ outputs }) => outputs),
+      mustHold: async () => undefined,
+    });
   }
 
   async #run(plan: Plan): Promise<RunSummary> {

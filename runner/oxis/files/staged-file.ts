@@ -243,7 +243,7 @@ async function writeAt(file: FileHandle, bytes: Uint8Array, offset: number): Pro
   }
 }
 
-async function* readBlocks(file: FileHandle, size: number, end: Uint8Array): AsyncGenerator<RawBlock> {
+export async function* readBlocks(file: FileHandle, size: number, end: Uint8Array): AsyncGenerator<RawBlock> {
   for (let at = 0; at < size; ) {
     const bytes = Buffer.allocUnsafeSlow(Math.min(READ_BYTES, size - at));
     const { bytesRead } = await file.read(bytes, 0, bytes.length, at);

@@ -200,6 +200,15 @@ function stagedAt({ bytes, data }: TextMark, end: Buffer): StagedAt {
   };
 }
 
+/** The text of a finished output, which has some. */
+export function readText(
+  { encoding, codec, name }: Pick<TextOptions, 'encoding' | 'codec' | 'name'>,
+  read: () => AsyncGenerator<RawBlock>,
+): AsyncGenerator<Uint8Array> {
+  const hasMark = encoding === 'utf-16';
+  return textOf(sourceOf(read, codec, encoding === 'utf-16' ? 'utf-16le' : encoding), name, hasMark, NOTHING);
+}
+
 async function* readOnce(bytes: Uint8Array): AsyncGenerator<RawBlock> {
   yield { bytes: Uint8Array.from(bytes), after: bytes.length };
 }

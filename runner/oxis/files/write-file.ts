@@ -3,15 +3,16 @@ import { statSync } from 'node:fs';
 import { lstat, stat } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import * as z from 'zod/mini';
-import type { FilePlace, Held, Mark, Output, Rewrite, Sink, SinkRun } from '../../engine/contracts.ts';
+import type { FilePlace, Held, Mark, Output, Rewrite, Share, Sink, SinkRun } from '../../engine/contracts.ts';
 import { errnoOf, ioError, OxiError } from '../../engine/errors.ts';
 import { makeFolders } from '../../engine/folders.ts';
-import { partName } from '../../engine/share.ts';
+import { partName } from '../../engine/part-name.ts';
 import { codecOfName } from '../../engine/source-text.ts';
 import type { Codec } from '../../kernel/unpack.ts';
 import type { Grade } from '../../state/store.ts';
 import { defineSink, field } from '../define.ts';
 import { jsonFormat } from '../formats/format-json.ts';
+import { hiddenPart, mergeFiles } from './merging.ts';
 import { isTooLong, refuseNul, tooLong } from './path.ts';
 import { behindLinks, keysOf } from './place.ts';
 import { BACKUP, existsError } from './publishing.ts';
@@ -27,6 +28,10 @@ const config = () =>
     ),
     create_dirs: field(z._default(z.boolean(), true), 'Make missing folders.'),
     overwrite: field(z._default(z.boolean(), true), 'Replace what is there; false refuses to start.'),
+    merge: field(
+      z._default(z.boolean(), false),
+      'Where several workers share a run, their parts become one file, in order; otherwise each stays a file of its own, NAME-00003-of-00008.ext.',
+    ),
     backup: field(z._default(z.boolean(), false), 'Keep what is there as PATH.bak.'),
     encoding: encodingField('How text is encoded; utf-16 is little-endian with a byte order mark.'),
     compression: compressionField(
@@ -44,13 +49,17 @@ export const writeFile = defineSink({
   summary: 'Writes a file: staged beside it, put in place when the run has succeeded.',
   limits: { maxMemoryMb: 512, concurrentOperations: 1 },
   config,
+  alone: {
+    why: 'appends to one file: set "merge: true", and the parts of all workers are appended together',
+    when: (c: { append: boolean; merge: boolean }) => c.append && !c.merge,
+  },
   aliases: { create_directories: 'create_dirs' },
   make: (c, context) => {
     refuseNul(c.path, context.stepId);
     const codec = c.compression === 'auto' ? codecOfName(c.path) : c.compression === 'none' ? undefined : c.compression;
     refuseLevel(c.compression_level, codec, context.stepId);
     const { share } = context;
-    const name = share === undefined ? c.path : partName(c.path, share);
+    const name = share === undefined || c.merge ? c.path : partName(c.path, share);
     return new FileSink(
       {
         path: resolve(context.projectRoot, name),
@@ -64,6 +73,7 @@ export const writeFile = defineSink({
         level: c.compression_level,
       },
       c.create_dirs,
+      c.merge ? (share ?? 'all') : undefined,
     );
   },
   implicitFormat: () => jsonFormat({}),
@@ -74,14 +84,20 @@ class FileSink implements Sink {
   readonly target: string;
   readonly #o: TextOptions;
   readonly #createFolders: boolean;
-  readonly #text: StagedText;
+  /** It makes one part, which waits to be merged with the others. */
+  readonly #part: Share | undefined;
+  readonly merge: Sink['merge'];
+  #text: StagedText;
   #records = 0;
 
-  constructor(options: TextOptions, createFolders: boolean) {
+  /** `merged`: which part of a merged output it makes, or that it is the whole of one. */
+  constructor(options: TextOptions, createFolders: boolean, merged: Share | 'all' | undefined) {
     this.#o = options;
     this.target = options.path;
     this.#createFolders = createFolders;
     this.#text = new StagedText(options);
+    this.#part = merged === 'all' ? undefined : merged;
+    this.merge = merged === 'all' ? (run, parts, how) => mergeFiles(options, run, parts, how) : undefined;
   }
 
   places(): FilePlace[] {
@@ -153,6 +169,10 @@ class FileSink implements Sink {
       });
     }
     this.#records = mark?.records ?? 0;
+    if (this.#part !== undefined) {
+      const path = hiddenPart(this.#o.path, run, this.#part);
+      this.#text = new StagedText({ ...this.#o, path, append: false, overwrite: true, backup: false });
+    }
     return this.#text.open(run, mark);
   }
 

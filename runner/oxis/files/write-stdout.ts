@@ -44,6 +44,7 @@ export const writeStdout = defineSink({
   summary: 'Writes to standard output.',
   limits: { maxMemoryMb: 512, concurrentOperations: 1 },
   config,
+  alone: { why: 'writes to standard output, which every worker has one of its own' },
   make: (c, context) => new StdoutSink(c, context.stepId),
   implicitFormat: (c) => {
     if (c.format === 'yaml') return yamlFormat();

@@ -3,6 +3,7 @@ import * as z from 'zod/mini';
 import type { Block, BlockStep, FailRecord, RecordStep, StepContext } from '../../engine/contracts.ts';
 import { OxiError } from '../../engine/errors.ts';
 import { CsvEncoder } from '../../kernel/csv-encode.ts';
+import { csvJoin } from '../../kernel/csv-join.ts';
 import { type ColumnRule, type CsvFormat, QUOTE_STYLES, RowLayout } from '../../kernel/csv-layout.ts';
 import { defineFormatter, field } from '../define.ts';
 import { character, dialectOf } from './csv-fields.ts';
@@ -67,6 +68,17 @@ export const formatCsv = defineFormatter({
     return new LayoutStep(new RowLayout(format, ruleOf(c), namesOf(c)));
   },
   columns: (c) => (typeof c.columns === 'string' ? undefined : c.columns),
+  alone: {
+    why: 'writes the columns of the first record of all: name them, or leave "columns" out',
+    when: (c: Config) => c.columns === 'first',
+  },
+  join: (c, _stream, context) =>
+    csvJoin({
+      format: formatOf(c, context.stepId),
+      headers: c.headers && !context.continues,
+      columns: namesOf(c),
+      step: context.stepId,
+    }),
   encoder: (c, _stream, context) => {
     if (context.continues && c.headers && typeof c.columns === 'string')
       throw new OxiError(

@@ -3,6 +3,7 @@ import * as z from 'zod/mini';
 import type { Block, BlockStep, Framing, RecordStep, StreamInfo } from '../../engine/contracts.ts';
 import { OxiError } from '../../engine/errors.ts';
 import { JsonEncoder } from '../../kernel/encode.ts';
+import { jsonJoin } from '../../kernel/json-join.ts';
 import { layOut } from '../../kernel/layout.ts';
 import { SpanList } from '../../kernel/spans.ts';
 import { ByteWriter } from '../../kernel/writer.ts';
@@ -37,6 +38,7 @@ export const formatJson = defineFormatter({
   summary: 'Writes JSON: lines, an array or a document.',
   limits: { maxBatchSize: 1_000_000, maxMemoryMb: 512 },
   config,
+  alone: { why: 'makes one document, which holds one record', when: (c: Config) => c.framing === 'document' },
   make: (c): BlockStep | RecordStep =>
     isPretty(c) || c.sort_keys
       ? new LayoutStep(c)
@@ -52,6 +54,11 @@ export const formatJson = defineFormatter({
         },
       );
     return new JsonEncoder({ framing, pretty: isPretty(c), step: context.stepId });
+  },
+  join: (c, stream, context) => {
+    const framing = framingOf(c, stream, context.output);
+    if (framing === 'lines' || framing === 'rows') return undefined;
+    return jsonJoin({ framing, pretty: isPretty(c), step: context.stepId });
   },
 });
 

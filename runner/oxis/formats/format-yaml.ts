@@ -1,6 +1,6 @@
 /** `format_yaml`: records become YAML: documents, one sequence, or one document. */
 import * as z from 'zod/mini';
-import type { Block, BlockStep, Encoder, StreamInfo } from '../../engine/contracts.ts';
+import type { Block, BlockStep, Encoder, Join, PartText, StreamInfo } from '../../engine/contracts.ts';
 import { OxiError } from '../../engine/errors.ts';
 import { bufferOf } from '../../kernel/keep.ts';
 import { SpanList } from '../../kernel/spans.ts';
@@ -32,8 +32,13 @@ export const formatYaml = defineFormatter({
   summary: 'Writes YAML: documents, a sequence or one document.',
   limits: { maxBatchSize: 1_000_000, maxMemoryMb: 512 },
   config,
+  alone: { why: 'makes one document, which holds one record', when: (c: Config) => c.framing === 'document' },
   make: (c): BlockStep => new YamlStep(c),
   encoder: (c, stream, context) => new YamlEncoder(framingOf(c, stream), context.stepId),
+  join: (c, stream, context) => {
+    const framing = framingOf(c, stream);
+    return framing === 'documents' ? undefined : yamlJoin(framing, context.stepId);
+  },
 });
 
 function framingOf(c: Config, stream: StreamInfo): Framing {
@@ -72,6 +77,29 @@ class YamlStep implements BlockStep {
   }
 }
 
+function twoRecords(step: string): OxiError {
+  return new OxiError(
+    'RECORD_INVALID',
+    `step "${step}": a document holds one record and the stream has more: set "framing: documents" or "framing: array"`,
+    { place: { step, field: 'framing' } },
+  );
+}
+
+/** Elements of a sequence stand one behind the other; only an empty one has brackets. */
+function yamlJoin(framing: Framing, step: string): Join {
+  return async function* join(parts) {
+    if (parts.length === 0 && framing !== 'document') yield Buffer.from('[]\n');
+    if (parts.length > 1 && framing !== 'array' && !(await isSequenceText(parts[0]))) throw twoRecords(step);
+    for (const part of parts) yield* part.text();
+  };
+}
+
+/** The lines of a sequence begin with a dash, those of a value by itself with anything else. */
+async function isSequenceText(part: PartText | undefined): Promise<boolean> {
+  for await (const bytes of part?.text() ?? []) if (bytes.length > 1) return bytes[0] === 0x2d && bytes[1] === 0x20;
+  return false;
+}
+
 class YamlEncoder implements Encoder {
   #framing: Framing;
   readonly #step: string;
@@ -85,12 +113,7 @@ class YamlEncoder implements Encoder {
   encode(block: Block): Uint8Array[] {
     if (this.#framing === 'value') this.#framing = isSequence('value', block) ? 'array' : 'document';
     this.#records += block.count;
-    if (this.#framing === 'document' && this.#records > 1)
-      throw new OxiError(
-        'RECORD_INVALID',
-        `step "${this.#step}": a document holds one record and the stream has more: set "framing: documents" or "framing: array"`,
-        { place: { step: this.#step, field: 'framing' } },
-      );
+    if (this.#framing === 'document' && this.#records > 1) throw twoRecords(this.#step);
     const bytes = bufferOf(block);
     const mark = this.#framing === 'documents' ? '---\n' : '';
     const out = new ByteWriter(bytes.length + (mark.length + 1) * block.count);

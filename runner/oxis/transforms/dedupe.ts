@@ -38,6 +38,7 @@ export const dedupe = defineStep({
   summary: 'Keeps the first of records with the same key.',
   limits: { maxBatchSize: 1_000_000, maxMemoryMb: 512 },
   config,
+  alone: { why: 'remembers the keys of the whole run' },
   make: (c, context): BlockStep => new DedupeStep(c.within, keyOf(c, context.stepId)),
 });
 

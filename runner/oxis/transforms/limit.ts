@@ -16,6 +16,7 @@ export const limit = defineStep({
   summary: 'Passes the first records and leaves out the rest.',
   limits: { maxBatchSize: 1_000_000, maxMemoryMb: 512 },
   config,
+  alone: { why: 'counts records over the whole run' },
   make: (c): BlockStep => new LimitStep(c.records),
 });
 

@@ -31,6 +31,10 @@ export const sample = defineStep({
   summary: 'Keeps a part of the records: a share, or every n-th.',
   limits: { maxBatchSize: 1_000_000, maxMemoryMb: 512 },
   config,
+  alone: {
+    why: 'counts records over the whole run ("every"): use "rate"',
+    when: (c: { every?: number | undefined }) => c.every !== undefined,
+  },
   make: (c): BlockStep => (c.every === undefined ? new RateStep(c.rate ?? 1, c.seed ?? 0) : new EveryStep(c.every)),
 });
 

@@ -1,0 +1,335 @@
+/** One attempt of a run, wired: the state, its keeper, threads, events and signals. The engine, or the crew, does the work. */
+import { randomBytes } from 'node:crypto';
+import { hostname } from 'node:os';
+import type { Pipeline } from '../config/pipeline.ts';
+import type { Project } from '../config/project.ts';
+import { softInterval, stuckAfter } from '../engine/crashpoint.ts';
+import { PauseGate } from '../engine/pause.ts';
+import type { Plan } from '../engine/plan.ts';
+import type { RunObserver } from '../engine/report.ts';
+import { executeRun, type RunOptions, type RunResult } from '../engine/run.ts';
+import { sayIfSlow } from '../engine/slow.ts';
+import { StopRequest } from '../engine/stop.ts';
+import { Watch } from '../engine/watch.ts';
+import { EventBus } from '../observe/bus.ts';
+import type { Log } from '../observe/log.ts';
+import { ProgressLine } from '../observe/progress.ts';
+import { RunReporter } from '../observe/report.ts';
+import type { Terminal } from '../observe/terminal.ts';
+import type { EventListener } from '../observe/types.ts';
+import { stepMaker } from '../oxis/make.ts';
+import { registry } from '../oxis/registry.ts';
+import { thisHolder } from '../state/host.ts';
+import { openStore } from '../state/open.ts';
+import type { RunRequest } from '../state/store.ts';
+import { startKeeper } from '../threads/keeper.ts';
+import { StagePool } from '../threads/pool.ts';
+import type { Sharing } from '../workers/begin.ts';
+import type { CrewNews } from '../workers/crew.ts';
+import { planOf } from './load.ts';
+import type { Stopping } from './stopping.ts';
+import { storeSettings } from './store-settings.ts';
+import { version } from './version.ts';
+
+export interface AttemptInput {
+  project: Project;
+  pipeline: Pipeline;
+  plan: Plan;
+  /** How the run is shared with other workers; undefined: this one does it all. */
+  sharing: Sharing | undefined;
+  /** It has joined the others. */
+  joined?: (() => void) | undefined;
+  runKey: string;
+  invocation: string | undefined;
+  workerId: string | undefined;
+  fresh: boolean;
+  acceptChanges: boolean;
+  /** Records to read at most. */
+  limit: number;
+  /** Threads of stages that name none. */
+  threads: number;
+  leaseWaitMs: number | undefined;
+  quiet: boolean;
+  logFormat: 'text' | 'json';
+  log: Log;
+  terminal: Terminal;
+  redact(text: string): string;
+  listeners: EventListener[];
+  stopping: Stopping;
+  notices: readonly string[];
+  /** Hands out the result of a success. */
+  deliver(result: RunResult): Promise<void>;
+}
+
+const SOFT_INTERVAL_MS = 500;
+const METRICS_INTERVAL_SECONDS = 10;
+/** Beyond the lease: what its holder may need to be noticed as gone. */
+const LEASE_WAIT_EXTRA_MS = 5000;
+/** Events that still wait when the run is over. */
+export const EVENTS_DEADLINE_MS = 5000;
+const POLL_MS = 1000;
+
+export async function attempt(a: AttemptInput): Promise<RunResult> {
+  const { project, pipeline, plan, runKey, log, redact, stopping } = a;
+  const settings = storeSettings(project);
+  await using store = await openStore(settings, { warn: (message) => log.warn(message) });
+  const workerId = `${a.workerId ?? hostname()}-${process.pid}-${randomBytes(3).toString('hex')}`;
+  const { lockTimeoutMs } = project;
+  const holder = thisHolder(workerId);
+  let bus: EventBus | undefined;
+  // Disposed behind the keeper, which takes a watch that says nothing for a thread that is blocked.
+  using watch = new Watch({ stuckAfterMs: stuckAfter(project.stuckAfterMs) });
+  const stuck = new AbortController();
+  watch.start((error, table) => {
+    log.error(`nothing moves:\n${table}`);
+    stuck.abort(error);
+    stopping.stuck();
+  });
+  const notices = [...a.notices];
+  const pause = new PauseGate();
+  const worker = new ThisWorker(a, workerId, pause);
+  const keep = (delayMs?: number): ReturnType<typeof startKeeper> =>
+    startKeeper(
+      {
+        settings,
+        runKey,
+        holder,
+        ttlMs: lockTimeoutMs,
+        renewMs: Math.min(project.heartbeatIntervalMs, lockTimeoutMs / 3),
+        pollMs: Math.min(POLL_MS, lockTimeoutMs / 6),
+        watch: Number.isFinite(watch.everyMs) ? { memory: watch.board.memory, everyMs: watch.everyMs } : undefined,
+      },
+      {
+        requests: (requests) => worker.obey(requests),
+        trouble: (message) => log.warn(`state: ${message}`),
+      },
+      delayMs,
+    );
+  const observe = async (identity: { runId: string; attempt: number }): Promise<RunObserver> => {
+    const { runId: run_id, attempt } = identity;
+    const listeners = [...a.listeners, ...(await progressOf(a))];
+    bus = new EventBus({
+      identity: { run_key: runKey, run_id, attempt, worker_id: workerId, pipeline: pipeline.name },
+      redact,
+      now: Date.now,
+      listeners,
+      warn: (message) => log.warn(message),
+    });
+    log.attach(bus);
+    const reporter = new RunReporter({
+      events: bus,
+      backend: { name: store.backend, location: store.location },
+      process: { pid: process.pid, host: hostname(), version: version() },
+      notices,
+      metricsIntervalMs: 1000 * (project.monitoring?.interval_seconds ?? METRICS_INTERVAL_SECONDS),
+      alerts: project.monitoring?.alerts ?? {},
+      now: Date.now,
+      warn: (message) => log.warn(message),
+    });
+    return saying(reporter, log);
+  };
+  const options: Omit<RunOptions, 'keepLease'> = {
+    plan,
+    pipeline: pipeline.name,
+    projectRoot: project.root,
+    store,
+    holder,
+    runKey,
+    invocation: a.invocation,
+    fresh: a.fresh,
+    acceptChanges: a.acceptChanges,
+    limit: a.limit,
+    params: pipeline.params,
+    env: pipeline.environment,
+    maxErrors: pipeline.maxErrors,
+    lockTimeoutMs,
+    leaseWaitMs: a.leaseWaitMs ?? lockTimeoutMs + LEASE_WAIT_EXTRA_MS,
+    softIntervalMs: softInterval(SOFT_INTERVAL_MS),
+    hardIntervalMs: project.checkpointIntervalMs,
+    makeSteps: stepMaker((message, step) => log.debug(message, { step })),
+    startPool: (spec, pool) => new StagePool(spec, pool),
+    observe,
+    deliver: (result) => {
+      // On a terminal, standard output goes where the live line is.
+      a.terminal.draw('');
+      return a.deliver(result);
+    },
+    say: (message) => log.info(message),
+    redact,
+    stop: stopping.stop,
+    kill: AbortSignal.any([stopping.kill, stuck.signal]),
+    pause,
+    watch,
+    now: () => new Date(),
+  };
+  try {
+    const { sharing } = a;
+    if (sharing === undefined) return await alone(options, keep, worker);
+    const { refuseSharing } = await import('../workers/sharing.ts');
+    notices.push(...(await refuseSharing(plan, { oxis: registry, maxErrors: pipeline.maxErrors })));
+    await using keeper = keep(0);
+    worker.reportTo((registration) => keeper.about(registration));
+    const { runCrew } = await import('../workers/crew.ts');
+    return await runCrew({
+      ...options,
+      sharing,
+      pause,
+      keeper,
+      planFor: (share) => planOf(project, pipeline, a.threads, { now: Date.now(), share }),
+      capacity: capacityOf(plan),
+      joined: ({ giveAhead }) => {
+        worker.joined(() => void giveAhead().catch((error) => log.debug(String(error))));
+        a.joined?.();
+      },
+      about: (news) => worker.about(news),
+    });
+  } finally {
+    if (bus !== undefined)
+      await sayIfSlow((text) => log.info(text), 'handing out the last events', bus.close(EVENTS_DEADLINE_MS));
+  }
+}
+
+/** The whole run by this worker. Its keeper begins with the lease: requests to whoever had it before are not for this one. */
+function alone(
+  options: Omit<RunOptions, 'keepLease'>,
+  keep: () => ReturnType<typeof startKeeper>,
+  worker: ThisWorker,
+): Promise<RunResult> {
+  let runId = '';
+  return executeRun({
+    ...options,
+    keepLease: (lease, lost) => {
+      const keeper = keep();
+      keeper.keep(lease, lost);
+      worker.reportTo((registration) => keeper.about(registration));
+      worker.joined(() => undefined);
+      return keeper;
+    },
+    observe: async (identity) => {
+      runId = identity.runId;
+      const observer = await options.observe(identity);
+      const tell = (records: number, bytes: number): void =>
+        worker.about({ run_id: runId, state: worker.state, splits: [0], done: 0, records, bytes });
+      return Object.assign(Object.create(observer) as RunObserver, {
+        started: (start: Parameters<RunObserver['started']>[0]) => {
+          tell(start.figures.records, start.figures.bytes);
+          observer.started(start);
+        },
+        checkpoint: (...said: Parameters<RunObserver['checkpoint']>) => {
+          tell(said[0].records, said[0].bytes);
+          observer.checkpoint(...said);
+        },
+        finished: (summary: Parameters<RunObserver['finished']>[0]) => observer.finished(summary),
+        recordErrors: (messages: readonly string[]) => observer.recordErrors(messages),
+        deadLettered: (letters: Parameters<RunObserver['deadLettered']>[0]) => observer.deadLettered(letters),
+      });
+    },
+  });
+}
+
+/** What others ask of this worker, and what they see of it. */
+class ThisWorker {
+  readonly #a: AttemptInput;
+  readonly #workerId: string;
+  readonly #pause: PauseGate;
+  readonly #startedAt = new Date().toISOString();
+  #report: ((registration: Parameters<ReturnType<typeof startKeeper>['about']>[0]) => void) | undefined;
+  #giveAhead: (() => void) | undefined;
+  #waiting: readonly RunRequest[] = [];
+  #news: CrewNews | undefined;
+  #ended = false;
+
+  constructor(a: AttemptInput, workerId: string, pause: PauseGate) {
+    this.#a = a;
+    this.#workerId = workerId;
+    this.#pause = pause;
+  }
+
+  reportTo(report: (registration: Parameters<ReturnType<typeof startKeeper>['about']>[0]) => void): void {
+    this.#report = report;
+  }
+
+  /** From now on requests are for this worker, too. */
+  joined(giveAhead: () => void): void {
+    this.#giveAhead = giveAhead;
+    this.obey(this.#waiting);
+  }
+
+  get state(): CrewNews['state'] {
+    if (this.#a.stopping.stop.aborted) return 'draining';
+    return this.#pause.closedBy === undefined ? 'working' : 'paused';
+  }
+
+  obey(requests: readonly RunRequest[]): void {
+    this.#waiting = requests;
+    const giveAhead = this.#giveAhead;
+    if (giveAhead === undefined) return;
+    const mine = requests.filter(({ worker }) => worker === undefined || worker === this.#workerId);
+    const first = (kind: RunRequest['kind']): RunRequest | undefined => mine.find((request) => request.kind === kind);
+    const pause = first('pause');
+    if (pause === undefined) this.#pause.open();
+    else this.#pause.close(pause.from);
+    if (first('rebalance') !== undefined) giveAhead();
+    const cancel = first('cancel');
+    const stop = first('stop');
+    const { stopping } = this.#a;
+    if (!this.#ended && cancel !== undefined)
+      stopping.request(new StopRequest(`cancelled by ${cancel.from}`, { cancelled: true }));
+    else if (!this.#ended && stop !== undefined) stopping.request(new StopRequest(`stopped by ${stop.from}`));
+    this.#ended ||= cancel !== undefined || stop !== undefined;
+    if (stop?.force === true) stopping.atOnce(stop.from);
+    if (this.#news !== undefined) this.about({ ...this.#news, state: this.#stateNow(this.#news.state) });
+  }
+
+  #stateNow(before: CrewNews['state']): CrewNews['state'] {
+    const { state } = this;
+    return state === 'working' && before === 'waiting' ? before : state;
+  }
+
+  about(news: CrewNews): void {
+    this.#news = news;
+    const { pipeline, runKey, plan } = this.#a;
+    this.#report?.({
+      worker_id: this.#workerId,
+      run_key: runKey,
+      pipeline: pipeline.name,
+      host: hostname(),
+      pid: process.pid,
+      version: version(),
+      capacity: capacityOf(plan),
+      started_at: this.#startedAt,
+      updated_at: '',
+      ...news,
+    });
+  }
+}
+
+/** Threads that its widest stage may use. */
+function capacityOf({ segments }: Plan): number {
+  const stages = segments.flatMap(({ planned }) => planned?.nodes ?? []);
+  return Math.max(1, ...stages.map((node) => (node.kind === 'stage' ? node.threads : 1)));
+}
+
+async function progressOf(a: AttemptInput): Promise<EventListener[]> {
+  if (a.quiet) return [];
+  const { project, terminal, pipeline, log } = a;
+  const below =
+    project.monitoring?.real_time_dashboard === true && terminal.live
+      ? (await import('../observe/dashboard.ts')).dashboardLines
+      : undefined;
+  // Whoever reads JSON lines reads nothing else.
+  const write = a.logFormat === 'json' ? (line: string): void => log.info(line) : undefined;
+  return [new ProgressLine(terminal, { now: Date.now, label: pipeline.name, below, write })];
+}
+
+/** Notices of the start are told to people as well. */
+function saying(reporter: RunReporter, log: Log): RunReporter {
+  const started: RunReporter['started'] = (start) => {
+    RunReporter.prototype.started.call(reporter, start);
+    for (const notice of start.notices) log.info(notice);
+    const { resumedFrom } = start;
+    if (resumedFrom !== undefined)
+      log.info(`going on from checkpoint ${resumedFrom.n}: ${resumedFrom.records} records are done`);
+  };
+  return Object.assign(reporter, { started });
+}

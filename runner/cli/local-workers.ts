@@ -1,0 +1,64 @@
+/** The other workers of `run --workers N`: processes that join the run, and end with it. */
+import type { ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+
+/** After a stop: what a worker may take beyond the time for draining before it is ended. */
+const EXTRA_MS = 5000;
+
+export interface LocalWorkersOptions {
+  /** How many there are, this process included. */
+  count: number;
+  /** Of `oxiflow run`, for each of the others. */
+  args: readonly string[];
+  /** Aborted: they drain as well. */
+  stop: AbortSignal;
+  drainMs: number;
+  say(message: string): void;
+}
+
+export class LocalWorkers implements AsyncDisposable {
+  readonly #o: LocalWorkersOptions;
+  readonly #children: ChildProcess[] = [];
+
+  constructor(options: LocalWorkersOptions) {
+    this.#o = options;
+  }
+
+  /** The run is there: they can join it. */
+  start(): void {
+    const { count, args, stop } = this.#o;
+    const [program = ''] = process.argv.slice(1);
+    const { spawn } = process.getBuiltinModule('node:child_process');
+    for (let i = 1; i < count && !stop.aborted; i++) {
+      // The pipe tells them when this process is gone, however it died.
+      const child = spawn(process.execPath, [...process.execArgv, program, 'run', '--parent-fd', '3', ...args], {
+        stdio: ['ignore', 'ignore', 'inherit', 'pipe'],
+      });
+      child.on('error', (error) => this.#o.say(`a worker could not be started: ${error.message}`));
+      this.#children.push(child);
+    }
+    stop.addEventListener('abort', () => this.#drain(), { once: true });
+  }
+
+  #drain(): void {
+    for (const child of this.#children) child.kill('SIGTERM');
+  }
+
+  /** Waits for them: they end when the run does. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    const { stop, drainMs } = this.#o;
+    await Promise.all(
+      this.#children.map(async (child) => {
+        if (child.pid === undefined) return;
+        const late = (): void => {
+          setTimeout(() => child.kill('SIGKILL'), drainMs + EXTRA_MS).unref();
+        };
+        if (stop.aborted) late();
+        else stop.addEventListener('abort', late, { once: true });
+        if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
+        if (child.exitCode !== 0 && !stop.aborted)
+          this.#o.say(`worker ${child.pid} ended with ${child.signalCode ?? `code ${child.exitCode}`}`);
+      }),
+    );
+  }
+}

@@ -1,0 +1,194 @@
+/**
+ * How a worker comes to a shared run: it begins one and cuts its work, or joins the one that is there. All of it happens under the
+ * lease of the run's document, so that of many that come at once one begins and the others join.
+ */
+import { randomUUID } from 'node:crypto';
+import type { Split } from '../engine/contracts.ts';
+import type { RunDocument } from '../engine/documents.ts';
+import { OxiError } from '../engine/errors.ts';
+import type { Segment } from '../engine/plan.ts';
+import { type BeginningOptions, checkPlan, planHashes } from '../engine/resume.ts';
+import { inputOf } from '../engine/run-parts.ts';
+import { type InputWaiting, openInput } from '../engine/segment-run.ts';
+import type { Lease, StateStore } from '../state/store.ts';
+import { cutInput } from './cut.ts';
+import { listWorkers, workerIdOf } from './registration.ts';
+import type { Shared, SharedDocument, SharedRun, Stored } from './shared-run.ts';
+
+/** What a worker comes for. */
+export type Sharing =
+  /** As many split groups as it can get, until the whole run is done. `splits`: how many there are to be, at most. */
+  | { kind: 'join'; splits?: number | undefined; workers: number }
+  /** Split group `index` of `of`. */
+  | { kind: 'shard'; index: number; of: number };
+
+export interface BeginOptions extends BeginningOptions {
+  store: StateStore;
+  runKey: string;
+  pipeline: string;
+  projectRoot: string;
+  invocation: string | undefined;
+  sharing: Sharing;
+  waiting: InputWaiting;
+  say(message: string): void;
+  now(): Date;
+}
+
+export type Begun =
+  | { kind: 'joined'; document: SharedDocument; notices: string[] }
+  /** Nothing is left to do: it has finished, under this invocation or before this worker came. */
+  | { kind: 'over'; document: SharedDocument };
+
+/** Bytes of a split group, unless somebody says how many there are to be. */
+const GROUP_BYTES = 64 << 20;
+/** A group that is smaller costs more than it brings. */
+const SMALLEST_BYTES = 4 << 20;
+/** Groups for each worker, so that the fast can take more. */
+const EACH = 4;
+const MOST_GROUPS = 1024;
+
+/** Throws OxiError PLAN_CHANGED, COMMAND_INVALID, LEASE_HELD, and what opening and cutting the input may throw. */
+export async function beginShared(shared: SharedRun, o: BeginOptions): Promise<Begun> {
+  return shared.alone(async (stored) => {
+    const { document } = stored;
+    const again = o.fresh && document?.invocation !== o.invocation;
+    if (document === undefined || again) return begin(shared, o, stored);
+    if (document.status === 'finished') return finished(shared, o, stored, document);
+    return join(shared, o, stored, document);
+  });
+}
+
+function finished(shared: SharedRun, o: BeginOptions, stored: Stored, document: RunDocument): Promise<Begun> | Begun {
+  if (o.invocation !== undefined && document.invocation !== o.invocation) return begin(shared, o, stored);
+  if (o.invocation === undefined && o.sharing.kind === 'shard')
+    throw new OxiError(
+      'COMMAND_INVALID',
+      `run "${o.runKey}" has finished, and a shard can't know whether it is meant again: name the request with --invocation ID, the same for all shards`,
+    );
+  if (document.shared === undefined) {
+    if (o.invocation === undefined) return begin(shared, o, stored);
+    throw new OxiError('COMMAND_INVALID', `run "${o.runKey}" has finished under this invocation, by one worker`);
+  }
+  return { kind: 'over', document: document as SharedDocument };
+}
+
+async function join(
+  shared: SharedRun,
+  o: BeginOptions,
+  { version, lease }: Stored,
+  document: RunDocument,
+): Promise<Begun> {
+  const { runKey, sharing } = o;
+  if (document.shared === undefined)
+    throw new OxiError(
+      'PLAN_CHANGED',
+      `run "${runKey}" is unfinished and was begun by one worker: go on without --join, --workers and --shard, or start over with --fresh`,
+    );
+  refuseOther(document.shared, sharing, runKey);
+  const hashes = planHashes(o);
+  const changes = checkPlan(document, hashes, o.plan, o.acceptChanges);
+  const notices = changes.length === 0 ? [] : [`going on with a changed plan: ${changes.join(', ')}`];
+  await forgetRequests(o);
+  const { error: _, summary: __, ...rest } = document;
+  const joined = {
+    ...rest,
+    ...(o.invocation === undefined ? {} : { invocation: o.invocation }),
+    attempt: document.attempt + 1,
+    status: document.status === 'finishing' ? ('finishing' as const) : ('running' as const),
+    plan: hashes,
+    worker_id: o.holder.workerId,
+  } as SharedDocument;
+  await shared.save(joined, version, lease, 'hard');
+  return { kind: 'joined', document: joined, notices };
+}
+
+function refuseOther({ shards }: Shared, sharing: Sharing, runKey: string): void {
+  const asked = sharing.kind === 'shard' ? sharing.of : undefined;
+  if (asked === shards) return;
+  const was = shards === undefined ? 'workers that join' : `${shards} shards`;
+  const ways = shards === undefined ? 'go on with --join' : `go on with --shard I/${shards}`;
+  throw new OxiError(
+    'PLAN_CHANGED',
+    `run "${runKey}" is unfinished and was cut for ${was}: ${ways}, or --fresh starts over`,
+  );
+}
+
+async function begin(shared: SharedRun, o: BeginOptions, { version, lease, document }: Stored): Promise<Begun> {
+  await refuseLiving(o);
+  const notices: string[] = [];
+  const [outline] = o.plan.segments;
+  if (outline === undefined) throw new Error('a plan has a segment');
+  const segment = await outline.plan(new Map());
+  const input = await openInput(segment, o.projectRoot, notices, o.waiting);
+  const groups = await cutInput(
+    { ...input, parser: segment.parser, select: segment.select },
+    wishOf(o.sharing, input.splits),
+    o.waiting.signal,
+  );
+  await closeSources(segment);
+  if (document !== undefined) await clear(o, lease);
+  await forgetRequests(o);
+  const fresh: SharedDocument = {
+    run_key: o.runKey,
+    run_id: randomUUID(),
+    pipeline: o.pipeline,
+    attempt: 1,
+    status: 'running',
+    ...(o.invocation === undefined ? {} : { invocation: o.invocation }),
+    plan: planHashes(o),
+    ...inputOf(0, input),
+    started_at: o.now().toISOString(),
+    worker_id: o.holder.workerId,
+    shared: {
+      ...(o.sharing.kind === 'shard' ? { shards: o.sharing.of } : {}),
+      groups: groups.map((splits) => ({ splits: [...splits] })),
+    },
+  };
+  // Whoever works on a split must find it in the table, whatever dies: the table is durable before anybody begins.
+  await shared.save(fresh, document === undefined ? version : 0, lease, 'hard');
+  o.say(`the work is cut into ${groups.length} ${groups.length === 1 ? 'split' : 'splits'}`);
+  return { kind: 'joined', document: fresh, notices };
+}
+
+function wishOf(sharing: Sharing, splits: readonly Split[]): Parameters<typeof cutInput>[1] {
+  if (sharing.kind === 'shard') return { groups: sharing.of, exactly: true, minBytes: 1 };
+  if (sharing.splits !== undefined) return { groups: sharing.splits, minBytes: 1 };
+  const bytes = splits.reduce((sum, { size = 0 }) => sum + size, 0);
+  const groups = Math.min(MOST_GROUPS, Math.max(EACH * sharing.workers, Math.ceil(bytes / GROUP_BYTES)));
+  return { groups, minBytes: SMALLEST_BYTES };
+}
+
+/** Somebody at work on what was there before must not be robbed of it by a run that begins. */
+async function refuseLiving({ store, runKey, holder }: BeginOptions): Promise<void> {
+  for (const { part, lease } of await store.parts(runKey, 'split-')) {
+    if (lease === undefined || lease.over || lease.holder.workerId === holder.workerId) continue;
+    const { workerId, host, pid } = lease.holder;
+    throw new OxiError(
+      'LEASE_HELD',
+      `run "${runKey}": worker ${workerId} (process ${pid} on ${host}) works on ${part.replace('-', ' ')} of the run that is to be started over. Stop it first (oxiflow cancel), or try again later`,
+    );
+  }
+}
+
+/** What is left of an earlier run of this key goes; the tokens stay, so its workers change nothing any more. */
+async function clear({ store }: BeginOptions, lease: Lease): Promise<void> {
+  await store.remove(lease);
+}
+
+/** A request to workers that are gone must not end those that come; a pause is for all of them. */
+async function forgetRequests({ store, runKey, holder }: BeginOptions): Promise<void> {
+  const others = (await listWorkers(store, { runKey })).filter(
+    (worker) => worker.alive && workerIdOf(worker) !== holder.workerId,
+  );
+  if (others.length === 0) await store.clearRequests(runKey, { kinds: ['cancel', 'stop', 'rebalance'] });
+}
+
+async function closeSources({ sources }: Segment): Promise<void> {
+  for (const { source } of sources) await source.close();
+}
+
+/** Split groups that this worker may be given: those of its shard, or all. */
+export function mine({ shared }: SharedDocument, sharing: Sharing): number[] {
+  const all = shared.groups.map((_, index) => index);
+  return sharing.kind === 'shard' ? all.filter((index) => index === sharing.index) : all;
+}
