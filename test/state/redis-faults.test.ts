@@ -301,6 +301,33 @@ describe('a server that lost its data', () => {
     expect(await take(open())).toMatchObject({ runKey: 'rides' });
   });
 
+  test('who looks in from a project without a note leaves nothing behind that hides the loss', async () => {
+    const store = open();
+    const lease = await take(store);
+    await store.write('rides', 'run', { expected: 0, token: lease.token, body: run, grade: 'soft' });
+    await server.restart({ keepData: false });
+    const stranger = openRedisStore(settingsFor(server.url));
+    stores.push(stranger);
+    await stranger.release(leaseOf(await stranger.acquire('rides', 'worker-0123456789ab', here(), TTL_MS)));
+    await expect(store.renew(lease)).rejects.toMatchObject(lost);
+    await expect(
+      store.write('rides', 'split-0', { expected: 0, token: lease.token, body: run, grade: 'soft' }),
+    ).rejects.toMatchObject(lost);
+    await expect(take(open())).rejects.toMatchObject(lost);
+    // Whoever began it anew on purpose is joined.
+    const other = leaseOf(await stranger.acquire('rides', 'split-0', here(), TTL_MS));
+    await stranger.write('rides', 'run', { expected: 0, token: other.token, body: run, grade: 'soft' });
+    await stranger.release(other);
+    expect(await open().acquire('rides', 'split-0', here(), TTL_MS)).toMatchObject({ acquired: true });
+  });
+
+  test('an attempt that died before it had written anything is no loss', async () => {
+    await take(open());
+    expect(await open().acquire('rides', 'split-0', here(), TTL_MS, { force: true })).toMatchObject({ acquired: true });
+    await server.cli('flushall');
+    expect(await open().acquire('rides', 'split-0', here(), TTL_MS)).toMatchObject({ acquired: true });
+  });
+
   test('one run that was evicted is missed, too', async () => {
     const store = open();
     const lease = await take(store);
