@@ -72,7 +72,7 @@ const POLL_MS = 1000;
 export async function attempt(a: AttemptInput): Promise<RunResult> {
   const { project, pipeline, plan, runKey, log, redact, stopping } = a;
   const settings = storeSettings(project);
-  await using store = await openStore(settings);
+  await using store = await openStore(settings, { warn: (message) => log.warn(message) });
   const workerId = `${a.workerId ?? hostname()}-${process.pid}-${randomBytes(3).toString('hex')}`;
   const { lockTimeoutMs } = project;
   const holder = thisHolder(workerId);

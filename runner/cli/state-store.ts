@@ -15,7 +15,7 @@ export interface StateOptions {
 export function withStateOptions(verb: Command): Command {
   return verb
     .option('--project <dir>', 'folder of the project (default: the working directory or one above it)')
-    .option('--state-backend <name>', 'where state is kept: auto, sqlite, file, nfs')
+    .option('--state-backend <name>', 'where state is kept: auto, sqlite, file, nfs, redis')
     .option('--json', 'print one JSON document');
 }
 

@@ -1,7 +1,9 @@
 /** The records of all groups, in order, are those of the input: cut anywhere, framed in any way. */
+import { gzipSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
 import type { Split } from '../../runner/engine/contracts.ts';
-import { Chance, jsonLines } from './inputs.ts';
+import { openShare } from '../../runner/engine/shared-input.ts';
+import { Chance, csvRows, jsonLines } from './inputs.ts';
 import { Scene } from './scene.ts';
 
 const SEED = 20_261_130;
@@ -38,7 +40,7 @@ const partsOf = (scene: Scene): Buffer =>
 describe('cutting lines of JSON', () => {
   test('parts of any number of groups joined are what one worker writes', async () => {
     const chance = new Chance(SEED);
-    for (let round = 0; round < 10; round++) {
+    for (let round = 0; round < 6; round++) {
       const files = Object.fromEntries(
         Array.from({ length: 1 + chance.below(4) }, (_, i) => [`in/${i}.ndjson`, jsonLines(chance, chance.below(300))]),
       );
@@ -115,5 +117,127 @@ describe('cutting lines of JSON', () => {
     await scene.shared(groups);
     expect(scene.list('out').length).toBe(5);
     expect(partsOf(scene).toString()).toBe('{"a":1}\n{"b":2}\n');
+  });
+});
+
+/** Records of a group, framed as the engine does, by the text of each. */
+async function recordsOf(scene: Scene, groups: readonly Split[][]): Promise<string[]> {
+  const records: string[] = [];
+  for (const split of groups.flat()) {
+    const { segment, input } = await scene.input();
+    const { parser, select } = segment;
+    if (parser === undefined) throw new Error('the pipeline has no parser');
+    const from = split.range?.from ?? 0;
+    const mark = from === 0 && (await input.source.source.peek(split, 3))[0] === 0xef ? 3 : from;
+    const at = { offset: mark, state: split.range?.framer ?? null, name: split.name };
+    const framer = parser.oxi.frame(parser.step.config as never, input.stream, select, at);
+    const take = ({ bytes, spans, offsets, count, columns }: ReturnType<typeof framer.push>): void => {
+      for (let i = 0; i < count; i++) {
+        const text = Buffer.from(bytes.subarray(spans[2 * i], spans[2 * i + 1])).toString();
+        records.push(JSON.stringify([split.name, offsets[i], columns ?? [], text]));
+      }
+    };
+    for await (const { bytes } of input.source.source.open(split, mark, new AbortController().signal))
+      take(framer.push(bytes));
+    if (framer.pending > 0 || split.range === undefined || split.range.to === split.size) take(framer.end());
+  }
+  return records;
+}
+
+/** The records, their places and columns are the same, whatever the cut. */
+async function sameRecords(steps: string, files: Record<string, string>, chance: Chance): Promise<number> {
+  using scene = new Scene(steps, files);
+  const whole = (await scene.input()).input.splits;
+  const groups = await scene.cut({ groups: 2 + chance.below(12), minBytes: 1 });
+  for (const [name, end] of coverage(groups)) expect(end).toBe(scene.read(name).length);
+  expect(await recordsOf(scene, groups)).toEqual(await recordsOf(scene, [[...whole]]));
+  return groups.flat().filter(({ range }) => range !== undefined).length;
+}
+
+const reading = (parser: string): string => `
+  - name: read_file
+    config: { path: "in/*" }
+  - ${parser}
+  - name: write_file
+    config: { path: out/orders.ndjson }
+`;
+
+describe('cutting in the middle of files', () => {
+  const rounds = 24;
+
+  test('JSON lines', async () => {
+    const chance = new Chance(SEED + 1);
+    let ranges = 0;
+    for (let i = 0; i < rounds; i++) {
+      const files = { 'in/0.ndjson': jsonLines(chance, chance.below(400)), 'in/1.ndjson': jsonLines(chance, 30) };
+      ranges += await sameRecords(reading('name: parse_json'), files, chance);
+    }
+    expect(ranges).toBeGreaterThan(rounds);
+  });
+
+  const dialects = ['{}', '{ headers: false }', '{ skip_rows: 2 }', '{ trim_whitespace: true, comment_char: "#" }'];
+  test.each(dialects)('CSV %s', async (config) => {
+    const chance = new Chance(SEED + 2);
+    let ranges = 0;
+    for (let i = 0; i < rounds / 2; i++) {
+      const above = config.includes('skip_rows') ? 'till 4, "open\r\nof today\r' : '';
+      const files = {
+        'in/0.csv': above + csvRows(chance, 10 + chance.below(300)).replace('\ufeff', ''),
+        'in/1.csv':
+          above +
+          csvRows(chance, 10 + chance.below(100), ['order', 'city'])
+            .replace('\ufeff', '')
+            .replaceAll('\n', '\r'),
+      };
+      ranges += await sameRecords(reading(`name: parse_csv\n    config: ${config}`), files, chance);
+    }
+    expect(ranges).toBeGreaterThan(rounds / 2);
+  });
+
+  test.each(['{}', '{ select: data.orders }'])('an array, taken from a document or not: %s', async (config) => {
+    const chance = new Chance(SEED + 3);
+    const isSelected = config !== '{}';
+    const select = isSelected ? '\n  - name: json_select\n    config: { path: data.orders }' : '';
+    let ranges = 0;
+    for (let i = 0; i < rounds; i++) {
+      const lines = jsonLines(chance, 10 + chance.below(300))
+        .replace('\ufeff', '')
+        .split(/\s*\n\s*/)
+        .filter((line) => line !== '');
+      const array = `[${lines.join(chance.pick([',', ' ,\n', '\n, ']))}]\n`;
+      const text = isSelected ? `{ "data": { "of": [1, 2], "orders": ${array}, "end": [] } }` : array;
+      ranges += await sameRecords(reading(`name: parse_json${select}`), { 'in/0.json': text }, chance);
+    }
+    expect(ranges).toBeGreaterThan(rounds);
+  });
+
+  test('an array of numbers, whose ends only show behind them, stays whole', async () => {
+    const chance = new Chance(SEED + 4);
+    const numbers = `[${Array.from({ length: 1000 }, () => chance.below(1e6)).join(',')}]`;
+    expect(await sameRecords(reading('name: parse_json'), { 'in/0.json': numbers }, chance)).toBe(0);
+  });
+
+  test('a file whose records can not be found without reading it stays whole', async () => {
+    const lines = '{"order":1}\n'.repeat(1000);
+    const whole: [string, Record<string, string | Uint8Array>, string][] = [
+      ['name: parse_json', { 'in/0.ndjson.gz': gzipSync(lines) }, ''],
+      ['name: parse_json', { 'in/0.ndjson': Buffer.from(lines, 'utf16le') }, ', encoding: utf-16le'],
+      ['name: parse_json\n    config: { strict: false }', { 'in/0.ndjson': lines }, ''],
+      ['name: parse_json', { 'in/0.json': `{ "orders": [${lines.trim().replaceAll('\n', ',')}]\n}` }, ''],
+    ];
+    for (const [parser, files, more] of whole) {
+      using scene = new Scene(reading(parser).replace('"in/*"', `"in/*"${more}`), files);
+      const { input } = await scene.input();
+      expect(await scene.cut({ groups: 4, minBytes: 1 })).toEqual([input.splits]);
+    }
+  });
+
+  test('a file that has other bytes in front of a range by now is refused', async () => {
+    using scene = new Scene(JSON_LINES, { 'in/0.ndjson': '{"order":1}\n'.repeat(1000) });
+    const groups = await scene.cut({ groups: 2, minBytes: 1 });
+    scene.write({ 'in/0.ndjson': `{"order":12}\n${'{"order":1}\n'.repeat(998)}{"order": }` });
+    const { segment, input } = await scene.input();
+    const share = { source: 0, splits: groups[1] ?? [], stream: input.stream };
+    await expect(openShare(share, segment, scene.folder)).rejects.toMatchObject({ code: 'INPUT_CHANGED' });
   });
 });
