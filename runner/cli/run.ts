@@ -33,7 +33,13 @@ import { LocalWorkers } from './local-workers.ts';
 import { openProject } from './open-project.ts';
 import { duration, overriding, wholeNumber } from './options.ts';
 import { print, refuseClosedOutput } from './output.ts';
-import { invocationOf, rareSharing, type SharingOptions, sharingOf, sharing as sharingWays } from './sharing-options.ts';
+import {
+  invocationOf,
+  rareSharing,
+  type SharingOptions,
+  sharingOf,
+  sharing as sharingWays,
+} from './sharing-options.ts';
 import { Stopping } from './stopping.ts';
 import { checkSummary, writeSummary } from './summary-file.ts';
 import { version } from './version.ts';

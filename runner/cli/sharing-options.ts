@@ -51,7 +51,8 @@ export function sharingOf(o: SharingOptions): Sharing | undefined {
   }
   if (other !== undefined) throw refused(`${way} and ${other} exclude each other`);
   if (o.limit !== undefined) throw refused(`--limit and ${way} exclude each other: nobody sees all records`);
-  if (o.splits !== undefined && o.shard !== undefined) throw refused('--shard I/N cuts the work in N: leave --splits out');
+  if (o.splits !== undefined && o.shard !== undefined)
+    throw refused('--shard I/N cuts the work in N: leave --splits out');
   if (o.fresh && o.workers === undefined && o.invocation === undefined)
     throw refused(
       `--fresh with ${way} needs --invocation ID, the same for all workers: each of them would start over what the others do`,
