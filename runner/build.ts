@@ -18,6 +18,19 @@ const dist = values.out === undefined ? `${root}/dist` : resolve(values.out);
 const fresh = join(dist, '..', `.dist-${process.pid}`);
 const old = `${fresh}-old`;
 
+/** The driver of Redis writes what it sends, passwords too, where DEBUG asks for it: nothing in here does. */
+const silent: Plugin = {
+  name: 'silent',
+  setup(builder) {
+    builder.onResolve({ filter: /^debug$/ }, () => ({ path: 'debug', namespace: 'silent' }));
+    builder.onLoad({ filter: /./, namespace: 'silent' }, () => ({
+      contents:
+        'module.exports = () => Object.assign(() => undefined, { enabled: false }); module.exports.default = module.exports;',
+      loader: 'js',
+    }));
+  },
+};
+
 /** Packages in the form that starts fastest: every run loads them. */
 const quick: Plugin = {
   name: 'quick',
@@ -49,7 +62,7 @@ const options: BuildOptions = {
   define: { OXIFLOW_BUNDLED: 'true', OXIFLOW_CACHED: 'true', OXIFLOW_CRASHPOINTS: String(values['crash-points']) },
   // CommonJS packages inside the bundle ask for Node's own modules, and for nothing else.
   banner: { js: 'const require=process.getBuiltinModule;' },
-  plugins: [quick],
+  plugins: [quick, silent],
   logLevel: 'warning',
 };
 // One piece, which `cli/program.ts` loads with a cache of its compiled code: many pieces cost more than what they leave out.
@@ -62,10 +75,14 @@ const program: BuildOptions = {
   supported: { 'dynamic-import': false },
   define: { ...options.define, 'import.meta.url': '__url' },
 };
-// Loaded by `oxis/packages/load.ts` when a pipeline uses them, from the program and from its threads alike.
+// Loaded by `oxis/packages/load.ts` when a pipeline uses them, and by `state/redis/load.ts`, from the program and from its threads.
 const packages: BuildOptions = {
   ...options,
-  entryPoints: { ajv: 'runner/oxis/packages/ajv.ts', jq: 'runner/oxis/packages/jq.ts' },
+  entryPoints: {
+    ajv: 'runner/oxis/packages/ajv.ts',
+    jq: 'runner/oxis/packages/jq.ts',
+    redis: 'runner/state/redis/driver.ts',
+  },
   outExtension: { '.js': '.cjs' },
   format: 'cjs',
   banner: { js: "const __url=require('node:url').pathToFileURL(__filename).href;" },

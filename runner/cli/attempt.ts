@@ -18,6 +18,7 @@ import { RunReporter } from '../observe/report.ts';
 import type { Terminal } from '../observe/terminal.ts';
 import type { EventListener } from '../observe/types.ts';
 import { stepMaker } from '../oxis/make.ts';
+import { registry } from '../oxis/registry.ts';
 import { thisHolder } from '../state/host.ts';
 import { openStore } from '../state/open.ts';
 import type { RunRequest } from '../state/store.ts';
@@ -71,7 +72,7 @@ const POLL_MS = 1000;
 export async function attempt(a: AttemptInput): Promise<RunResult> {
   const { project, pipeline, plan, runKey, log, redact, stopping } = a;
   const settings = storeSettings(project);
-  await using store = await openStore(settings);
+  await using store = await openStore(settings, { warn: (message) => log.warn(message) });
   const workerId = `${a.workerId ?? hostname()}-${process.pid}-${randomBytes(3).toString('hex')}`;
   const { lockTimeoutMs } = project;
   const holder = thisHolder(workerId);
@@ -84,6 +85,7 @@ export async function attempt(a: AttemptInput): Promise<RunResult> {
     stuck.abort(error);
     stopping.stuck();
   });
+  const notices = [...a.notices];
   const pause = new PauseGate();
   const worker = new ThisWorker(a, workerId, pause);
   const keep = (delayMs?: number): ReturnType<typeof startKeeper> =>
@@ -118,7 +120,7 @@ export async function attempt(a: AttemptInput): Promise<RunResult> {
       events: bus,
       backend: { name: store.backend, location: store.location },
       process: { pid: process.pid, host: hostname(), version: version() },
-      notices: a.notices,
+      notices,
       metricsIntervalMs: 1000 * (project.monitoring?.interval_seconds ?? METRICS_INTERVAL_SECONDS),
       alerts: project.monitoring?.alerts ?? {},
       now: Date.now,
@@ -163,6 +165,8 @@ export async function attempt(a: AttemptInput): Promise<RunResult> {
   try {
     const { sharing } = a;
     if (sharing === undefined) return await alone(options, keep, worker);
+    const { refuseSharing } = await import('../workers/sharing.ts');
+    notices.push(...(await refuseSharing(plan, { oxis: registry, maxErrors: pipeline.maxErrors })));
     await using keeper = keep(0);
     worker.reportTo((registration) => keeper.about(registration));
     const { runCrew } = await import('../workers/crew.ts');

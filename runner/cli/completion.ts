@@ -5,6 +5,7 @@
 import { Argument, Command, type Option } from 'commander';
 import { listPipelines } from '../config/files.ts';
 import { OxiError } from '../engine/errors.ts';
+import type { StateStore } from '../state/store.ts';
 import { openProject } from './open-project.ts';
 
 /** Every verb with its options, for the one word that is there. */
@@ -67,7 +68,7 @@ export async function candidates(typed: readonly string[], verbs: Verbs): Promis
   }
   const starting = (names: readonly string[]): string[] =>
     names.filter((name) => (name.startsWith(current) || name.startsWith('/')) && PLAIN.test(name));
-  if (asked !== undefined) return starting(await valuesOf(asked));
+  if (asked !== undefined) return starting(await valuesOf(asked, project));
   if (current.startsWith('-')) return starting(optionNames(at));
   if (at.commands.length > 0) return starting(at.commands.map((one) => one.name()));
   return starting(await argumentsOf(at, place, project));
@@ -81,8 +82,10 @@ function optionNames(verb: Command): string[] {
   return [...verb.options.flatMap(({ long }) => long ?? []), '--help'].sort();
 }
 
-async function valuesOf({ argChoices, flags, long }: Option): Promise<readonly string[]> {
+async function valuesOf({ argChoices, flags, long }: Option, project: string | undefined): Promise<readonly string[]> {
   if (argChoices !== undefined) return argChoices;
+  if (long === '--run-key')
+    return await inStore(project, async (store) => (await store.list()).map((run) => run.runKey));
   if (long === '--template') return (await import('./templates.ts')).TEMPLATES;
   if (/<dir>/.test(flags)) return ['/folders'];
   return /<file/.test(flags) ? ['/files'] : [];
@@ -95,9 +98,23 @@ async function argumentsOf(verb: Command, place: number, project: string | undef
   if (argument === undefined) return [];
   if (argument.argChoices !== undefined) return argument.argChoices;
   if (argument.name() === 'oxi') return [...(await import('../oxis/registry.ts')).registry.keys()];
+  if (argument.name() === 'file') return ['/files'];
+  if (argument.name() === 'worker') {
+    const { listWorkers, workerIdOf } = await import('../workers/registration.ts');
+    return await inStore(project, async (store) => (await listWorkers(store)).map(workerIdOf));
+  }
   if (!/^pipelines?$/.test(argument.name())) return [];
   const { root, settings } = await openProject({ project });
   return [...(await listPipelines(root, settings.pipelineDir)).map(({ name }) => name), '/files'];
+}
+
+async function inStore(
+  project: string | undefined,
+  names: (store: StateStore) => Promise<string[]>,
+): Promise<string[]> {
+  const { openStore } = await import('../state/open.ts');
+  await using store = await openStore((await openProject({ project })).state);
+  return await names(store);
 }
 
 const BASH = `_oxiflow() {

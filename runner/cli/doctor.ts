@@ -43,7 +43,7 @@ export function command(): Command {
     .description('look for what is wrong with the machine and the project, and say what to do')
     .option('--project <dir>', 'folder of the project')
     .option('--env-file <file>', 'variables, one NAME=value a line')
-    .option('--state-backend <name>', 'where state is kept: auto, sqlite, file, nfs')
+    .option('--state-backend <name>', 'where state is kept: auto, sqlite, file, nfs, redis')
     .option('--json', 'print one JSON document')
     .action(async (options: Options) => {
       const tell = (text: string): void => void process.stderr.write(`${text}\n`);

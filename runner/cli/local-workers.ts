@@ -31,7 +31,7 @@ export class LocalWorkers implements AsyncDisposable {
     const { spawn } = process.getBuiltinModule('node:child_process');
     for (let i = 1; i < count && !stop.aborted; i++) {
       // The pipe tells them when this process is gone, however it died.
-      const child = spawn(process.execPath, [...process.execArgv, program, 'run', ...args, '--parent-fd', '3'], {
+      const child = spawn(process.execPath, [...process.execArgv, program, 'run', '--parent-fd', '3', ...args], {
         stdio: ['ignore', 'ignore', 'inherit', 'pipe'],
       });
       child.on('error', (error) => this.#o.say(`a worker could not be started: ${error.message}`));

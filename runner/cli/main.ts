@@ -17,9 +17,12 @@ const VERBS: readonly Verb[] = [
   { name: 'pipeline', summary: 'list, add, check and explain pipelines', load: () => import('./pipeline.ts') },
   { name: 'preview', summary: 'show the records as they leave a step', load: () => import('./preview.ts') },
   { name: 'map', summary: 'try an expression on records', load: () => import('./map.ts') },
-  { name: 'state', summary: 'show, list and repair what runs have saved', load: () => import('./state.ts') },
+  { name: 'state', summary: 'show, move, back up and mend what runs have saved', load: () => import('./state.ts') },
+  { name: 'worker', summary: 'list, show and stop the workers of runs', load: () => import('./worker.ts') },
   { name: 'status', summary: 'say how a run is doing', load: () => import('./status.ts') },
   { name: 'cancel', summary: 'ask a run to save a checkpoint and end', load: () => import('./cancel.ts') },
+  { name: 'pause', summary: 'ask a run to save a checkpoint and wait', load: () => import('./pause.ts') },
+  { name: 'resume', summary: 'let a run go on that was paused', load: () => import('./resume.ts') },
   { name: 'history', summary: 'show how runs have ended, with figures', load: () => import('./history.ts') },
   { name: 'doctor', summary: 'say what is wrong here and what to do', load: () => import('./doctor.ts') },
   { name: 'oxi', summary: 'list and explain the oxis, of which pipelines are made', load: () => import('./oxi.ts') },
@@ -40,10 +43,12 @@ export function main(args: readonly string[]): Promise<ExitCode> {
 /** The program with the verb `word` and the names of all others. */
 async function programFor(word: string | undefined): Promise<Command> {
   const program = new Command('oxiflow')
-    .description('Runs data pipelines, one YAML file each, in constant memory.')
+    .description('Runs data pipelines, one YAML file each, in constant memory. More: VERB --help')
     .version(version(), '-V, --version', 'print the version')
     .helpOption('-h, --help', 'show help')
-    .helpCommand(false);
+    .helpCommand(false)
+    // Its own options are verbs as well: the screen is for those.
+    .configureHelp({ visibleOptions: () => [] });
   for (const verb of VERBS) {
     if (verb.name === word) program.addCommand((await verb.load()).command(programFor));
     else program.command(verb.name).description(verb.summary);

@@ -1,31 +1,18 @@
 /** `oxiflow run NAME`: one attempt of a run, wired: configuration, state, events, threads, signals. The engine does the work. */
-import { randomBytes } from 'node:crypto';
-import { hostname } from 'node:os';
 import { resolve } from 'node:path';
 import { Command, Option } from 'commander';
 import type { Pipeline } from '../config/pipeline.ts';
 import type { Project } from '../config/project.ts';
-import { softInterval, stuckAfter } from '../engine/crashpoint.ts';
 import { EXIT, OxiError } from '../engine/errors.ts';
 import { type Plan, sinksOf } from '../engine/plan.ts';
-import { executeRun, type RunResult } from '../engine/run.ts';
+import type { RunResult } from '../engine/run.ts';
 import { refuseOverInput } from '../engine/same-place.ts';
-import { sayIfSlow } from '../engine/slow.ts';
 import { StopRequest } from '../engine/stop.ts';
-import { Watch } from '../engine/watch.ts';
-import { EventBus } from '../observe/bus.ts';
 import { createLog, type Log } from '../observe/log.ts';
-import { ProgressLine } from '../observe/progress.ts';
 import { redactStrings } from '../observe/redaction.ts';
-import { RunReporter } from '../observe/report.ts';
 import { summaryText } from '../observe/summary.ts';
 import { Terminal } from '../observe/terminal.ts';
 import type { EventListener, EventPayloads } from '../observe/types.ts';
-import { stepMaker } from '../oxis/make.ts';
-import { thisHolder } from '../state/host.ts';
-import { openStore, type StoreSettings } from '../state/open.ts';
-import { startKeeper } from '../threads/keeper.ts';
-import { StagePool } from '../threads/pool.ts';
 import { attempt, EVENTS_DEADLINE_MS } from './attempt.ts';
 import { rareOptions } from './help.ts';
 import { clean, firstInput, openPipeline, type PipelineOptions, planOf } from './load.ts';
@@ -42,7 +29,6 @@ import {
 } from './sharing-options.ts';
 import { Stopping } from './stopping.ts';
 import { checkSummary, writeSummary } from './summary-file.ts';
-import { version } from './version.ts';
 
 interface Options extends PipelineOptions, SharingOptions {
   runKey?: string;
@@ -97,7 +83,7 @@ export function command(): Command {
           .default('auto'),
       )
       .option('--parent-fd <n>', 'pipe whose end means that the launcher is gone', wholeNumber(0, 1023))
-      .option('--state-backend <name>', 'auto, sqlite, file, nfs'),
+      .option('--state-backend <name>', 'auto, sqlite, file, nfs, redis'),
   ).action(async (name: string, options: Options) => {
     process.exitCode = await run(name, options);
   });
@@ -274,7 +260,8 @@ async function show(
   redact: (text: string) => string,
 ): Promise<void> {
   const { summary, repeated } = result;
-  if (repeated) log.info(`run "${runKey}" has finished under this invocation: nothing to do`);
+  const since = options.join && options.invocation === undefined ? '' : ' under this invocation';
+  if (repeated) log.info(`run "${runKey}" has finished${since}: nothing to do`);
   if (!options.quiet && options.logFormat === 'text')
     terminal.write(summaryText(pipeline, summary as EventPayloads['run.finished'], terminal.columns));
   if (summary.error !== undefined) log.error(summary.error.message);

@@ -1,8 +1,10 @@
 /** What the verbs about saved runs have in common: the project's store, its options, and how a run is found. */
+import { randomBytes } from 'node:crypto';
+import { hostname, userInfo } from 'node:os';
 import type { Command } from 'commander';
 import { OxiError } from '../engine/errors.ts';
-import type { PipelineState } from '../state/pipeline-state.ts';
-import type { StateStore } from '../state/store.ts';
+import type { LeaseReport, PipelineState } from '../state/pipeline-state.ts';
+import type { Holder, PartStanding, StateStore } from '../state/store.ts';
 
 export interface StateOptions {
   project?: string;
@@ -13,18 +15,20 @@ export interface StateOptions {
 export function withStateOptions(verb: Command): Command {
   return verb
     .option('--project <dir>', 'folder of the project (default: the working directory or one above it)')
-    .option('--state-backend <name>', 'where state is kept: auto, sqlite, file, nfs')
+    .option('--state-backend <name>', 'where state is kept: auto, sqlite, file, nfs, redis')
     .option('--json', 'print one JSON document');
 }
 
 /** Opens the store of the project, and closes it when `work` is done. */
-export async function withStore<T>(options: StateOptions, work: (store: StateStore) => Promise<T>): Promise<T> {
+export async function withStore<T>(
+  options: StateOptions,
+  work: (store: StateStore, project: { root: string }) => Promise<T>,
+): Promise<T> {
   const [{ openProject }, { openStore }] = await Promise.all([import('./open-project.ts'), import('../state/open.ts')]);
-  const { state } = await openProject(options);
+  const { state, root } = await openProject(options);
   await using store = await openStore(state);
   const { sayIfSlow } = await import('../engine/slow.ts');
-  const say = (text: string): void => void process.stderr.write(`${text}\n`);
-  return await sayIfSlow(say, `waiting for the state in ${store.location}`, work(store));
+  return await sayIfSlow(say, `waiting for the state in ${store.location}`, work(store, { root }));
 }
 
 /** The state of a run that has to be there. */
@@ -32,14 +36,54 @@ export async function findRun(store: StateStore, runKey: string): Promise<Pipeli
   const { readPipelineState } = await import('../state/pipeline-state.ts');
   const state = await readPipelineState(store, runKey);
   if (state !== undefined) return state;
-  const known = (await store.list()).slice(0, 10).map((entry) => `"${entry.runKey}"`);
+  throw await noRun(store, runKey);
+}
+
+/** The parts of a run that has to be there, readable or not. */
+export async function mustBeThere(store: StateStore, runKey: string): Promise<PartStanding[]> {
+  const parts = await store.parts(runKey);
+  if (parts.length === 0) throw await noRun(store, runKey);
+  return parts;
+}
+
+async function noRun(store: StateStore, runKey: string): Promise<OxiError> {
+  const known = (await store.list()).slice(0, 10).map((entry) => quoted(entry.runKey));
   const there = known.length === 0 ? 'there are no runs yet' : `the newest are ${known.join(', ')}`;
-  throw new OxiError('COMMAND_INVALID', `no run "${runKey}" in ${store.location}: ${there}`);
+  return new OxiError('COMMAND_INVALID', `no run ${quoted(runKey)} in ${store.location}: ${there}`);
 }
 
 /** Somebody works on a run with this status, or died doing it. */
 export function isAtWork(status: string): boolean {
   return status === 'running' || status === 'finishing';
+}
+
+/** For people who read a request. */
+export function whoAsks(): string {
+  try {
+    return `${userInfo().username}@${hostname()}`;
+  } catch {
+    // A container's user need not have a name.
+    return hostname();
+  }
+}
+
+/** A verb that holds leases for a moment. */
+export async function asker(verb: string): Promise<Holder> {
+  const { thisHolder } = await import('../state/host.ts');
+  return thisHolder(`${verb}-${hostname()}-${process.pid}-${randomBytes(3).toString('hex')}`);
+}
+
+/** Foreign text in a sentence for people. */
+export function quoted(text: string): string {
+  return `"${printable(text)}"`;
+}
+
+export function who({ worker_id, host, pid }: Pick<LeaseReport, 'worker_id' | 'host' | 'pid'>): string {
+  return printable(`worker ${worker_id} (process ${pid} on ${host})`);
+}
+
+export function say(sentence: string): void {
+  process.stderr.write(`${sentence}\n`);
 }
 
 export function printJson(value: unknown): void {

@@ -17,6 +17,8 @@ export function command(): Command {
     .action((options: StateOptions & { runKey: string }) =>
       withStore(options, async (store) => {
         const state = await findRun(store, options.runKey);
+        const asked = new Set((await store.requests(options.runKey)).map(({ kind }) => kind));
+        const { groups } = state;
         const status = {
           run_key: state.run_key,
           pipeline: state.pipeline_id,
@@ -24,9 +26,14 @@ export function command(): Command {
           attempt: state.attempt,
           status: state.status,
           // A request that a run has ended by stays in the store until the next attempt begins.
-          cancel_requested:
-            isAtWork(state.status) && (await store.requests(options.runKey)).some(({ kind }) => kind === 'cancel'),
+          cancel_requested: isAtWork(state.status) && asked.has('cancel'),
+          // This one stands until `resume`, also for later attempts.
+          pause_requested: state.status !== 'finished' && asked.has('pause'),
           worker_id: state.worker_id,
+          workers_alive: state.workers_alive,
+          ...(groups === undefined
+            ? {}
+            : { groups_done: groups.filter(({ done }) => done).length, groups_total: groups.length }),
           checkpoint: state.batch_number,
           records: state.records_processed,
           bytes: state.data_size_processed,

@@ -2,7 +2,7 @@
 import type { Project } from '../config/project.ts';
 import type { StoreSettings } from '../state/open.ts';
 
-/** Only what a thread may be given: no secrets, nothing that can't be copied. */
+/** What a thread can be given: a secret can't be copied, so that the address of the chosen backend, and no other, is revealed. */
 export function storeSettings({ state }: Project): StoreSettings {
   return {
     backend: state.backend,
@@ -10,6 +10,13 @@ export function storeSettings({ state }: Project): StoreSettings {
     file: { basePath: state.file.basePath },
     nfs: { mountPath: state.nfs.mountPath },
     sqlite: { path: state.sqlite.path },
-    database: { type: state.database.type },
+    redis: {
+      ...state.redis,
+      connectionUrl: state.backend === 'redis' ? state.redis.connectionUrl?.reveal() : undefined,
+    },
+    database: {
+      ...state.database,
+      connectionUrl: state.backend === 'database' ? state.database.connectionUrl?.reveal() : undefined,
+    },
   };
 }

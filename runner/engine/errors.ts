@@ -45,6 +45,7 @@ const ERROR_CODES = {
   DEAD_LETTERS_FULL: EXIT.data,
   STATE_UNREACHABLE: EXIT.unreachable,
   STATE_CORRUPT: EXIT.corruptState,
+  STATE_LOST: EXIT.corruptState,
   LEASE_HELD: EXIT.leaseHeld,
   LEASE_LOST: EXIT.leaseHeld,
   NO_PIPELINE: EXIT.noPipeline,

@@ -28,7 +28,7 @@ import { countersBefore, doneSegment, earlierOf, inputOf, parseSplit, totalOf } 
 import { RunRecord } from './run-record.ts';
 import { refuseOverInput } from './same-place.ts';
 import { causeOf, type InputWaiting, openInput, SegmentRun } from './segment-run.ts';
-import { openShare, type SharedInput } from './shared-input.ts';
+import { openShare, refuseShared, type SharedInput } from './shared-input.ts';
 import { sayIfSlow } from './slow.ts';
 import type { StopRequest } from './stop.ts';
 
@@ -129,11 +129,7 @@ class Run {
     const over =
       stored?.body.status === 'finished' && (invocation === undefined || stored.body.invocation !== invocation);
     const before = stored === undefined || over ? undefined : parseRunDocument(stored.body);
-    if (before?.shared !== undefined && !fresh)
-      throw new OxiError(
-        'PLAN_CHANGED',
-        `run "${runKey}" is unfinished and shared by several workers: go on with --join, --workers N or --shard I/N, or start over with --fresh`,
-      );
+    await refuseShared(before, this.#o, this.#lease);
     const split = parseSplit(storedSplit, before);
     this.#record = new RunRecord(store, this.#lease, stored?.version ?? 0, this.#o.now);
     if (!fresh && before?.status === 'finished' && invocation !== undefined && before.invocation === invocation)

@@ -12,8 +12,23 @@ export interface StoreSettings {
   readonly file?: { readonly basePath?: string | undefined };
   readonly nfs?: { readonly mountPath?: string | undefined };
   readonly sqlite?: { readonly path?: string | undefined };
-  readonly database?: { readonly type?: string | undefined };
+  readonly redis?: RemoteSettings & {
+    readonly keyPrefix?: string | undefined;
+    readonly clusterMode?: boolean | undefined;
+  };
+  readonly database?: RemoteSettings & { readonly type?: string | undefined };
 }
+
+interface RemoteSettings {
+  /** A secret, or what it reveals where it has to go to a thread. */
+  readonly connectionUrl?: { reveal(): string } | string | undefined;
+  readonly poolSize?: number | undefined;
+  readonly timeoutMs?: number | undefined;
+  readonly lockTimeoutMs?: number | undefined;
+}
+
+const KEY_PREFIX = 'oxiflow:state';
+const LOCK_TIMEOUT_MS = 30_000;
 
 /** Type numbers of file systems on which SQLite's log is not safe, as statfs(2) on Linux gives them. */
 const NETWORK_FILE_SYSTEMS = new Map([
@@ -49,8 +64,11 @@ export async function openStore(settings: StoreSettings, options: StoreOptions =
     }
     case 'sqlite':
       return openSqlite(settings, options);
+    case 'redis':
+      return openRedis(settings, settings.redis ?? {}, options);
     case 'database':
       if (settings.database?.type === 'sqlite') return openSqlite(settings, options);
+      if (settings.database?.type === 'redis') return openRedis(settings, settings.database, options);
       throw unsupported(settings.database?.type ?? 'database');
     default:
       throw unsupported(settings.backend);
@@ -67,6 +85,23 @@ async function openSqlite(settings: StoreSettings, options: StoreOptions): Promi
   return openSqliteStore(databasePath(settings), options);
 }
 
+async function openRedis(
+  { projectRoot, backend }: StoreSettings,
+  section: NonNullable<StoreSettings['redis']>,
+  options: StoreOptions,
+): Promise<StateStore> {
+  const { connectionUrl: url, keyPrefix = KEY_PREFIX, clusterMode = false, lockTimeoutMs = LOCK_TIMEOUT_MS } = section;
+  if (url === undefined)
+    throw new OxiError('CONFIG_INVALID', `state_manager.${backend} needs a connection_url, or set OXIFLOW_STATE_URL`);
+  const { openRedisStore } = await import('./redis/store.ts');
+  const { poolSize, timeoutMs } = section;
+  const connectionUrl = typeof url === 'string' ? url : url.reveal();
+  return openRedisStore(
+    { projectRoot, connectionUrl, keyPrefix, clusterMode, poolSize, timeoutMs, lockTimeoutMs },
+    { ...options, notes: true },
+  );
+}
+
 /** Where the backend `sqlite` keeps its file. */
 export function databasePath({ projectRoot, sqlite }: Pick<StoreSettings, 'projectRoot' | 'sqlite'>): string {
   return resolve(projectRoot, sqlite?.path ?? '.oxiflow/state.db');
@@ -75,7 +110,7 @@ export function databasePath({ projectRoot, sqlite }: Pick<StoreSettings, 'proje
 function unsupported(name: string): OxiError {
   return new OxiError(
     'UNSUPPORTED',
-    `the state backend "${name}" is not part of this oxiflow; there are: auto, sqlite, file, nfs`,
+    `the state backend "${name}" is not part of this oxiflow; there are: auto, sqlite, file, nfs, redis`,
   );
 }
 

@@ -10,6 +10,7 @@
  *     folder the file server's, in Redis the server's.
  *  6. A write with the token of a lease that is held counts as its renewal.
  *  7. A write or an acquisition whose answer got lost is looked up before it is tried again: it happens once.
+ *  8. A run that was there, and of which nothing is left, is not begun from zero: STATE_LOST, as far as anybody can know.
  */
 
 /**
@@ -116,6 +117,8 @@ export interface HistoryEntry {
 export interface StoreOptions {
   /** Replaces the boot's monotonic clock, in milliseconds; for tests. */
   monotonicMs?: () => number;
+  /** Told what people should know about the place where the state is, once each. */
+  warn?: (text: string) => void;
 }
 
 export interface StateStore extends AsyncDisposable {
@@ -134,8 +137,17 @@ export interface StateStore extends AsyncDisposable {
     document: { expected: number; token: number; body: { [key: string]: Json }; grade: Grade },
   ): Promise<WriteResult>;
 
-  /** Takes the lease if it is free, released, over, or its holder is proven dead; with `force`, whoever holds it. Never waits. */
-  acquire(runKey: string, part: Part, holder: Holder, ttlMs: number, how?: { force?: boolean }): Promise<AcquireResult>;
+  /**
+   * Takes the lease if it is free, released, over, or its holder is proven dead; with `force`, whoever holds it. Never waits. Throws
+   * STATE_LOST where the store is known to have had the run and has not; not with `fresh`, by which it begins anew.
+   */
+  acquire(
+    runKey: string,
+    part: Part,
+    holder: Holder,
+    ttlMs: number,
+    how?: { force?: boolean; fresh?: boolean },
+  ): Promise<AcquireResult>;
   /** Takes the first of these leases that `acquire` would give; undefined where it would give none. */
   claim(
     runKey: string,

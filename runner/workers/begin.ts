@@ -3,6 +3,7 @@
  * lease of the run's document, so that of many that come at once one begins and the others join.
  */
 import { randomUUID } from 'node:crypto';
+import type { Split } from '../engine/contracts.ts';
 import type { RunDocument } from '../engine/documents.ts';
 import { OxiError } from '../engine/errors.ts';
 import type { Segment } from '../engine/plan.ts';
@@ -149,7 +150,7 @@ async function begin(shared: SharedRun, o: BeginOptions, { version, lease, docum
   return { kind: 'joined', document: fresh, notices };
 }
 
-function wishOf(sharing: Sharing, splits: RunDocument['splits']): Parameters<typeof cutInput>[1] {
+function wishOf(sharing: Sharing, splits: readonly Split[]): Parameters<typeof cutInput>[1] {
   if (sharing.kind === 'shard') return { groups: sharing.of, exactly: true, minBytes: 1 };
   if (sharing.splits !== undefined) return { groups: sharing.splits, minBytes: 1 };
   const bytes = splits.reduce((sum, { size = 0 }) => sum + size, 0);

@@ -8,9 +8,10 @@ import type { CrewFigures } from './crew-figures.ts';
 
 export type Outputs = RunSummary['outputs'];
 
-interface GroupsSum {
+export interface GroupsSum {
   counters: Record<string, StepCounters>;
-  outputs: Outputs;
+  /** By split group, in the order of the groups that were asked for. */
+  outputs: Outputs[];
   elapsedMs: number;
 }
 
@@ -25,14 +26,17 @@ export async function sumGroups(
   for (const index of groups) {
     const stored = await store.read(runKey, `group-${index}`);
     const document = stored === undefined ? undefined : parseRunDocument(stored.body);
-    if (document?.invocation !== runId || document.summary === undefined) continue;
+    const isOurs = document?.invocation === runId && document.summary !== undefined;
+    const outputs: Outputs = [];
+    sum.outputs.push(outputs);
+    if (!isOurs) continue;
     const summary = document.summary as unknown as RunSummary;
     for (const { step, counters } of summary.counters.steps) {
       const total = sum.counters[step] ?? noCounters();
       addCounters(total, counters);
       sum.counters[step] = total;
     }
-    sum.outputs.push(...summary.outputs);
+    outputs.push(...summary.outputs);
     sum.elapsedMs += summary.durations.total_ms;
   }
   return sum;

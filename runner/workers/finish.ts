@@ -3,7 +3,7 @@ import { lost } from '../engine/checkpoint.ts';
 import { crashpoint } from '../engine/crashpoint.ts';
 import type { RunSummary } from '../engine/report.ts';
 import { HISTORY_MS } from '../engine/run-record.ts';
-import type { Json, StateStore } from '../state/store.ts';
+import type { Json, Lease, StateStore } from '../state/store.ts';
 import type { SharedDocument, SharedRun } from './shared-run.ts';
 
 export interface FinishOptions {
@@ -11,7 +11,7 @@ export interface FinishOptions {
   runKey: string;
   document: SharedDocument;
   /** Makes the outputs whole; called again, by another worker, where this one dies in it. */
-  publish(token: number, gone: AbortSignal): Promise<RunSummary['outputs']>;
+  publish(lease: Lease, gone: AbortSignal): Promise<RunSummary['outputs']>;
   summarize(outputs: RunSummary['outputs']): Promise<RunSummary>;
   /** Hands out the result before the run is marked as finished. */
   deliver(summary: RunSummary): Promise<void>;
@@ -31,7 +31,7 @@ export async function finishShared(run: SharedRun, o: FinishOptions): Promise<Ru
     const finishing = { ...document, status: 'finishing' as const };
     const begun = await run.save(finishing, version, lease, 'hard');
     crashpoint('finishing');
-    const outputs = await o.publish(lease.token, gone);
+    const outputs = await o.publish(lease, gone);
     crashpoint('published');
     const summary = await o.summarize(outputs);
     await o.deliver(summary);

@@ -39,11 +39,11 @@ export class SharedRun {
     this.#o = options;
   }
 
-  /** As it stands; throws where it is gone, or is not shared any more. */
-  async read(): Promise<SharedDocument> {
+  /** As it stands. Throws OxiError LEASE_LOST where the run of this id is gone: it was started over. */
+  async read(runId: string): Promise<SharedDocument> {
     const { store, runKey } = this.#o;
     const stored = await store.read(runKey, 'run');
-    return sharedOf(stored === undefined ? undefined : parseRunDocument(stored.body), runKey);
+    return sharedOf(stored === undefined ? undefined : parseRunDocument(stored.body), runKey, runId);
   }
 
   /** Does `work` alone among all workers. Throws OxiError LEASE_HELD where another one does not let go. */
@@ -69,8 +69,7 @@ export class SharedRun {
     grade: Grade = 'soft',
   ): Promise<SharedDocument> {
     return this.alone(async ({ document, version, lease }) => {
-      const before = sharedOf(document, this.#o.runKey);
-      if (before.run_id !== runId) throw lost(this.#o.runKey);
+      const before = sharedOf(document, this.#o.runKey, runId);
       const after = change(before);
       if (after === undefined) return before;
       await this.save(after, version, lease, grade);
@@ -109,8 +108,8 @@ export class SharedRun {
   }
 }
 
-function sharedOf(document: RunDocument | undefined, runKey: string): SharedDocument {
-  if (document?.shared === undefined)
+function sharedOf(document: RunDocument | undefined, runKey: string, runId: string): SharedDocument {
+  if (document?.shared === undefined || document.run_id !== runId)
     throw new OxiError('LEASE_LOST', `run "${runKey}" was started over meanwhile; this worker stops`);
   return document as SharedDocument;
 }

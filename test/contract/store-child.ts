@@ -4,6 +4,7 @@ import { openFileStore } from '../../runner/state/file.ts';
 import { thisHolder } from '../../runner/state/host.ts';
 import { openSqliteStore } from '../../runner/state/sqlite.ts';
 import type { StateStore } from '../../runner/state/store.ts';
+import { openRedisAt } from '../state/redis-bench.ts';
 
 export interface ChildTask {
   backend: string;
@@ -20,6 +21,7 @@ export interface Acknowledged {
 }
 
 function openStore(task: ChildTask): StateStore {
+  if (task.backend.startsWith('redis')) return openRedisAt(task.location, task.backend.endsWith('cluster'));
   return task.backend === 'file' ? openFileStore(task.location) : openSqliteStore(task.location);
 }
 

@@ -1,0 +1,38 @@
+/** `oxiflow state repair --run-key KEY`: sets damaged state aside and goes back to the last good version. */
+import { stat } from 'node:fs/promises';
+import type { Command } from 'commander';
+import { humanBytes } from '../observe/human.ts';
+import type { StateStore } from '../state/store.ts';
+import { printJson, printRows, type StateOptions, withStore } from './state-store.ts';
+
+export function repairCommand(verb: Command): Command {
+  return verb
+    .summary('set damaged state aside')
+    .description('set damaged state aside and go back to the last good version')
+    .requiredOption('--run-key <key>', 'the run to repair')
+    .action((options: StateOptions & { runKey: string }) =>
+      withStore(options, (store) => repair(store, options.runKey, options.json === true)),
+    );
+}
+
+/** Looking through a large database keeps the whole process busy: whoever waits is told before. */
+const LARGE_BYTES = 100e6;
+
+async function announce({ location }: StateStore): Promise<void> {
+  const size = (await stat(location).catch(() => undefined))?.size ?? 0;
+  if (size > LARGE_BYTES) process.stderr.write(`looking through ${humanBytes(size)} of state, which takes a while\n`);
+}
+
+async function repair(store: StateStore, runKey: string, asJson: boolean): Promise<void> {
+  await announce(store);
+  const done = await store.repair(runKey);
+  if (asJson) return printJson({ run_key: runKey, ...done });
+  if (done.quarantined.length === 0) process.stderr.write(`nothing of run "${runKey}" is damaged\n`);
+  printRows([
+    ...done.quarantined.map((what) => ['set aside', what]),
+    ...done.restored.map(({ part, version }) => ['restored', `${part}, now version ${version}`]),
+  ]);
+  if (done.quarantined.length > done.restored.length) {
+    process.stderr.write('not everything could be restored: the next run starts from the last position that is left\n');
+  }
+}

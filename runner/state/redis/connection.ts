@@ -1,0 +1,246 @@
+/**
+ * Connections to a Redis server or cluster. The driver repeats nothing by itself: a connection that broke, or did not answer in
+ * time, is given up, and what was asked is asked again on a new one, with growing pauses, within a budget. That is safe since
+ * every change carries a nonce (see `scripts.ts`).
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { RedisOptions } from 'ioredis';
+import { OxiError } from '../../engine/errors.ts';
+import { PORT, parseAddress, type RedisAddress, shownNode } from './address.ts';
+import type { Cluster, Redis } from './driver.ts';
+import { loadDriver } from './load.ts';
+import type { Script } from './scripts.ts';
+import { judge } from './trouble.ts';
+
+export interface RedisSettings {
+  /** With the password in it: revealed for the driver, and for nobody else. */
+  readonly connectionUrl: string;
+  readonly keyPrefix: string;
+  readonly clusterMode: boolean;
+  /** Connections at most, of each thread; one of them listens. */
+  readonly poolSize?: number | undefined;
+  /** How long one command may take, in milliseconds. */
+  readonly timeoutMs?: number | undefined;
+  /** How long a lease lives: so long a server that was there is waited for. */
+  readonly lockTimeoutMs: number;
+  /** The project's folder; paths in the address count from it. */
+  readonly projectRoot: string;
+}
+
+type Client = Redis | Cluster;
+type Options = Omit<RedisOptions, 'host' | 'port' | 'path' | 'retryStrategy' | 'replyMapping'> & {
+  replyMapping: 'legacy';
+};
+
+interface Line {
+  client: Client;
+  busy: number;
+  /** Why it broke, as the driver told it. */
+  why: Error | undefined;
+}
+
+const TIMEOUT_MS = 3000;
+const POOL_SIZE = 2;
+/** How long a server is waited for that never answered. */
+const START_MS = 10_000;
+const FIRST_PAUSE_MS = 20;
+const LONGEST_PAUSE_MS = 1000;
+/** The listener's connection may be away for a while: those who look do not depend on it. */
+const LISTEN_AGAIN_MS = 1000;
+
+export class Connections {
+  readonly location: string;
+  readonly #settings: RedisSettings;
+  readonly #address: RedisAddress;
+  readonly #timeoutMs: number;
+  readonly #size: number;
+  readonly #closing = new AbortController();
+  #lines: Line[] = [];
+  /** Nodes of the cluster that were seen: the ones in the address may be gone when the next connection is made. */
+  #nodes: { host: string; port: number }[];
+  #answered = false;
+
+  constructor(settings: RedisSettings) {
+    this.#settings = settings;
+    this.#address = parseAddress(settings.connectionUrl, settings.projectRoot);
+    this.#timeoutMs = settings.timeoutMs ?? TIMEOUT_MS;
+    // One listens, if there may be more than one.
+    this.#size = Math.max(1, (settings.poolSize ?? POOL_SIZE) - 1);
+    this.#nodes = this.#address.nodes;
+    this.location = `${this.#address.location} (${settings.keyPrefix})`;
+  }
+
+  /** Throws OxiError STATE_UNREACHABLE, PERMISSION_DENIED, CONFIG_INVALID; a fault that a script found as the driver's error. */
+  async call(script: Script, keys: readonly string[], args: readonly (string | number)[] = []): Promise<unknown> {
+    return await this.try(async (client) => {
+      try {
+        return await client.evalsha(script.sha, keys.length, ...keys, ...args);
+      } catch (error) {
+        if (!(error instanceof Error && error.message.startsWith('NOSCRIPT'))) throw error;
+        return await client.eval(script.lua, keys.length, ...keys, ...args);
+      }
+    });
+  }
+
+  /** What the server says of itself, or undefined where it may not be asked. Of a cluster: one of its servers. */
+  async info(section: string): Promise<string | undefined> {
+    try {
+      return await this.try((client) => client.info(section));
+    } catch (error) {
+      if (error instanceof OxiError && error.code === 'PERMISSION_DENIED') return undefined;
+      throw error;
+    }
+  }
+
+  async try<T>(work: (client: Client) => Promise<T>): Promise<T> {
+    const began = performance.now();
+    for (let pause = FIRST_PAUSE_MS; ; pause = Math.min(2 * pause, LONGEST_PAUSE_MS)) {
+      const line = this.#line();
+      line.busy++;
+      try {
+        const answer = await this.#inTime(line, work);
+        this.#answered = true;
+        return answer;
+      } catch (failure) {
+        const error = this.#why(line, failure);
+        const trouble = judge(error, this.location);
+        if (trouble.kind === 'final') {
+          this.#drop(line);
+          throw trouble.error;
+        }
+        if (trouble.kind !== 'passing') throw error;
+        this.#drop(line);
+        const budget = this.#answered ? this.#settings.lockTimeoutMs : START_MS;
+        const left = began + budget - performance.now();
+        if (left <= 0 || this.#closing.signal.aborted) throw this.#unreachable(trouble.reason);
+        // Many that wait for one server do not come back all at once.
+        const wait = Math.min(left, pause * (0.5 + Math.random()));
+        await sleep(wait, undefined, { signal: this.#closing.signal }).catch(() => {
+          throw this.#unreachable('closed');
+        });
+      } finally {
+        line.busy--;
+      }
+    }
+  }
+
+  /** Calls `wake` for every message on a channel, as far as one comes through; undefined where there is no connection left for it. */
+  listen(channel: string, wake: () => void): AsyncDisposable | undefined {
+    if (this.#settings.poolSize === 1) return undefined;
+    const { Redis } = loadDriver();
+    let closed = false;
+    let client: Redis | undefined;
+    let again: NodeJS.Timeout | undefined;
+    let turn = 0;
+    const open = (): void => {
+      // Any node of a cluster hears what is published at another one.
+      const node = this.#nodes[turn++ % Math.max(1, this.#nodes.length)];
+      client = new Redis({ ...this.#options(), ...this.#place(node), retryStrategy: () => null });
+      client.on('error', () => undefined);
+      client.on('message', wake);
+      client.on('end', () => {
+        if (!closed) again = setTimeout(open, LISTEN_AGAIN_MS).unref();
+      });
+      // What was published meanwhile was missed.
+      client.subscribe(channel).then(wake, () => client?.disconnect());
+    };
+    open();
+    return {
+      [Symbol.asyncDispose]: async () => {
+        closed = true;
+        clearTimeout(again);
+        client?.disconnect();
+      },
+    };
+  }
+
+  async close(): Promise<void> {
+    this.#closing.abort();
+    for (const line of this.#lines.splice(0)) line.client.disconnect();
+  }
+
+  #line(): Line {
+    this.#lines = this.#lines.filter(({ client }) => client.status !== 'end');
+    const idle = this.#lines.find((line) => line.busy === 0);
+    if (idle !== undefined) return idle;
+    if (this.#lines.length < this.#size) {
+      const line: Line = { client: this.#open(), busy: 0, why: undefined };
+      line.client.on('error', (error: Error) => {
+        line.why = error;
+      });
+      this.#lines.push(line);
+      return line;
+    }
+    return this.#lines.reduce((least, line) => (line.busy < least.busy ? line : least));
+  }
+
+  #drop(line: Line): void {
+    if ('nodes' in line.client) this.#remember(line.client);
+    this.#lines = this.#lines.filter((other) => other !== line);
+    line.client.disconnect();
+  }
+
+  async #inTime<T>(line: Line, work: (client: Client) => Promise<T>): Promise<T> {
+    const { promise, reject } = Promise.withResolvers<never>();
+    const late = setTimeout(() => reject(new Error(`timed out after ${this.#timeoutMs} ms`)), this.#timeoutMs);
+    try {
+      return await Promise.race([work(line.client), promise]);
+    } finally {
+      clearTimeout(late);
+    }
+  }
+
+  /** A connection that could not be made tells why by an event; whoever waited for it only learns that it is closed. */
+  #why(line: Line, failure: unknown): unknown {
+    const closed = failure instanceof Error && /^(Connection is closed|timed out)/.test(failure.message);
+    return closed && line.why !== undefined ? line.why : failure;
+  }
+
+  #remember(cluster: Cluster): void {
+    const seen = cluster.nodes().flatMap(({ options: { host, port } }) => (host && port ? [{ host, port }] : []));
+    const all = new Map([...this.#address.nodes, ...seen].map((node) => [shownNode(node), node]));
+    if (seen.length > 0) this.#nodes = [...all.values()];
+  }
+
+  #open(): Client {
+    const { Cluster, Redis } = loadDriver();
+    if (!this.#settings.clusterMode)
+      return new Redis({ ...this.#options(), ...this.#place(this.#nodes[0]), retryStrategy: () => null });
+    const { tls } = this.#address;
+    return new Cluster(this.#nodes, {
+      clusterRetryStrategy: () => null,
+      enableReadyCheck: false,
+      slotsRefreshTimeout: this.#timeoutMs,
+      redisOptions: this.#options(),
+      // Names are left as they are where certificates are held against them.
+      ...(tls === undefined ? {} : { dnsLookup: (name, done) => done(null, name) }),
+    });
+  }
+
+  #place(node: { host: string; port: number } | undefined): { host: string; port: number } | { path: string } {
+    const { path } = this.#address;
+    return path === undefined ? (node ?? { host: 'localhost', port: PORT }) : { path };
+  }
+
+  #options(): Options {
+    const { username, password, db, tls } = this.#address;
+    return {
+      ...(username === undefined ? {} : { username }),
+      ...(password === undefined ? {} : { password }),
+      db,
+      ...(tls === undefined ? {} : { tls }),
+      connectTimeout: this.#timeoutMs,
+      protocol: 2,
+      replyMapping: 'legacy',
+      // The server says by itself that it is loading.
+      enableReadyCheck: false,
+      disableClientInfo: true,
+      autoResendUnfulfilledCommands: false,
+      maxRetriesPerRequest: 0,
+    };
+  }
+
+  #unreachable(reason: string): OxiError {
+    return new OxiError('STATE_UNREACHABLE', `the state in ${this.location} is out of reach: ${reason}`);
+  }
+}

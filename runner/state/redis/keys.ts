@@ -1,0 +1,36 @@
+/** The keys of the backend `redis`. All of one run share a slot of a cluster; the rest have one of their own each. */
+import { OxiError } from '../../engine/errors.ts';
+import { folderName } from '../payload.ts';
+
+export interface Keys {
+  /** The hash that holds a run; see `scripts.ts`. */
+  run(runKey: string): string;
+  requests(runKey: string): string;
+  /** Damaged documents that `repair` set aside. */
+  aside(runKey: string): string;
+  /** The channel on which it is said that a request has come. */
+  channel(runKey: string): string;
+  /** Identity and format of the store. */
+  store: string;
+  /** The set of run keys. */
+  runs: string;
+  history: string;
+}
+
+export function keysOf(prefix: string): Keys {
+  // An empty pair of braces makes the server count the whole key: one run would be torn apart.
+  if (prefix.includes('{}'))
+    throw new OxiError('CONFIG_INVALID', 'state_manager.redis.key_prefix must not hold {}', {
+      place: { field: 'state_manager.redis.key_prefix' },
+    });
+  const of = (runKey: string, what: string): string => `${prefix}:{${folderName(runKey)}}:${what}`;
+  return {
+    run: (runKey) => of(runKey, 'run'),
+    requests: (runKey) => of(runKey, 'requests'),
+    aside: (runKey) => of(runKey, 'aside'),
+    channel: (runKey) => of(runKey, 'wake'),
+    store: `${prefix}:store`,
+    runs: `${prefix}:runs`,
+    history: `${prefix}:history`,
+  };
+}

@@ -1,0 +1,94 @@
+/** `repair` of a run in Redis: what is damaged goes to a hash beside it, and the version before takes its place where it is whole. */
+import { hash } from 'node:crypto';
+import { newer } from '../faults.ts';
+import { FORMAT } from '../seal.ts';
+import type { Part } from '../store.ts';
+import type { Keys } from './keys.ts';
+import { unsealDocument } from './rows.ts';
+import { DUMP, FORMAT as LAYOUT, MEND, type Script } from './scripts.ts';
+
+type Call = (script: Script, keys: readonly string[], args?: readonly (string | number)[]) => Promise<unknown>;
+type Fields = Map<string, string>;
+
+interface Damage {
+  part: Part;
+  /** Version and checksum that become the newest; 0 for none. */
+  version: number;
+  sum: string;
+  fields: string[];
+}
+
+/** Times that it looks again where others write meanwhile. */
+const ROUNDS = 5;
+
+export async function repairRun(
+  call: Call,
+  keys: Keys,
+  runKey: string,
+  location: string,
+): Promise<{ quarantined: string[]; restored: { part: Part; version: number }[] }> {
+  const quarantined: string[] = [];
+  const restored: { part: Part; version: number }[] = [];
+  for (let round = 0; round < ROUNDS; round++) {
+    const fields = await dump(call, keys.run(runKey));
+    const damages = partsOf(fields).flatMap((part) => damageOf(fields, part, runKey, location) ?? []);
+    if (damages.length === 0) break;
+    for (const { part, version, sum, fields: bad } of damages) {
+      const stamp = new Date().toISOString();
+      const aside = keys.aside(runKey);
+      const args = [part, fields.get(`h:${part}`) ?? '', version, sum, stamp, ...bad];
+      if (Number(await call(MEND, [keys.run(runKey), aside], args)) !== 1) continue;
+      quarantined.push(...bad.map((field) => `${aside} ${stamp} ${field}`));
+      if (version > 0) restored.push({ part, version });
+    }
+  }
+  return { quarantined, restored };
+}
+
+async function dump(call: Call, key: string): Promise<Fields> {
+  const flat = (await call(DUMP, [key])) as string[];
+  return new Map(Array.from({ length: flat.length / 2 }, (_, i) => [flat[2 * i] ?? '', flat[2 * i + 1] ?? '']));
+}
+
+function partsOf(fields: Fields): Part[] {
+  const names = [...fields.keys()].flatMap((field) => /^[h01]:(.+)$/s.exec(field)?.[1] ?? []);
+  return [...new Set(names)] as Part[];
+}
+
+function damageOf(fields: Fields, part: Part, runKey: string, location: string): Damage | undefined {
+  const head = readHead(fields.get(`h:${part}`), location);
+  const slots = ['0', '1'].flatMap((slot) => {
+    const field = `${slot}:${part}`;
+    const text = fields.get(field);
+    if (text === undefined) return [];
+    const found = unsealDocument(text, runKey, part);
+    if (found.kind === 'newer') throw newer(location, found.format, FORMAT);
+    const fits = found.kind === 'good' && found.version % 2 === Number(slot);
+    return [{ field, sum: hash('sha1', text), version: fits ? found.version : 0 }];
+  });
+  if (head !== undefined) {
+    if (!head.present) return undefined;
+    const newest = slots.find(({ sum, version }) => sum === head.sum && version === head.version);
+    if (newest !== undefined) return undefined;
+  }
+  const good = slots.filter(({ version }) => version > 0).sort((a, b) => b.version - a.version)[0];
+  // One that the head does not name is only taken back where it is the one before.
+  const fields_ = slots.filter((slot) => slot !== good).map(({ field }) => field);
+  const bad = head === undefined && fields.has(`h:${part}`) ? [`h:${part}`, ...fields_] : fields_;
+  return { part, version: good?.version ?? 0, sum: good?.sum ?? '-', fields: bad.length > 0 ? bad : [`h:${part}`] };
+}
+
+interface Head {
+  version: number;
+  present: boolean;
+  sum: string;
+}
+
+/** undefined: damaged, or gone. */
+function readHead(raw: string | undefined, location: string): Head | undefined {
+  const [, sum, text = ''] = /^([0-9a-f]+) (.*)$/s.exec(raw ?? '') ?? [];
+  if (sum === undefined || hash('sha1', text).slice(0, 8) !== sum) return undefined;
+  const [format, version, present, ...rest] = text.split(' ');
+  if (Number(format) > LAYOUT) throw newer(location, Number(format), LAYOUT);
+  return { version: Number(version), present: present === '1', sum: rest.at(-1) ?? '' };
+}

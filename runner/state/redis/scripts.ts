@@ -1,0 +1,377 @@
+/**
+ * The operations of the backend `redis` as small Lua scripts: each is one round trip, and nobody sees half of it.
+ *
+ * All of a run is in one hash. Of each part it holds `h:PART`, the head (version, token, lease, checksum of the document; it begins
+ * with a checksum of its own), `0:PART` and `1:PART`, the documents with an even and an odd version, so that the one before the
+ * newest stays, `w:PART`, who holds the lease, and `b:PART`, who held it before. `top` is the highest token of the run, `removed`
+ * when it was removed. Every change carries a nonce that stays in the head: who asks again with the same one, because the answer
+ * got lost, is told what became of the first time.
+ */
+import { hash } from 'node:crypto';
+
+export interface Script {
+  readonly lua: string;
+  readonly sha: string;
+}
+
+/** Format of heads and of the layout; that of documents is in their seal. */
+export const FORMAT = 1;
+
+/** What the scripts share. A fault ends one with `<oxi KIND|PART|TEXT>`, before anything was written. */
+export const PRELUDE = `
+local K = KEYS[1]
+local function fault(kind, part, text) error('<oxi ' .. kind .. '|' .. part .. '|' .. text .. '>') end
+local function now() local t = redis.call('TIME') return t[1] * 1000 + math.floor(t[2] / 1000) end
+local function int(n) return string.format('%.0f', n) end
+local function unpackHead(part, raw)
+  local sum, text = string.match(raw, '^(%x+) (.*)$')
+  if not sum or string.sub(redis.sha1hex(text), 1, 8) ~= sum then fault('damaged', part, 'its head is damaged') end
+  local format, rest = string.match(text, '^(%d+) (.*)$')
+  if not format then fault('damaged', part, 'its head has no format') end
+  if tonumber(format) > ${FORMAT} then fault('newer', part, format) end
+  local version, present, token, lease, ttl, renewed, written, wrote, took, docsum = string.match(rest,
+    '^(%d+) ([01]) (%d+) ([0-3]) (%d+) (%d+) (%d+) (%S+) (%S+) (%S+)$')
+  if not version then fault('damaged', part, 'its head has another shape') end
+  return {version = tonumber(version), present = present, token = tonumber(token), lease = lease, ttl = tonumber(ttl),
+    renewed = tonumber(renewed), written = tonumber(written), wrote = wrote, took = took, sum = docsum}
+end
+local function packHead(h)
+  local text = table.concat({'${FORMAT}', int(h.version), h.present, int(h.token), h.lease, int(h.ttl), int(h.renewed),
+    int(h.written), h.wrote, h.took, h.sum}, ' ')
+  return string.sub(redis.sha1hex(text), 1, 8) .. ' ' .. text
+end
+local function head(part)
+  local raw = redis.call('HGET', K, 'h:' .. part)
+  if raw then return unpackHead(part, raw) end
+  if redis.call('HEXISTS', K, '0:' .. part) == 1 or redis.call('HEXISTS', K, '1:' .. part) == 1 then
+    fault('damaged', part, 'its head is gone')
+  end
+  return {missing = true, version = 0, present = '0', token = 0, lease = '0', ttl = 0, renewed = 0, written = 0,
+    wrote = '-', took = '-', sum = '-'}
+end
+local function slot(version, part) return int(version % 2) .. ':' .. part end
+local function document(part, h)
+  if h.present == '0' then return '' end
+  local text = redis.call('HGET', K, slot(h.version, part))
+  if not text then fault('damaged', part, 'its document is gone') end
+  if redis.sha1hex(text) ~= h.sum then fault('damaged', part, 'its checksum does not match') end
+  return text
+end
+local function top() local n = redis.call('HGET', K, 'top') return n and (tonumber(n) or 0) end
+-- Greater than every token before, also on a server that has forgotten them all: the microseconds of its clock.
+local function nextToken(h)
+  local t = redis.call('TIME')
+  return math.max((top() or 0) + 1, h.token + 1, t[1] * 1000000 + t[2])
+end
+local function remaining(h, at)
+  if h.lease ~= '1' then return 0 end
+  return math.max(0, math.min(h.ttl, h.renewed + h.ttl - at))
+end
+local function take(part, h, nonce, ttl, who)
+  if h.lease == '1' or h.lease == '2' then
+    redis.call('HSET', K, 'b:' .. part, int(h.token) .. ' ' .. h.lease .. ' ' .. (redis.call('HGET', K, 'w:' .. part) or ''))
+  else
+    redis.call('HDEL', K, 'b:' .. part)
+  end
+  h.token = nextToken(h)
+  h.lease = '1' h.ttl = tonumber(ttl) h.renewed = now() h.took = nonce
+  redis.call('HSET', K, 'top', int(h.token), 'w:' .. part, who, 'h:' .. part, packHead(h))
+end
+local function taken(part, h) return {int(h.token), redis.call('HGET', K, 'b:' .. part) or ''} end
+local function heads(prefix)
+  local names = {}
+  for _, field in ipairs(redis.call('HKEYS', K)) do
+    if string.sub(field, 1, 2 + #prefix) == 'h:' .. prefix then names[#names + 1] = string.sub(field, 3) end
+  end
+  return names
+end
+-- The documents go, the tokens stay: whoever held an earlier one is still turned away.
+local function removeAll(token, keep, at)
+  for _, part in ipairs(heads('')) do
+    local h = head(part)
+    h.version = 0 h.present = '0' h.sum = '-' h.wrote = '-' h.token = math.max(h.token, token)
+    if part ~= keep then h.lease = '3' end
+    redis.call('HDEL', K, '0:' .. part, '1:' .. part)
+    redis.call('HSET', K, 'h:' .. part, packHead(h))
+  end
+  redis.call('HSET', K, 'removed', int(at), 'top', int(math.max(top() or 0, token)))
+end
+`;
+
+function script(lua: string): Script {
+  const whole = `${PRELUDE}\n${lua}`;
+  return { lua: whole, sha: hash('sha1', whole) };
+}
+
+/** part -> {} or {version, token, written, nonce of the write, document} */
+export const READ = script(`
+local h = head(ARGV[1])
+if h.present == '0' then return {} end
+return {int(h.version), int(h.token), int(h.written), h.wrote, document(ARGV[1], h)}
+`);
+
+/**
+ * part, expected version, token, nonce, nonce of the expected version where it is known, "1" if that one was ours and
+ * acknowledged, "1" if the run has to be there, checksum, document -> {outcome, version, token}
+ *
+ * A server that went back (a failover, a log that lost its last second) holds an older version than one that it has acknowledged.
+ * Where that one was written by this very holder, and nobody took a token since, the new document goes over what there is: it
+ * holds all that was lost, and nobody else can have built upon it.
+ */
+export const WRITE = script(`
+local part, expected, token, nonce = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
+local h = head(part)
+if h.missing and ARGV[7] == '1' and not top() then return {'lost'} end
+if h.wrote == nonce then return {'written', int(h.version), int(h.token)} end
+local version = h.present == '1' and h.version or 0
+local went = ARGV[6] == '1' and version < expected
+if token < h.token then document(part, h) return {'fenced', int(version), int(h.token)} end
+if not went and (version ~= expected or (ARGV[5] ~= '' and ARGV[5] ~= h.wrote)) then
+  document(part, h)
+  return {'conflict', int(version), int(h.token)}
+end
+-- Nothing new is built upon what is damaged; the length tells most of it, and reading would tell the rest.
+if version > 0 and redis.call('HSTRLEN', K, slot(version, part)) == 0 then document(part, h) end
+local at = now()
+local old = h.token
+h.version = expected + 1 h.present = '1' h.token = token h.written = at h.wrote = nonce h.sum = ARGV[8]
+if token > old then
+  -- A token from elsewhere (that of split-0 in the run's document) ends the lease of a lower one.
+  h.lease = '0'
+  if (top() or 0) < token then redis.call('HSET', K, 'top', ARGV[3]) end
+elseif h.lease == '1' then
+  h.renewed = at
+end
+redis.call('HSET', K, 'h:' .. part, packHead(h), slot(h.version, part), ARGV[9])
+return {'written', int(h.version), int(token)}
+`);
+
+/**
+ * part, nonce, ttl, holder, token of a lease whose holder is known to be dead, "1" to take it from anybody, "1" if the run has
+ * to be there -> {"acquired", token, before} or {"held", token, remaining, holder} or {"lost"}
+ */
+export const ACQUIRE = script(`
+local part, nonce = ARGV[1], ARGV[2]
+local h = head(part)
+if ARGV[7] == '1' and not top() then return {'lost'} end
+if h.took == nonce then return {'acquired', unpack(taken(part, h))} end
+document(part, h)
+local left = remaining(h, now())
+if left > 0 and ARGV[6] ~= '1' and int(h.token) ~= ARGV[5] then
+  return {'held', int(h.token), int(left), redis.call('HGET', K, 'w:' .. part) or ''}
+end
+take(part, h, nonce, ARGV[3], ARGV[4])
+return {'acquired', unpack(taken(part, h))}
+`);
+
+/**
+ * nonce, ttl, holder, how the holder's host is written in a holder, "1" if the run has to be there, then for each part its name
+ * and the token of a lease whose holder is known to be dead
+ * -> {"acquired", part, token, before} or {"none", part, token, holder, ...} with the holders on that host, or {"lost"}
+ */
+export const CLAIM = script(`
+if ARGV[5] == '1' and not top() then return {'lost'} end
+local nonce = ARGV[1]
+local found = {}
+for i = 6, #ARGV, 2 do
+  local h = head(ARGV[i])
+  if h.took == nonce then return {'acquired', ARGV[i], unpack(taken(ARGV[i], h))} end
+  found[i] = h
+end
+local at = now()
+local answer = {'none'}
+for i = 6, #ARGV, 2 do
+  local part, h = ARGV[i], found[i]
+  if remaining(h, at) == 0 or int(h.token) == ARGV[i + 1] then
+    document(part, h)
+    take(part, h, nonce, ARGV[2], ARGV[3])
+    return {'acquired', part, unpack(taken(part, h))}
+  end
+  local who = redis.call('HGET', K, 'w:' .. part) or ''
+  if string.find(who, ARGV[4], 1, true) then
+    answer[#answer + 1] = part answer[#answer + 1] = int(h.token) answer[#answer + 1] = who
+  end
+end
+return answer
+`);
+
+/**
+ * part, token, ttl, holder -> "renewed", "gone", or "lost" where nothing of the run is there.
+ *
+ * A head without this token, or with a lower one, is that of a server that went back behind the acquisition. Nobody took the
+ * lease since, or its token would be higher: it is put back.
+ */
+export const RENEW = script(`
+local part, token = ARGV[1], tonumber(ARGV[2])
+local h = head(part)
+if h.missing and not top() then return 'lost' end
+if h.token > token or (h.token == token and (h.lease == '2' or h.lease == '3')) then return 'gone' end
+if h.token < token or h.lease == '0' then
+  h.token = token h.lease = '1' h.ttl = tonumber(ARGV[3])
+  redis.call('HSET', K, 'w:' .. part, ARGV[4], 'top', int(math.max(top() or 0, token)))
+end
+h.renewed = now()
+redis.call('HSET', K, 'h:' .. part, packHead(h))
+return 'renewed'
+`);
+
+/** part, token */
+export const RELEASE = script(`
+local h = head(ARGV[1])
+if int(h.token) ~= ARGV[2] or h.lease ~= '1' then return 0 end
+h.lease = '2'
+redis.call('HSET', K, 'h:' .. ARGV[1], packHead(h))
+return 1
+`);
+
+/** prefix of the part's name -> {part, version, written, token, lease, remaining, holder, ...} */
+export const PARTS = script(`
+local at = now()
+local answer = {}
+for _, part in ipairs(heads(ARGV[1])) do
+  local h = head(part)
+  if h.present == '1' or h.lease == '1' then
+    local who = h.lease == '1' and redis.call('HGET', K, 'w:' .. part) or ''
+    for _, text in ipairs({part, int(h.present == '1' and h.version or 0), int(h.written), int(h.token), h.lease,
+      int(remaining(h, at)), who}) do answer[#answer + 1] = text end
+  end
+end
+return answer
+`);
+
+/** part -> {} or {token, remaining, holder} */
+export const STANDING = script(`
+local h = head(ARGV[1])
+if h.lease ~= '1' then return {} end
+return {int(h.token), int(remaining(h, now())), redis.call('HGET', K, 'w:' .. ARGV[1]) or ''}
+`);
+
+/** keys: the run, its requests; part, token -> 0 where another holds the lease */
+export const REMOVE = script(`
+local h = head(ARGV[1])
+if int(h.token) ~= ARGV[2] or h.lease ~= '1' then return 0 end
+removeAll(h.token, ARGV[1], now())
+redis.call('DEL', KEYS[2])
+return 1
+`);
+
+/** part, token -> 0 where another holds the lease; one that is gone by this token already is gone */
+export const REMOVE_PART = script(`
+local part = ARGV[1]
+local h = head(part)
+if int(h.token) ~= ARGV[2] or (h.lease ~= '1' and h.lease ~= '3') then return 0 end
+h.version = 0 h.present = '0' h.sum = '-' h.wrote = '-' h.lease = '3'
+redis.call('HDEL', K, '0:' .. part, '1:' .. part, 'w:' .. part, 'b:' .. part)
+redis.call('HSET', K, 'h:' .. part, packHead(h))
+return 1
+`);
+
+/**
+ * keys: the run, its requests, what was set aside; version and nonce of the run's document where it was found to be finished long
+ * ago, age in milliseconds, then the tokens of leases whose holders are known to be dead
+ * -> 1: its documents are removed, 2: nothing is left, 0: it stays
+ */
+export const PURGE = script(`
+local at, age = now(), tonumber(ARGV[3])
+local dead = {}
+for i = 4, #ARGV do dead[ARGV[i]] = true end
+local last, token = tonumber(redis.call('HGET', K, 'removed') or '0') + 0, 0
+local removed = last > 0
+local documents = false
+for _, part in ipairs(heads('')) do
+  local h = head(part)
+  if remaining(h, at) > 0 and not dead[int(h.token)] then return 0 end
+  last = math.max(last, h.renewed, h.written)
+  if h.present == '1' then documents = true end
+  if part == 'run' then
+    token = h.token
+    if h.present == '1' then
+      if ARGV[1] ~= int(h.version) or ARGV[2] ~= h.wrote then return 0 end
+      removeAll(token, '', at)
+      redis.call('DEL', KEYS[2])
+      return 1
+    end
+  end
+end
+-- Removed long ago: by now nobody can hold a token of it. What never came to a document waits twice as long, so that a note of
+-- it in a project is forgotten before it is.
+if (removed and not documents and last <= at - age) or last <= at - 2 * age then
+  redis.call('DEL', KEYS[1], KEYS[2], KEYS[3])
+  return 2
+end
+return 0
+`);
+
+/** key: the requests; nonce, request, channel */
+export const REQUEST = script(`
+local entry = ARGV[1] .. ' ' .. ARGV[2]
+for _, one in ipairs(redis.call('LRANGE', K, 0, -1)) do if one == entry then return 0 end end
+redis.call('RPUSH', K, entry)
+-- Whoever may not publish is heard by those who look.
+redis.pcall('PUBLISH', ARGV[3], '')
+return 1
+`);
+
+/** key: the requests -> all of them */
+export const REQUESTS = script(`return redis.call('LRANGE', K, 0, -1)`);
+
+/** key: the requests; those that go */
+export const CLEAR = script(`
+for _, one in ipairs(ARGV) do redis.call('LREM', K, 0, one) end
+return 1
+`);
+
+/** key: the history; nonce, milliseconds since the epoch, checksum, entry */
+export const APPEND = script(`
+for _, one in ipairs(redis.call('ZRANGEBYSCORE', K, ARGV[2], ARGV[2])) do
+  if string.find(one, ' ' .. ARGV[1] .. ' ', 1, true) then return 0 end
+end
+local t = redis.call('TIME')
+redis.call('ZADD', K, ARGV[2], string.format('%016.0f ', t[1] * 1000000 + t[2]) .. ARGV[1] .. ' ' .. ARGV[3] .. ' ' .. ARGV[4])
+return 1
+`);
+
+/** key: the history; first and last position -> entries, newest first */
+export const HISTORY = script(`return redis.call('ZREVRANGE', K, ARGV[1], ARGV[2])`);
+
+/** key: the history; milliseconds since the epoch -> how many went */
+export const PRUNE_HISTORY = script(`return redis.call('ZREMRANGEBYSCORE', K, '-inf', ARGV[1])`);
+
+/** key: the set of run keys */
+export const RUNS = script(`return redis.call('SMEMBERS', K)`);
+export const ADD_RUN = script(`return redis.call('SADD', K, ARGV[1])`);
+export const DROP_RUN = script(`return redis.call('SREM', K, ARGV[1])`);
+
+/** key: the store itself; the identity that it gets if it has none yet, or "" -> {} or {identity, format} */
+export const IDENTITY = script(`
+local id = redis.call('HGET', K, 'id')
+if not id then
+  if ARGV[1] == '' then return {} end
+  redis.call('HSET', K, 'id', ARGV[1], 'format', '${FORMAT}')
+  id = ARGV[1]
+end
+return {id, redis.call('HGET', K, 'format') or '0'}
+`);
+
+/** -> every field of the run, raw */
+export const DUMP = script(`return redis.call('HGETALL', K)`);
+
+/**
+ * keys: the run, what was set aside; part, its head as it was found, version and checksum that become the newest ("0" for none),
+ * name of the place aside, then the fields that go there -> 0 where it was changed meanwhile
+ */
+export const MEND = script(`
+local part, version = ARGV[1], tonumber(ARGV[3])
+if (redis.call('HGET', K, 'h:' .. part) or '') ~= ARGV[2] then return 0 end
+for i = 6, #ARGV do
+  local value = redis.call('HGET', K, ARGV[i])
+  if value then redis.call('HSET', KEYS[2], ARGV[5] .. ' ' .. ARGV[i], value) redis.call('HDEL', K, ARGV[i]) end
+end
+local h = {version = version, present = version > 0 and '1' or '0', token = 0, lease = '0', ttl = 0, renewed = 0, written = now(),
+  wrote = '-', took = '-', sum = ARGV[4]}
+-- Whoever held the lease before can't write any more.
+h.token = nextToken(h)
+redis.call('HDEL', K, 'w:' .. part, 'b:' .. part)
+redis.call('HSET', K, 'top', int(h.token), 'h:' .. part, packHead(h))
+return 1
+`);

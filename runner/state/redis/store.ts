@@ -1,0 +1,493 @@
+/**
+ * The backend `redis`: each operation one script on the server, whose clock ends the leases. The history and the set of run keys
+ * are in other slots of a cluster than a run: what touches both is done in steps of which each is safe to be the last one.
+ */
+import { hash, randomBytes } from 'node:crypto';
+import { OxiError } from '../../engine/errors.ts';
+import { checkBody, checkRunKey, corrupt, finishedMs, isPrunable, lost, newer } from '../faults.ts';
+import { parseHistory } from '../history.ts';
+import { isProvenDead } from '../host.ts';
+import { byPart, checkPart } from '../parts.ts';
+import { isMeant, parseRequest, type RequestFilter } from '../requests.ts';
+import { isObject } from '../seal.ts';
+import type * as store from '../store.ts';
+import { Connections, type RedisSettings } from './connection.ts';
+import { type Keys, keysOf } from './keys.ts';
+import { RunNotes } from './notes.ts';
+import { repairRun } from './repair.ts';
+import { type Body, documentOf, holderOf, hostMark, isoOf, predecessorOf, sealDocument, standingOf } from './rows.ts';
+import * as scripts from './scripts.ts';
+import { judge } from './trouble.ts';
+
+type Acquired = Extract<store.AcquireResult, { acquired: true }>;
+
+/** The newest version of a document that this store has read or written. */
+interface Known {
+  version: number;
+  /** Nonce of its write: a version is only the same one with it. */
+  wrote: string;
+  /** Its token, where it was written here and acknowledged. */
+  ours: number | undefined;
+}
+
+const MOST_KNOWN = 10_000;
+const HISTORY_PAGE = 500;
+/** Runs that are looked at at once. */
+const AT_ONCE = 32;
+
+export interface RedisStoreOptions extends store.StoreOptions {
+  /** Unfinished runs are noted in the project; left out where nothing is begun. */
+  notes?: boolean;
+}
+
+export function openRedisStore(settings: RedisSettings, options: RedisStoreOptions = {}): store.StateStore {
+  return new RedisStore(settings, options);
+}
+
+class RedisStore implements store.StateStore {
+  readonly backend = 'redis';
+  readonly ordered = true;
+  readonly location: string;
+  readonly #connections: Connections;
+  readonly #keys: Keys;
+  readonly #notes: RunNotes | undefined;
+  readonly #warn: (text: string) => void;
+  readonly #known = new Map<string, Known>();
+  /** Tokens that are held through this store, by run: while there is one, the run has to be there. */
+  readonly #held = new Map<string, Set<number>>();
+  /** Runs that are known to be in the set of run keys. */
+  readonly #listed = new Set<string>();
+  #beginning: Promise<string> | undefined;
+
+  constructor(settings: RedisSettings, options: RedisStoreOptions) {
+    this.#connections = new Connections(settings);
+    this.#keys = keysOf(settings.keyPrefix);
+    this.location = this.#connections.location;
+    this.#notes = options.notes === true ? new RunNotes(settings.projectRoot, this.location) : undefined;
+    this.#warn = options.warn ?? (() => undefined);
+  }
+
+  async read(runKey: string, part: store.Part): Promise<store.StoredDocument | undefined> {
+    checkRunKey(runKey);
+    checkPart(part);
+    const answer = (await this.#call(runKey, scripts.READ, [this.#keys.run(runKey)], [part])) as string[];
+    const found = documentOf(answer, runKey, part, this.location);
+    if (found === undefined) return undefined;
+    const { document, wrote } = found;
+    const known = this.#known.get(`${part} ${runKey}`);
+    const ours = known?.wrote === wrote ? known.ours : undefined;
+    this.#remember(runKey, part, { version: document.version, wrote, ours });
+    return document;
+  }
+
+  async write(
+    runKey: string,
+    part: store.Part,
+    document: { expected: number; token: number; body: Body; grade: store.Grade },
+  ): Promise<store.WriteResult> {
+    checkRunKey(runKey);
+    checkPart(part);
+    checkBody(document.body);
+    const identity = await this.#begin();
+    const { expected, token, body } = document;
+    if (part === 'run' && body.status !== 'finished' && this.#held.has(runKey)) await this.#note(runKey, identity);
+    const nonce = makeNonce();
+    const known = this.#known.get(`${part} ${runKey}`);
+    const same = known?.version === expected ? known : undefined;
+    const { text, sum } = sealDocument(runKey, part, expected + 1, body);
+    const must = this.#held.has(runKey) ? '1' : '0';
+    const args = [part, expected, token, nonce, same?.wrote ?? '', same?.ours === token ? '1' : '0', must, sum, text];
+    const answer = (await this.#call(runKey, scripts.WRITE, [this.#keys.run(runKey)], args)) as string[];
+    const [outcome, version, itsToken] = answer;
+    if (outcome === 'lost') throw this.#lost(runKey);
+    const stored = { version: Number(version), token: Number(itsToken) };
+    if (outcome === 'fenced' || outcome === 'conflict') return { written: false, reason: outcome, ...stored };
+    this.#remember(runKey, part, { version: stored.version, wrote: nonce, ours: token });
+    await this.#list(runKey);
+    if (part === 'run' && body.status === 'finished') await this.#notes?.forget(runKey);
+    return { written: true, version: stored.version };
+  }
+
+  async acquire(
+    runKey: string,
+    part: store.Part,
+    holder: store.Holder,
+    ttlMs: number,
+    how: { force?: boolean; fresh?: boolean } = {},
+  ): Promise<store.AcquireResult> {
+    checkRunKey(runKey);
+    checkPart(part);
+    const must = await this.#mustBeThere(runKey, how.fresh === true);
+    const nonce = makeNonce();
+    let dead = '';
+    for (;;) {
+      const force = how.force === true ? '1' : '0';
+      const args = [part, nonce, ttlMs, JSON.stringify(holder), dead, force, must];
+      const answer = (await this.#call(runKey, scripts.ACQUIRE, [this.#keys.run(runKey)], args)) as string[];
+      const [outcome, token = '', third = '', who = ''] = answer;
+      if (outcome === 'lost') throw await this.#lostAcross(runKey);
+      if (outcome === 'acquired')
+        return await this.#acquired({ runKey, part, token: Number(token), ttlMs, holder }, third);
+      const other = holderOf(who, runKey, this.location);
+      if (!isProvenDead(other) || dead === token) return { acquired: false, holder: other, remainingMs: Number(third) };
+      dead = token;
+    }
+  }
+
+  async claim(
+    runKey: string,
+    parts: readonly store.Part[],
+    holder: store.Holder,
+    ttlMs: number,
+  ): Promise<Acquired | undefined> {
+    checkRunKey(runKey);
+    for (const part of parts) checkPart(part);
+    if (parts.length === 0) return undefined;
+    const must = await this.#mustBeThere(runKey, false);
+    const dead = new Map<string, string>();
+    const nonce = makeNonce();
+    for (;;) {
+      const args = [nonce, ttlMs, JSON.stringify(holder), hostMark(holder), must];
+      const pairs = parts.flatMap((part) => [part, dead.get(part) ?? '']);
+      const run = this.#keys.run(runKey);
+      const [outcome, ...rest] = (await this.#call(runKey, scripts.CLAIM, [run], [...args, ...pairs])) as string[];
+      if (outcome === 'lost') throw await this.#lostAcross(runKey);
+      if (outcome === 'acquired') {
+        const [part = '', token, before = ''] = rest;
+        return await this.#acquired({ runKey, part: part as store.Part, token: Number(token), ttlMs, holder }, before);
+      }
+      const known = dead.size;
+      for (let i = 0; i < rest.length; i += 3) {
+        const [part = '', token = '', who = ''] = rest.slice(i, i + 3);
+        if (dead.get(part) !== token && isProvenDead(holderOf(who, runKey, this.location))) dead.set(part, token);
+      }
+      if (dead.size === known) return undefined;
+    }
+  }
+
+  async renew(lease: store.Lease): Promise<boolean> {
+    const { runKey, part, token, ttlMs, holder } = lease;
+    const args = [part, token, ttlMs, JSON.stringify(holder)];
+    const answer = await this.#call(runKey, scripts.RENEW, [this.#keys.run(runKey)], args);
+    if (answer === 'lost') throw this.#lost(runKey);
+    return answer === 'renewed';
+  }
+
+  async release({ runKey, part, token }: store.Lease): Promise<void> {
+    await this.#call(runKey, scripts.RELEASE, [this.#keys.run(runKey)], [part, token]);
+    this.#letGo(runKey, token);
+  }
+
+  async standing(runKey: string, part: store.Part): Promise<store.LeaseStanding | undefined> {
+    checkRunKey(runKey);
+    const answer = (await this.#call(runKey, scripts.STANDING, [this.#keys.run(runKey)], [part])) as string[];
+    const [, remaining, who] = answer;
+    return who === undefined ? undefined : standingOf(holderOf(who, runKey, this.location), Number(remaining));
+  }
+
+  async parts(runKey: string, prefix = ''): Promise<store.PartStanding[]> {
+    return (await this.#parts(runKey, prefix)).map(({ token: _, ...standing }) => standing);
+  }
+
+  async list(): Promise<{ runKey: string; run?: store.StoredDocument; error?: string }[]> {
+    const runKeys = (await this.#call(undefined, scripts.RUNS, [this.#keys.runs])) as string[];
+    type Entry = { runKey: string; run?: store.StoredDocument; error?: string };
+    const found = await inTurns(runKeys, async (runKey): Promise<Entry | undefined> => {
+      try {
+        const run = await this.read(runKey, 'run');
+        return run === undefined ? undefined : { runKey, run };
+      } catch (error) {
+        if (!(error instanceof OxiError && error.code === 'STATE_CORRUPT')) throw error;
+        return { runKey, error: error.message };
+      }
+    });
+    // Broken ones first: they ask for somebody's attention.
+    const order = (entry: Entry): string => entry.run?.writtenAt ?? '~';
+    return found
+      .filter((entry) => entry !== undefined)
+      .sort((a, b) => (order(a) < order(b) ? 1 : order(a) > order(b) ? -1 : 0));
+  }
+
+  async request(runKey: string, request: store.RunRequest): Promise<void> {
+    checkRunKey(runKey);
+    await this.#begin();
+    const args = [makeNonce(), JSON.stringify(request), this.#keys.channel(runKey)];
+    await this.#call(runKey, scripts.REQUEST, [this.#keys.requests(runKey)], args);
+  }
+
+  async requests(runKey: string): Promise<store.RunRequest[]> {
+    return (await this.#requests(runKey)).map(({ request }) => request);
+  }
+
+  async clearRequests(runKey: string, which: RequestFilter = {}): Promise<void> {
+    const meant = (await this.#requests(runKey)).filter(({ request }) => isMeant(request, which));
+    if (meant.length === 0) return;
+    const args = meant.map(({ entry }) => entry);
+    await this.#call(runKey, scripts.CLEAR, [this.#keys.requests(runKey)], args);
+  }
+
+  async subscribe(runKey: string, wake: () => void): Promise<AsyncDisposable> {
+    return (
+      this.#connections.listen(this.#keys.channel(runKey), wake) ?? { [Symbol.asyncDispose]: async () => undefined }
+    );
+  }
+
+  async appendHistory(entry: store.HistoryEntry): Promise<void> {
+    await this.#begin();
+    const text = JSON.stringify(entry);
+    const args = [makeNonce(), finishedMs(entry), hash('sha1', text), text];
+    await this.#call(entry.runKey, scripts.APPEND, [this.#keys.history], args);
+  }
+
+  async history(filter: { runKey?: string; pipeline?: string; limit?: number } = {}): Promise<store.HistoryEntry[]> {
+    const { runKey, pipeline, limit = Number.POSITIVE_INFINITY } = filter;
+    const found: store.HistoryEntry[] = [];
+    for (let first = 0; found.length < limit; first += HISTORY_PAGE) {
+      const range = [first, first + HISTORY_PAGE - 1];
+      const page = (await this.#call(runKey, scripts.HISTORY, [this.#keys.history], range)) as string[];
+      for (const text of page) {
+        const entry = entryOf(text);
+        if (entry === undefined) throw corrupt(this.location, 'a history entry is damaged', runKey);
+        if (runKey !== undefined && entry.runKey !== runKey) continue;
+        if (pipeline !== undefined && entry.pipeline !== pipeline) continue;
+        if (found.length < limit) found.push(entry);
+      }
+      if (page.length < HISTORY_PAGE) break;
+    }
+    return found;
+  }
+
+  async repair(runKey: string): Promise<{ quarantined: string[]; restored: { part: store.Part; version: number }[] }> {
+    checkRunKey(runKey);
+    await this.#begin();
+    for (const key of this.#known.keys()) if (key.endsWith(` ${runKey}`)) this.#known.delete(key);
+    const call = (script: scripts.Script, keys: readonly string[], args?: readonly (string | number)[]) =>
+      this.#call(runKey, script, keys, args);
+    return await repairRun(call, this.#keys, runKey, this.location);
+  }
+
+  async remove(lease: store.Lease): Promise<void> {
+    const { runKey, part, token } = lease;
+    const keys = [this.#keys.run(runKey), this.#keys.requests(runKey)];
+    if (Number(await this.#call(runKey, scripts.REMOVE, keys, [part, token])) !== 1) throw lost(lease);
+    this.#forget(runKey);
+    await this.#notes?.forget(runKey);
+  }
+
+  async removePart(lease: store.Lease): Promise<void> {
+    const { runKey, part, token } = lease;
+    const answer = await this.#call(runKey, scripts.REMOVE_PART, [this.#keys.run(runKey)], [part, token]);
+    if (Number(answer) !== 1) throw lost(lease);
+    this.#known.delete(`${part} ${runKey}`);
+    this.#letGo(runKey, token);
+  }
+
+  async prune(maxAgeMs: number): Promise<{ runs: number; history: number }> {
+    const cutoff = Date.now() - maxAgeMs;
+    await this.#begin();
+    const runKeys = (await this.#call(undefined, scripts.RUNS, [this.#keys.runs])) as string[];
+    const pruned = await inTurns(runKeys, (runKey) => this.#pruneRun(runKey, cutoff, maxAgeMs));
+    const gone = await this.#call(undefined, scripts.PRUNE_HISTORY, [this.#keys.history], [cutoff]);
+    return { runs: pruned.filter((one) => one).length, history: Number(gone) };
+  }
+
+  async close(): Promise<void> {
+    await this.#connections.close();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  // ---------------------------------------------------------------- parts of operations
+
+  async #parts(runKey: string, prefix: string): Promise<(store.PartStanding & { token: string })[]> {
+    checkRunKey(runKey);
+    const flat = (await this.#call(runKey, scripts.PARTS, [this.#keys.run(runKey)], [prefix])) as string[];
+    const found: (store.PartStanding & { token: string })[] = [];
+    for (let i = 0; i < flat.length; i += 7) {
+      const [part, version, written, token = '', lease, remaining, who = ''] = flat.slice(i, i + 7);
+      found.push({
+        part: part as store.Part,
+        version: Number(version),
+        writtenAt: Number(version) === 0 ? '' : isoOf(Number(written)),
+        lease: lease === '1' ? standingOf(holderOf(who, runKey, this.location), Number(remaining)) : undefined,
+        token,
+      });
+    }
+    return found.sort(byPart);
+  }
+
+  async #requests(runKey: string): Promise<{ entry: string; request: store.RunRequest }[]> {
+    checkRunKey(runKey);
+    const entries = (await this.#call(runKey, scripts.REQUESTS, [this.#keys.requests(runKey)])) as string[];
+    return entries.map((entry) => {
+      const request = requestOf(entry.slice(entry.indexOf(' ') + 1));
+      if (request === undefined) throw corrupt(this.location, 'it holds an unknown request', runKey);
+      return { entry, request };
+    });
+  }
+
+  /** True where its documents were removed; what is left of one that was removed long ago goes too. */
+  async #pruneRun(runKey: string, cutoff: number, maxAgeMs: number): Promise<boolean> {
+    try {
+      const run = await this.read(runKey, 'run');
+      const isOld = run !== undefined && isPrunable(run.body, cutoff);
+      if (run !== undefined && !isOld) return false;
+      const version = run === undefined ? ['', ''] : [run.version, this.#known.get(`run ${runKey}`)?.wrote ?? ''];
+      const dead = (await this.#parts(runKey, '')).flatMap(({ lease, token }) => (lease?.provenDead ? [token] : []));
+      // Out of the set first: whoever takes a lease adds it again behind that, so that no run is ever left out of it for good.
+      if (run === undefined) await this.#call(runKey, scripts.DROP_RUN, [this.#keys.runs], [runKey]);
+      const keys = [this.#keys.run(runKey), this.#keys.requests(runKey), this.#keys.aside(runKey)];
+      const outcome = Number(await this.#call(runKey, scripts.PURGE, keys, [...version, maxAgeMs, ...dead]));
+      if (run === undefined && outcome !== 2) await this.#call(runKey, scripts.ADD_RUN, [this.#keys.runs], [runKey]);
+      if (outcome !== 0) this.#forget(runKey);
+      return outcome === 1;
+    } catch (error) {
+      // A corrupt run is somebody's to repair, not ours to remove.
+      if (error instanceof OxiError && error.code === 'STATE_CORRUPT') return false;
+      throw error;
+    }
+  }
+
+  async #acquired(lease: store.Lease, before: string): Promise<Acquired> {
+    const { runKey, token } = lease;
+    const predecessor = predecessorOf(before, runKey, this.location);
+    const held = this.#held.get(runKey) ?? new Set();
+    this.#held.set(runKey, held.add(token));
+    await this.#list(runKey);
+    return predecessor === undefined ? { acquired: true, lease } : { acquired: true, lease, predecessor };
+  }
+
+  /** Behind the change that made the run, never before it: see `#pruneRun`. */
+  async #list(runKey: string): Promise<void> {
+    if (this.#listed.has(runKey)) return;
+    await this.#call(runKey, scripts.ADD_RUN, [this.#keys.runs], [runKey]);
+    this.#listed.add(runKey);
+  }
+
+  /** "1" where the store has to know the run: a lease of it is held here, or the project remembers it as unfinished. */
+  async #mustBeThere(runKey: string, fresh: boolean): Promise<'0' | '1'> {
+    await this.#begin();
+    if (fresh) return '0';
+    return this.#held.has(runKey) || (await this.#notes?.find(runKey)) !== undefined ? '1' : '0';
+  }
+
+  async #note(runKey: string, identity: string): Promise<void> {
+    const trouble = await this.#notes?.keep(runKey, identity);
+    if (trouble !== undefined)
+      this.#warn(
+        `the run can't be noted in the project (${trouble}): should ${this.location} lose its data, nobody will know`,
+      );
+  }
+
+  #remember(runKey: string, part: store.Part, known: Known): void {
+    const key = `${part} ${runKey}`;
+    // The oldest goes first.
+    this.#known.delete(key);
+    this.#known.set(key, known);
+    const [first] = this.#known.keys();
+    if (this.#known.size > MOST_KNOWN && first !== undefined) this.#known.delete(first);
+  }
+
+  #forget(runKey: string): void {
+    for (const key of this.#known.keys()) if (key.endsWith(` ${runKey}`)) this.#known.delete(key);
+    this.#listed.delete(runKey);
+  }
+
+  #letGo(runKey: string, token: number): void {
+    const held = this.#held.get(runKey);
+    held?.delete(token);
+    if (held?.size === 0) this.#held.delete(runKey);
+  }
+
+  #lost(runKey: string, how = 'it has lost its data, or was emptied'): OxiError {
+    return new OxiError(
+      'STATE_LOST',
+      `run "${runKey}" was in ${this.location} and is not there any more: ${how}. Give the server its data back, or start over with --fresh`,
+    );
+  }
+
+  async #lostAcross(runKey: string): Promise<OxiError> {
+    const note = await this.#notes?.find(runKey);
+    const isOther = note !== undefined && note.store !== '' && note.store !== (await this.#begin());
+    return this.#lost(
+      runKey,
+      isOther ? 'it is another store than then, or one that began anew without its data' : undefined,
+    );
+  }
+
+  /** The identity of the store; at the first change it gets one, and its settings are looked at. */
+  #begin(): Promise<string> {
+    this.#beginning ??= this.#identify(randomBytes(12).toString('hex'))
+      .then(async (id) => {
+        await this.#checkPolicy();
+        return id;
+      })
+      .catch((error) => {
+        this.#beginning = undefined;
+        throw error;
+      });
+    return this.#beginning;
+  }
+
+  async #identify(fresh: string): Promise<string> {
+    const [id = '', format] = (await this.#call(undefined, scripts.IDENTITY, [this.#keys.store], [fresh])) as string[];
+    if (Number(format) > scripts.FORMAT) throw newer(this.location, Number(format), scripts.FORMAT);
+    return id;
+  }
+
+  async #checkPolicy(): Promise<void> {
+    const policy = /^maxmemory_policy:(\S+)/m.exec((await this.#connections.info('memory')) ?? '')?.[1];
+    if (policy !== undefined && policy !== 'noeviction')
+      this.#warn(
+        `${this.location} throws data away when its memory is full (maxmemory-policy ${policy}), the state of runs too: set it to noeviction`,
+      );
+  }
+
+  async #call(
+    runKey: string | undefined,
+    script: scripts.Script,
+    keys: readonly string[],
+    args: readonly (string | number)[] = [],
+  ): Promise<unknown> {
+    try {
+      return await this.#connections.call(script, keys, args);
+    } catch (error) {
+      const trouble = judge(error, this.location);
+      if (trouble.kind !== 'stored') throw error;
+      if (trouble.fault === 'newer') throw newer(this.location, Number(trouble.text), scripts.FORMAT);
+      throw corrupt(this.location, `${trouble.part}: ${trouble.text}`, runKey);
+    }
+  }
+}
+
+/** Work on many, some at once, in their order. */
+async function inTurns<T, R>(all: readonly T[], work: (one: T) => Promise<R>): Promise<R[]> {
+  const results: R[] = [];
+  for (let i = 0; i < all.length; i += AT_ONCE)
+    results.push(...(await Promise.all(all.slice(i, i + AT_ONCE).map(work))));
+  return results;
+}
+
+function makeNonce(): string {
+  return randomBytes(9).toString('base64url');
+}
+
+function entryOf(text: string): store.HistoryEntry | undefined {
+  const [, sum, json = ''] = /^\d+ \S+ (\S+) (.*)$/s.exec(text) ?? [];
+  return sum === hash('sha1', json) ? parseHistory(parse(json)) : undefined;
+}
+
+function requestOf(json: string): store.RunRequest | undefined {
+  const value = parse(json);
+  return isObject(value) ? parseRequest(value) : undefined;
+}
+
+function parse(json: string): store.Json {
+  try {
+    return JSON.parse(json) as store.Json;
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,80 @@
+/** What an error of the driver or the server means: worth another try, or the end, and in which words. */
+import { errnoOf, OxiError } from '../../engine/errors.ts';
+
+export type Trouble =
+  /** It may pass: a restart, a failover, a server that is busy or paused, a cut connection. */
+  | { kind: 'passing'; reason: string }
+  | { kind: 'final'; error: OxiError }
+  /** A script found something wrong with what is stored. */
+  | { kind: 'stored'; fault: 'damaged' | 'newer'; part: string; text: string }
+  | { kind: 'bug' };
+
+const PASSING =
+  /^(LOADING|READONLY|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|BUSY|MOVED|ASK|NOREPLICAS|MISCONF|UNBLOCKED|NOSCRIPT|OOM)\b/;
+const LOST_CONNECTION =
+  /^(Connection is closed|Too many Cluster redirections|Command aborted|Failed to refresh slots|None of startup nodes|connect E|All keys|Cluster isn't ready|Cluster is (ended|closed)|timed out|Stream isn't writeable|Socket timeout)/i;
+
+/** `location`: where the server is, for people. */
+export function judge(error: unknown, location: string): Trouble {
+  const lastNode = error instanceof Error && 'lastNodeError' in error ? error.lastNodeError : undefined;
+  if (lastNode instanceof Error) return judge(lastNode, location);
+  if (error instanceof OxiError) return { kind: 'final', error };
+  if (!(error instanceof Error)) return { kind: 'bug' };
+  const message = error.message;
+  const stored = /<oxi (damaged|newer)\|([^|]*)\|([^>]*)>/.exec(message);
+  if (stored !== null)
+    return { kind: 'stored', fault: stored[1] as 'damaged' | 'newer', part: stored[2] ?? '', text: stored[3] ?? '' };
+  // A script's own errors begin with ERR in old servers and with the code in new ones.
+  const code = /\b(WRONGPASS|NOAUTH|NOPERM)\b|invalid password|invalid username-password/i.exec(message);
+  if (code !== null) return { kind: 'final', error: refused(code[1], message, location) };
+  if (/^ERR This instance has cluster support disabled/.test(message))
+    return { kind: 'final', error: config(`${location} is no cluster: take state_manager.redis.cluster_mode out`) };
+  if (/SELECT is not allowed in cluster mode|DB index is out of range/i.test(message))
+    return { kind: 'final', error: config(`${location} has no database of that number (a cluster has only 0)`) };
+  if (/unknown command/i.test(message))
+    return {
+      kind: 'final',
+      error: config(`${location} is no Redis server of version 6 or later: ${serverWord(message)}`),
+    };
+  const cert = errnoOf(error);
+  if (cert !== undefined && /^(ERR_TLS|CERT_|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO_|ERR_SSL|ERR_OSSL)/.test(cert))
+    return {
+      kind: 'final',
+      error: config(`${location}: its certificate is not accepted (${cert}); name the authority with ?ca=FILE`),
+    };
+  if (PASSING.test(message) || LOST_CONNECTION.test(message)) return { kind: 'passing', reason: serverWord(message) };
+  if (cert !== undefined) return { kind: 'passing', reason: cert };
+  const inside = /\b(READONLY|MISCONF|OOM|NOREPLICAS|LOADING)\b/.exec(message);
+  if (inside !== null) return { kind: 'passing', reason: serverWord(message) };
+  return { kind: 'bug' };
+}
+
+function refused(code: string | undefined, message: string, location: string): OxiError {
+  if (code === 'NOPERM') {
+    const what = /'([a-z|]+)' command/i.exec(message)?.[1];
+    return new OxiError(
+      'PERMISSION_DENIED',
+      `${location}: the user may not do what the state needs${what === undefined ? ' (keys)' : ` (command ${what})`}; give it the rights that the README names`,
+    );
+  }
+  return new OxiError(
+    'PERMISSION_DENIED',
+    `${location}: the server refuses ${code === 'NOAUTH' ? 'to serve without a password' : 'this user or password'}; see state_manager.redis.connection_url`,
+  );
+}
+
+function config(text: string): OxiError {
+  return new OxiError('CONFIG_INVALID', text);
+}
+
+/** The first words of a server, which never hold what was sent. */
+function serverWord(message: string): string {
+  const code = /\b(LOADING|READONLY|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|BUSY|MOVED|NOREPLICAS|MISCONF|OOM)\b/.exec(
+    message,
+  )?.[1];
+  if (code === 'OOM') return 'it has reached its maxmemory';
+  if (code === 'MISCONF') return "it can't write its data to disk (MISCONF)";
+  if (code === 'MOVED')
+    return 'MOVED: it is part of a cluster; if it is meant, set state_manager.redis.cluster_mode: true';
+  return code ?? message.split('\n')[0]?.slice(0, 120) ?? '';
+}

@@ -1,0 +1,293 @@
+/**
+ * Real Redis servers for the tests, on free ports of this machine, each in a folder of its own: single ones and clusters, with TLS
+ * and access rules. Where there is no redis-server and the tests may install one, they do, once.
+ */
+import { type ChildProcess, execFile, execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdir, mkdtemp, open, readFile, rm } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
+
+const run = promisify(execFile);
+const READY_MS = 30_000;
+/** The bus of a cluster is 10 000 above its port. */
+const HIGHEST_PORT = 55_000;
+
+let installing: Promise<void> | undefined;
+
+/** Makes sure that there is a redis-server; installs Debian's where this is root on a machine that has none. */
+export function haveRedis(): Promise<void> {
+  installing ??= find().catch(async () => {
+    if (process.getuid?.() !== 0) throw new Error('the tests of Redis need redis-server: apt-get install redis-server');
+    process.stderr.write('no redis-server here: installing it (apt-get install redis-server)\n');
+    await run('apt-get', ['update', '-q']);
+    // Nobody's daemon is started: each test starts its own.
+    await run('apt-get', ['install', '-y', '-q', 'redis-server'], {
+      env: { ...process.env, RUNLEVEL: '1', DEBIAN_FRONTEND: 'noninteractive' },
+    });
+    await find();
+  });
+  return installing;
+}
+
+async function find(): Promise<void> {
+  await run('redis-server', ['--version']);
+}
+
+export async function freePort(): Promise<number> {
+  for (;;) {
+    const server = createServer().listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const address = server.address();
+    server.close();
+    await once(server, 'close');
+    if (address !== null && typeof address === 'object' && address.port < HIGHEST_PORT) return address.port;
+  }
+}
+
+/** Polls until `look` gives something; throws after `withinMs`. */
+export async function until<T>(
+  what: string,
+  look: () => Promise<T | undefined | false>,
+  withinMs = READY_MS,
+): Promise<T> {
+  const end = performance.now() + withinMs;
+  for (;;) {
+    const found = await look().catch(() => undefined);
+    if (found !== undefined && found !== false) return found;
+    if (performance.now() > end) throw new Error(`waited ${withinMs} ms for: ${what}`);
+    await sleep(20);
+  }
+}
+
+export interface RedisOptions {
+  port?: number;
+  folder?: string;
+  /** More of the server's options, as on its command line. */
+  args?: readonly string[];
+  tls?: boolean;
+}
+
+export class RedisServer implements AsyncDisposable {
+  readonly port: number;
+  readonly folder: string;
+  readonly #args: readonly string[];
+  readonly #tls: boolean;
+  #process: ChildProcess | undefined;
+
+  private constructor(port: number, folder: string, args: readonly string[], tls: boolean) {
+    this.port = port;
+    this.folder = folder;
+    this.#args = args;
+    this.#tls = tls;
+  }
+
+  static async start(options: RedisOptions = {}): Promise<RedisServer> {
+    await haveRedis();
+    const folder = options.folder ?? (await mkdtemp(join(tmpdir(), 'oxiflow-redis-')));
+    await mkdir(folder, { recursive: true });
+    const tls = options.tls ?? false;
+    if (tls) await makeCertificates(folder);
+    const server = new RedisServer(options.port ?? (await freePort()), folder, options.args ?? [], tls);
+    await server.start();
+    return server;
+  }
+
+  get url(): string {
+    return this.#tls ? `rediss://127.0.0.1:${this.port}` : `redis://127.0.0.1:${this.port}`;
+  }
+
+  get pid(): number {
+    const pid = this.#process?.pid;
+    if (pid === undefined) throw new Error('the server does not run');
+    return pid;
+  }
+
+  async start(): Promise<void> {
+    await using log = await open(join(this.folder, 'log'), 'a');
+    const port = this.#tls
+      ? [
+          '--port',
+          '0',
+          '--tls-port',
+          String(this.port),
+          ...['cert', 'key', 'ca-cert'].flatMap((name) => [`--tls-${name}-file`, join(this.folder, `${name}.pem`)]),
+        ]
+      : ['--port', String(this.port)];
+    const args = [
+      ...port,
+      '--bind',
+      '127.0.0.1',
+      '--dir',
+      this.folder,
+      '--save',
+      '',
+      '--daemonize',
+      'no',
+      ...this.#args,
+    ];
+    const process = spawn('redis-server', args, { stdio: ['ignore', log.fd, log.fd] });
+    this.#process = process;
+    await until(`redis-server on port ${this.port}`, async () => {
+      if (process.exitCode !== null) throw new Error('ended');
+      return /^(PONG|NOAUTH|NOPERM|LOADING)/.test(await this.cli('ping'));
+    }).catch(async (error) => {
+      throw new Error(`${error.message}\n${await readFile(join(this.folder, 'log'), 'utf8')}`);
+    });
+  }
+
+  /** Ends the process, as a crash does. Its data are what it had written by then. */
+  async kill(signal: NodeJS.Signals = 'SIGKILL'): Promise<void> {
+    const process = this.#process;
+    this.#process = undefined;
+    if (process === undefined || process.exitCode !== null || process.signalCode !== null) return;
+    const ended = once(process, 'exit');
+    process.kill(signal);
+    await ended;
+  }
+
+  /** As after a crash; without its data where asked. */
+  async restart({ keepData = true } = {}): Promise<void> {
+    await this.kill();
+    if (!keepData)
+      for (const name of ['dump.rdb', 'appendonlydir'])
+        await rm(join(this.folder, name), { recursive: true, force: true });
+    await this.start();
+  }
+
+  async cli(...args: string[]): Promise<string> {
+    const tls = this.#tls ? ['--tls', '--cacert', join(this.folder, 'ca-cert.pem')] : [];
+    const { stdout } = await run('redis-cli', ['-p', String(this.port), ...tls, ...args]);
+    return stdout.trim();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.kill('SIGKILL');
+    await rm(this.folder, { recursive: true, force: true });
+  }
+}
+
+export class RedisCluster implements AsyncDisposable {
+  readonly nodes: RedisServer[];
+  readonly #folder: string;
+
+  private constructor(nodes: RedisServer[], folder: string) {
+    this.nodes = nodes;
+    this.#folder = folder;
+  }
+
+  /** Three masters, each with a replica where asked; returns when all slots are served and all replicas are in step. */
+  static async start({
+    replicas = 0,
+    args = [],
+  }: {
+    replicas?: 0 | 1;
+    args?: readonly string[];
+  } = {}): Promise<RedisCluster> {
+    await haveRedis();
+    const folder = await mkdtemp(join(tmpdir(), 'oxiflow-cluster-'));
+    const cluster = new RedisCluster([], folder);
+    for (let i = 0; i < 3 * (1 + replicas); i++) {
+      const port = await freePort();
+      const of = ['--cluster-enabled', 'yes', '--cluster-config-file', 'nodes.conf', '--cluster-node-timeout', '1000'];
+      // A replica that is not in step never takes over, and by default a master makes it wait for five seconds.
+      const more = ['--cluster-announce-ip', '127.0.0.1', '--repl-diskless-sync-delay', '0', ...args];
+      cluster.nodes.push(await RedisServer.start({ port, folder: join(folder, String(port)), args: [...of, ...more] }));
+    }
+    const places = cluster.nodes.map(({ port }) => `127.0.0.1:${port}`);
+    await run('redis-cli', ['--cluster', 'create', ...places, '--cluster-replicas', String(replicas), '--cluster-yes']);
+    for (const node of cluster.nodes)
+      await until('the cluster', async () => /cluster_state:ok/.test(await node.cli('cluster', 'info')));
+    for (const node of cluster.nodes.slice(3))
+      await until('a replica in step', async () => /master_link_status:up/.test(await node.cli('info', 'replication')));
+    return cluster;
+  }
+
+  get url(): string {
+    return `redis://${this.nodes.map(({ port }) => `127.0.0.1:${port}`).join(',')}`;
+  }
+
+  /** The master that serves a key now. */
+  async masterOf(key: string): Promise<RedisServer> {
+    const asked = this.nodes.find((node) => isRunning(node));
+    const slot = Number(await asked?.cli('cluster', 'keyslot', key));
+    for (const line of ((await asked?.cli('cluster', 'nodes')) ?? '').split('\n')) {
+      const [, address = '', flags = '', , , , , , ...slots] = line.split(' ');
+      if (!flags.includes('master') || flags.includes('fail')) continue;
+      const serves = slots.some((range) => {
+        const [from = '', to = from] = range.split('-');
+        return Number(from) <= slot && slot <= Number(to);
+      });
+      const node = this.nodes.find(({ port }) => address.startsWith(`127.0.0.1:${port}@`));
+      if (serves && node !== undefined) return node;
+    }
+    throw new Error(`nobody serves slot ${slot}`);
+  }
+
+  async flush(): Promise<void> {
+    for (const node of this.nodes)
+      if (/role:master/.test(await node.cli('info', 'replication'))) await node.cli('flushall');
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const node of this.nodes) await node[Symbol.asyncDispose]();
+    await rm(this.#folder, { recursive: true, force: true });
+  }
+}
+
+function isRunning(node: RedisServer): boolean {
+  try {
+    return node.pid > 0;
+  } catch {
+    return false;
+  }
+}
+
+/** `ca-cert.pem`, and a certificate for 127.0.0.1 by it. */
+async function makeCertificates(folder: string): Promise<void> {
+  const at = (name: string): string => join(folder, name);
+  const openssl = (...args: string[]): unknown => execFileSync('openssl', args, { stdio: 'pipe' });
+  openssl(
+    'req',
+    '-x509',
+    '-newkey',
+    'ec',
+    '-pkeyopt',
+    'ec_paramgen_curve:P-256',
+    '-nodes',
+    '-days',
+    '2',
+    '-subj',
+    '/CN=depot',
+    '-keyout',
+    at('ca-key.pem'),
+    '-out',
+    at('ca-cert.pem'),
+  );
+  openssl(
+    'req',
+    '-x509',
+    '-newkey',
+    'ec',
+    '-pkeyopt',
+    'ec_paramgen_curve:P-256',
+    '-nodes',
+    '-days',
+    '2',
+    '-subj',
+    '/CN=redis',
+    '-addext',
+    'subjectAltName=IP:127.0.0.1',
+    '-CA',
+    at('ca-cert.pem'),
+    '-CAkey',
+    at('ca-key.pem'),
+    '-keyout',
+    at('key.pem'),
+    '-out',
+    at('cert.pem'),
+  );
+}

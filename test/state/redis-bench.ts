@@ -1,0 +1,101 @@
+/** The backend `redis` as the contract suite takes it, and what the tests of Redis do to stored state behind its back. */
+import { Redis } from 'ioredis';
+import type { RedisSettings } from '../../runner/state/redis/connection.ts';
+import { keysOf } from '../../runner/state/redis/keys.ts';
+import { PRELUDE } from '../../runner/state/redis/scripts.ts';
+import { openRedisStore } from '../../runner/state/redis/store.ts';
+import type { Part, StateStore, StoreOptions } from '../../runner/state/store.ts';
+import type { Bench, Damage } from '../contract/store-suite.ts';
+import type { RedisServer } from '../servers/redis.ts';
+
+const PREFIX = 'oxiflow:state';
+export const keys = keysOf(PREFIX);
+
+export function settingsFor(connectionUrl: string, more: Partial<RedisSettings> = {}): RedisSettings {
+  return { connectionUrl, keyPrefix: PREFIX, clusterMode: false, lockTimeoutMs: 30_000, projectRoot: '/', ...more };
+}
+
+/** `location`: as a store tells it. */
+export function openRedisAt(location: string, clusterMode: boolean, options: StoreOptions = {}): StateStore {
+  return openRedisStore(settingsFor(location.split(' ')[0] ?? '', { clusterMode }), options);
+}
+
+/** Changes what is stored by a script that knows its form. */
+export async function tamper(
+  server: RedisServer,
+  runKey: string,
+  lua: string,
+  ...args: (string | number)[]
+): Promise<unknown> {
+  const client = new Redis(server.port, { enableReadyCheck: false });
+  try {
+    return await client.eval(`${PRELUDE}\n${lua}`, 1, keys.run(runKey), ...args);
+  } finally {
+    client.disconnect();
+  }
+}
+
+const OLDER = `
+for _, part in ipairs(heads('')) do
+  local h = head(part)
+  h.renewed = math.max(0, h.renewed - tonumber(ARGV[1]))
+  redis.call('HSET', K, 'h:' .. part, packHead(h))
+end`;
+
+const NEWER = `
+local raw = redis.call('HGET', K, 'h:' .. ARGV[1])
+local text = string.gsub(string.match(raw, '^%x+ (.*)$'), '^%d+', '9')
+redis.call('HSET', K, 'h:' .. ARGV[1], string.sub(redis.sha1hex(text), 1, 8) .. ' ' .. text)`;
+
+/** The newest document becomes what ARGV[2] says. */
+const REPLACE = `redis.call('HSET', K, slot(head(ARGV[1]).version, ARGV[1]), ARGV[2])`;
+
+const NEWEST = `return document(ARGV[1], head(ARGV[1]))`;
+
+async function damageRun(server: RedisServer, runKey: string, part: Part, damage: Damage): Promise<void> {
+  const text = String(await tamper(server, runKey, NEWEST, part));
+  const put = (value: string): Promise<unknown> => tamper(server, runKey, REPLACE, part, value);
+  switch (damage) {
+    case 'empty':
+      return void (await put(''));
+    case 'truncated':
+      return void (await put(text.slice(0, text.length / 2)));
+    case 'nul bytes':
+      return void (await put('\0'.repeat(text.length)));
+    case 'bit flip':
+      return void (await put(text.replace('second-ride', 'recond-ride')));
+    case 'wrong shape':
+      return void (await put(text.replace(/\{.*/s, '[]')));
+    case 'duplicate keys':
+      return void (await put(text.replace('"body":', '"body":{},"body":')));
+  }
+}
+
+/** `serverOf`: the one that has a run. */
+export function redisBench(
+  url: string,
+  clusterMode: boolean,
+  serverOf: (runKey: string) => Promise<RedisServer>,
+  flush: () => Promise<unknown>,
+): Bench {
+  const stores: StateStore[] = [];
+  const location = `${url} (${PREFIX})`;
+  return {
+    location,
+    open: (options) => {
+      const store = openRedisAt(location, clusterMode, options);
+      stores.push(store);
+      return store;
+    },
+    damage: async (runKey, part, damage) => {
+      await damageRun(await serverOf(runKey), runKey, part, damage);
+      return { restorable: true };
+    },
+    makeNewer: async (runKey, part) => void (await tamper(await serverOf(runKey), runKey, NEWER, part)),
+    elapse: async (ms) => void (await tamper(await serverOf('rides'), 'rides', OLDER, ms)),
+    [Symbol.asyncDispose]: async () => {
+      for (const store of stores.splice(0)) await store.close();
+      await flush();
+    },
+  };
+}

@@ -1,0 +1,22 @@
+import { afterAll, beforeAll } from 'vitest';
+import { describeStore } from '../contract/store-suite.ts';
+import { RedisCluster } from '../servers/redis.ts';
+import { keys, redisBench } from './redis-bench.ts';
+
+let cluster: RedisCluster;
+beforeAll(async () => {
+  cluster = await RedisCluster.start();
+}, 120_000);
+afterAll(() => cluster[Symbol.asyncDispose]());
+
+describeStore(
+  'redis cluster',
+  async () =>
+    redisBench(
+      cluster.url,
+      true,
+      (runKey) => cluster.masterOf(keys.run(runKey)),
+      () => cluster.flush(),
+    ),
+  { clock: 'server' },
+);
