@@ -24,7 +24,8 @@ const silent: Plugin = {
   setup(builder) {
     builder.onResolve({ filter: /^debug$/ }, () => ({ path: 'debug', namespace: 'silent' }));
     builder.onLoad({ filter: /./, namespace: 'silent' }, () => ({
-      contents: 'module.exports = () => Object.assign(() => undefined, { enabled: false });',
+      contents:
+        'module.exports = () => Object.assign(() => undefined, { enabled: false }); module.exports.default = module.exports;',
       loader: 'js',
     }));
   },

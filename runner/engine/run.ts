@@ -28,7 +28,7 @@ import { countersBefore, doneSegment, earlierOf, inputOf, parseSplit, totalOf } 
 import { RunRecord } from './run-record.ts';
 import { refuseOverInput } from './same-place.ts';
 import { causeOf, type InputWaiting, openInput, SegmentRun } from './segment-run.ts';
-import { openShare, type SharedInput } from './shared-input.ts';
+import { openShare, refuseShared, type SharedInput } from './shared-input.ts';
 import { sayIfSlow } from './slow.ts';
 import type { StopRequest } from './stop.ts';
 
@@ -45,7 +45,7 @@ export interface RunOptions extends Assembly {
   lockTimeoutMs: number;
   leaseWaitMs: number;
   /** Keeps the lease alive from a thread of its own, from the moment it is called. */
-  keepLease(lease: Lease, lost: () => void): AsyncDisposable;
+  keepLease(lease: Lease, lost: (why?: OxiError) => void): AsyncDisposable;
   /** What the attempt works on, where several workers share the run: one split group, whose input is known. */
   input?: SharedInput;
   observe(identity: { runId: string; attempt: number }): Promise<RunObserver>;
@@ -75,11 +75,12 @@ export async function executeRun(o: RunOptions): Promise<RunResult> {
     holder: o.holder,
     ttlMs: o.lockTimeoutMs,
     waitMs: o.leaseWaitMs,
+    fresh: o.fresh,
     stop: o.stop,
     say: o.say,
   });
   const gone = new AbortController();
-  const keeper = o.keepLease(held.lease, () => gone.abort(lost(o.runKey)));
+  const keeper = o.keepLease(held.lease, (why) => gone.abort(why ?? lost(o.runKey)));
   try {
     return await new Run({ ...o, kill: AbortSignal.any([o.kill, gone.signal]) }, held).execute();
   } finally {
@@ -129,11 +130,7 @@ class Run {
     const over =
       stored?.body.status === 'finished' && (invocation === undefined || stored.body.invocation !== invocation);
     const before = stored === undefined || over ? undefined : parseRunDocument(stored.body);
-    if (before?.shared !== undefined && !fresh)
-      throw new OxiError(
-        'PLAN_CHANGED',
-        `run "${runKey}" is unfinished and shared by several workers: go on with --join, --workers N or --shard I/N, or start over with --fresh`,
-      );
+    await refuseShared(before, this.#o, this.#lease);
     const split = parseSplit(storedSplit, before);
     this.#record = new RunRecord(store, this.#lease, stored?.version ?? 0, this.#o.now);
     if (!fresh && before?.status === 'finished' && invocation !== undefined && before.invocation === invocation)

@@ -1,6 +1,9 @@
 /** The input of an attempt that works on one split group of a run that several workers share: recorded, not looked for. */
+
+import type { Lease, StateStore } from '../state/store.ts';
 import { changedRange } from './checkpoint.ts';
 import type { Split, StreamInfo } from './contracts.ts';
+import type { RunDocument } from './documents.ts';
 import { OxiError } from './errors.ts';
 import { checkEncoders } from './make-sink.ts';
 import type { Segment } from './plan.ts';
@@ -37,4 +40,24 @@ export async function openShare(share: SharedInput, segment: Segment, projectRoo
     );
   checkEncoders(segment, stream, projectRoot);
   return { source, index, splits, stream };
+}
+
+/** One worker alone must not do what several share. Throws OxiError PLAN_CHANGED, and LEASE_HELD where some are at work on it. */
+export async function refuseShared(
+  before: RunDocument | undefined,
+  { fresh, store, runKey }: { fresh: boolean; store: StateStore; runKey: string },
+  lease: Lease,
+): Promise<void> {
+  if (before?.shared === undefined) return;
+  if (!fresh)
+    throw new OxiError(
+      'PLAN_CHANGED',
+      `run "${runKey}" is unfinished and shared by several workers: go on with --join, --workers N or --shard I/N, or start over with --fresh`,
+    );
+  for (const { part, lease: other } of await store.parts(runKey, 'split-'))
+    if (part !== lease.part && other?.over === false)
+      throw new OxiError(
+        'LEASE_HELD',
+        `run "${runKey}": worker ${other.holder.workerId} works on ${part.replace('-', ' ')} of the run that is to be started over. Stop it first (oxiflow cancel), or try again later`,
+      );
 }

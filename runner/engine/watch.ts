@@ -129,6 +129,12 @@ export class Watch implements Disposable {
     return node;
   }
 
+  /** Forgets the nodes of a flow that is over; another one may come. */
+  clear(): void {
+    this.#nodes.length = 0;
+    this.#seen = -1;
+  }
+
   /** The queue that `node` takes its input from, for the table. */
   queue(node: WatchedNode, queue: Queue): void {
     if (node instanceof Node) node.queue = queue;

@@ -14,15 +14,15 @@ export class CrewFigures implements RunFigures {
   readonly stages: readonly StageFigures[];
   readonly totalBytes: number | undefined;
   earlierRecords = 0;
-  /** What other workers have finished. */
-  others = { records: 0, bytes: 0 };
+  readonly #others: () => { records: number; bytes: number };
   /** What this one has finished. */
   readonly #own = { records: 0, bytes: 0 };
   readonly #sums = new Map<string, Sums>();
   #current: RunFigures | undefined;
 
-  /** `outline`: the figures of a run that did nothing yet. */
-  constructor(outline: RunFigures, totalBytes: number | undefined) {
+  /** `outline`: the figures of a run that did nothing yet. `others`: what other workers have finished. */
+  constructor(outline: RunFigures, totalBytes: number | undefined, others: () => { records: number; bytes: number }) {
+    this.#others = others;
     this.stages = outline.stages;
     this.totalBytes = totalBytes;
     this.steps = outline.steps.map((step) => {
@@ -48,11 +48,11 @@ export class CrewFigures implements RunFigures {
   }
 
   get records(): number {
-    return this.others.records + this.own.records;
+    return this.#others().records + this.own.records;
   }
 
   get bytes(): number {
-    return this.others.bytes + this.own.bytes;
+    return this.#others().bytes + this.own.bytes;
   }
 
   /** What this worker has read. */

@@ -1,6 +1,7 @@
 /** Registers a worker, says that it lives, and takes its registration away when it ends. */
 import type { Holder, Json, Lease, StateStore } from '../state/store.ts';
-import { type Registration, WORKER_PREFIX, workerPart } from './registration.ts';
+import type { Registration } from './registration.ts';
+import { WORKER_PREFIX, workerPart } from './worker-part.ts';
 
 /** A worker that only reports more records has news for people, which can wait. */
 const FIGURES_MS = 2000;

@@ -2,12 +2,12 @@
  * The document of one worker of a run, part `worker-ID` of the run key. Its lease is the worker's heartbeat: while that holds, the
  * worker counts as alive; once it is over, anybody may sweep the registration away. A worker that ends removes its own.
  */
-import { hash } from 'node:crypto';
 import * as z from 'zod/mini';
 import { parseBody } from '../engine/documents.ts';
 import { OxiError } from '../engine/errors.ts';
 import { once } from '../engine/once.ts';
 import type { Json, LeaseStanding, Part, StateStore } from '../state/store.ts';
+import { WORKER_PREFIX } from './worker-part.ts';
 
 const schema = once(() => {
   const count = z.int().check(z.nonnegative());
@@ -43,13 +43,6 @@ export type Registration = z.infer<ReturnType<typeof schema>>;
 /** Throws OxiError STATE_CORRUPT where `body` is no registration. */
 export function parseRegistration(body: { [key: string]: Json }): Registration {
   return parseBody(schema(), body, 'registration of a worker');
-}
-
-export const WORKER_PREFIX = 'worker-';
-
-/** Ids are free text of any length, names of parts are not. */
-export function workerPart(workerId: string): Part {
-  return `worker-${hash('sha256', workerId).slice(0, 12)}`;
 }
 
 /** A registration as it stands in the store. */

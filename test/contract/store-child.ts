@@ -5,7 +5,7 @@ import { openFileStore } from '../../runner/state/file.ts';
 import { thisHolder } from '../../runner/state/host.ts';
 import { openSqliteStore } from '../../runner/state/sqlite.ts';
 import type { StateStore } from '../../runner/state/store.ts';
-import { openRedisAt } from '../state/redis-bench.ts';
+import { openRedisAt } from '../state/redis-open.ts';
 import type { Operation } from './linearizable.ts';
 import type { ChildTask } from './store-suite/child-task.ts';
 

@@ -1,0 +1,130 @@
+/** The table of split groups as one worker sees and changes it: what is done, what failed, what is left for it. */
+import { EXIT } from '../engine/errors.ts';
+import type { RunSummary } from '../engine/report.ts';
+import { mine, type Sharing } from './begin.ts';
+import type { SharedDocument, SharedRun } from './shared-run.ts';
+
+type Group = SharedDocument['shared']['groups'][number];
+export type Failure = NonNullable<Group['failed']>;
+
+export interface GroupTableOptions {
+  run: SharedRun;
+  sharing: Sharing;
+  workerId: string;
+  now(): Date;
+}
+
+export class GroupTable {
+  readonly #o: GroupTableOptions;
+  readonly #finished = new Set<number>();
+  /** The attempt of this worker. */
+  readonly attempt: number;
+  #document: SharedDocument;
+
+  /** `document`: as it was when this worker joined. */
+  constructor(options: GroupTableOptions, document: SharedDocument) {
+    this.#o = options;
+    this.#document = document;
+    this.attempt = document.attempt;
+  }
+
+  get document(): SharedDocument {
+    return this.#document;
+  }
+
+  get runId(): string {
+    return this.#document.run_id;
+  }
+
+  /** How many groups this worker has finished. */
+  get finished(): number {
+    return this.#finished.size;
+  }
+
+  /** Groups of this worker that nobody has finished. */
+  get open(): number[] {
+    const { groups } = this.#document.shared;
+    return mine(this.#document, this.#o.sharing).filter(
+      (index) => groups[index]?.done === undefined && !this.#finished.has(index),
+    );
+  }
+
+  /** Those that it may work on, in order. */
+  get candidates(): number[] {
+    return this.open.filter((index) => this.failureOf(index) === undefined);
+  }
+
+  get allDone(): boolean {
+    return this.#document.shared.groups.every(({ done }) => done !== undefined);
+  }
+
+  /** What others have finished. */
+  get others(): { records: number; bytes: number } {
+    const sum = { records: 0, bytes: 0 };
+    this.#document.shared.groups.forEach(({ done }, index) => {
+      if (done === undefined || this.#finished.has(index)) return;
+      sum.records += done.records;
+      sum.bytes += done.bytes;
+    });
+    return sum;
+  }
+
+  /** How it failed, where trying again is for those who come later. */
+  failureOf(index: number): Failure | undefined {
+    const failed = this.#document.shared.groups[index]?.failed;
+    return failed !== undefined && failed.attempt >= this.attempt ? failed : undefined;
+  }
+
+  /** Throws OxiError LEASE_LOST where the run was started over. */
+  async refresh(): Promise<void> {
+    this.#document = await this.#o.run.read(this.runId);
+  }
+
+  async markDone(index: number, read: { records: number; bytes: number }): Promise<void> {
+    const done = { worker_id: this.#o.workerId, at: this.#o.now().toISOString(), ...read };
+    this.#finished.add(index);
+    // Lost with the machine, it is found out again: the group's own document says so.
+    await this.#change((document) => withGroup(document, index, { done }));
+  }
+
+  async markFailed(index: number, { error, exit_code }: RunSummary): Promise<void> {
+    // Whoever lost the group has no say about it.
+    if (exit_code === EXIT.leaseHeld) return;
+    const failed: Failure = {
+      worker_id: this.#o.workerId,
+      attempt: this.attempt,
+      at: this.#o.now().toISOString(),
+      code: error?.code ?? 'INTERNAL',
+      message: error?.message ?? '',
+      exit_code,
+    };
+    // Where that can't be written down, the others find out by themselves.
+    await this.#change((document) => withGroup(document, index, { failed })).catch(() => undefined);
+  }
+
+  /** The run stands still: how it came to that. */
+  async markEnded({ status, error }: RunSummary): Promise<void> {
+    await this.#change((document) =>
+      document.status === 'running'
+        ? {
+            ...document,
+            status: status === 'failed' ? 'failed' : 'interrupted',
+            ...(error === undefined ? {} : { error: { code: error.code, message: error.message } }),
+          }
+        : undefined,
+    );
+  }
+
+  async #change(change: (document: SharedDocument) => SharedDocument | undefined): Promise<void> {
+    this.#document = await this.#o.run.update(this.runId, change);
+  }
+}
+
+function withGroup(document: SharedDocument, index: number, change: Partial<Group>): SharedDocument {
+  const groups = document.shared.groups.map((group, i) => {
+    if (i !== index) return group;
+    const { failed: _, ...rest } = group;
+    return { ...rest, ...change };
+  });
+  return { ...document, shared: { ...document.shared, groups } };
+}
