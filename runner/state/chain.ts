@@ -141,7 +141,7 @@ async function linkOnce(from: string, to: string): Promise<boolean> {
     await link(from, to);
     return true;
   } catch (error) {
-    if ((await statusOf(from))?.nlink === 2) return true;
+    if (((await statusOf(from))?.nlink ?? 0) > 1) return true;
     if (errnoOf(error) !== 'EEXIST') throw error;
     return false;
   }

@@ -25,7 +25,7 @@ export class FileLeases {
   constructor(documents: FileDocuments, options: StoreOptions, isShared: boolean) {
     this.#documents = documents;
     this.#watch = new LeaseWatch(options);
-    this.#clock = isShared ? new ServerClock(documents.runs, this.#watch.now) : undefined;
+    this.#clock = isShared ? new ServerClock(documents.basePath, this.#watch.now) : undefined;
   }
 
   /** A new lease, as it is stored. */

@@ -13,7 +13,7 @@ import { FileLeases } from './file-leases.ts';
 import { dropTombstones, pruneRun } from './file-prune.ts';
 import { repairFiles } from './file-repair.ts';
 import { sweepRun } from './file-sweep.ts';
-import { byPart, checkPart } from './parts.ts';
+import { byNewestWrite, byPart, checkPart } from './parts.ts';
 import { type Body, documentOf, holds, openPayload } from './payload.ts';
 import { isMeant, parseRequest, type RequestFilter } from './requests.ts';
 import { seal } from './seal.ts';
@@ -174,9 +174,7 @@ class FileStore implements store.StateStore {
           found.push({ runKey, error: error.message });
         }
       }
-      // Broken ones first: they ask for somebody's attention.
-      const order = (entry: { run?: store.StoredDocument }): string => entry.run?.writtenAt ?? '~';
-      return found.sort((a, b) => (order(a) < order(b) ? 1 : order(a) > order(b) ? -1 : 0));
+      return found.sort(byNewestWrite);
     });
   }
 
@@ -274,7 +272,7 @@ class FileStore implements store.StateStore {
     if (now - this.#sweptAt < this.#sweepEveryMs) return 0;
     this.#sweptAt = now;
     return this.#guard(async () => {
-      let removed = await this.#history.dropLeftovers();
+      let removed = (await chain.dropLeftovers(this.location)) + (await this.#history.dropLeftovers());
       for (const name of await chain.listFolder(this.#documents.runs)) {
         removed += await sweepRun(this, this.#documents, this.#leases, await this.#documents.keyOf(name));
       }

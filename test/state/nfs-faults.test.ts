@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { openFileStore } from '../../runner/state/file.ts';
-import { thisHolder } from '../../runner/state/host.ts';
+import { processTag, thisHolder } from '../../runner/state/host.ts';
 import { folderName } from '../../runner/state/payload.ts';
 import type { Holder, Lease, StateStore } from '../../runner/state/store.ts';
 
@@ -160,6 +160,18 @@ describe("the file server's clock", () => {
     pass(TTL_MS);
     expect(await newcomer.standing('rides', 'split-0')).toMatchObject({ over: true });
   });
+});
+
+test('to ask for the time leaves nothing behind, and what a dead asker left is no run and is swept', async () => {
+  await take('harbour');
+  await open().standing('rides', 'split-0');
+  expect((await readdir(base)).sort()).toEqual(['runs']);
+  expect(await readdir(join(base, 'runs'))).toEqual([folderName('rides')]);
+  const dead = processTag().replace(`-${process.pid}-`, '-4194999-');
+  await writeFile(join(base, `tmp.other.0.${dead}.00`), '.');
+  expect(await open().list()).toEqual([]);
+  expect(await open().sweep?.()).toBe(1);
+  expect((await readdir(base)).sort()).toEqual(['runs']);
 });
 
 describe('an answer that gets lost', () => {
