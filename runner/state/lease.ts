@@ -1,6 +1,7 @@
 /**
- * When a lease is over, the same for every backend that keeps leases on this machine or a shared disk. The wall clock has
- * no say: on one boot the boot's own clock decides, and of a foreign holder only what this store has seen with its own eyes.
+ * When a lease is over, the same for every backend that keeps leases on this machine or a shared disk. The wall clock of a client has
+ * no say: on one boot the boot's own clock decides; of a foreign holder the file server's clock, where there is one that can be
+ * trusted, and what this store has seen with its own eyes.
  */
 import { isProvenDead, monotonicMs, thisMachine } from './host.ts';
 import type { AcquireResult, Holder, LeaseStanding, StoreOptions } from './store.ts';
