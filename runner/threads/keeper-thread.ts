@@ -5,6 +5,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parentPort, workerData } from 'node:worker_threads';
+import { OxiError } from '../engine/errors.ts';
 import { openStore } from '../state/open.ts';
 import type { Lease } from '../state/store.ts';
 import { Registrar } from '../workers/registrar.ts';
@@ -31,6 +32,16 @@ port.on('message', (command: KeeperCommand) => {
   wake.abort();
 });
 
+/** False where another took it; a sentence where the store has lost the run. */
+async function renew(lease: Lease): Promise<boolean | string> {
+  try {
+    return await store.renew(lease);
+  } catch (error) {
+    if (error instanceof OxiError && error.code === 'STATE_LOST') return error.message;
+    throw error;
+  }
+}
+
 let told = '[]';
 let trouble = '';
 let nextBeat = 0;
@@ -41,11 +52,11 @@ while (!closing.signal.aborted) {
     listening ??= await store.subscribe?.(runKey, () => wake.abort());
     for (const [token, kept] of leases) {
       if (performance.now() < kept.due) continue;
-      const held = await store.renew(kept.lease);
+      const held = await renew(kept.lease);
       kept.due = performance.now() + renewMs;
-      if (held || !leases.has(token)) continue;
+      if (held === true || !leases.has(token)) continue;
       leases.delete(token);
-      tell({ kind: 'lost', token });
+      tell({ kind: 'lost', token, ...(held === false ? {} : { why: held }) });
     }
     if (registrar.hasNews || performance.now() >= nextBeat) {
       await registrar.beat();

@@ -55,7 +55,7 @@ export async function beginShared(shared: SharedRun, o: BeginOptions): Promise<B
     if (document === undefined || again) return begin(shared, o, stored);
     if (document.status === 'finished') return finished(shared, o, stored, document);
     return join(shared, o, stored, document);
-  });
+  }, o.fresh);
 }
 
 function finished(shared: SharedRun, o: BeginOptions, stored: Stored, document: RunDocument): Promise<Begun> | Begun {

@@ -114,6 +114,8 @@ export class RedisServer implements AsyncDisposable {
           '0',
           '--tls-port',
           String(this.port),
+          '--tls-auth-clients',
+          'optional',
           ...['cert', 'key', 'ca-cert'].flatMap((name) => [`--tls-${name}-file`, join(this.folder, `${name}.pem`)]),
         ]
       : ['--port', String(this.port)];

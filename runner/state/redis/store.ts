@@ -53,8 +53,10 @@ class RedisStore implements store.StateStore {
   readonly #notes: RunNotes | undefined;
   readonly #warn: (text: string) => void;
   readonly #known = new Map<string, Known>();
-  /** Tokens that are held through this store, by run: while there is one, the run has to be there. */
+  /** Tokens that are held through this store, by run: while there is one, the run has to be there, and the same one. */
   readonly #held = new Map<string, Set<number>>();
+  /** Identities of these runs. */
+  readonly #born = new Map<string, string>();
   /** Runs that are known to be in the set of run keys. */
   readonly #listed = new Set<string>();
   #beginning: Promise<string> | undefined;
@@ -90,12 +92,11 @@ class RedisStore implements store.StateStore {
     checkBody(document.body);
     const identity = await this.#begin();
     const { expected, token, body } = document;
-    if (part === 'run' && body.status !== 'finished' && this.#held.has(runKey)) await this.#note(runKey, identity);
     const nonce = makeNonce();
     const known = this.#known.get(`${part} ${runKey}`);
     const same = known?.version === expected ? known : undefined;
     const { text, sum } = sealDocument(runKey, part, expected + 1, body);
-    const must = this.#held.has(runKey) ? '1' : '0';
+    const must = this.#held.has(runKey) ? (this.#born.get(runKey) ?? '') : '';
     const args = [part, expected, token, nonce, same?.wrote ?? '', same?.ours === token ? '1' : '0', must, sum, text];
     const answer = (await this.#call(runKey, scripts.WRITE, [this.#keys.run(runKey)], args)) as string[];
     const [outcome, version, itsToken] = answer;
@@ -104,7 +105,9 @@ class RedisStore implements store.StateStore {
     if (outcome === 'fenced' || outcome === 'conflict') return { written: false, reason: outcome, ...stored };
     this.#remember(runKey, part, { version: stored.version, wrote: nonce, ours: token });
     await this.#list(runKey);
+    // Behind the write: where there is a note there was a document, so that a crash in between is not taken for a loss.
     if (part === 'run' && body.status === 'finished') await this.#notes?.forget(runKey);
+    else if (part === 'run' && this.#held.has(runKey)) await this.#note(runKey, identity);
     return { written: true, version: stored.version };
   }
 
@@ -124,11 +127,11 @@ class RedisStore implements store.StateStore {
       const force = how.force === true ? '1' : '0';
       const args = [part, nonce, ttlMs, JSON.stringify(holder), dead, force, must];
       const answer = (await this.#call(runKey, scripts.ACQUIRE, [this.#keys.run(runKey)], args)) as string[];
-      const [outcome, token = '', third = '', who = ''] = answer;
+      const [outcome, token = '', third = '', fourth = ''] = answer;
       if (outcome === 'lost') throw await this.#lostAcross(runKey);
       if (outcome === 'acquired')
-        return await this.#acquired({ runKey, part, token: Number(token), ttlMs, holder }, third);
-      const other = holderOf(who, runKey, this.location);
+        return await this.#acquired({ runKey, part, token: Number(token), ttlMs, holder }, third, fourth);
+      const other = holderOf(fourth, runKey, this.location);
       if (!isProvenDead(other) || dead === token) return { acquired: false, holder: other, remainingMs: Number(third) };
       dead = token;
     }
@@ -153,8 +156,12 @@ class RedisStore implements store.StateStore {
       const [outcome, ...rest] = (await this.#call(runKey, scripts.CLAIM, [run], [...args, ...pairs])) as string[];
       if (outcome === 'lost') throw await this.#lostAcross(runKey);
       if (outcome === 'acquired') {
-        const [part = '', token, before = ''] = rest;
-        return await this.#acquired({ runKey, part: part as store.Part, token: Number(token), ttlMs, holder }, before);
+        const [part = '', token, before = '', born = ''] = rest;
+        return await this.#acquired(
+          { runKey, part: part as store.Part, token: Number(token), ttlMs, holder },
+          before,
+          born,
+        );
       }
       const known = dead.size;
       for (let i = 0; i < rest.length; i += 3) {
@@ -167,10 +174,12 @@ class RedisStore implements store.StateStore {
 
   async renew(lease: store.Lease): Promise<boolean> {
     const { runKey, part, token, ttlMs, holder } = lease;
-    const args = [part, token, ttlMs, JSON.stringify(holder)];
-    const answer = await this.#call(runKey, scripts.RENEW, [this.#keys.run(runKey)], args);
-    if (answer === 'lost') throw this.#lost(runKey);
-    return answer === 'renewed';
+    const args = [part, token, ttlMs, JSON.stringify(holder), this.#born.get(runKey) ?? ''];
+    const answer = (await this.#call(runKey, scripts.RENEW, [this.#keys.run(runKey)], args)) as string[];
+    const [outcome, born = ''] = answer;
+    if (outcome === 'lost') throw this.#lost(runKey);
+    if (outcome === 'renewed') this.#born.set(runKey, born);
+    return outcome === 'renewed';
   }
 
   async release({ runKey, part, token }: store.Lease): Promise<void> {
@@ -342,6 +351,7 @@ class RedisStore implements store.StateStore {
       const outcome = Number(await this.#call(runKey, scripts.PURGE, keys, [...version, maxAgeMs, ...dead]));
       if (run === undefined && outcome !== 2) await this.#call(runKey, scripts.ADD_RUN, [this.#keys.runs], [runKey]);
       if (outcome !== 0) this.#forget(runKey);
+      if (outcome === 2) this.#born.delete(runKey);
       return outcome === 1;
     } catch (error) {
       // A corrupt run is somebody's to repair, not ours to remove.
@@ -350,11 +360,12 @@ class RedisStore implements store.StateStore {
     }
   }
 
-  async #acquired(lease: store.Lease, before: string): Promise<Acquired> {
+  async #acquired(lease: store.Lease, before: string, born: string): Promise<Acquired> {
     const { runKey, token } = lease;
     const predecessor = predecessorOf(before, runKey, this.location);
     const held = this.#held.get(runKey) ?? new Set();
     this.#held.set(runKey, held.add(token));
+    this.#born.set(runKey, born);
     await this.#list(runKey);
     return predecessor === undefined ? { acquired: true, lease } : { acquired: true, lease, predecessor };
   }
@@ -366,11 +377,12 @@ class RedisStore implements store.StateStore {
     this.#listed.add(runKey);
   }
 
-  /** "1" where the store has to know the run: a lease of it is held here, or the project remembers it as unfinished. */
-  async #mustBeThere(runKey: string, fresh: boolean): Promise<'0' | '1'> {
+  /** What the store has to know of the run, as the scripts take it: a lease of it is held here, or the project has a note. */
+  async #mustBeThere(runKey: string, fresh: boolean): Promise<string> {
     await this.#begin();
-    if (fresh) return '0';
-    return this.#held.has(runKey) || (await this.#notes?.find(runKey)) !== undefined ? '1' : '0';
+    if (fresh) return '';
+    if (this.#held.has(runKey)) return this.#born.get(runKey) ?? '';
+    return (await this.#notes?.find(runKey)) === undefined ? '' : '~';
   }
 
   async #note(runKey: string, identity: string): Promise<void> {
@@ -398,7 +410,9 @@ class RedisStore implements store.StateStore {
   #letGo(runKey: string, token: number): void {
     const held = this.#held.get(runKey);
     held?.delete(token);
-    if (held?.size === 0) this.#held.delete(runKey);
+    if (held?.size !== 0) return;
+    this.#held.delete(runKey);
+    this.#born.delete(runKey);
   }
 
   #lost(runKey: string, how = 'it has lost its data, or was emptied'): OxiError {
