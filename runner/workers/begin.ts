@@ -11,6 +11,7 @@ import { type BeginningOptions, checkPlan, planHashes, type RecordedInput } from
 import { inputOf } from '../engine/run-parts.ts';
 import { refuseOverInput } from '../engine/same-place.ts';
 import { type InputWaiting, openInput } from '../engine/segment-run.ts';
+import { sayIfSlow } from '../engine/slow.ts';
 import type { Lease, StateStore } from '../state/store.ts';
 import { cutInput } from './cut.ts';
 import { listWorkers, workerIdOf } from './registration.ts';
@@ -123,11 +124,9 @@ async function begin(shared: SharedRun, o: BeginOptions, { version, lease, docum
   if (outline === undefined) throw new Error('a plan has a segment');
   const segment = await outline.plan(new Map());
   const input = await openInput(segment, o.projectRoot, notices, o.waiting);
-  const groups = await cutInput(
-    { ...input, parser: segment.parser, select: segment.select },
-    wishOf(o.sharing, input.splits),
-    o.waiting.signal,
-  );
+  const { parser, select } = segment;
+  const cutting = cutInput({ ...input, parser, select }, wishOf(o.sharing, input.splits), o.waiting.signal);
+  const groups = await sayIfSlow(o.say, 'looking where the input can be cut', cutting);
   await checkOutputs(o, input, groups.length);
   await closeSources(segment);
   if (document !== undefined) await clear(o, lease);

@@ -136,7 +136,6 @@ export class Scene implements Disposable {
       const summary = await this.#run(plan, {
         input: { source: 0, splits: groups[index] ?? [], stream },
         store,
-        runKey: `group-${index}`,
         fresh: false,
         stop: stop.signal,
         observe: async () => ({
