@@ -60,6 +60,7 @@ class RedisStore implements store.StateStore {
   /** Runs that are known to be in the set of run keys. */
   readonly #listed = new Set<string>();
   #beginning: Promise<string> | undefined;
+  #looked = false;
 
   constructor(settings: RedisSettings, options: RedisStoreOptions) {
     this.#connections = new Connections(settings);
@@ -199,6 +200,7 @@ class RedisStore implements store.StateStore {
   }
 
   async list(): Promise<{ runKey: string; run?: store.StoredDocument; error?: string }[]> {
+    await this.#look();
     const runKeys = (await this.#call(undefined, scripts.RUNS, [this.#keys.runs])) as string[];
     type Entry = { runKey: string; run?: store.StoredDocument; error?: string };
     const found = await inTurns(runKeys, async (runKey): Promise<Entry | undefined> => {
@@ -433,16 +435,19 @@ class RedisStore implements store.StateStore {
 
   /** The identity of the store; at the first change it gets one, and its settings are looked at. */
   #begin(): Promise<string> {
-    this.#beginning ??= this.#identify(randomBytes(12).toString('hex'))
-      .then(async (id) => {
-        await this.#checkPolicy();
-        return id;
-      })
-      .catch((error) => {
-        this.#beginning = undefined;
-        throw error;
-      });
+    this.#beginning ??= this.#look(randomBytes(12).toString('hex')).catch((error) => {
+      this.#beginning = undefined;
+      throw error;
+    });
     return this.#beginning;
+  }
+
+  /** Without an identity to give, nothing is made. */
+  async #look(fresh = ''): Promise<string> {
+    const id = await this.#identify(fresh);
+    if (!this.#looked) await this.#checkPolicy();
+    this.#looked = true;
+    return id;
   }
 
   async #identify(fresh: string): Promise<string> {
