@@ -6,6 +6,7 @@ import { folderName } from '../../runner/state/payload.ts';
 import { FORMAT, seal, unseal } from '../../runner/state/seal.ts';
 import type { Part } from '../../runner/state/store.ts';
 import { type Bench, type Damage, describeStore } from '../contract/store-suite.ts';
+import { makeOlderFolder } from './older-stores.ts';
 
 async function newest(location: string, runKey: string, part: Part): Promise<string> {
   const folder = join(location, 'runs', folderName(runKey));
@@ -42,6 +43,7 @@ describeStore('file', async (): Promise<Bench> => {
   return {
     location,
     open: (options) => openFileStore(location, options),
+    makeOlder: () => makeOlderFolder(location),
     damage: async (runKey, part, damage) => {
       await damageFile(await newest(location, runKey, part), damage);
       return { restorable: true };

@@ -16,13 +16,20 @@ import { mergeParts } from '../../runner/workers/merge.ts';
 const NOW = Date.UTC(2026, 10, 30);
 
 export class Scene implements Disposable {
-  readonly folder = mkdtempSync(join(tmpdir(), 'oxiflow-splits-'));
+  readonly folder: string;
   #threads = 1;
 
   /** `steps`: of the pipeline, as YAML. */
-  constructor(steps: string, files: Readonly<Record<string, string | Uint8Array>>, more = '') {
-    this.write({ 'oxiflow.yaml': 'project: { name: shop }\n', 'pipelines/orders.yaml': `${more}pipeline:\n${steps}` });
+  constructor(steps: string | undefined, files: Readonly<Record<string, string | Uint8Array>>, folder?: string) {
+    this.folder = folder ?? mkdtempSync(join(tmpdir(), 'oxiflow-splits-'));
+    if (steps === undefined) return;
+    this.write({ 'oxiflow.yaml': 'project: { name: shop }\n', 'pipelines/orders.yaml': `pipeline:\n${steps}` });
     this.write(files);
+  }
+
+  /** One that is there already. */
+  static at(folder: string): Scene {
+    return new Scene(undefined, {}, folder);
   }
 
   threads(threads: number): this {
@@ -86,7 +93,7 @@ export class Scene implements Disposable {
   }
 
   /** Puts the outputs together, as whoever commits the last group does. */
-  async merge(summaries: readonly RunSummary[], token = 1): Promise<RunSummary['outputs']> {
+  async merge(summaries: readonly Pick<RunSummary, 'outputs'>[], token = 1): Promise<RunSummary['outputs']> {
     const plan = await this.plan();
     const { input } = await this.input(plan);
     return mergeParts({
