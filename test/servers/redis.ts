@@ -19,7 +19,7 @@ const HIGHEST_PORT = 55_000;
 let installing: Promise<void> | undefined;
 
 /** Makes sure that there is a redis-server; installs Debian's where this is root on a machine that has none. */
-export function haveRedis(): Promise<void> {
+function haveRedis(): Promise<void> {
   installing ??= find().catch(async () => {
     if (process.getuid?.() !== 0) throw new Error('the tests of Redis need redis-server: apt-get install redis-server');
     process.stderr.write('no redis-server here: installing it (apt-get install redis-server)\n');

@@ -287,7 +287,8 @@ class RedisStore implements store.StateStore {
 
   async removePart(lease: store.Lease): Promise<void> {
     const { runKey, part, token } = lease;
-    const answer = await this.#call(runKey, scripts.REMOVE_PART, [this.#keys.run(runKey)], [part, token]);
+    const args = [part, token, makeNonce()];
+    const answer = await this.#call(runKey, scripts.REMOVE_PART, [this.#keys.run(runKey)], args);
     if (Number(answer) !== 1) throw lost(lease);
     this.#known.delete(`${part} ${runKey}`);
     this.#letGo(runKey, token);
