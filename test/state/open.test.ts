@@ -34,8 +34,26 @@ describe('the choice of a backend', () => {
     await expect(opening).rejects.toThrow('sqlite, file');
   });
 
+  test('redis is what its address, its own section or that of a database says, and opens no connection yet', async () => {
+    const url = 'redis://oxi:hunter2@cache:7000/2';
+    const { state } = await loadProject(root, { env: { OXIFLOW_STATE_URL: url }, exact: true });
+    const ways: StoreSettings[] = [
+      state,
+      { backend: 'redis', projectRoot: root, redis: { connectionUrl: url } },
+      { backend: 'database', projectRoot: root, database: { type: 'redis', connectionUrl: url } },
+    ];
+    for (const settings of ways) {
+      await using store = await openStore(settings);
+      expect(store).toMatchObject({ backend: 'redis', location: 'redis://cache:7000/2 (oxiflow:state)' });
+    }
+    for (const backend of ['redis', 'database'] as const)
+      await expect(openStore({ backend, projectRoot: root, database: { type: 'redis' } })).rejects.toThrow(
+        `state_manager.${backend} needs a connection_url`,
+      );
+  });
+
   test('the password of an address that is not supported is not told', async () => {
-    const env = { OXIFLOW_STATE_URL: 'http://oxi:hunter2@cache:6379' };
+    const env = { OXIFLOW_STATE_URL: 'https://oxi:hunter2@cache:6379' };
     const { state } = await loadProject(root, { env, exact: true });
     const error = await openStore(state).catch((failure: unknown) => failure);
     expect(error).toMatchObject({ code: 'UNSUPPORTED' });
