@@ -31,7 +31,8 @@ port.on('message', (command: KeeperCommand) => {
   wake.abort();
 });
 
-let told = '[]';
+/** That there are none is told, too: the main thread may have seen one that is gone. */
+let told = '';
 let trouble = '';
 let nextBeat = 0;
 let listening: AsyncDisposable | undefined;
