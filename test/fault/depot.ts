@@ -4,7 +4,6 @@
  * numbers, compared with the bytes of one worker alone, and held to the balance of the counters.
  */
 import {
-  existsSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -23,17 +22,22 @@ import { openStore, type StoreSettings } from '../../runner/state/open.ts';
 import type { StateStore } from '../../runner/state/store.ts';
 import { RedisServer, until } from '../servers/redis.ts';
 import { randomOf } from './random.ts';
-import { Attempt, type AttemptOptions, type Ended } from './runner.ts';
+import { Attempt, type AttemptOptions } from './runner.ts';
 import { expectSame, perStep } from './scene.ts';
 
 export const SHARED_BACKENDS = ['sqlite', 'file', 'redis'] as const;
 export type SharedBackend = (typeof SHARED_BACKENDS)[number];
 
-export const KEY = 'parcels';
-/** While it is there, every scale stands still. */
+const KEY = 'parcels';
+/** While it is there, every scale stands still, as long as its worker lives. */
 const HOLD = 'hold';
-const SCALE =
-  '$|=1; while(<STDIN>) { select(undef,undef,undef,.01) while -e "hold"; print; select(undef,undef,undef,$ENV{PACE}) if $. % 25 == 0 && $ENV{PACE} }';
+const SCALE = `
+$| = 1; my $worker = getppid;
+while (<STDIN>) {
+  while (-e "hold") { exit if getppid != $worker; select(undef, undef, undef, .01) }
+  print;
+  select(undef, undef, undef, $ENV{PACE}) if $ENV{PACE} && $. % 25 == 0;
+}`;
 const SMALL_FILES = 36;
 
 interface Parcel {
@@ -45,7 +49,7 @@ interface Parcel {
 
 /** One server for all the depots of a test file, started for the first of them. */
 let server: Promise<RedisServer> | undefined;
-export function redis(): Promise<RedisServer> {
+function redis(): Promise<RedisServer> {
   server ??= RedisServer.start({ args: ['--appendonly', 'yes', '--appendfsync', 'everysec'] });
   return server;
 }
@@ -67,15 +71,15 @@ export class Parcels {
   readonly all: readonly Parcel[];
   #undisturbed: Promise<{ summary: RunSummary; weighed: string; heavy: string }> | undefined;
 
-  constructor(seed: number, bytes: number) {
+  constructor(seed: number, bytes: number, smallFiles = SMALL_FILES) {
     const random = randomOf(seed);
     const all: Parcel[] = [];
     const files: Record<string, string> = {};
     const name = (i: number): string => `in/${String(i).padStart(3, '0')}.ndjson`;
-    const small = bytes / 2 / SMALL_FILES;
-    for (let i = 0; i <= SMALL_FILES; i++) {
+    const small = bytes / 2 / smallFiles;
+    for (let i = 0; i <= smallFiles; i++) {
       const lines: string[] = [];
-      const most = i === SMALL_FILES ? bytes / 2 : small;
+      const most = i === smallFiles ? bytes / 2 : small;
       for (let held = 0; held < most; held += lines.at(-1)?.length ?? 0) {
         const to = random.pick(['Łódź', 'Hamburg', 'Malmö', 'Brno']);
         const parcel = { seq: all.length, kg: random.below(100), to, note: 'fragile '.repeat(random.below(40)) };
@@ -305,7 +309,7 @@ export class Depot {
     const alone = await this.parcels.undisturbed();
     expectSame(weighed, alone.weighed, `${hint}: weighed.ndjson`);
     expectSame(heavy, alone.heavy, `${hint}: heavy.ndjson`);
-    const { counters, status } = run?.summary as unknown as RunSummary;
+    const { counters, status } = (run as { summary?: unknown }).summary as RunSummary;
     expect(status, hint).toBe('succeeded');
     expect(counters.total, hint).toEqual(alone.summary.counters.total);
     expect(perStep(counters), hint).toEqual(perStep(alone.summary.counters));
@@ -321,7 +325,7 @@ function five(n: number): string {
   return String(n).padStart(5, '0');
 }
 
-export function seqsIn(text: string): number[] {
+function seqsIn(text: string): number[] {
   return text
     .split('\n')
     .slice(0, -1)
@@ -329,7 +333,7 @@ export function seqsIn(text: string): number[] {
 }
 
 /** Which numbers are not there, and which are there and should not be, or too often. */
-export function differenceOf(
+function differenceOf(
   found: readonly number[],
   expected: readonly number[],
 ): { missing: number[]; extra: number[] } {
