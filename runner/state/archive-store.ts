@@ -3,10 +3,12 @@
  * anybody who works can see: every lease that there is of these runs is held from before the first write until behind the last.
  */
 import { OxiError } from '../engine/errors.ts';
+import type { Registration } from '../workers/registration.ts';
+import { workerPart } from '../workers/worker-part.ts';
 import type { Archive, ArchivedRun } from './archive.ts';
 import { finishedMs } from './faults.ts';
 import { checkDocument } from './part-documents.ts';
-import type { HistoryEntry, Holder, Lease, LeaseStanding, Part, PartStanding, StateStore } from './store.ts';
+import type { HistoryEntry, Holder, Lease, Part, PartStanding, StateStore } from './store.ts';
 
 /** Of a run at work something is written twice a second. */
 const TRIES = 50;
@@ -14,12 +16,19 @@ const TTL_MS = 60_000;
 
 export type Taken = Pick<Archive, 'runs' | 'history'>;
 
-/** `runKey`: only this run. Throws OxiError STATE_CORRUPT where a document is damaged, LEASE_HELD where one never stands still. */
-export async function takeOut(store: StateStore, runKey?: string): Promise<Taken> {
+export interface TakeOptions {
+  /** Only this run. */
+  runKey?: string | undefined;
+  /** Documents of a form that nobody knows are taken as they are. */
+  unchecked?: boolean;
+}
+
+/** Throws OxiError STATE_CORRUPT where a document is damaged, LEASE_HELD where one never stands still. */
+export async function takeOut(store: StateStore, { runKey, unchecked = false }: TakeOptions): Promise<Taken> {
   const keys = runKey === undefined ? (await store.list()).map((entry) => entry.runKey) : [runKey];
   const runs: ArchivedRun[] = [];
   for (const key of keys.sort()) {
-    const run = await takeRun(store, key);
+    const run = await takeRun(store, key, unchecked);
     if (run !== undefined) runs.push(run);
   }
   const history = await store.history(runKey === undefined ? {} : { runKey });
@@ -27,16 +36,16 @@ export async function takeOut(store: StateStore, runKey?: string): Promise<Taken
 }
 
 /** Undefined where it is gone meanwhile. */
-async function takeRun(store: StateStore, runKey: string): Promise<ArchivedRun | undefined> {
+async function takeRun(store: StateStore, runKey: string, unchecked: boolean): Promise<ArchivedRun | undefined> {
   for (let tries = 0; tries < TRIES; tries++) {
     const before = documentsOf(await store.parts(runKey));
     const documents: ArchivedRun['documents'] = [];
     for (const { part } of before) {
       const stored = await store.read(runKey, part);
       if (stored === undefined) continue;
-      const { version, writtenAt, body } = stored;
-      checkDocument(runKey, part, body);
-      documents.push({ part, version, written_at: writtenAt, body });
+      const { version, token, writtenAt, body } = stored;
+      if (!unchecked) checkDocument(runKey, part, body);
+      documents.push({ part, version, token, written_at: writtenAt, body });
     }
     // Documents that were written while others were read do not belong together.
     if (signOf(documentsOf(await store.parts(runKey))) !== signOf(before)) continue;
@@ -81,22 +90,25 @@ export async function planPut(store: StateStore, archive: Archive, only: boolean
   const coming = new Set(archive.runs.map(({ run_key }) => run_key));
   for (const runKey of coming) {
     const parts = await store.parts(runKey);
-    refuseWork(runKey, parts.find(({ lease }) => lease?.over === false)?.lease);
+    refuseWork(runKey, parts);
     (documentsOf(parts).length > 0 ? plan.replaced : plan.added).push(runKey);
   }
   for (const { runKey, error } of only ? there : []) {
     if (coming.has(runKey)) continue;
     if (error !== undefined) throw new OxiError('STATE_CORRUPT', error);
-    refuseWork(runKey, (await store.parts(runKey)).find(({ lease }) => lease?.over === false)?.lease);
+    refuseWork(runKey, await store.parts(runKey));
     plan.removed.push(runKey);
   }
   return plan;
 }
 
-function refuseWork(runKey: string, lease: Pick<LeaseStanding, 'holder'> | undefined): void {
-  if (lease === undefined) return;
-  const { workerId, host, pid } = lease.holder;
-  throw new OxiError(
+function refuseWork(runKey: string, parts: readonly PartStanding[]): void {
+  const lease = parts.find((one) => one.lease?.over === false)?.lease;
+  if (lease !== undefined) throw workedOn(runKey, lease);
+}
+
+function workedOn(runKey: string, { holder: { workerId, host, pid } }: { holder: Holder }): OxiError {
+  return new OxiError(
     'LEASE_HELD',
     `run ${JSON.stringify(runKey)}: worker ${JSON.stringify(workerId)} (process ${pid} on ${JSON.stringify(host)}) works on it; ` +
       'nothing was changed. Cancel it first, or wait until it has ended',
@@ -115,11 +127,7 @@ export async function putIn(
   const { replace, only, before, holder } = options;
   refuseReplacing(await planPut(store, archive, only), replace);
   await using held = new HeldRuns(store, holder);
-  for (const run of archive.runs)
-    await held.take(
-      run.run_key,
-      run.documents.map(({ part }) => part),
-    );
+  for (const run of archive.runs) await held.take(run.run_key, run.documents);
   for (const { runKey } of only ? await store.list() : []) await held.take(runKey, []);
   // What came in between is there now, and nothing can come any more.
   const plan = await planAgain(store, archive, only, held);
@@ -208,18 +216,58 @@ class HeldRuns implements AsyncDisposable {
     return lease;
   }
 
-  /** `parts`: of which there is no document yet. What whoever begins a run takes first is always among them. */
-  async take(runKey: string, parts: readonly Part[]): Promise<void> {
-    const leases = this.#leases.get(runKey) ?? new Map<Part, Lease>();
+  /**
+   * What whoever begins a run takes first is always among the parts. `documents`: those that are to come; every token is above
+   * theirs, as that of the next attempt will be.
+   */
+  async take(runKey: string, documents: readonly { part: Part; token: number }[]): Promise<void> {
+    if (this.#leases.has(runKey)) return;
+    const leases = new Map<Part, Lease>();
     this.#leases.set(runKey, leases);
     const there = (await this.#store.parts(runKey)).map(({ part }) => part);
-    for (const part of new Set<Part>(['run', 'split-0', ...there, ...parts])) {
-      if (leases.has(part)) continue;
+    const highest = Math.max(0, ...documents.map(({ token }) => token));
+    for (const part of new Set<Part>(['run', 'split-0', ...there, ...documents.map((document) => document.part)])) {
       await this.keep();
-      const got = await this.#store.acquire(runKey, part, this.#holder, TTL_MS);
-      if (!got.acquired) return refuseWork(runKey, { holder: got.holder });
-      leases.set(part, got.lease);
+      let lease = await this.#acquire(runKey, part);
+      if (lease.token <= highest) {
+        await this.#store.release(lease);
+        await this.#raise(runKey, highest);
+        lease = await this.#acquire(runKey, part);
+      }
+      leases.set(part, lease);
     }
+  }
+
+  async #acquire(runKey: string, part: Part): Promise<Lease> {
+    const got = await this.#store.acquire(runKey, part, this.#holder, TTL_MS);
+    if (!got.acquired) throw workedOn(runKey, got);
+    return got.lease;
+  }
+
+  /** New tokens are above all that a run's documents have: one that has this token, for a moment, is enough. */
+  async #raise(runKey: string, token: number): Promise<void> {
+    const { workerId, host, pid } = this.#holder;
+    const part = workerPart(workerId);
+    const at = new Date().toISOString();
+    const marker: Registration = {
+      worker_id: workerId,
+      run_key: runKey,
+      run_id: '',
+      pipeline: '',
+      host,
+      pid,
+      version: '',
+      capacity: 0,
+      state: 'working',
+      started_at: at,
+      splits: [],
+      done: 0,
+      records: 0,
+      bytes: 0,
+      updated_at: at,
+    };
+    await this.#store.write(runKey, part, { expected: 0, token, body: marker, grade: 'hard' });
+    await this.#store.removePart(await this.#acquire(runKey, part));
   }
 
   /** Renews them all from time to time. Throws OxiError LEASE_LOST. */
