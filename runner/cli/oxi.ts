@@ -3,7 +3,7 @@ import { Command, Option } from 'commander';
 import { didYouMean, listNames } from '../config/nearest.ts';
 import type { Oxi } from '../engine/contracts.ts';
 import { OxiError } from '../engine/errors.ts';
-import { fieldsOf, markdownOf, type OxiField, ownLimits, standardOf } from '../oxis/describe.ts';
+import { aloneText, fieldsOf, markdownOf, type OxiField, ownLimits, standardOf } from '../oxis/describe.ts';
 import { registry } from '../oxis/registry.ts';
 import { printJson, printRows } from './state-store.ts';
 import { filled } from './text.ts';
@@ -53,15 +53,18 @@ function documentOf(oxi: Oxi): object {
     summary: oxi.summary,
     fields: fieldsOf(oxi).map((field) => ({ ...field, default: field.default ?? null })),
     limits: Object.fromEntries(ownLimits(oxi)),
+    alone: aloneText(oxi) ?? null,
   };
 }
 
 function textOf(oxi: Oxi): string[] {
+  const alone = aloneText(oxi);
   const limits = ownLimits(oxi).map(([name, value]) => `${name} ${value}`);
   return [
     ...filled(`${oxi.name} (${oxi.kind}): ${oxi.summary}`, ''),
     ...fieldsOf(oxi).flatMap(fieldText),
     ...(limits.length === 0 ? [] : ['', ...filled(`limits, which a pipeline can tighten: ${limits.join(', ')}`, '  ')]),
+    ...(alone === undefined ? [] : ['', ...filled(alone, '  ')]),
   ];
 }
 

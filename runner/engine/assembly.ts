@@ -98,13 +98,15 @@ export class Makings {
   }
 
   spec(steps: StageStepSpec[], checked: boolean): StageSpec {
-    const { stream, startMs } = this.start;
+    const { stream, startMs, splits } = this.start;
+    const isShared = splits.some(({ place }) => place !== undefined);
     const { projectRoot, params, env } = this.a;
     return {
       steps,
       projectRoot,
       stream,
       splitNames: this.splitNames,
+      ...(isShared ? { splitPlaces: splits.map(({ index, place = index }) => place) } : {}),
       checked,
       now: startMs,
       params: [...params],

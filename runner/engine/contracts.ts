@@ -58,6 +58,8 @@ export interface RowRun {
 /** A part of the input, read in order by one reader. Recorded before the first read. */
 export interface Split {
   index: number;
+  /** Its index in the whole input, where the work is shared. */
+  place?: number;
   /** What it is called in messages: a path, `stdin`. */
   name: string;
   /** Bytes, where known before reading. */
@@ -252,6 +254,8 @@ export interface StepContext {
   stream: StreamInfo;
   /** Name of the split at hand. */
   splitName: string;
+  /** Its place in the whole input, where that is another one than among the splits that are read here. */
+  splitPlace?: number | undefined;
   /** Offset of the record at hand in its split, in bytes. */
   offset: number;
 }

@@ -81,6 +81,7 @@ const schemas = once(() => {
   const splits = z.array(
     z.strictObject({
       index: count,
+      place: z.exactOptional(count),
       name: z.string(),
       size: z.exactOptional(count),
       range: z.exactOptional(z.strictObject({ from: count, to: count, framer: json, fingerprint: z.string() })),

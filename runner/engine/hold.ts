@@ -13,6 +13,8 @@ export interface HoldOptions {
   ttlMs: number;
   /** How long to wait for another holder at most. */
   waitMs: number;
+  /** The run begins anew, even where the store has lost what it had of it. */
+  fresh?: boolean;
   stop: AbortSignal;
   say(message: string): void;
 }
@@ -25,7 +27,7 @@ export async function holdLease(o: HoldOptions): Promise<Held> {
   const deadline = performance.now() + o.waitMs;
   let said = false;
   for (;;) {
-    const asking = o.store.acquire(o.runKey, 'split-0', o.holder, o.ttlMs);
+    const asking = o.store.acquire(o.runKey, 'split-0', o.holder, o.ttlMs, { fresh: o.fresh === true });
     const result = await sayIfSlow(o.say, `waiting for the state in ${o.store.location}`, asking);
     if (result.acquired) return result;
     const { workerId, host, pid } = result.holder;

@@ -31,8 +31,9 @@ export function inputOf(
 ): Pick<RunDocument, 'stream' | 'splits' | 'segment' | 'source'> {
   return {
     stream: input.stream,
-    splits: input.splits.map(({ index: split, name, size, range }) => ({
+    splits: input.splits.map(({ index: split, place, name, size, range }) => ({
       index: split,
+      ...(place === undefined ? {} : { place }),
       name,
       ...(size === undefined ? {} : { size }),
       ...(range === undefined ? {} : { range }),

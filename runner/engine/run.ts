@@ -45,7 +45,7 @@ export interface RunOptions extends Assembly {
   lockTimeoutMs: number;
   leaseWaitMs: number;
   /** Keeps the lease alive from a thread of its own, from the moment it is called. */
-  keepLease(lease: Lease, lost: () => void): AsyncDisposable;
+  keepLease(lease: Lease, lost: (why?: OxiError) => void): AsyncDisposable;
   /** What the attempt works on, where several workers share the run: one split group, whose input is known. */
   input?: SharedInput;
   observe(identity: { runId: string; attempt: number }): Promise<RunObserver>;
@@ -75,11 +75,12 @@ export async function executeRun(o: RunOptions): Promise<RunResult> {
     holder: o.holder,
     ttlMs: o.lockTimeoutMs,
     waitMs: o.leaseWaitMs,
+    fresh: o.fresh,
     stop: o.stop,
     say: o.say,
   });
   const gone = new AbortController();
-  const keeper = o.keepLease(held.lease, () => gone.abort(lost(o.runKey)));
+  const keeper = o.keepLease(held.lease, (why) => gone.abort(why ?? lost(o.runKey)));
   try {
     return await new Run({ ...o, kill: AbortSignal.any([o.kill, gone.signal]) }, held).execute();
   } finally {

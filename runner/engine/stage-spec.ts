@@ -26,6 +26,8 @@ export interface StageSpec {
   projectRoot: string;
   stream: StreamInfo;
   splitNames: string[];
+  /** Their places in the whole input, where the work is shared. */
+  splitPlaces?: number[];
   /** The records were checked by a stage before this one. */
   checked: boolean;
   /** Start of the run, milliseconds since the epoch. */

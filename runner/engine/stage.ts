@@ -177,6 +177,7 @@ export class StageProgram {
     this.#found = undefined;
     this.#stepMs = this.#spec.steps.map(() => 0);
     this.#context.splitName = this.#spec.splitNames[split] ?? '';
+    this.#context.splitPlace = this.#spec.splitPlaces?.[split];
   }
 
   #finish(block: Block, started: number): StageResult {

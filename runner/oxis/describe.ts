@@ -86,6 +86,7 @@ export function ownLimits({ limits = {} }: Oxi): [name: string, value: number][]
 
 /** One oxi with all its fields, as Markdown. */
 export function markdownOf(oxi: Oxi): string[] {
+  const alone = aloneText(oxi);
   const rows = fieldsOf(oxi).map((field) => {
     const also = field.aliases.map((alias) => ` (also \`${alias}\`)`).join('');
     return `| \`${field.name}\`${also} | ${cell(field.type)} | ${cell(standardOf(field))} | ${cell(field.description)} |`;
@@ -100,7 +101,16 @@ export function markdownOf(oxi: Oxi): string[] {
     ...rows,
     '',
     ...limitsOf(oxi),
+    ...(alone === undefined ? [] : [alone, '']),
   ];
+}
+
+/** Why workers can't share a run that has it, as a sentence; undefined where they can. */
+export function aloneText({ alone }: Oxi): string | undefined {
+  if (alone === undefined) return undefined;
+  return alone.when === undefined
+    ? `Workers can not share a run with it: it ${alone.why}.`
+    : `Workers can not share a run where it ${alone.why}.`;
 }
 
 /** Its own limits, which a configuration can tighten. */

@@ -5,6 +5,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parentPort, workerData } from 'node:worker_threads';
+import { OxiError } from '../engine/errors.ts';
 import { openStore } from '../state/open.ts';
 import type { Lease } from '../state/store.ts';
 import { Registrar } from '../workers/registrar.ts';
@@ -31,6 +32,16 @@ port.on('message', (command: KeeperCommand) => {
   wake.abort();
 });
 
+/** False where another took it; a sentence where the store has lost the run. */
+async function renew(lease: Lease): Promise<boolean | string> {
+  try {
+    return await store.renew(lease);
+  } catch (error) {
+    if (error instanceof OxiError && error.code === 'STATE_LOST') return error.message;
+    throw error;
+  }
+}
+
 /** That there are none is told, too: the main thread may have seen one that is gone. */
 let told = '';
 let trouble = '';
@@ -42,11 +53,11 @@ while (!closing.signal.aborted) {
     listening ??= await store.subscribe?.(runKey, () => wake.abort());
     for (const [token, kept] of leases) {
       if (performance.now() < kept.due) continue;
-      const held = await store.renew(kept.lease);
+      const held = await renew(kept.lease);
       kept.due = performance.now() + renewMs;
-      if (held || !leases.has(token)) continue;
+      if (held === true || !leases.has(token)) continue;
       leases.delete(token);
-      tell({ kind: 'lost', token });
+      tell({ kind: 'lost', token, ...(held === false ? {} : { why: held }) });
     }
     if (registrar.hasNews || performance.now() >= nextBeat) {
       await registrar.beat();
@@ -58,6 +69,7 @@ while (!closing.signal.aborted) {
       told = text;
       tell({ kind: 'requests', requests });
     }
+    await store.sweep?.();
     trouble = '';
   } catch (error) {
     // The store is out of reach for the moment: the lease lives on until its end, and the next renewal may succeed.

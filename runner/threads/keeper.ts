@@ -3,6 +3,7 @@
  * is over within a second needs none, so the thread comes late.
  */
 import type { Worker } from 'node:worker_threads';
+import { OxiError } from '../engine/errors.ts';
 import type { StoreSettings } from '../state/open.ts';
 import type { Holder, Lease, RunRequest } from '../state/store.ts';
 import type { Registration } from '../workers/registration.ts';
@@ -29,7 +30,7 @@ export type KeeperCommand =
   | { kind: 'close' };
 
 export type KeeperMessage =
-  | { kind: 'lost'; token: number }
+  | { kind: 'lost'; token: number; why?: string }
   | { kind: 'requests'; requests: RunRequest[] }
   | { kind: 'trouble'; message: string };
 
@@ -41,8 +42,11 @@ export interface KeeperEvents {
 }
 
 export interface Keeper extends AsyncDisposable {
-  /** Renews a lease until it is dropped; `lost`: another took it. Tokens of one run key are never equal. */
-  keep(lease: Lease, lost: () => void): void;
+  /**
+   * Renews a lease until it is dropped; `lost`: another took it, or `why`: the store has lost the run (STATE_LOST). Tokens of one
+   * run key are never equal.
+   */
+  keep(lease: Lease, lost: (why?: OxiError) => void): void;
   drop(lease: Lease): void;
   /** What the store is to know of this worker from now on. */
   about(registration: Registration): void;
@@ -58,7 +62,7 @@ export function startKeeper(start: KeeperStart, on: KeeperEvents, delayMs = DELA
   let worker: Worker | undefined;
   let ended: Promise<unknown> | undefined;
   let closing = false;
-  const leases = new Map<number, { lease: Lease; lost: () => void }>();
+  const leases = new Map<number, { lease: Lease; lost: (why?: OxiError) => void }>();
   let latest: Registration | undefined;
   const tell = (command: KeeperCommand): void => worker?.postMessage(command);
 
@@ -71,9 +75,12 @@ export function startKeeper(start: KeeperStart, on: KeeperEvents, delayMs = DELA
       resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MB },
     });
     worker.on('message', (message: KeeperMessage) => {
-      if (message.kind === 'lost') leases.get(message.token)?.lost();
-      else if (message.kind === 'requests') on.requests(message.requests);
-      else on.trouble(message.message);
+      if (message.kind === 'lost') {
+        const { token, why } = message;
+        leases.get(token)?.lost(why === undefined ? undefined : new OxiError('STATE_LOST', why));
+      }
+      if (message.kind === 'requests') on.requests(message.requests);
+      if (message.kind === 'trouble') on.trouble(message.message);
     });
     worker.on('error', (error) => on.trouble(`the thread that keeps the lease died: ${error.message}`));
     // It may end by itself, long before anybody closes it.

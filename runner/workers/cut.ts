@@ -45,7 +45,7 @@ export async function cutInput(
   const cutter = source.source.cut?.bind(source.source);
   const groups = await (cutter?.(splits, wish) ?? cutFiles(input, wish, signal));
   while (wish.exactly === true && groups.length < wish.groups) groups.push([]);
-  return groups.map((group) => group.map((split, index) => ({ ...split, index })));
+  return groups.map((group) => group.map((split, index) => ({ ...split, index, place: split.index })));
 }
 
 async function cutFiles(input: CutInput, wish: CutWish, signal: AbortSignal): Promise<Split[][]> {

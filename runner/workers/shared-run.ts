@@ -19,7 +19,7 @@ export interface SharedRunOptions {
   /** How long to wait for another holder of the lease at most. */
   waitMs: number;
   /** Keeps a lease alive for as long as it is held. */
-  keep(lease: Lease, lost: () => void): AsyncDisposable;
+  keep(lease: Lease, lost: (why?: OxiError) => void): AsyncDisposable;
 }
 
 /** What a change begins with. */
@@ -46,12 +46,15 @@ export class SharedRun {
     return sharedOf(stored === undefined ? undefined : parseRunDocument(stored.body), runKey, runId);
   }
 
-  /** Does `work` alone among all workers. Throws OxiError LEASE_HELD where another one does not let go. */
-  async alone<T>(work: (stored: Stored, gone: AbortSignal) => Promise<T>): Promise<T> {
+  /**
+   * Does `work` alone among all workers; with `fresh` also where the store has lost the run. Throws OxiError LEASE_HELD where another
+   * one does not let go.
+   */
+  async alone<T>(work: (stored: Stored, gone: AbortSignal) => Promise<T>, fresh = false): Promise<T> {
     const { store, runKey, keep } = this.#o;
-    const lease = await this.#acquire();
+    const lease = await this.#acquire(fresh);
     const gone = new AbortController();
-    const kept = keep(lease, () => gone.abort(lost(runKey)));
+    const kept = keep(lease, (why) => gone.abort(why ?? lost(runKey)));
     try {
       const stored = await store.read(runKey, 'run');
       const document = stored === undefined ? undefined : parseRunDocument(stored.body);
@@ -89,11 +92,11 @@ export class SharedRun {
     return result.version;
   }
 
-  async #acquire(): Promise<Lease> {
+  async #acquire(fresh: boolean): Promise<Lease> {
     const { store, runKey, holder, ttlMs, waitMs } = this.#o;
     const deadline = performance.now() + waitMs;
     for (let poll = SHORTEST_POLL_MS; ; poll = Math.min(2 * poll, LONGEST_POLL_MS)) {
-      const got = await store.acquire(runKey, 'run', holder, ttlMs);
+      const got = await store.acquire(runKey, 'run', holder, ttlMs, { fresh });
       if (got.acquired) return got.lease;
       if (performance.now() > deadline) {
         const { workerId, host, pid } = got.holder;

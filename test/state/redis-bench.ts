@@ -1,24 +1,10 @@
 /** The backend `redis` as the contract suite takes it, and what the tests of Redis do to stored state behind its back. */
 import { Redis } from 'ioredis';
-import type { RedisSettings } from '../../runner/state/redis/connection.ts';
-import { keysOf } from '../../runner/state/redis/keys.ts';
 import { PRELUDE } from '../../runner/state/redis/scripts.ts';
-import { openRedisStore } from '../../runner/state/redis/store.ts';
-import type { Part, StateStore, StoreOptions } from '../../runner/state/store.ts';
+import type { Part, StateStore } from '../../runner/state/store.ts';
 import type { Bench, Damage } from '../contract/store-suite.ts';
 import type { RedisServer } from '../servers/redis.ts';
-
-const PREFIX = 'oxiflow:state';
-export const keys = keysOf(PREFIX);
-
-export function settingsFor(connectionUrl: string, more: Partial<RedisSettings> = {}): RedisSettings {
-  return { connectionUrl, keyPrefix: PREFIX, clusterMode: false, lockTimeoutMs: 30_000, projectRoot: '/', ...more };
-}
-
-/** `location`: as a store tells it. */
-export function openRedisAt(location: string, clusterMode: boolean, options: StoreOptions = {}): StateStore {
-  return openRedisStore(settingsFor(location.split(' ')[0] ?? '', { clusterMode }), options);
-}
+import { keys, openRedisAt, PREFIX } from './redis-open.ts';
 
 /** Changes what is stored by a script that knows its form. */
 export async function tamper(

@@ -1,7 +1,8 @@
 import { afterAll, beforeAll } from 'vitest';
 import { describeStore } from '../contract/store-suite.ts';
 import { RedisCluster } from '../servers/redis.ts';
-import { keys, redisBench } from './redis-bench.ts';
+import { redisBench } from './redis-bench.ts';
+import { keys } from './redis-open.ts';
 
 let cluster: RedisCluster;
 beforeAll(async () => {

@@ -6,6 +6,7 @@ import { expect, test } from 'vitest';
 import { openSqliteStore } from '../../runner/state/sqlite.ts';
 import type { Part, StateStore } from '../../runner/state/store.ts';
 import { type Bench, type Damage, describeStore } from '../contract/store-suite.ts';
+import { makeOlderDatabase } from './older-stores.ts';
 
 async function damageDatabase(path: string, runKey: string, part: Part, damage: Damage): Promise<boolean> {
   const bytes = await readFile(path);
@@ -47,6 +48,7 @@ describeStore('sqlite', async (): Promise<Bench> => {
   };
   return {
     location,
+    makeOlder: async () => makeOlderDatabase(location),
     open: (options) => {
       const store = openSqliteStore(location, options);
       stores.push(store);

@@ -12,7 +12,7 @@ import * as z from 'zod/mini';
 import type { MergeOptions, Output, PartOutput, PartText, RawBlock, Share, SinkRun } from '../../engine/contracts.ts';
 import { crashpoint } from '../../engine/crashpoint.ts';
 import { errnoOf, ioError, OxiError } from '../../engine/errors.ts';
-import { partName } from '../../engine/part-name.ts';
+import { partName, partNumber } from '../../engine/part-name.ts';
 import type { Json } from '../../state/store.ts';
 import { behindLinks } from './place.ts';
 import { readBlocks } from './staged-file.ts';
@@ -24,7 +24,7 @@ const SUFFIX = '.oxiflow-merge';
 /** Where a worker leaves its part of the output `path`: a name that nobody takes for an output. */
 export function hiddenPart(path: string, run: SinkRun, share: Share): string {
   const target = behindLinks(path);
-  return join(dirname(target), `${partName(stemOf(basename(target), run), share)}${SUFFIX}`);
+  return join(dirname(target), `${stemOf(basename(target), run)}${partNumber(share)}${SUFFIX}`);
 }
 
 interface Part extends PartOutput {
@@ -46,7 +46,7 @@ export async function mergeFiles(
   const rows = sum(parts, (part) => part.rows);
   // A mark in front of each text has to go: they are decoded.
   const isCopied = joining === undefined && options.encoding !== 'utf-16';
-  const own = { ...run, step: `${run.step}.merge`, finishing: false };
+  const own = { ...run, step: mergeStep(run), finishing: false };
   const text = new StagedText(
     isCopied ? { ...options, encoding: 'utf-8', codec: undefined, level: undefined } : options,
   );
@@ -73,7 +73,9 @@ export async function mergeFiles(
     crashpoint('parted');
     await mustHold();
     await text.finish(mark);
+    await mustHold();
     await notes.clear();
+    await sweep(options.path, run);
     return { path: options.path, rows, bytes: mark.bytes };
   } catch (error) {
     throw ioError(error, `step "${options.step}": ${options.name}`, { step: options.step, file: options.name });
@@ -157,6 +159,19 @@ async function sizeAt(path: string): Promise<number | undefined> {
       throw error;
     },
   );
+}
+
+/** What earlier runs of the same key left, that were cut otherwise or given up. */
+async function sweep(path: string, run: SinkRun): Promise<void> {
+  const target = behindLinks(path);
+  const folder = dirname(target);
+  const stems = [run, { ...run, step: mergeStep(run) }].map((one) => stemOf(basename(target), one));
+  for (const name of await readdir(folder))
+    if (name.endsWith(SUFFIX) && stems.some((stem) => name.startsWith(stem))) await remove(join(folder, name));
+}
+
+function mergeStep({ step }: SinkRun): string {
+  return `${step}.merge`;
 }
 
 function failed({ step, name }: TextOptions, what: string): OxiError {

@@ -10,9 +10,14 @@ export function fileKey({ dev, ino }: Pick<BigIntStats, 'dev' | 'ino'>): string 
   return `file ${dev}:${ino}`;
 }
 
+/** Of a path behind all links. */
+export function pathKey(path: string): string {
+  return `path ${path}`;
+}
+
 /** Of a file that may not be there yet: its path behind all links, and what it is, if that can be seen. `path` is absolute. */
 export function keysOf(path: string): string[] {
-  const key = `path ${behindLinks(path)}`;
+  const key = pathKey(behindLinks(path));
   try {
     const there = statSync(path, { bigint: true, throwIfNoEntry: false });
     return there === undefined ? [key] : [key, fileKey(there)];

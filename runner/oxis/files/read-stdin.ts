@@ -40,6 +40,7 @@ export const readStdin = defineSource({
   limits: { maxMemoryMb: 512, concurrentOperations: 1 },
   output: 'bytes',
   config,
+  alone: { why: 'gives its input once, to one worker' },
   make: (c, context) => new StdinSource(c, context.stepId),
 });
 

@@ -1,7 +1,7 @@
 /** `write_file`: a file that is either the old one or the new one, whole, at every moment. */
-import { statSync } from 'node:fs';
+import { readdirSync, statSync } from 'node:fs';
 import { lstat, stat } from 'node:fs/promises';
-import { dirname, resolve } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import * as z from 'zod/mini';
 import type { FilePlace, Held, Mark, Output, Rewrite, Share, Sink, SinkRun } from '../../engine/contracts.ts';
 import { errnoOf, ioError, OxiError } from '../../engine/errors.ts';
@@ -14,7 +14,7 @@ import { defineSink, field } from '../define.ts';
 import { jsonFormat } from '../formats/format-json.ts';
 import { hiddenPart, mergeFiles } from './merging.ts';
 import { isTooLong, refuseNul, tooLong } from './path.ts';
-import { behindLinks, keysOf } from './place.ts';
+import { behindLinks, keysOf, pathKey } from './place.ts';
 import { BACKUP, existsError } from './publishing.ts';
 import { StagedText, type TextOptions } from './staged-text.ts';
 import { compressionField, encodingField, encodingOf } from './text-fields.ts';
@@ -59,7 +59,8 @@ export const writeFile = defineSink({
     const codec = c.compression === 'auto' ? codecOfName(c.path) : c.compression === 'none' ? undefined : c.compression;
     refuseLevel(c.compression_level, codec, context.stepId);
     const { share } = context;
-    const name = share === undefined || c.merge ? c.path : partName(c.path, share);
+    const isPart = share !== undefined && !c.merge;
+    const name = isPart ? partName(c.path, share) : c.path;
     return new FileSink(
       {
         path: resolve(context.projectRoot, name),
@@ -72,27 +73,45 @@ export const writeFile = defineSink({
         codec,
         level: c.compression_level,
       },
-      c.create_dirs,
-      c.merge ? (share ?? 'all') : undefined,
+      {
+        createFolders: c.create_dirs,
+        merged: c.merge ? (share ?? 'all') : undefined,
+        others: isPart ? otherParts(c.path, share) : [],
+      },
     );
   },
   implicitFormat: () => jsonFormat({}),
 });
+
+/** Names of the parts that other workers make. */
+function otherParts(path: string, { index, of }: Share): string[] {
+  const all = Array.from({ length: of }, (_, i) => partName(path, { index: i, of }));
+  return all.filter((_, i) => i !== index);
+}
+
+interface SinkOptions {
+  createFolders: boolean;
+  /** Which part of a merged output it makes, or that it is the whole of one. */
+  merged: Share | 'all' | undefined;
+  /** Names of other parts of the same output. */
+  others: readonly string[];
+}
 
 class FileSink implements Sink {
   readonly guarantee = 'truncate';
   readonly target: string;
   readonly #o: TextOptions;
   readonly #createFolders: boolean;
+  readonly #others: readonly string[];
   /** It makes one part, which waits to be merged with the others. */
   readonly #part: Share | undefined;
   readonly merge: Sink['merge'];
   #text: StagedText;
   #records = 0;
 
-  /** `merged`: which part of a merged output it makes, or that it is the whole of one. */
-  constructor(options: TextOptions, createFolders: boolean, merged: Share | 'all' | undefined) {
+  constructor(options: TextOptions, { createFolders, merged, others }: SinkOptions) {
     this.#o = options;
+    this.#others = others;
     this.target = options.path;
     this.#createFolders = createFolders;
     this.#text = new StagedText(options);
@@ -105,7 +124,18 @@ class FileSink implements Sink {
     const kept: FilePlace[] = backup
       ? [{ name: `${name}${BACKUP}`, keys: keysOf(`${behindLinks(path)}${BACKUP}`), backup: true }]
       : [];
-    return [{ name, keys: keysOf(path) }, ...kept];
+    return [{ name, keys: keysOf(path) }, ...this.#partPlaces(), ...kept];
+  }
+
+  /** Of other workers' parts: all of them lie in the same folder. */
+  #partPlaces(): FilePlace[] {
+    if (this.#others.length === 0) return [];
+    const folder = behindLinks(dirname(this.#o.path));
+    const there = new Set(namesIn(folder));
+    return this.#others.map((name) => {
+      const path = join(folder, basename(name));
+      return { name, keys: there.has(basename(name)) ? keysOf(path) : [pathKey(path)] };
+    });
   }
 
   get pending(): string | undefined {
@@ -213,6 +243,15 @@ function refuseLevel(level: number | undefined, codec: Codec | undefined, step: 
   throw new OxiError('CONFIG_INVALID', `step "${step}", field "compression_level": ${why}`, {
     place: { step, field: 'compression_level' },
   });
+}
+
+function namesIn(folder: string): string[] {
+  try {
+    return readdirSync(folder);
+  } catch {
+    // One that is not there holds nothing.
+    return [];
+  }
 }
 
 async function isLink(path: string): Promise<boolean> {

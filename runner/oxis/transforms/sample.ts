@@ -1,6 +1,6 @@
 /** `sample`: a part of the records: a share that chance picks, the same ones in every attempt, or every n-th. */
 import * as z from 'zod/mini';
-import type { Block, BlockStep } from '../../engine/contracts.ts';
+import type { Block, BlockStep, StepContext } from '../../engine/contracts.ts';
 import { bufferOf, keepRecords } from '../../kernel/keep.ts';
 import type { Json } from '../../state/store.ts';
 import { defineStep, field } from '../define.ts';
@@ -54,9 +54,9 @@ class RateStep implements BlockStep {
     this.#seed = mixed(mixed(0x9e3779b9, seed | 0), Math.floor(seed / 2 ** 32) | 0);
   }
 
-  process(block: Block): Block {
+  process(block: Block, context: StepContext): Block {
     const bytes = bufferOf(block);
-    const seed = mixed(this.#seed, block.split);
+    const seed = mixed(this.#seed, context.splitPlace ?? block.split);
     return keepRecords(block, (i) => {
       const start = block.spans[2 * i] as number;
       const end = block.spans[2 * i + 1] as number;

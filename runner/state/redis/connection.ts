@@ -100,6 +100,7 @@ export class Connections {
       try {
         const answer = await this.#inTime(line, work);
         this.#answered = true;
+        line.why = undefined;
         return answer;
       } catch (failure) {
         const error = this.#why(line, failure);
@@ -191,9 +192,12 @@ export class Connections {
   }
 
   /** A connection that could not be made tells why by an event; whoever waited for it only learns that it is closed. */
-  #why(line: Line, failure: unknown): unknown {
-    const closed = failure instanceof Error && /^(Connection is closed|timed out)/.test(failure.message);
-    return closed && line.why !== undefined ? line.why : failure;
+  #why({ why }: Line, failure: unknown): unknown {
+    // What was sent is in there, too.
+    if (failure instanceof Error && 'command' in failure) delete failure.command;
+    const isVague =
+      failure instanceof Error && /^(Connection is closed|timed out|None of startup)/.test(failure.message);
+    return isVague && why !== undefined ? why : failure;
   }
 
   #remember(cluster: Cluster): void {

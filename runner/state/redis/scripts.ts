@@ -4,7 +4,7 @@
  * All of a run is in one hash. Of each part it holds `h:PART`, the head (version, token, lease, checksum of the document; it begins
  * with a checksum of its own), `0:PART` and `1:PART`, the documents with an even and an odd version, so that the one before the
  * newest stays, `w:PART`, who holds the lease, and `b:PART`, who held it before. `top` is the highest token of the run, `removed`
- * when it was removed. Every change carries a nonce that stays in the head: who asks again with the same one, because the answer
+ * when it was removed, `born` an identity by which it is known to be the same one. Every change carries a nonce that stays in the head: who asks again with the same one, because the answer
  * got lost, is told what became of the first time.
  */
 import { hash } from 'node:crypto';
@@ -63,6 +63,12 @@ local function nextToken(h)
   local t = redis.call('TIME')
   return math.max((top() or 0) + 1, h.token + 1, t[1] * 1000000 + t[2])
 end
+-- Whether the run is missing. "": it need not be there. "~": the project has a note that its document was. Else: its identity.
+local function lost(must)
+  if must == '' then return false end
+  if must ~= '~' then return redis.call('HGET', K, 'born') ~= must end
+  return not top() or (head('run').present == '0' and redis.call('HEXISTS', K, 'removed') == 0)
+end
 local function remaining(h, at)
   if h.lease ~= '1' then return 0 end
   return math.max(0, math.min(h.ttl, h.renewed + h.ttl - at))
@@ -75,9 +81,12 @@ local function take(part, h, nonce, ttl, who)
   end
   h.token = nextToken(h)
   h.lease = '1' h.ttl = tonumber(ttl) h.renewed = now() h.took = nonce
+  redis.call('HSETNX', K, 'born', nonce)
   redis.call('HSET', K, 'top', int(h.token), 'w:' .. part, who, 'h:' .. part, packHead(h))
 end
-local function taken(part, h) return {int(h.token), redis.call('HGET', K, 'b:' .. part) or ''} end
+local function taken(part, h)
+  return {int(h.token), redis.call('HGET', K, 'b:' .. part) or '', redis.call('HGET', K, 'born') or ''}
+end
 local function heads(prefix)
   local names = {}
   for _, field in ipairs(redis.call('HKEYS', K)) do
@@ -112,7 +121,7 @@ return {int(h.version), int(h.token), int(h.written), h.wrote, document(ARGV[1],
 
 /**
  * part, expected version, token, nonce, nonce of the expected version where it is known, "1" if that one was ours and
- * acknowledged, "1" if the run has to be there, checksum, document -> {outcome, version, token}
+ * acknowledged, whether the run has to be there (see "lost"), checksum, document -> {outcome, version, token}
  *
  * A server that went back (a failover, a log that lost its last second) holds an older version than one that it has acknowledged.
  * Where that one was written by this very holder, and nobody took a token since, the new document goes over what there is: it
@@ -121,7 +130,7 @@ return {int(h.version), int(h.token), int(h.written), h.wrote, document(ARGV[1],
 export const WRITE = script(`
 local part, expected, token, nonce = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
 local h = head(part)
-if h.missing and ARGV[7] == '1' and not top() then return {'lost'} end
+if lost(ARGV[7]) then return {'lost'} end
 if h.wrote == nonce then return {'written', int(h.version), int(h.token)} end
 local version = h.present == '1' and h.version or 0
 local went = ARGV[6] == '1' and version < expected
@@ -132,6 +141,8 @@ if not went and (version ~= expected or (ARGV[5] ~= '' and ARGV[5] ~= h.wrote)) 
 end
 -- Nothing new is built upon what is damaged; the length tells most of it, and reading would tell the rest.
 if version > 0 and redis.call('HSTRLEN', K, slot(version, part)) == 0 then document(part, h) end
+redis.call('HSETNX', K, 'born', nonce)
+if part == 'run' then redis.call('HDEL', K, 'removed') end
 local at = now()
 local old = h.token
 h.version = expected + 1 h.present = '1' h.token = token h.written = at h.wrote = nonce h.sum = ARGV[8]
@@ -147,13 +158,13 @@ return {'written', int(h.version), int(token)}
 `);
 
 /**
- * part, nonce, ttl, holder, token of a lease whose holder is known to be dead, "1" to take it from anybody, "1" if the run has
- * to be there -> {"acquired", token, before} or {"held", token, remaining, holder} or {"lost"}
+ * part, nonce, ttl, holder, token of a lease whose holder is known to be dead, "1" to take it from anybody, whether the run has to
+ * be there -> {"acquired", token, before, born} or {"held", token, remaining, holder} or {"lost"}
  */
 export const ACQUIRE = script(`
 local part, nonce = ARGV[1], ARGV[2]
 local h = head(part)
-if ARGV[7] == '1' and not top() then return {'lost'} end
+if lost(ARGV[7]) then return {'lost'} end
 if h.took == nonce then return {'acquired', unpack(taken(part, h))} end
 document(part, h)
 local left = remaining(h, now())
@@ -165,12 +176,12 @@ return {'acquired', unpack(taken(part, h))}
 `);
 
 /**
- * nonce, ttl, holder, how the holder's host is written in a holder, "1" if the run has to be there, then for each part its name
+ * nonce, ttl, holder, how the holder's host is written in a holder, whether the run has to be there, then for each part its name
  * and the token of a lease whose holder is known to be dead
- * -> {"acquired", part, token, before} or {"none", part, token, holder, ...} with the holders on that host, or {"lost"}
+ * -> {"acquired", part, token, before, born} or {"none", part, token, holder, ...} with the holders on that host, or {"lost"}
  */
 export const CLAIM = script(`
-if ARGV[5] == '1' and not top() then return {'lost'} end
+if lost(ARGV[5]) then return {'lost'} end
 local nonce = ARGV[1]
 local found = {}
 for i = 6, #ARGV, 2 do
@@ -196,7 +207,8 @@ return answer
 `);
 
 /**
- * part, token, ttl, holder -> "renewed", "gone", or "lost" where nothing of the run is there.
+ * part, token, ttl, holder, identity of the run where it is known -> {"renewed", born}, {"gone"}, or {"lost"} where nothing of the
+ * run is there.
  *
  * A head without this token, or with a lower one, is that of a server that went back behind the acquisition. Nobody took the
  * lease since, or its token would be higher: it is put back.
@@ -204,15 +216,15 @@ return answer
 export const RENEW = script(`
 local part, token = ARGV[1], tonumber(ARGV[2])
 local h = head(part)
-if h.missing and not top() then return 'lost' end
-if h.token > token or (h.token == token and (h.lease == '2' or h.lease == '3')) then return 'gone' end
+if not top() or lost(ARGV[5]) then return {'lost'} end
+if h.token > token or (h.token == token and (h.lease == '2' or h.lease == '3')) then return {'gone'} end
 if h.token < token or h.lease == '0' then
   h.token = token h.lease = '1' h.ttl = tonumber(ARGV[3])
   redis.call('HSET', K, 'w:' .. part, ARGV[4], 'top', int(math.max(top() or 0, token)))
 end
 h.renewed = now()
 redis.call('HSET', K, 'h:' .. part, packHead(h))
-return 'renewed'
+return {'renewed', redis.call('HGET', K, 'born') or ''}
 `);
 
 /** part, token */
@@ -255,14 +267,15 @@ redis.call('DEL', KEYS[2])
 return 1
 `);
 
-/** part, token -> 0 where another holds the lease; one that is gone by this token already is gone */
+/** part, token, nonce -> 0 where another holds the lease. Its token is over, too. */
 export const REMOVE_PART = script(`
 local part = ARGV[1]
 local h = head(part)
-if int(h.token) ~= ARGV[2] or (h.lease ~= '1' and h.lease ~= '3') then return 0 end
-h.version = 0 h.present = '0' h.sum = '-' h.wrote = '-' h.lease = '3'
+if h.wrote == ARGV[3] then return 1 end
+if int(h.token) ~= ARGV[2] or h.lease ~= '1' then return 0 end
+h.version = 0 h.present = '0' h.sum = '-' h.wrote = ARGV[3] h.lease = '3' h.token = nextToken(h)
 redis.call('HDEL', K, '0:' .. part, '1:' .. part, 'w:' .. part, 'b:' .. part)
-redis.call('HSET', K, 'h:' .. part, packHead(h))
+redis.call('HSET', K, 'top', int(h.token), 'h:' .. part, packHead(h))
 return 1
 `);
 
@@ -275,23 +288,20 @@ export const PURGE = script(`
 local at, age = now(), tonumber(ARGV[3])
 local dead = {}
 for i = 4, #ARGV do dead[ARGV[i]] = true end
-local last, token = tonumber(redis.call('HGET', K, 'removed') or '0') + 0, 0
-local removed = last > 0
-local documents = false
+local last = tonumber(redis.call('HGET', K, 'removed') or '0') or 0
+local removed, documents, run = last > 0, false, nil
 for _, part in ipairs(heads('')) do
   local h = head(part)
   if remaining(h, at) > 0 and not dead[int(h.token)] then return 0 end
   last = math.max(last, h.renewed, h.written)
   if h.present == '1' then documents = true end
-  if part == 'run' then
-    token = h.token
-    if h.present == '1' then
-      if ARGV[1] ~= int(h.version) or ARGV[2] ~= h.wrote then return 0 end
-      removeAll(token, '', at)
-      redis.call('DEL', KEYS[2])
-      return 1
-    end
-  end
+  if h.present == '1' and part == 'run' then run = h end
+end
+if run then
+  if ARGV[1] ~= int(run.version) or ARGV[2] ~= run.wrote then return 0 end
+  removeAll(run.token, '', at)
+  redis.call('DEL', KEYS[2])
+  return 1
 end
 -- Removed long ago: by now nobody can hold a token of it. What never came to a document waits twice as long, so that a note of
 -- it in a project is forgotten before it is.

@@ -9,8 +9,7 @@ export type Trouble =
   | { kind: 'stored'; fault: 'damaged' | 'newer'; part: string; text: string }
   | { kind: 'bug' };
 
-const PASSING =
-  /^(LOADING|READONLY|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|BUSY|MOVED|ASK|NOREPLICAS|MISCONF|UNBLOCKED|NOSCRIPT|OOM)\b/;
+const PASSING = /^(LOADING|READONLY|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|BUSY|NOREPLICAS|MISCONF|UNBLOCKED|NOSCRIPT|OOM)\b/;
 const LOST_CONNECTION =
   /^(Connection is closed|Too many Cluster redirections|Command aborted|Failed to refresh slots|None of startup nodes|connect E|All keys|Cluster isn't ready|Cluster is (ended|closed)|timed out|Stream isn't writeable|Socket timeout)/i;
 
@@ -25,8 +24,14 @@ export function judge(error: unknown, location: string): Trouble {
   if (stored !== null)
     return { kind: 'stored', fault: stored[1] as 'damaged' | 'newer', part: stored[2] ?? '', text: stored[3] ?? '' };
   // A script's own errors begin with ERR in old servers and with the code in new ones.
-  const code = /\b(WRONGPASS|NOAUTH|NOPERM)\b|invalid password|invalid username-password/i.exec(message);
+  const code = /\b(WRONGPASS|NOAUTH|NOPERM)\b|invalid password|user executing the script/i.exec(message);
   if (code !== null) return { kind: 'final', error: refused(code[1], message, location) };
+  // To a cluster's client it never comes.
+  if (/^(MOVED|ASK) /.test(message))
+    return {
+      kind: 'final',
+      error: config(`${location} is part of a cluster: set state_manager.redis.cluster_mode: true`),
+    };
   if (/^ERR This instance has cluster support disabled/.test(message))
     return { kind: 'final', error: config(`${location} is no cluster: take state_manager.redis.cluster_mode out`) };
   if (/SELECT is not allowed in cluster mode|DB index is out of range/i.test(message))
@@ -36,25 +41,25 @@ export function judge(error: unknown, location: string): Trouble {
       kind: 'final',
       error: config(`${location} is no Redis server of version 6 or later: ${serverWord(message)}`),
     };
-  const cert = errnoOf(error);
-  if (cert !== undefined && /^(ERR_TLS|CERT_|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO_|ERR_SSL|ERR_OSSL)/.test(cert))
+  const errno = errnoOf(error);
+  if (errno !== undefined && /^(ERR_TLS|CERT_|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO_|ERR_SSL|ERR_OSSL)/.test(errno))
     return {
       kind: 'final',
-      error: config(`${location}: its certificate is not accepted (${cert}); name the authority with ?ca=FILE`),
+      error: config(`${location}: its certificate is not accepted (${errno}); name the authority with ?ca=FILE`),
     };
+  if (errno !== undefined) return { kind: 'passing', reason: errno };
   if (PASSING.test(message) || LOST_CONNECTION.test(message)) return { kind: 'passing', reason: serverWord(message) };
-  if (cert !== undefined) return { kind: 'passing', reason: cert };
   const inside = /\b(READONLY|MISCONF|OOM|NOREPLICAS|LOADING)\b/.exec(message);
   if (inside !== null) return { kind: 'passing', reason: serverWord(message) };
   return { kind: 'bug' };
 }
 
 function refused(code: string | undefined, message: string, location: string): OxiError {
-  if (code === 'NOPERM') {
+  if (code === 'NOPERM' || message.includes('user executing the script')) {
     const what = /'([a-z|]+)' command/i.exec(message)?.[1];
     return new OxiError(
       'PERMISSION_DENIED',
-      `${location}: the user may not do what the state needs${what === undefined ? ' (keys)' : ` (command ${what})`}; give it the rights that the README names`,
+      `${location}: the user may not do what the state needs${what === undefined ? '' : ` (the command ${what})`}; give it the rights that the README names`,
     );
   }
   return new OxiError(
@@ -69,12 +74,8 @@ function config(text: string): OxiError {
 
 /** The first words of a server, which never hold what was sent. */
 function serverWord(message: string): string {
-  const code = /\b(LOADING|READONLY|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|BUSY|MOVED|NOREPLICAS|MISCONF|OOM)\b/.exec(
-    message,
-  )?.[1];
+  const code = /\b(LOADING|READONLY|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|BUSY|NOREPLICAS|MISCONF|OOM)\b/.exec(message)?.[1];
   if (code === 'OOM') return 'it has reached its maxmemory';
   if (code === 'MISCONF') return "it can't write its data to disk (MISCONF)";
-  if (code === 'MOVED')
-    return 'MOVED: it is part of a cluster; if it is meant, set state_manager.redis.cluster_mode: true';
   return code ?? message.split('\n')[0]?.slice(0, 120) ?? '';
 }

@@ -1,0 +1,76 @@
+/** A proxy between a client and a server of the tests, which cuts connections and swallows answers when it is told to. */
+import { once } from 'node:events';
+import { connect, createServer, type Server, type Socket } from 'node:net';
+
+export class CuttingProxy implements AsyncDisposable {
+  readonly #server: Server;
+  readonly #pairs = new Set<{ client: Socket; upstream: Socket }>();
+  #swallow: ((sent: string) => boolean) | undefined;
+  #swallowed = 0;
+
+  private constructor(server: Server) {
+    this.#server = server;
+  }
+
+  static async start(port: number): Promise<CuttingProxy> {
+    const server = createServer();
+    const proxy = new CuttingProxy(server);
+    server.on('connection', (client) => proxy.#join(client, connect(port, '127.0.0.1')));
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    return proxy;
+  }
+
+  get port(): number {
+    const address = this.#server.address();
+    if (address === null || typeof address === 'string') throw new Error('the proxy does not listen');
+    return address.port;
+  }
+
+  /** How often an answer was swallowed. */
+  get swallowed(): number {
+    return this.#swallowed;
+  }
+
+  /** The next command that `isMeant` takes reaches the server; its answer does not come back, and the connection is cut. */
+  swallowAnswerTo(isMeant: (sent: string) => boolean): void {
+    this.#swallow = isMeant;
+  }
+
+  cutAll(): void {
+    for (const { client, upstream } of this.#pairs) {
+      client.destroy();
+      upstream.destroy();
+    }
+  }
+
+  #join(client: Socket, upstream: Socket): void {
+    const pair = { client, upstream };
+    this.#pairs.add(pair);
+    let isMuted = false;
+    client.on('data', (data) => {
+      if (this.#swallow?.(data.toString('latin1'))) {
+        this.#swallow = undefined;
+        this.#swallowed++;
+        isMuted = true;
+      }
+      upstream.write(data);
+    });
+    upstream.on('data', (data) => {
+      if (isMuted) client.destroy();
+      else client.write(data);
+    });
+    const end = (): void => {
+      this.#pairs.delete(pair);
+      client.destroy();
+      upstream.destroy();
+    };
+    for (const socket of [client, upstream]) socket.on('close', end).on('error', end);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.cutAll();
+    this.#server.close();
+    await once(this.#server, 'close');
+  }
+}
