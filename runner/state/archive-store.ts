@@ -3,8 +3,7 @@
  * anybody who works can see: every lease that there is of these runs is held from before the first write until behind the last.
  */
 import { OxiError } from '../engine/errors.ts';
-import type { Registration } from '../workers/registration.ts';
-import { workerPart } from '../workers/worker-part.ts';
+import { WORKER_PREFIX } from '../workers/worker-part.ts';
 import type { Archive, ArchivedRun } from './archive.ts';
 import { finishedMs } from './faults.ts';
 import { checkDocument } from './part-documents.ts';
@@ -59,7 +58,7 @@ async function takeRun(store: StateStore, runKey: string, unchecked: boolean): P
 }
 
 function documentsOf(parts: readonly PartStanding[]): PartStanding[] {
-  return parts.filter(({ part, version }) => version > 0 && !part.startsWith('worker-'));
+  return parts.filter(({ part, version }) => version > 0 && !part.startsWith(WORKER_PREFIX));
 }
 
 function signOf(parts: readonly { part: Part; version: number }[]): string {
@@ -127,7 +126,10 @@ export async function putIn(
   const { replace, only, before, holder } = options;
   refuseReplacing(await planPut(store, archive, only), replace);
   await using held = new HeldRuns(store, holder);
-  for (const run of archive.runs) await held.take(run.run_key, run.documents);
+  for (const { run_key, documents } of archive.runs) {
+    const parts = documents.map(({ part }) => part);
+    await held.take(run_key, parts);
+  }
   for (const { runKey } of only ? await store.list() : []) await held.take(runKey, []);
   // What came in between is there now, and nothing can come any more.
   const plan = await planAgain(store, archive, only, held);
@@ -164,21 +166,32 @@ async function planAgain(store: StateStore, archive: Archive, only: boolean, hel
   return plan;
 }
 
-/** The run document goes last: killed in between, a run that is new is not there yet. */
+/**
+ * The run document goes last: killed in between, a run that is new is not there yet. It brings the highest token of all along, so that
+ * those of later attempts are above it: outputs in the making are named by the tokens of who made them.
+ */
 async function writeRun(store: StateStore, run: ArchivedRun, held: HeldRuns): Promise<void> {
   const { run_key: runKey, documents } = run;
   const there = new Map((await store.parts(runKey)).map(({ part, version }) => [part, version]));
-  const inOrder = documents.toSorted((a, b) => Number(a.part === 'run') - Number(b.part === 'run'));
-  for (const { part, body } of inOrder) {
+  const write = async ({ part, body }: ArchivedRun['documents'][number], token: number): Promise<void> => {
     await held.keep();
-    const { token } = held.lease(runKey, part);
     const result = await store.write(runKey, part, { expected: there.get(part) ?? 0, token, body, grade: 'hard' });
     if (!result.written) throw lostMeanwhile(runKey);
-    there.delete(part);
-  }
+  };
+  for (const document of documents)
+    if (document.part !== 'run') await write(document, held.lease(runKey, document.part).token);
+  const kept = new Set<Part>(documents.map(({ part }) => part));
   for (const [part, version] of there)
-    if (version > 0 || part.startsWith('worker-')) await held.removePart(runKey, part);
+    if (!kept.has(part) && (version > 0 || part.startsWith(WORKER_PREFIX))) await held.removePart(runKey, part);
   await store.clearRequests(runKey);
+  for (const document of documents) {
+    if (document.part !== 'run') continue;
+    const own = held.lease(runKey, 'run').token;
+    const token = Math.max(own, ...documents.map((one) => one.token));
+    await write(document, token);
+    // A token from elsewhere ends the lease.
+    if (token > own) held.forget(runKey, 'run');
+  }
 }
 
 async function addHistory(store: StateStore, entries: readonly HistoryEntry[]): Promise<number> {
@@ -216,58 +229,23 @@ class HeldRuns implements AsyncDisposable {
     return lease;
   }
 
-  /**
-   * What whoever begins a run takes first is always among the parts. `documents`: those that are to come; every token is above
-   * theirs, as that of the next attempt will be.
-   */
-  async take(runKey: string, documents: readonly { part: Part; token: number }[]): Promise<void> {
+  /** `parts`: of which there is no document yet. What whoever begins a run takes first is always among them. */
+  async take(runKey: string, parts: readonly Part[]): Promise<void> {
     if (this.#leases.has(runKey)) return;
     const leases = new Map<Part, Lease>();
     this.#leases.set(runKey, leases);
     const there = (await this.#store.parts(runKey)).map(({ part }) => part);
-    const highest = Math.max(0, ...documents.map(({ token }) => token));
-    for (const part of new Set<Part>(['run', 'split-0', ...there, ...documents.map((document) => document.part)])) {
+    for (const part of new Set<Part>(['run', 'split-0', ...there, ...parts])) {
       await this.keep();
-      let lease = await this.#acquire(runKey, part);
-      if (lease.token <= highest) {
-        await this.#store.release(lease);
-        await this.#raise(runKey, highest);
-        lease = await this.#acquire(runKey, part);
-      }
-      leases.set(part, lease);
+      const got = await this.#store.acquire(runKey, part, this.#holder, TTL_MS);
+      if (!got.acquired) throw workedOn(runKey, got);
+      leases.set(part, got.lease);
     }
   }
 
-  async #acquire(runKey: string, part: Part): Promise<Lease> {
-    const got = await this.#store.acquire(runKey, part, this.#holder, TTL_MS);
-    if (!got.acquired) throw workedOn(runKey, got);
-    return got.lease;
-  }
-
-  /** New tokens are above all that a run's documents have: one that has this token, for a moment, is enough. */
-  async #raise(runKey: string, token: number): Promise<void> {
-    const { workerId, host, pid } = this.#holder;
-    const part = workerPart(workerId);
-    const at = new Date().toISOString();
-    const marker: Registration = {
-      worker_id: workerId,
-      run_key: runKey,
-      run_id: '',
-      pipeline: '',
-      host,
-      pid,
-      version: '',
-      capacity: 0,
-      state: 'working',
-      started_at: at,
-      splits: [],
-      done: 0,
-      records: 0,
-      bytes: 0,
-      updated_at: at,
-    };
-    await this.#store.write(runKey, part, { expected: 0, token, body: marker, grade: 'hard' });
-    await this.#store.removePart(await this.#acquire(runKey, part));
+  /** It is over: nobody renews it. */
+  forget(runKey: string, part: Part): void {
+    this.#leases.get(runKey)?.delete(part);
   }
 
   /** Renews them all from time to time. Throws OxiError LEASE_LOST. */
@@ -280,7 +258,7 @@ class HeldRuns implements AsyncDisposable {
 
   async removePart(runKey: string, part: Part): Promise<void> {
     await this.#store.removePart(this.lease(runKey, part));
-    this.#leases.get(runKey)?.delete(part);
+    this.forget(runKey, part);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -30,7 +30,7 @@ const shape = once(() =>
           z.strictObject({
             part: z.custom<Part>((value) => /^(run|(split|group)-\d+)$/.test(String(value))),
             version: z.int().check(z.positive()),
-            /** New ones have to be higher, wherever it goes: what was staged carries it in its name. */
+            /** The fencing token that it was written with: outputs in the making are named by it. */
             token: z.int().check(z.nonnegative()),
             written_at: z.string(),
             body: z.record(

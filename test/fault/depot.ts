@@ -333,10 +333,7 @@ function seqsIn(text: string): number[] {
 }
 
 /** Which numbers are not there, and which are there and should not be, or too often. */
-function differenceOf(
-  found: readonly number[],
-  expected: readonly number[],
-): { missing: number[]; extra: number[] } {
+function differenceOf(found: readonly number[], expected: readonly number[]): { missing: number[]; extra: number[] } {
   const left = new Set(expected);
   const extra = found.filter((seq) => !left.delete(seq));
   return { missing: [...left].slice(0, 20), extra: extra.slice(0, 20) };
