@@ -9,7 +9,6 @@ import type { Plan } from '../engine/plan.ts';
 import type { RunObserver } from '../engine/report.ts';
 import { executeRun, type RunOptions, type RunResult } from '../engine/run.ts';
 import { sayIfSlow } from '../engine/slow.ts';
-import { StopRequest } from '../engine/stop.ts';
 import { Watch } from '../engine/watch.ts';
 import { EventBus } from '../observe/bus.ts';
 import type { Log } from '../observe/log.ts';
@@ -21,14 +20,13 @@ import { stepMaker } from '../oxis/make.ts';
 import { registry } from '../oxis/registry.ts';
 import { thisHolder } from '../state/host.ts';
 import { openStore } from '../state/open.ts';
-import type { RunRequest } from '../state/store.ts';
-import { startKeeper } from '../threads/keeper.ts';
+import { type Keeper, startKeeper } from '../threads/keeper.ts';
 import { StagePool } from '../threads/pool.ts';
 import type { Sharing } from '../workers/begin.ts';
-import type { CrewNews } from '../workers/crew.ts';
 import { planOf } from './load.ts';
 import type { Stopping } from './stopping.ts';
 import { storeSettings } from './store-settings.ts';
+import { ThisWorker } from './this-worker.ts';
 import { version } from './version.ts';
 
 export interface AttemptInput {
@@ -87,8 +85,12 @@ export async function attempt(a: AttemptInput): Promise<RunResult> {
   });
   const notices = [...a.notices];
   const pause = new PauseGate();
-  const worker = new ThisWorker(a, workerId, pause);
-  const keep = (delayMs?: number): ReturnType<typeof startKeeper> =>
+  const worker = new ThisWorker(
+    { worker_id: workerId, run_key: runKey, pipeline: pipeline.name, capacity: capacityOf(plan) },
+    stopping,
+    pause,
+  );
+  const keep = (delayMs?: number): Keeper =>
     startKeeper(
       {
         settings,
@@ -171,7 +173,7 @@ export async function attempt(a: AttemptInput): Promise<RunResult> {
     const { refuseSharing } = await import('../workers/sharing.ts');
     notices.push(...(await refuseSharing(plan, { oxis: registry, maxErrors: pipeline.maxErrors })));
     await using keeper = keep(0);
-    worker.reportTo((registration) => keeper.about(registration));
+    worker.reportTo(keeper);
     const { runCrew } = await import('../workers/crew.ts');
     return await runCrew({
       ...options,
@@ -193,119 +195,35 @@ export async function attempt(a: AttemptInput): Promise<RunResult> {
 }
 
 /** The whole run by this worker. Its keeper begins with the lease: requests to whoever had it before are not for this one. */
-function alone(
-  options: Omit<RunOptions, 'keepLease'>,
-  keep: () => ReturnType<typeof startKeeper>,
-  worker: ThisWorker,
-): Promise<RunResult> {
-  let runId = '';
+function alone(options: Omit<RunOptions, 'keepLease'>, keep: () => Keeper, worker: ThisWorker): Promise<RunResult> {
   return executeRun({
     ...options,
     keepLease: (lease, lost) => {
       const keeper = keep();
       keeper.keep(lease, lost);
-      worker.reportTo((registration) => keeper.about(registration));
+      worker.reportTo(keeper);
       worker.joined(() => undefined);
       return keeper;
     },
     observe: async (identity) => {
-      runId = identity.runId;
       const observer = await options.observe(identity);
-      const tell = (records: number, bytes: number): void =>
-        worker.about({ run_id: runId, state: worker.state, splits: [0], done: 0, records, bytes });
-      return Object.assign(Object.create(observer) as RunObserver, {
-        started: (start: Parameters<RunObserver['started']>[0]) => {
-          tell(start.figures.records, start.figures.bytes);
+      const tell = ({ records, bytes }: { records: number; bytes: number }): void =>
+        worker.about({ run_id: identity.runId, state: worker.state, splits: [0], done: 0, records, bytes });
+      return {
+        started: (start) => {
+          tell(start.figures);
           observer.started(start);
         },
-        checkpoint: (...said: Parameters<RunObserver['checkpoint']>) => {
-          tell(said[0].records, said[0].bytes);
-          observer.checkpoint(...said);
+        checkpoint: (checkpoint, splits) => {
+          tell(checkpoint);
+          observer.checkpoint(checkpoint, splits);
         },
-        finished: (summary: Parameters<RunObserver['finished']>[0]) => observer.finished(summary),
-        recordErrors: (messages: readonly string[]) => observer.recordErrors(messages),
-        deadLettered: (letters: Parameters<RunObserver['deadLettered']>[0]) => observer.deadLettered(letters),
-      });
+        finished: (summary) => observer.finished(summary),
+        recordErrors: (messages) => observer.recordErrors(messages),
+        deadLettered: (letters) => observer.deadLettered(letters),
+      };
     },
   });
-}
-
-/** What others ask of this worker, and what they see of it. */
-class ThisWorker {
-  readonly #a: AttemptInput;
-  readonly #workerId: string;
-  readonly #pause: PauseGate;
-  readonly #startedAt = new Date().toISOString();
-  #report: ((registration: Parameters<ReturnType<typeof startKeeper>['about']>[0]) => void) | undefined;
-  #giveAhead: (() => void) | undefined;
-  /** Undefined until the keeper has told of them. */
-  #waiting: readonly RunRequest[] | undefined;
-  #news: CrewNews | undefined;
-  #ended = false;
-
-  constructor(a: AttemptInput, workerId: string, pause: PauseGate) {
-    this.#a = a;
-    this.#workerId = workerId;
-    this.#pause = pause;
-  }
-
-  reportTo(report: (registration: Parameters<ReturnType<typeof startKeeper>['about']>[0]) => void): void {
-    this.#report = report;
-  }
-
-  /** From now on requests are for this worker, too. */
-  joined(giveAhead: () => void): void {
-    this.#giveAhead = giveAhead;
-    if (this.#waiting !== undefined) this.obey(this.#waiting);
-  }
-
-  get state(): CrewNews['state'] {
-    if (this.#a.stopping.stop.aborted) return 'draining';
-    return this.#pause.closedBy === undefined ? 'working' : 'paused';
-  }
-
-  obey(requests: readonly RunRequest[]): void {
-    this.#waiting = requests;
-    const giveAhead = this.#giveAhead;
-    if (giveAhead === undefined) return;
-    const mine = requests.filter(({ worker }) => worker === undefined || worker === this.#workerId);
-    const first = (kind: RunRequest['kind']): RunRequest | undefined => mine.find((request) => request.kind === kind);
-    const pause = first('pause');
-    if (pause === undefined) this.#pause.open();
-    else this.#pause.close(pause.from);
-    if (first('rebalance') !== undefined) giveAhead();
-    const cancel = first('cancel');
-    const stop = first('stop');
-    const { stopping } = this.#a;
-    if (!this.#ended && cancel !== undefined)
-      stopping.request(new StopRequest(`cancelled by ${cancel.from}`, { cancelled: true }));
-    else if (!this.#ended && stop !== undefined) stopping.request(new StopRequest(`stopped by ${stop.from}`));
-    this.#ended ||= cancel !== undefined || stop !== undefined;
-    if (stop?.force === true) stopping.atOnce(stop.from);
-    if (this.#news !== undefined) this.about({ ...this.#news, state: this.#stateNow(this.#news.state) });
-  }
-
-  #stateNow(before: CrewNews['state']): CrewNews['state'] {
-    const { state } = this;
-    return state === 'working' && before === 'waiting' ? before : state;
-  }
-
-  about(news: CrewNews): void {
-    this.#news = news;
-    const { pipeline, runKey, plan } = this.#a;
-    this.#report?.({
-      worker_id: this.#workerId,
-      run_key: runKey,
-      pipeline: pipeline.name,
-      host: hostname(),
-      pid: process.pid,
-      version: version(),
-      capacity: capacityOf(plan),
-      started_at: this.#startedAt,
-      updated_at: '',
-      ...news,
-    });
-  }
 }
 
 /** Threads that its widest stage may use. */

@@ -100,7 +100,7 @@ async function argumentsOf(verb: Command, place: number, project: string | undef
   if (argument.name() === 'oxi') return [...(await import('../oxis/registry.ts')).registry.keys()];
   if (argument.name() === 'file') return ['/files'];
   if (argument.name() === 'worker') {
-    const { listWorkers, workerIdOf } = await import('../workers/registration.ts');
+    const { listWorkers, workerIdOf } = await import('../state/registration.ts');
     return await inStore(project, async (store) => (await listWorkers(store)).map(workerIdOf));
   }
   if (!/^pipelines?$/.test(argument.name())) return [];

@@ -4,9 +4,10 @@ import { Command, Option } from 'commander';
 import type { Pipeline } from '../config/pipeline.ts';
 import type { Project } from '../config/project.ts';
 import { EXIT, OxiError } from '../engine/errors.ts';
-import { type Plan, sinksOf } from '../engine/plan.ts';
+import type { Plan } from '../engine/plan.ts';
 import type { RunResult } from '../engine/run.ts';
 import { refuseOverInput } from '../engine/same-place.ts';
+import { checkSinks } from '../engine/segment-run.ts';
 import { StopRequest } from '../engine/stop.ts';
 import { createLog, type Log } from '../observe/log.ts';
 import { redactStrings } from '../observe/redaction.ts';
@@ -240,8 +241,7 @@ async function dryRun(
 ): Promise<number> {
   const { planDocument, planText } = await import('./plan-text.ts');
   const input = await firstInput(plan);
-  for (const { planned } of plan.segments) for (const { sink } of sinksOf(planned?.nodes ?? [])) await sink.check?.();
-  await plan.deadLetters?.sink.check?.();
+  await checkSinks(plan);
   const source = plan.segments[0]?.planned?.sources.find(({ step }) => step.id === input.source);
   if (source !== undefined) await refuseOverInput(plan, { index: 0, source, splits: input.splits });
   if (options.json)

@@ -1,8 +1,8 @@
 /** What the verbs about workers have in common: how one is found by its id, and how it is told. */
 import { OxiError } from '../engine/errors.ts';
 import { type LeaseReport, leaseReport } from '../state/pipeline-state.ts';
+import { type KnownWorker, listWorkers, type Registration, workerIdOf } from '../state/registration.ts';
 import type { StateStore } from '../state/store.ts';
-import { type KnownWorker, listWorkers, type Registration, workerIdOf } from '../workers/registration.ts';
 import { quoted } from './state-store.ts';
 
 /** As documents for machines tell it: its registration, and how its lease stands. */

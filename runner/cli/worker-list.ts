@@ -1,7 +1,7 @@
 /** `oxiflow worker list`: who is registered, and what each is at. */
 import type { Command } from 'commander';
 import { shortCount } from '../observe/human.ts';
-import { listWorkers } from '../workers/registration.ts';
+import { listWorkers } from '../state/registration.ts';
 import { printJson, printRows, quoted, type StateOptions, say, withStore } from './state-store.ts';
 import { stateText, workerReport } from './worker-known.ts';
 

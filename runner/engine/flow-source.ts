@@ -18,7 +18,7 @@ import { crashpoint } from './crashpoint.ts';
 import { OxiError } from './errors.ts';
 import { hasByteOrderMark, isBlank, PEEK_BYTES } from './first-look.ts';
 import { BARRIER_WEIGHT, type Barrier, type Flow, type Position, weightOf } from './flow.ts';
-import type { PauseGate } from './pause.ts';
+import { aborted, type PauseGate } from './pause.ts';
 import { SourceText, type SplitPosition } from './source-text.ts';
 
 export interface SourceNode {
@@ -103,13 +103,6 @@ export async function runSource(node: SourceNode, out: Flow): Promise<void> {
     node.stop.aborted && !node.enough.aborted && position.split < node.splits.length ? 'interrupted' : 'finished',
   );
   out.close();
-}
-
-function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener('abort', () => resolve(), { once: true });
-  });
 }
 
 /** Reads one split from `from`; returns the position at its end, or where the run was stopped. */
@@ -222,7 +215,7 @@ async function textStart(node: SourceNode, split: Split, text: SourceText): Prom
   const { parser, source } = node;
   if (parser === undefined) return 0;
   // Whoever works on a part of the input has another first split than that which told how records stand.
-  const isLooked = split.index > 0 || source.kind !== 'once';
+  const isLooked = (split.place ?? split.index) > 0;
   const first = await text.peek(isLooked ? PEEK_BYTES : 3);
   if (isLooked && !isBlank(first)) {
     const { framing } = parser.oxi.detect(parser.config as never, first, split.name, parser.select);

@@ -19,6 +19,11 @@ export interface HoldOptions {
   say(message: string): void;
 }
 
+/** A worker, for sentences. */
+export function workerText({ workerId, pid, host }: Pick<Holder, 'workerId' | 'pid' | 'host'>): string {
+  return `worker ${workerId} (process ${pid} on ${host})`;
+}
+
 /** How often a held lease is looked at; its end is decided by the store. */
 const POLL_MS = 250;
 
@@ -30,8 +35,7 @@ export async function holdLease(o: HoldOptions): Promise<Held> {
     const asking = o.store.acquire(o.runKey, 'split-0', o.holder, o.ttlMs, { fresh: o.fresh === true });
     const result = await sayIfSlow(o.say, `waiting for the state in ${o.store.location}`, asking);
     if (result.acquired) return result;
-    const { workerId, host, pid } = result.holder;
-    const who = `worker ${workerId} (process ${pid} on ${host})`;
+    const who = workerText(result.holder);
     const left = deadline - performance.now();
     if (left <= 0)
       throw new OxiError(

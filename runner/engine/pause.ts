@@ -1,5 +1,7 @@
 /** Holds a run up between two blocks, for as long as somebody asks for it. */
-import { setTimeout as sleep } from 'node:timers/promises';
+
+/** Of a timer, in milliseconds: the most that fits. */
+const LONGEST_MS = 2 ** 31 - 1;
 
 export class PauseGate {
   #open = Promise.withResolvers<void>();
@@ -23,12 +25,16 @@ export class PauseGate {
   /** Resolves when the run may go on, or `signal` is aborted. */
   async opened(signal: AbortSignal): Promise<void> {
     if (this.#closedBy === undefined) return;
-    const done = new AbortController();
-    // Keeps the process alive: nothing else may be going on.
-    const aborted = sleep(1 << 30, undefined, { signal: AbortSignal.any([signal, done.signal]) }).catch(
-      () => undefined,
-    );
-    await Promise.race([this.#open.promise, aborted]);
-    done.abort();
+    // Nothing else may be going on that keeps the process alive.
+    const alive = setInterval(() => undefined, LONGEST_MS);
+    await Promise.race([this.#open.promise, aborted(signal)]);
+    clearInterval(alive);
   }
+}
+
+export function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener('abort', () => resolve(), { once: true });
+  });
 }

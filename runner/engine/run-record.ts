@@ -1,5 +1,5 @@
 /** The run document in the store, as this attempt writes it: always whole, always with the token of its lease. */
-import type { Grade, Json, Lease, StateStore } from '../state/store.ts';
+import type { Grade, HistoryEntry, Json, Lease, StateStore } from '../state/store.ts';
 import { lost } from './checkpoint.ts';
 import { crashpoint } from './crashpoint.ts';
 import type { RunDocument } from './documents.ts';
@@ -56,20 +56,30 @@ export class RunRecord {
     try {
       // Lost with the machine, it is found out again: the outputs are in place and the last checkpoint says so.
       await this.save(document, 'soft');
-      const { run_id, attempt, pipeline } = document;
-      await this.#store.appendHistory({
-        runKey: this.#lease.runKey,
-        runId: run_id,
-        pipeline,
-        attempt,
-        status,
-        finishedAt: at,
-        summary: summary as unknown as { [key: string]: Json },
-      });
+      await this.#store.appendHistory(historyEntry(this.#lease.runKey, document, summary, at));
       if (finished) await this.#store.prune(HISTORY_MS);
     } catch (failure) {
       if (finished) throw failure;
     }
     crashpoint('ended');
   }
+}
+
+/** How an attempt ended, for the history; `finishedAt`: ISO time. */
+export function historyEntry(
+  runKey: string,
+  { run_id: runId, pipeline, attempt }: Pick<RunDocument, 'run_id' | 'pipeline' | 'attempt'>,
+  summary: RunSummary,
+  finishedAt: string,
+): HistoryEntry {
+  const { status } = summary;
+  return {
+    runKey,
+    runId,
+    pipeline,
+    attempt,
+    status,
+    finishedAt,
+    summary: summary as unknown as HistoryEntry['summary'],
+  };
 }

@@ -27,7 +27,7 @@ import { type Beginning, findBeginning, knownOf, type RecordedInput } from './re
 import { countersBefore, doneSegment, earlierOf, inputOf, parseSplit, totalOf } from './run-parts.ts';
 import { RunRecord } from './run-record.ts';
 import { refuseOverInput } from './same-place.ts';
-import { causeOf, type InputWaiting, openInput, SegmentRun } from './segment-run.ts';
+import { causeOf, checkSinks, type InputWaiting, openInput, SegmentRun } from './segment-run.ts';
 import { openShare, refuseShared, type SharedInput } from './shared-input.ts';
 import { sayIfSlow } from './slow.ts';
 import type { StopRequest } from './stop.ts';
@@ -130,7 +130,7 @@ class Run {
     const over =
       stored?.body.status === 'finished' && (invocation === undefined || stored.body.invocation !== invocation);
     const before = stored === undefined || over ? undefined : parseRunDocument(stored.body);
-    await refuseShared(before, this.#o, this.#lease);
+    await refuseShared(before, this.#o);
     const split = parseSplit(storedSplit, before);
     this.#record = new RunRecord(store, this.#lease, stored?.version ?? 0, this.#o.now);
     if (!fresh && before?.status === 'finished' && invocation !== undefined && before.invocation === invocation)
@@ -147,7 +147,7 @@ class Run {
       );
     const input = beginning.input ?? (await this.#input(segment, notices));
     if (run === undefined) {
-      await this.#checkSinks();
+      await checkSinks(plan);
       await refuseOverInput(plan, { ...input, index: 0 }, segment);
     }
     this.#runId = run?.run_id ?? randomUUID();
@@ -223,13 +223,6 @@ class Run {
     const outline = this.#o.plan.segments[index];
     if (outline === undefined) throw new Error(`the plan has no segment ${index}`);
     return outline.plan(knownOf(run));
-  }
-
-  /** What can be known to fail before anything starts, of every segment that is planned by now. */
-  async #checkSinks(): Promise<void> {
-    const { segments, deadLetters } = this.#o.plan;
-    for (const { planned } of segments) for (const { sink } of sinksOf(planned?.nodes ?? [])) await sink.check?.();
-    await deadLetters?.sink.check?.();
   }
 
   #committer(index: number, input: RecordedInput, document: SplitDocument, run: RunDocument | undefined): Committer {

@@ -18,6 +18,12 @@ import type { RecordedInput } from './resume.ts';
 import { withRetry, withTimeout } from './retry.ts';
 import { sayIfSlow } from './slow.ts';
 
+/** What can be known to fail before anything starts, of every segment that is planned by now. */
+export async function checkSinks({ segments, deadLetters }: Plan): Promise<void> {
+  for (const { planned } of segments) for (const { sink } of sinksOf(planned?.nodes ?? [])) await sink.check?.();
+  await deadLetters?.sink.check?.();
+}
+
 /** A sink and the id under which its mark stands. */
 interface NamedSink {
   id: string;

@@ -1,10 +1,11 @@
 /** The input of an attempt that works on one split group of a run that several workers share: recorded, not looked for. */
 
-import type { Lease, StateStore } from '../state/store.ts';
+import type { Holder, StateStore } from '../state/store.ts';
 import { changedRange } from './checkpoint.ts';
 import type { Split, StreamInfo } from './contracts.ts';
 import type { RunDocument } from './documents.ts';
 import { OxiError } from './errors.ts';
+import { workerText } from './hold.ts';
 import { checkEncoders } from './make-sink.ts';
 import type { Segment } from './plan.ts';
 import type { RecordedInput } from './resume.ts';
@@ -45,19 +46,32 @@ export async function openShare(share: SharedInput, segment: Segment, projectRoo
 /** One worker alone must not do what several share. Throws OxiError PLAN_CHANGED, and LEASE_HELD where some are at work on it. */
 export async function refuseShared(
   before: RunDocument | undefined,
-  { fresh, store, runKey }: { fresh: boolean; store: StateStore; runKey: string },
-  lease: Lease,
+  o: { fresh: boolean; store: StateStore; runKey: string; holder: Holder },
 ): Promise<void> {
   if (before?.shared === undefined) return;
-  if (!fresh)
+  if (!o.fresh)
     throw new OxiError(
       'PLAN_CHANGED',
-      `run "${runKey}" is unfinished and shared by several workers: go on with --join, --workers N or --shard I/N, or start over with --fresh`,
+      `run "${o.runKey}" is unfinished and shared by several workers: go on with --join, --workers N or --shard I/N, or start over with --fresh`,
     );
-  for (const { part, lease: other } of await store.parts(runKey, 'split-'))
-    if (part !== lease.part && other?.over === false)
-      throw new OxiError(
-        'LEASE_HELD',
-        `run "${runKey}": worker ${other.holder.workerId} works on ${part.replace('-', ' ')} of the run that is to be started over. Stop it first (oxiflow cancel), or try again later`,
-      );
+  await refuseLiving(o);
+}
+
+/** Somebody at work on what was there before must not be robbed of it by a run that begins. Throws OxiError LEASE_HELD. */
+export async function refuseLiving({
+  store,
+  runKey,
+  holder,
+}: {
+  store: StateStore;
+  runKey: string;
+  holder: Holder;
+}): Promise<void> {
+  for (const { part, lease } of await store.parts(runKey, 'split-')) {
+    if (lease === undefined || lease.over || lease.holder.workerId === holder.workerId) continue;
+    throw new OxiError(
+      'LEASE_HELD',
+      `run "${runKey}": ${workerText(lease.holder)} works on ${part.replace('-', ' ')} of the run that is to be started over. Stop it first (oxiflow cancel), or try again later`,
+    );
+  }
 }

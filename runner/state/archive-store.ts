@@ -3,11 +3,11 @@
  * anybody who works can see: every lease that there is of these runs is held from before the first write until behind the last.
  */
 import { OxiError } from '../engine/errors.ts';
-import { WORKER_PREFIX } from '../workers/worker-part.ts';
 import type { Archive, ArchivedRun } from './archive.ts';
 import { finishedMs } from './faults.ts';
 import { checkDocument } from './part-documents.ts';
 import type { HistoryEntry, Holder, Lease, Part, PartStanding, StateStore } from './store.ts';
+import { WORKER_PREFIX } from './worker-part.ts';
 
 /** Of a run at work something is written twice a second. */
 const TRIES = 50;

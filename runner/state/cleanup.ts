@@ -3,9 +3,9 @@
  * finished runs and history that are old. Never touches the living: every step is one that the store refuses where somebody works.
  */
 import { OxiError } from '../engine/errors.ts';
-import { WORKER_PREFIX } from '../workers/worker-part.ts';
 import { finishedMs, isPrunable } from './faults.ts';
 import type { Holder, Part, PartStanding, StateStore } from './store.ts';
+import { WORKER_PREFIX } from './worker-part.ts';
 
 export interface CleanupOptions {
   /** Registrations and leases. */

@@ -1,7 +1,7 @@
 /** Every document that a run may have, checked by the schema of its part: for those who look through a store, or fill one. */
 import { parseRunDocument, parseSplitDocument } from '../engine/documents.ts';
 import { OxiError } from '../engine/errors.ts';
-import { parseRegistration } from '../workers/registration.ts';
+import { parseRegistration } from './registration.ts';
 import type { Json, Part } from './store.ts';
 
 /** Throws OxiError STATE_CORRUPT where `body` is not what this part of this run holds. */

@@ -1,8 +1,8 @@
 /** The PipelineState of the specification, put together from the documents of a run, for people and `state show`. */
 import { addCounters, type StepCounters } from '../engine/counters.ts';
 import { type Checkpoint, parseRunDocument, parseSplitDocument, type RunDocument } from '../engine/documents.ts';
-import { WORKER_PREFIX } from '../workers/worker-part.ts';
 import type { LeaseStanding, Part, PartStanding, StateStore } from './store.ts';
+import { WORKER_PREFIX } from './worker-part.ts';
 
 export interface PipelineState {
   pipeline_id: string;

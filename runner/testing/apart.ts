@@ -27,7 +27,8 @@ export interface ApartRun {
 /** Longer than any of them: nobody else asks for its lease. */
 const LEASE_MS = 86_400_000;
 
-const SILENT: RunObserver = {
+/** Nobody listens. */
+export const SILENT: RunObserver = {
   started: () => undefined,
   checkpoint: () => undefined,
   recordErrors: () => undefined,

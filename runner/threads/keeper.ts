@@ -5,8 +5,8 @@
 import type { Worker } from 'node:worker_threads';
 import { OxiError } from '../engine/errors.ts';
 import type { StoreSettings } from '../state/open.ts';
+import type { Registration } from '../state/registration.ts';
 import type { Holder, Lease, RunRequest } from '../state/store.ts';
-import type { Registration } from '../workers/registration.ts';
 import { threadEntry } from './entry.ts';
 
 export interface KeeperStart {

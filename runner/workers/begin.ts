@@ -7,15 +7,16 @@ import type { Share, Split } from '../engine/contracts.ts';
 import { crashpoint } from '../engine/crashpoint.ts';
 import type { RunDocument } from '../engine/documents.ts';
 import { OxiError } from '../engine/errors.ts';
-import { type Plan, type Segment, sinksOf } from '../engine/plan.ts';
+import type { Plan, Segment } from '../engine/plan.ts';
 import { type BeginningOptions, checkPlan, planHashes, type RecordedInput } from '../engine/resume.ts';
 import { inputOf } from '../engine/run-parts.ts';
 import { refuseOverInput } from '../engine/same-place.ts';
-import { type InputWaiting, openInput } from '../engine/segment-run.ts';
+import { checkSinks, type InputWaiting, openInput } from '../engine/segment-run.ts';
+import { refuseLiving } from '../engine/shared-input.ts';
 import { sayIfSlow } from '../engine/slow.ts';
-import type { Lease, StateStore } from '../state/store.ts';
+import { listWorkers, workerIdOf } from '../state/registration.ts';
+import type { StateStore } from '../state/store.ts';
 import { cutInput } from './cut.ts';
-import { listWorkers, workerIdOf } from './registration.ts';
 import type { Shared, SharedDocument, SharedRun, Stored } from './shared-run.ts';
 
 /** What a worker comes for. */
@@ -130,7 +131,8 @@ async function begin(shared: SharedRun, o: BeginOptions, { version, lease, docum
   const groups = await sayIfSlow(o.say, 'looking where the input can be cut', cutting);
   await checkOutputs(o, input, groups.length);
   await closeSources(segment);
-  if (document !== undefined) await clear(o, lease);
+  // The tokens stay, so that workers of an earlier run of this key change nothing any more.
+  if (document !== undefined) await o.store.remove(lease);
   await forgetRequests(o);
   const fresh: SharedDocument = {
     run_key: o.runKey,
@@ -164,30 +166,11 @@ function wishOf(sharing: Sharing, splits: readonly Split[]): Parameters<typeof c
   return { groups, minBytes: SMALLEST_BYTES };
 }
 
-/** Somebody at work on what was there before must not be robbed of it by a run that begins. */
-async function refuseLiving({ store, runKey, holder }: BeginOptions): Promise<void> {
-  for (const { part, lease } of await store.parts(runKey, 'split-')) {
-    if (lease === undefined || lease.over || lease.holder.workerId === holder.workerId) continue;
-    const { workerId, host, pid } = lease.holder;
-    throw new OxiError(
-      'LEASE_HELD',
-      `run "${runKey}": worker ${workerId} (process ${pid} on ${host}) works on ${part.replace('-', ' ')} of the run that is to be started over. Stop it first (oxiflow cancel), or try again later`,
-    );
-  }
-}
-
 /** What every worker would find wrong with its outputs, found before any of them has made one: no part may replace an input. */
 async function checkOutputs(o: BeginOptions, { source, splits }: RecordedInput, of: number): Promise<void> {
   const plan = await o.planFor({ index: 0, of });
-  const [segment] = await Promise.all(plan.segments.slice(0, 1).map((outline) => outline.plan(new Map())));
-  for (const { sink } of sinksOf(segment?.nodes ?? [])) await sink.check?.();
-  await plan.deadLetters?.sink.check?.();
-  await refuseOverInput(plan, { index: 0, source, splits }, segment);
-}
-
-/** What is left of an earlier run of this key goes; the tokens stay, so its workers change nothing any more. */
-async function clear({ store }: BeginOptions, lease: Lease): Promise<void> {
-  await store.remove(lease);
+  await checkSinks(plan);
+  await refuseOverInput(plan, { index: 0, source, splits });
 }
 
 /** A request to workers that are gone must not end those that come; a pause is for all of them. */

@@ -7,11 +7,14 @@ import { lost } from '../engine/checkpoint.ts';
 import type { Share } from '../engine/contracts.ts';
 import { crashpoint } from '../engine/crashpoint.ts';
 import { type ErrorCode, EXIT, type ExitCode, OxiError } from '../engine/errors.ts';
+import { workerText } from '../engine/hold.ts';
 import type { PauseGate } from '../engine/pause.ts';
 import type { Plan } from '../engine/plan.ts';
 import { makeFigures, type RunSummary } from '../engine/report.ts';
 import { executeRun, type RunOptions, type RunResult } from '../engine/run.ts';
+import { historyEntry } from '../engine/run-record.ts';
 import type { StopRequest } from '../engine/stop.ts';
+import type { Registration } from '../state/registration.ts';
 import type { Lease } from '../state/store.ts';
 import { beginShared, mine, type Sharing } from './begin.ts';
 import { type Claimed, Claims, indexOf, type LeaseKeeper } from './claims.ts';
@@ -22,7 +25,6 @@ import { finishShared } from './finish.ts';
 import { groupStore } from './group-store.ts';
 import { type Failure, GroupTable } from './group-table.ts';
 import { mergeParts } from './merge.ts';
-import type { Registration } from './registration.ts';
 import { type SharedDocument, SharedRun } from './shared-run.ts';
 
 export interface CrewOptions extends Omit<RunOptions, 'input' | 'keepLease' | 'pause'> {
@@ -113,10 +115,9 @@ class Crew {
     this.#tell();
     const summary = await this.#work().catch((error) => this.#failed(error));
     await this.#claims.giveBack();
-    const result = { runId: this.#runId, attempt: this.#table.attempt, summary, repeated: false };
     await this.#leave(summary);
     observer.finished(summary);
-    return result;
+    return this.#resultOf(summary);
   }
 
   /** A rebalance was asked for: what was claimed and not begun is for those who have nothing to do. */
@@ -233,8 +234,7 @@ class Crew {
   async #held({ index, of }: { index: number; of: number }): Promise<OxiError> {
     const { store, runKey, leaseWaitMs } = this.#o;
     const standing = await store.standing(runKey, `split-${index}`);
-    const { workerId = 'another worker', pid, host } = standing?.holder ?? {};
-    const who = pid === undefined ? workerId : `worker ${workerId} (process ${pid} on ${host})`;
+    const who = standing === undefined ? 'another worker' : workerText(standing.holder);
     return new OxiError(
       'LEASE_HELD',
       `run "${runKey}": ${who} works on shard ${index}/${of}; waited ${Math.round(leaseWaitMs / 100) / 10} s (--lease-wait). Try again later, or stop that worker`,
@@ -248,15 +248,8 @@ class Crew {
     try {
       const living = (await store.parts(runKey, 'split-')).some(({ lease }) => lease !== undefined && !lease.over);
       if (!living) await this.#table.markEnded(summary);
-      await store.appendHistory({
-        runKey,
-        runId: this.#runId,
-        pipeline,
-        attempt: this.#table.attempt,
-        status: summary.status,
-        finishedAt: this.#o.now().toISOString(),
-        summary: summary as never,
-      });
+      const about = { run_id: this.#runId, pipeline, attempt: this.#table.attempt };
+      await store.appendHistory(historyEntry(runKey, about, summary, this.#o.now().toISOString()));
     } catch {
       // A store that is gone changes nothing about how the attempt ended.
     }
@@ -268,20 +261,22 @@ class Crew {
   async #completed(): Promise<RunSummary> {
     const { sharing } = this.#o;
     if (this.#table.allDone) {
-      const finished = await finishShared(this.#run, {
+      return finishShared(this.#run, {
         ...this.#o,
         document: this.#table.document,
         publish: (lease, gone) => this.#publish(lease, gone),
-        summarize: async (outputs) => this.#summary('succeeded', 0, undefined, outputs),
-        deliver: (summary) =>
-          this.#o.deliver({ runId: this.#runId, attempt: this.#table.attempt, summary, repeated: false }),
+        summarize: (outputs) => this.#summary('succeeded', 0, undefined, outputs),
+        deliver: (summary) => this.#o.deliver(this.#resultOf(summary)),
       });
-      return finished;
     }
     if (sharing.kind !== 'shard') throw new Error('a worker that joined ends with the run');
     const summary = await this.#summary('succeeded', 0, undefined);
-    await this.#o.deliver({ runId: this.#runId, attempt: this.#table.attempt, summary, repeated: false });
+    await this.#o.deliver(this.#resultOf(summary));
     return summary;
+  }
+
+  #resultOf(summary: RunSummary): RunResult {
+    return { runId: this.#runId, attempt: this.#table.attempt, summary, repeated: false };
   }
 
   async #interrupted(): Promise<RunSummary> {

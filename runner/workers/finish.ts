@@ -2,7 +2,7 @@
 import { lost } from '../engine/checkpoint.ts';
 import { crashpoint } from '../engine/crashpoint.ts';
 import type { RunSummary } from '../engine/report.ts';
-import { HISTORY_MS } from '../engine/run-record.ts';
+import { HISTORY_MS, historyEntry } from '../engine/run-record.ts';
 import type { Json, Lease, StateStore } from '../state/store.ts';
 import type { SharedDocument, SharedRun } from './shared-run.ts';
 
@@ -45,16 +45,7 @@ export async function finishShared(run: SharedRun, o: FinishOptions): Promise<Ru
     crashpoint('finish');
     await run.save(finished, begun, lease, 'soft');
     crashpoint('finished');
-    const { run_id: runId, attempt, pipeline } = finished;
-    await o.store.appendHistory({
-      runKey: o.runKey,
-      runId,
-      pipeline,
-      attempt,
-      status: summary.status,
-      finishedAt: at,
-      summary: summary as unknown as { [key: string]: Json },
-    });
+    await o.store.appendHistory(historyEntry(o.runKey, finished, summary, at));
     await o.store.prune(HISTORY_MS);
     return summary;
   });

@@ -1,7 +1,8 @@
 /** Registers a worker, says that it lives, and takes its registration away when it ends. */
+
+import type { Registration } from '../state/registration.ts';
 import type { Holder, Json, Lease, StateStore } from '../state/store.ts';
-import type { Registration } from './registration.ts';
-import { WORKER_PREFIX, workerPart } from './worker-part.ts';
+import { WORKER_PREFIX, workerPart } from '../state/worker-part.ts';
 
 /** A worker that only reports more records has news for people, which can wait. */
 const FIGURES_MS = 2000;

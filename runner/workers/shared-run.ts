@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { lost } from '../engine/checkpoint.ts';
 import { parseRunDocument, type RunDocument } from '../engine/documents.ts';
 import { OxiError } from '../engine/errors.ts';
+import { workerText } from '../engine/hold.ts';
 import type { Grade, Holder, Json, Lease, StateStore } from '../state/store.ts';
 
 export type Shared = NonNullable<RunDocument['shared']>;
@@ -99,10 +100,9 @@ export class SharedRun {
       const got = await store.acquire(runKey, 'run', holder, ttlMs, { fresh });
       if (got.acquired) return got.lease;
       if (performance.now() > deadline) {
-        const { workerId, host, pid } = got.holder;
         throw new OxiError(
           'LEASE_HELD',
-          `run "${runKey}": worker ${workerId} (process ${pid} on ${host}) has held its document for ${Math.round(waitMs / 1000)} s. Try again later, or stop that worker`,
+          `run "${runKey}": ${workerText(got.holder)} has held its document for ${Math.round(waitMs / 1000)} s. Try again later, or stop that worker`,
         );
       }
       // Those that wait do not all come back at once.

@@ -261,44 +261,10 @@ function isRunning(node: RedisServer): boolean {
 async function makeCertificates(folder: string): Promise<void> {
   const at = (name: string): string => join(folder, name);
   const openssl = (...args: string[]): unknown => execFileSync('openssl', args, { stdio: 'pipe' });
-  openssl(
-    'req',
-    '-x509',
-    '-newkey',
-    'ec',
-    '-pkeyopt',
-    'ec_paramgen_curve:P-256',
-    '-nodes',
-    '-days',
-    '2',
-    '-subj',
-    '/CN=depot',
-    '-keyout',
-    at('ca-key.pem'),
-    '-out',
-    at('ca-cert.pem'),
-  );
-  openssl(
-    'req',
-    '-x509',
-    '-newkey',
-    'ec',
-    '-pkeyopt',
-    'ec_paramgen_curve:P-256',
-    '-nodes',
-    '-days',
-    '2',
-    '-subj',
-    '/CN=redis',
-    '-addext',
-    'subjectAltName=IP:127.0.0.1',
-    '-CA',
-    at('ca-cert.pem'),
-    '-CAkey',
-    at('ca-key.pem'),
-    '-keyout',
-    at('key.pem'),
-    '-out',
-    at('cert.pem'),
-  );
+  const key = ['-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2'];
+  const certify = (subject: string, name: string, ...more: string[]): unknown =>
+    openssl('req', ...key, '-subj', subject, ...more, '-keyout', at(`${name}key.pem`), '-out', at(`${name}cert.pem`));
+  certify('/CN=depot', 'ca-');
+  const byIt = ['-CA', at('ca-cert.pem'), '-CAkey', at('ca-key.pem')];
+  certify('/CN=redis', '', '-addext', 'subjectAltName=IP:127.0.0.1', ...byIt);
 }

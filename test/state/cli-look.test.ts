@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { thisHolder } from '../../runner/state/host.ts';
 import type { GroupState } from '../../runner/state/pipeline-state.ts';
 import type { StateStore } from '../../runner/state/store.ts';
-import { workerPart } from '../../runner/workers/worker-part.ts';
+import { workerPart } from '../../runner/state/worker-part.ts';
 import { BACKENDS, openShop, runDocument, save, splitDocument } from './cli-scene.ts';
 
 const WORKER = 'till-2\u001b[2J';

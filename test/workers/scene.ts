@@ -7,7 +7,7 @@ import { openProject } from '../../runner/cli/open-project.ts';
 import type { CutWish, Share, Split } from '../../runner/engine/contracts.ts';
 import type { Checkpoint } from '../../runner/engine/documents.ts';
 import type { Plan, Segment } from '../../runner/engine/plan.ts';
-import type { RunObserver, RunSummary } from '../../runner/engine/report.ts';
+import type { RunSummary } from '../../runner/engine/report.ts';
 import type { RecordedInput } from '../../runner/engine/resume.ts';
 import { executeRun, type RunOptions } from '../../runner/engine/run.ts';
 import { openInput } from '../../runner/engine/segment-run.ts';
@@ -16,6 +16,7 @@ import { makeSteps } from '../../runner/oxis/make.ts';
 import { openFileStore } from '../../runner/state/file.ts';
 import { thisHolder } from '../../runner/state/host.ts';
 import type { StateStore } from '../../runner/state/store.ts';
+import { SILENT } from '../../runner/testing/apart.ts';
 import { StagePool } from '../../runner/threads/pool.ts';
 import { cutInput } from '../../runner/workers/cut.ts';
 import { mergeParts } from '../../runner/workers/merge.ts';
@@ -24,14 +25,6 @@ const NOW = Date.UTC(2026, 10, 30);
 
 /** Of one read, where a run is stopped often. */
 const READ_BYTES = 30_011;
-
-const SILENT: RunObserver = {
-  started: () => undefined,
-  checkpoint: () => undefined,
-  recordErrors: () => undefined,
-  deadLettered: () => undefined,
-  finished: () => undefined,
-};
 
 export class Scene implements Disposable {
   readonly folder: string;

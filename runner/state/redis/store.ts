@@ -6,7 +6,7 @@ import { hash, randomBytes } from 'node:crypto';
 import { OxiError } from '../../engine/errors.ts';
 import { checkBody, checkRunKey, corrupt, finishedMs, isPrunable, lost } from '../faults.ts';
 import { isProvenDead } from '../host.ts';
-import { byPart, checkPart } from '../parts.ts';
+import { byNewestWrite, byPart, checkPart } from '../parts.ts';
 import { isMeant, type RequestFilter } from '../requests.ts';
 import type * as store from '../store.ts';
 import { Connections, type RedisSettings } from './connection.ts';
@@ -213,11 +213,7 @@ class RedisStore implements store.StateStore {
         return { runKey, error: error.message };
       }
     });
-    // Broken ones first: they ask for somebody's attention.
-    const order = (entry: Entry): string => entry.run?.writtenAt ?? '~';
-    return found
-      .filter((entry) => entry !== undefined)
-      .sort((a, b) => (order(a) < order(b) ? 1 : order(a) > order(b) ? -1 : 0));
+    return found.filter((entry) => entry !== undefined).sort(byNewestWrite);
   }
 
   async request(runKey: string, request: store.RunRequest): Promise<void> {

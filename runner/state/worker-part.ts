@@ -1,6 +1,6 @@
 /** How the registrations of workers are called among the parts of a run. */
 import { hash } from 'node:crypto';
-import type { Part } from '../state/store.ts';
+import type { Part } from './store.ts';
 
 export const WORKER_PREFIX = 'worker-';
 

@@ -6,7 +6,7 @@ import * as z from 'zod/mini';
 import { parseBody } from '../engine/documents.ts';
 import { OxiError } from '../engine/errors.ts';
 import { once } from '../engine/once.ts';
-import type { Json, LeaseStanding, Part, StateStore } from '../state/store.ts';
+import type { Json, LeaseStanding, Part, StateStore } from './store.ts';
 import { WORKER_PREFIX } from './worker-part.ts';
 
 const schema = once(() => {
