@@ -243,7 +243,8 @@ class Crew {
 
   /** How the run stands when this worker goes: as long as others work on it, that is theirs to say. */
   async #leave(summary: RunSummary): Promise<void> {
-    if (summary.status === 'succeeded') return;
+    // Whoever lost its work to another one has no say about the run.
+    if (summary.status === 'succeeded' || summary.exit_code === EXIT.leaseHeld) return;
     const { store, runKey, pipeline } = this.#o;
     try {
       const living = (await store.parts(runKey, 'split-')).some(({ lease }) => lease !== undefined && !lease.over);

@@ -86,7 +86,7 @@ export class GroupTable {
     this.#finished.add(index);
     crashpoint('done');
     // Lost with the machine, it is found out again: the group's own document says so.
-    await this.#change((document) => withGroup(document, index, { done }));
+    await this.#change((document) => ifOpen(document, index, { done }));
     crashpoint('marked');
   }
 
@@ -102,7 +102,7 @@ export class GroupTable {
       exit_code,
     };
     // Where that can't be written down, the others find out by themselves.
-    await this.#change((document) => withGroup(document, index, { failed })).catch(() => undefined);
+    await this.#change((document) => ifOpen(document, index, { failed })).catch(() => undefined);
   }
 
   /** The run stands still: how it came to that. */
@@ -123,7 +123,9 @@ export class GroupTable {
   }
 }
 
-function withGroup(document: SharedDocument, index: number, change: Partial<Group>): SharedDocument {
+/** Who was slow finds that another one has finished the group: then that is how it was. */
+function ifOpen(document: SharedDocument, index: number, change: Partial<Group>): SharedDocument | undefined {
+  if (document.shared.groups[index]?.done !== undefined) return undefined;
   const groups = document.shared.groups.map((group, i) => {
     if (i !== index) return group;
     const { failed: _, ...rest } = group;

@@ -59,6 +59,10 @@ export class SharedRun {
       const stored = await store.read(runKey, 'run');
       const document = stored === undefined ? undefined : parseRunDocument(stored.body);
       return await work({ document, version: stored?.version ?? 0, lease }, gone.signal);
+    } catch (error) {
+      // Whoever was overtaken has failed by that, whatever it ran into afterwards.
+      if (await store.renew(lease).catch(() => true)) throw error;
+      throw lost(runKey);
     } finally {
       await kept[Symbol.asyncDispose]();
       await store.release(lease).catch(() => undefined);

@@ -28,7 +28,7 @@ import { expectSame, perStep } from './scene.ts';
 export const SHARED_BACKENDS = ['sqlite', 'file', 'redis'] as const;
 export type SharedBackend = (typeof SHARED_BACKENDS)[number];
 
-const KEY = 'parcels';
+export const KEY = 'parcels';
 /** While it is there, every scale stands still, as long as its worker lives. */
 const HOLD = 'hold';
 const SCALE = `
@@ -284,11 +284,10 @@ export class Depot {
       const { size, mtimeMs, ino } = statSync(join(this.root, 'out', name));
       return `${name} ${size} ${mtimeMs} ${ino}`;
     });
-    return this.look(async (store) => ({
-      files,
-      run: await store.read(KEY, 'run'),
-      history: await store.history({ runKey: KEY }),
-    }));
+    return this.look(async (store) => {
+      const { version, body } = (await store.read(KEY, 'run')) ?? {};
+      return { files, version, body, history: await store.history({ runKey: KEY }) };
+    });
   }
 
   /** The run has finished as if nothing had happened: every parcel once, every byte, and the counters of all workers together. */

@@ -43,23 +43,12 @@ await build({
   define: { OXIFLOW_BUNDLED: 'true' },
   banner: { js: 'const require=process.getBuiltinModule;' },
 });
-// Loaded where the state is in Redis.
+// The driver of Redis is a chunk of its own, in the form that the program loads.
 await build({
   ...options,
   entryPoints: { redis: 'runner/state/redis/driver.ts' },
   outExtension: { '.js': '.cjs' },
   format: 'cjs',
-});
-// The driver of Redis is a chunk of its own, in the form that the program loads.
-await build({
-  absWorkingDir: ROOT,
-  entryPoints: { redis: 'runner/state/redis/driver.ts' },
-  outdir: bundle,
-  outExtension: { '.js': '.cjs' },
-  bundle: true,
-  format: 'cjs',
-  platform: 'node',
-  logLevel: 'warning',
 });
 afterAll(() => rmSync(bundle, { recursive: true, force: true }));
 
