@@ -203,7 +203,8 @@ class Crew {
       invocation: this.#runId,
       fresh: false,
       leaseWaitMs: 0,
-      keepLease: (lease, gone) => this.#keep(lease, gone),
+      // Kept since it was claimed, and until it is given back.
+      keepLease: () => ({ [Symbol.asyncDispose]: async () => undefined }),
       observe: async () => observer,
       deliver: async () => undefined,
       say: (message) => o.say(`split ${index}: ${message}`),

@@ -152,7 +152,9 @@ export class Depot {
     const { connectionUrl, keyPrefix, timeoutMs } = this.#settings.redis ?? {};
     const section = {
       ...(lockTimeout === undefined ? {} : { lock_timeout: lockTimeout }),
-      ...(connectionUrl === undefined ? {} : { connection_url: connectionUrl, key_prefix: keyPrefix }),
+      ...(connectionUrl === undefined
+        ? {}
+        : { connection_url: `\${DEPOT_STATE:-${connectionUrl}}`, key_prefix: keyPrefix }),
       ...(timeoutMs === undefined ? {} : { timeout_ms: timeoutMs }),
     };
     this.write({

@@ -80,6 +80,8 @@ export interface AttemptOptions {
   /** Descriptor 4 is a pipe that the test holds, for `--parent-fd 4`. */
   parent?: boolean;
   verb?: string;
+  /** Milliseconds that others of its group may go on when it is gone. */
+  othersMs?: number;
 }
 
 /** One process of the runner. */
@@ -181,7 +183,7 @@ export class Attempt {
     await read;
     if (child.stderr?.readableEnded === false) await once(child.stderr, 'close');
     tell();
-    await expectNobodyLeft(this.pid);
+    await expectNobodyLeft(this.pid, options.othersMs ?? 500);
     const started = this.events.find(({ type }) => type === 'run.started') as EventPayloads['run.started'] | undefined;
     return {
       code,
@@ -212,8 +214,9 @@ function parse(line: string): RunEvent | undefined {
 }
 
 /** The group of a process that is gone has no member, or soon has none: the system ends threads in its own time. */
-async function expectNobodyLeft(group: number): Promise<void> {
-  for (let look = 0; look < 50 && isAlive(group); look += 1) await delay(10);
+async function expectNobodyLeft(group: number, withinMs: number): Promise<void> {
+  const end = performance.now() + withinMs;
+  while (isAlive(group) && performance.now() < end) await delay(10);
   expect(isAlive(group), `somebody of process group ${group} is left`).toBe(false);
 }
 
