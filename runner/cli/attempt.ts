@@ -247,6 +247,10 @@ class ThisWorker {
     this.#a = a;
     this.#workerId = workerId;
     this.#pause = pause;
+    const told = (): void => {
+      if (this.#news !== undefined) this.about({ ...this.#news, state: this.state });
+    };
+    a.stopping.stop.addEventListener('abort', told, { once: true });
   }
 
   reportTo(report: (registration: Parameters<ReturnType<typeof startKeeper>['about']>[0]) => void): void {

@@ -310,6 +310,7 @@ class Crew {
     });
   }
 
+  /** `outputs`: of the whole run, by whoever finishes it; without them it tells of the groups that were this worker's to do. */
   async #summary(
     status: RunSummary['status'],
     exit_code: ExitCode,
@@ -318,7 +319,8 @@ class Crew {
   ): Promise<RunSummary> {
     const { plan } = this.#o;
     // A store that is gone tells nothing; how the attempt ended is told all the same.
-    const total = await this.#total().catch(() => ({ counters: {}, outputs: [], elapsedMs: 0 }));
+    const groups = outputs === undefined ? this.#mine : this.#all;
+    const total = await this.#total(groups).catch(() => ({ counters: {}, outputs: [], elapsedMs: 0 }));
     return crewSummary({
       status,
       exit_code,
@@ -335,7 +337,7 @@ class Crew {
   /** Parts that are to become one are joined; called again where a worker died in it. */
   async #publish(lease: Lease, gone: AbortSignal): Promise<RunSummary['outputs']> {
     const { store, plan, projectRoot, runKey, pipeline } = this.#o;
-    const { outputs: groups } = await this.#total();
+    const { outputs: groups } = await this.#total(this.#all);
     return mergeParts({
       plan,
       stream: this.#table.document.stream,
@@ -349,9 +351,17 @@ class Crew {
     });
   }
 
-  #total(): ReturnType<typeof sumGroups> {
-    const { store, runKey, sharing } = this.#o;
-    return sumGroups(store, runKey, this.#runId, mine(this.#table.document, sharing));
+  #total(groups: readonly number[]): ReturnType<typeof sumGroups> {
+    const { store, runKey } = this.#o;
+    return sumGroups(store, runKey, this.#runId, groups);
+  }
+
+  get #mine(): number[] {
+    return mine(this.#table.document, this.#o.sharing);
+  }
+
+  get #all(): number[] {
+    return [...this.#table.document.shared.groups.keys()];
   }
 
   // ---------------------------------------------------------------- what others see

@@ -36,7 +36,7 @@ $| = 1; my $worker = getppid;
 while (<STDIN>) {
   while (-e "hold") { exit if getppid != $worker; select(undef, undef, undef, .01) }
   print;
-  select(undef, undef, undef, $ENV{PACE}) if $ENV{PACE} && $. % 25 == 0;
+  select(undef, undef, undef, $ENV{PACE}) if $ENV{PACE} && $. % 25 == 0 && !-e "quick";
 }`;
 const SMALL_FILES = 36;
 
@@ -216,6 +216,13 @@ export class Depot {
     return attempt;
   }
 
+  /** More settings of steps, by name. */
+  change(more: Readonly<Record<string, object>>): void {
+    const path = 'pipelines/parcels.yaml';
+    const { pipeline } = JSON.parse(readFileSync(join(this.root, path), 'utf8')) as { pipeline: { name: string }[] };
+    this.write({ [path]: JSON.stringify({ pipeline: pipeline.map((step) => ({ ...step, ...more[step.name] })) }) });
+  }
+
   /** Nothing is weighed until `goOn`. */
   hold(): void {
     this.write({ [HOLD]: '' });
@@ -223,6 +230,11 @@ export class Depot {
 
   goOn(): void {
     unlinkSync(join(this.root, HOLD));
+  }
+
+  /** From now on the scale takes no time. */
+  quicken(): void {
+    this.write({ quick: '' });
   }
 
   write(files: Readonly<Record<string, string>>): void {
@@ -265,6 +277,12 @@ export class Depot {
     });
   }
 
+  /** Numbers of the split groups that nobody has finished. */
+  async left(): Promise<number[]> {
+    const groups = (await this.run())?.shared?.groups ?? [];
+    return [...groups.keys()].filter((index) => groups[index]?.done === undefined);
+  }
+
   /** Attempts at split groups, and how many of them went on from a checkpoint. */
   async groups(): Promise<{ attempts: number; resumed: number }> {
     return this.look(async (store) => {
@@ -278,6 +296,19 @@ export class Depot {
       }
       return found;
     });
+  }
+
+  /** The workers that are alive, as people see them. */
+  async workers(): Promise<{ worker_id: string; state: string; pid: number }[]> {
+    const { workers } = JSON.parse(await this.verb('worker', 'list', '--json')) as {
+      workers: { worker_id: string; state: string; pid: number; alive: boolean }[];
+    };
+    return workers.filter(({ alive }) => alive);
+  }
+
+  /** Everybody has heard that it is to end, or has ended. */
+  async untilDraining(): Promise<void> {
+    await until('nobody reads on', async () => (await this.workers()).every(({ state }) => state === 'draining'));
   }
 
   /** Everything that a worker might change: the files of the outputs, the run's document, the history. */
