@@ -5,7 +5,7 @@ import { dirname, join, resolve } from 'node:path';
 import { errnoOf, ioError, OxiError } from '../engine/errors.ts';
 import { makeFolders } from '../engine/folders.ts';
 import { type Archive, archiveText, parseArchive } from '../state/archive.ts';
-import { takeOut } from '../state/archive-store.ts';
+import { type TakeOptions, takeOut } from '../state/archive-store.ts';
 import type { StateStore } from '../state/store.ts';
 import { version } from './version.ts';
 
@@ -18,10 +18,9 @@ export interface Written {
   bytes: number;
 }
 
-/** `runKey`: only this run. */
-export async function archiveOf(store: StateStore, runKey?: string): Promise<Archive> {
-  const taken = await takeOut(store, runKey);
-  const scope = runKey === undefined ? 'store' : 'runs';
+export async function archiveOf(store: StateStore, options: TakeOptions = {}): Promise<Archive> {
+  const taken = await takeOut(store, options);
+  const scope = options.runKey === undefined ? 'store' : 'runs';
   return { made_at: new Date().toISOString(), oxiflow: version(), backend: store.backend, scope, ...taken };
 }
 
@@ -58,8 +57,12 @@ function countsOf({ runs, history }: Archive): Pick<Written, 'runs' | 'documents
 }
 
 /** The whole store into a file of its own in `.oxiflow/backups`, or into `output`. */
-export async function backUp(store: StateStore, root: string, output?: string): Promise<Written> {
-  const archive = await archiveOf(store);
+export async function backUp(
+  store: StateStore,
+  root: string,
+  { output, unchecked = false }: { output?: string | undefined; unchecked?: boolean } = {},
+): Promise<Written> {
+  const archive = await archiveOf(store, { unchecked });
   if (output !== undefined) return await writeArchive(archive, resolve(output));
   const folder = join(root, '.oxiflow', 'backups');
   await makeFolders(folder).catch((error) => {

@@ -34,7 +34,8 @@ export function putArchive(path: string, options: PutCommand, only: boolean): Pr
       only,
       holder: await asker('import'),
       before: async () => {
-        backup = (await backUp(store, root)).file;
+        // What nobody can read may be why it is replaced.
+        backup = (await backUp(store, root, { unchecked: true })).file;
         if (options.json !== true) say(`what was there is kept: ${backup}`);
       },
     });

@@ -10,7 +10,7 @@ export function backupCommand(verb: Command): Command {
     .action((options: StateOptions & { output?: string }) =>
       withStore(options, async (store, { root }) => {
         const { backUp } = await import('./archive-file.ts');
-        const written = await backUp(store, root, options.output);
+        const written = await backUp(store, root, { output: options.output });
         if (options.json === true) return printJson(written);
         say(`${written.runs} runs and ${written.history} entries of the history: ${written.file}`);
       }),

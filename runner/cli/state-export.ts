@@ -17,7 +17,7 @@ export function exportCommand(verb: Command): Command {
           import('./archive-file.ts'),
           import('../state/archive.ts'),
         ]);
-        const archive = await archiveOf(store, runKey);
+        const archive = await archiveOf(store, { runKey });
         if (runKey !== undefined && archive.runs.length === 0) await mustBeThere(store, runKey);
         if (output === undefined) {
           for (const text of archiveText(archive)) await print(text);

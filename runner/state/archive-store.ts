@@ -3,10 +3,11 @@
  * anybody who works can see: every lease that there is of these runs is held from before the first write until behind the last.
  */
 import { OxiError } from '../engine/errors.ts';
+import { WORKER_PREFIX } from '../workers/worker-part.ts';
 import type { Archive, ArchivedRun } from './archive.ts';
 import { finishedMs } from './faults.ts';
 import { checkDocument } from './part-documents.ts';
-import type { HistoryEntry, Holder, Lease, LeaseStanding, Part, PartStanding, StateStore } from './store.ts';
+import type { HistoryEntry, Holder, Lease, Part, PartStanding, StateStore } from './store.ts';
 
 /** Of a run at work something is written twice a second. */
 const TRIES = 50;
@@ -14,12 +15,19 @@ const TTL_MS = 60_000;
 
 export type Taken = Pick<Archive, 'runs' | 'history'>;
 
-/** `runKey`: only this run. Throws OxiError STATE_CORRUPT where a document is damaged, LEASE_HELD where one never stands still. */
-export async function takeOut(store: StateStore, runKey?: string): Promise<Taken> {
+export interface TakeOptions {
+  /** Only this run. */
+  runKey?: string | undefined;
+  /** Documents of a form that nobody knows are taken as they are. */
+  unchecked?: boolean;
+}
+
+/** Throws OxiError STATE_CORRUPT where a document is damaged, LEASE_HELD where one never stands still. */
+export async function takeOut(store: StateStore, { runKey, unchecked = false }: TakeOptions): Promise<Taken> {
   const keys = runKey === undefined ? (await store.list()).map((entry) => entry.runKey) : [runKey];
   const runs: ArchivedRun[] = [];
   for (const key of keys.sort()) {
-    const run = await takeRun(store, key);
+    const run = await takeRun(store, key, unchecked);
     if (run !== undefined) runs.push(run);
   }
   const history = await store.history(runKey === undefined ? {} : { runKey });
@@ -27,16 +35,16 @@ export async function takeOut(store: StateStore, runKey?: string): Promise<Taken
 }
 
 /** Undefined where it is gone meanwhile. */
-async function takeRun(store: StateStore, runKey: string): Promise<ArchivedRun | undefined> {
+async function takeRun(store: StateStore, runKey: string, unchecked: boolean): Promise<ArchivedRun | undefined> {
   for (let tries = 0; tries < TRIES; tries++) {
     const before = documentsOf(await store.parts(runKey));
     const documents: ArchivedRun['documents'] = [];
     for (const { part } of before) {
       const stored = await store.read(runKey, part);
       if (stored === undefined) continue;
-      const { version, writtenAt, body } = stored;
-      checkDocument(runKey, part, body);
-      documents.push({ part, version, written_at: writtenAt, body });
+      const { version, token, writtenAt, body } = stored;
+      if (!unchecked) checkDocument(runKey, part, body);
+      documents.push({ part, version, token, written_at: writtenAt, body });
     }
     // Documents that were written while others were read do not belong together.
     if (signOf(documentsOf(await store.parts(runKey))) !== signOf(before)) continue;
@@ -50,7 +58,7 @@ async function takeRun(store: StateStore, runKey: string): Promise<ArchivedRun |
 }
 
 function documentsOf(parts: readonly PartStanding[]): PartStanding[] {
-  return parts.filter(({ part, version }) => version > 0 && !part.startsWith('worker-'));
+  return parts.filter(({ part, version }) => version > 0 && !part.startsWith(WORKER_PREFIX));
 }
 
 function signOf(parts: readonly { part: Part; version: number }[]): string {
@@ -81,22 +89,25 @@ export async function planPut(store: StateStore, archive: Archive, only: boolean
   const coming = new Set(archive.runs.map(({ run_key }) => run_key));
   for (const runKey of coming) {
     const parts = await store.parts(runKey);
-    refuseWork(runKey, parts.find(({ lease }) => lease?.over === false)?.lease);
+    refuseWork(runKey, parts);
     (documentsOf(parts).length > 0 ? plan.replaced : plan.added).push(runKey);
   }
   for (const { runKey, error } of only ? there : []) {
     if (coming.has(runKey)) continue;
     if (error !== undefined) throw new OxiError('STATE_CORRUPT', error);
-    refuseWork(runKey, (await store.parts(runKey)).find(({ lease }) => lease?.over === false)?.lease);
+    refuseWork(runKey, await store.parts(runKey));
     plan.removed.push(runKey);
   }
   return plan;
 }
 
-function refuseWork(runKey: string, lease: Pick<LeaseStanding, 'holder'> | undefined): void {
-  if (lease === undefined) return;
-  const { workerId, host, pid } = lease.holder;
-  throw new OxiError(
+function refuseWork(runKey: string, parts: readonly PartStanding[]): void {
+  const lease = parts.find((one) => one.lease?.over === false)?.lease;
+  if (lease !== undefined) throw workedOn(runKey, lease);
+}
+
+function workedOn(runKey: string, { holder: { workerId, host, pid } }: { holder: Holder }): OxiError {
+  return new OxiError(
     'LEASE_HELD',
     `run ${JSON.stringify(runKey)}: worker ${JSON.stringify(workerId)} (process ${pid} on ${JSON.stringify(host)}) works on it; ` +
       'nothing was changed. Cancel it first, or wait until it has ended',
@@ -115,11 +126,10 @@ export async function putIn(
   const { replace, only, before, holder } = options;
   refuseReplacing(await planPut(store, archive, only), replace);
   await using held = new HeldRuns(store, holder);
-  for (const run of archive.runs)
-    await held.take(
-      run.run_key,
-      run.documents.map(({ part }) => part),
-    );
+  for (const { run_key, documents } of archive.runs) {
+    const parts = documents.map(({ part }) => part);
+    await held.take(run_key, parts);
+  }
   for (const { runKey } of only ? await store.list() : []) await held.take(runKey, []);
   // What came in between is there now, and nothing can come any more.
   const plan = await planAgain(store, archive, only, held);
@@ -156,21 +166,32 @@ async function planAgain(store: StateStore, archive: Archive, only: boolean, hel
   return plan;
 }
 
-/** The run document goes last: killed in between, a run that is new is not there yet. */
+/**
+ * The run document goes last: killed in between, a run that is new is not there yet. It brings the highest token of all along, so that
+ * those of later attempts are above it: outputs in the making are named by the tokens of who made them.
+ */
 async function writeRun(store: StateStore, run: ArchivedRun, held: HeldRuns): Promise<void> {
   const { run_key: runKey, documents } = run;
   const there = new Map((await store.parts(runKey)).map(({ part, version }) => [part, version]));
-  const inOrder = documents.toSorted((a, b) => Number(a.part === 'run') - Number(b.part === 'run'));
-  for (const { part, body } of inOrder) {
+  const write = async ({ part, body }: ArchivedRun['documents'][number], token: number): Promise<void> => {
     await held.keep();
-    const { token } = held.lease(runKey, part);
     const result = await store.write(runKey, part, { expected: there.get(part) ?? 0, token, body, grade: 'hard' });
     if (!result.written) throw lostMeanwhile(runKey);
-    there.delete(part);
-  }
+  };
+  for (const document of documents)
+    if (document.part !== 'run') await write(document, held.lease(runKey, document.part).token);
+  const kept = new Set<Part>(documents.map(({ part }) => part));
   for (const [part, version] of there)
-    if (version > 0 || part.startsWith('worker-')) await held.removePart(runKey, part);
+    if (!kept.has(part) && (version > 0 || part.startsWith(WORKER_PREFIX))) await held.removePart(runKey, part);
   await store.clearRequests(runKey);
+  for (const document of documents) {
+    if (document.part !== 'run') continue;
+    const own = held.lease(runKey, 'run').token;
+    const token = Math.max(own, ...documents.map((one) => one.token));
+    await write(document, token);
+    // A token from elsewhere ends the lease.
+    if (token > own) held.forget(runKey, 'run');
+  }
 }
 
 async function addHistory(store: StateStore, entries: readonly HistoryEntry[]): Promise<number> {
@@ -210,16 +231,21 @@ class HeldRuns implements AsyncDisposable {
 
   /** `parts`: of which there is no document yet. What whoever begins a run takes first is always among them. */
   async take(runKey: string, parts: readonly Part[]): Promise<void> {
-    const leases = this.#leases.get(runKey) ?? new Map<Part, Lease>();
+    if (this.#leases.has(runKey)) return;
+    const leases = new Map<Part, Lease>();
     this.#leases.set(runKey, leases);
     const there = (await this.#store.parts(runKey)).map(({ part }) => part);
     for (const part of new Set<Part>(['run', 'split-0', ...there, ...parts])) {
-      if (leases.has(part)) continue;
       await this.keep();
       const got = await this.#store.acquire(runKey, part, this.#holder, TTL_MS);
-      if (!got.acquired) return refuseWork(runKey, { holder: got.holder });
+      if (!got.acquired) throw workedOn(runKey, got);
       leases.set(part, got.lease);
     }
+  }
+
+  /** It is over: nobody renews it. */
+  forget(runKey: string, part: Part): void {
+    this.#leases.get(runKey)?.delete(part);
   }
 
   /** Renews them all from time to time. Throws OxiError LEASE_LOST. */
@@ -232,7 +258,7 @@ class HeldRuns implements AsyncDisposable {
 
   async removePart(runKey: string, part: Part): Promise<void> {
     await this.#store.removePart(this.lease(runKey, part));
-    this.#leases.get(runKey)?.delete(part);
+    this.forget(runKey, part);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

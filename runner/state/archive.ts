@@ -1,7 +1,6 @@
 /**
  * Saved state as one JSON document, for moving it between backends and for backups: the documents of runs with their versions, and
- * the history. No leases, no workers, no requests: those belong to who works where it was made. Each run and each entry of the
- * history stands on a line of its own; a checksum covers them all.
+ * the history. No leases, no workers, no requests: those belong to who works where it was made. A checksum covers the rest.
  */
 import { createHash } from 'node:crypto';
 import * as z from 'zod/mini';
@@ -31,6 +30,8 @@ const shape = once(() =>
           z.strictObject({
             part: z.custom<Part>((value) => /^(run|(split|group)-\d+)$/.test(String(value))),
             version: z.int().check(z.positive()),
+            /** The fencing token that it was written with: outputs in the making are named by it. */
+            token: z.int().check(z.nonnegative()),
             written_at: z.string(),
             body: z.record(
               z.string(),
@@ -47,7 +48,7 @@ const shape = once(() =>
 
 export interface ArchivedRun {
   run_key: string;
-  documents: { part: Part; version: number; written_at: string; body: { [key: string]: Json } }[];
+  documents: { part: Part; version: number; token: number; written_at: string; body: { [key: string]: Json } }[];
 }
 
 export interface Archive {
@@ -67,15 +68,15 @@ export function* archiveText({ runs, history, ...head }: Archive): Generator<str
     for (const [i, entry] of entries.entries()) {
       const text = JSON.stringify(entry);
       sum.update(`${text}\n`);
-      yield `${i === 0 ? '' : ','}\n${text}`;
+      yield i === 0 ? text : `,${text}`;
     }
   };
   yield `${JSON.stringify({ [MARK]: FORMAT, ...head }).slice(0, -1)},"runs":[`;
   yield* lines(runs);
-  yield '\n],"history":[';
+  yield '],"history":[';
   sum.update('history\n');
   yield* lines(history);
-  yield `\n],"sha256":"${sum.digest('hex')}"}\n`;
+  yield `],"sha256":"${sum.digest('hex')}"}\n`;
 }
 
 /** `name`: of the file that the text comes from. Throws OxiError COMMAND_INVALID, STATE_CORRUPT; what it returns is checked whole. */

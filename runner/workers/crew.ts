@@ -83,7 +83,7 @@ class Crew {
       keeper: options.keeper,
       most: options.sharing.kind === 'shard' ? 0 : Math.min(MOST_AHEAD, options.capacity),
       candidates: () => this.#table.candidates,
-      lost: () => this.#gone.abort(lost(runKey)),
+      lost: (why) => this.#gone.abort(why ?? lost(runKey)),
       changed: () => this.#tell(),
     });
   }

@@ -39,11 +39,13 @@ export class SharedRun {
     this.#o = options;
   }
 
-  /** As it stands. Throws OxiError LEASE_LOST where the run of this id is gone: it was started over. */
+  /** As it stands. Throws OxiError LEASE_LOST where the run of this id is gone: it was started over; STATE_LOST where the store lost it. */
   async read(runId: string): Promise<SharedDocument> {
     const { store, runKey } = this.#o;
     const stored = await store.read(runKey, 'run');
-    return sharedOf(stored === undefined ? undefined : parseRunDocument(stored.body), runKey, runId);
+    // Whoever acquires is told which it is, and waits for somebody who is about to write a new one.
+    if (stored === undefined) return this.alone(async ({ document }) => sharedOf(document, runKey, runId));
+    return sharedOf(parseRunDocument(stored.body), runKey, runId);
   }
 
   /**

@@ -29,6 +29,12 @@ describe('completion in bash', () => {
   test.concurrent.each([
     [['ru'], ['run']],
     [['pipeline', 'man'], ['manifest']],
+    [['state', 'ex'], ['export']],
+    [
+      ['state', 'unlock', '--'],
+      ['--force', '--help', '--json', '--project', '--run-key', '--state-backend'],
+    ],
+    [['worker', 'stop', ''], []],
     [
       ['run', '--dr'],
       ['--drain-timeout', '--dry-run'],
@@ -52,6 +58,14 @@ describe('completion in bash', () => {
     [['run', '--project', 'nowhere', 'ni'], []],
   ] as const)('of %j gives %j', async (words, expected) => {
     expect(await inBash(folder(FILES), words)).toEqual(expected);
+  });
+
+  test.concurrent('offers the runs that are saved, and files where a file is wanted', async () => {
+    const cwd = folder({ ...FILES, 'saved.json': '' });
+    await oxiflow(['run', 'orders', '-q', '--run-key', 'monday'], { cwd });
+    expect(await inBash(cwd, ['status', '--run-key', ''])).toEqual(['monday']);
+    expect(await inBash(cwd, ['state', 'import', 'sav'])).toEqual(['saved.json']);
+    expect(await inBash(cwd, ['state', 'export', '--output', 'sav'])).toEqual(['saved.json']);
   });
 
   test.concurrent('offers pipelines and then files', async () => {

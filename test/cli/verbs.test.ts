@@ -11,7 +11,8 @@ import { GOOD_PROJECT } from './cases/case.ts';
 import { folder, oxiflow, REPOSITORY, snapshot } from './program.ts';
 
 const VERBS = [
-  ...['init', 'run', 'pipeline', 'preview', 'map', 'state', 'status', 'cancel', 'history', 'doctor'],
+  ...['init', 'run', 'pipeline', 'preview', 'map', 'state', 'worker', 'status', 'cancel', 'pause', 'resume'],
+  ...['history', 'doctor'],
   ...['oxi', 'schema', 'completion', 'version'],
 ];
 
@@ -19,7 +20,10 @@ describe('help', () => {
   const all = [
     ...VERBS,
     ...['list', 'add', 'test', 'info', 'manifest'].map((verb) => `pipeline ${verb}`),
-    ...['show', 'list', 'repair'].map((verb) => `state ${verb}`),
+    ...['show', 'list', 'cleanup', 'unlock', 'export', 'import', 'backup', 'restore', 'check', 'repair'].map(
+      (verb) => `state ${verb}`,
+    ),
+    ...['list', 'show', 'stop'].map((verb) => `worker ${verb}`),
   ];
 
   test.concurrent.each(all)('of %s fits on a screen', async (verb) => {
@@ -82,11 +86,14 @@ describe('help', () => {
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
     expect(stderr).toMatch(/^Usage: oxiflow /);
   });
-  test.concurrent.each(['pipeline', 'state'])('stands on stderr where %s has no verb of its own', async (verb) => {
-    const { code, stdout, stderr } = await oxiflow([verb], { cwd: folder({}) });
-    expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
-    expect(stderr).toMatch(new RegExp(`^Usage: oxiflow ${verb} `));
-  });
+  test.concurrent.each(['pipeline', 'state', 'worker'])(
+    'stands on stderr where %s has no verb of its own',
+    async (verb) => {
+      const { code, stdout, stderr } = await oxiflow([verb], { cwd: folder({}) });
+      expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+      expect(stderr).toMatch(new RegExp(`^Usage: oxiflow ${verb} `));
+    },
+  );
   test.concurrent('a mistyped verb of a verb gets the nearest one', async () => {
     const { code, stderr } = await oxiflow(['state', 'lst'], { cwd: folder({}) });
     expect(code).toBe(2);

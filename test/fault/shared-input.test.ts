@@ -1,6 +1,5 @@
 /** Input that is not what it was when the work was cut, or that nobody can read. */
 import { describe, expect, test } from 'vitest';
-import { until } from '../servers/redis.ts';
 import { Depot, Parcels, SHARED_BACKENDS } from './depot.ts';
 import { SEED } from './random.ts';
 
@@ -52,7 +51,7 @@ describe.each(SHARED_BACKENDS)('state in %s', (backend) => {
 
   test.each([
     ['the record is mended', {}, []],
-    ['the plan is, and that is accepted', { on_error: 'skip' }, ['--accept-changes']],
+    ['the plan is, and that is accepted', { on_error: 'drop' }, ['--accept-changes']],
   ])(
     'a record that nobody can take stops its split; the others are done, and once %s only that one is left',
     async (_how, more, args) => {
@@ -79,18 +78,3 @@ describe.each(SHARED_BACKENDS)('state in %s', (backend) => {
     60_000,
   );
 });
-
-// A worker that waits for nothing would not be seen to wait.
-test('who waits for others when one of them fails is told why', async () => {
-  const depot = await Depot.open(parcels, { backend: 'sqlite' });
-  depot.write({ [LARGE]: changed(parcels.files[LARGE] as string, 5, (line) => line.replace('"kg":', '"kg"?')) });
-  depot.hold();
-  const both = [0, 1].map(() => depot.worker(['--splits', '1']));
-  await Promise.all(both.map((worker) => worker.until('it has joined', ({ events }) => events.length > 0)));
-  await until('one waits', async () => (await depot.workers()).some(({ state }) => state === 'waiting'));
-  depot.goOn();
-  const ended = await Promise.all(both.map((worker) => worker.ended));
-  for (const { code, stderr } of ended) expect(code, stderr).toBe(3);
-  expect(ended.map(({ stderr }) => /split 0 failed, at worker/.test(stderr)).sort()).toEqual([false, true]);
-  depot.remove();
-}, 60_000);

@@ -10,6 +10,7 @@ export class CuttingProxy implements AsyncDisposable {
   #isCut = false;
   #isDead = false;
   #delayMs = 0;
+  #lost = 0;
 
   private constructor(server: Server) {
     this.#server = server;
@@ -38,6 +39,11 @@ export class CuttingProxy implements AsyncDisposable {
   /** The next command that `isMeant` takes reaches the server; its answer does not come back, and the connection is cut. */
   swallowAnswerTo(isMeant: (sent: string) => boolean): void {
     this.#swallow = isMeant;
+  }
+
+  /** How often a connection was refused, or something that was sent got nowhere. */
+  get lost(): number {
+    return this.#lost;
   }
 
   /** Connections end, and new ones are refused. */
@@ -73,6 +79,7 @@ export class CuttingProxy implements AsyncDisposable {
 
   #join(client: Socket, upstream: Socket): void {
     if (this.#isCut) {
+      this.#lost++;
       client.destroy();
       upstream.destroy();
     }
@@ -100,7 +107,10 @@ export class CuttingProxy implements AsyncDisposable {
   }
 
   #pass(send: () => void): void {
-    if (this.#isDead) return;
+    if (this.#isDead) {
+      this.#lost++;
+      return;
+    }
     // Timers of the same delay fire in the order in which they were set.
     if (this.#delayMs > 0) setTimeout(send, this.#delayMs);
     else send();
