@@ -357,7 +357,7 @@ function five(n: number): string {
   return String(n).padStart(5, '0');
 }
 
-function seqsIn(text: string): number[] {
+export function seqsIn(text: string): number[] {
   return text
     .split('\n')
     .slice(0, -1)
@@ -365,7 +365,10 @@ function seqsIn(text: string): number[] {
 }
 
 /** Which numbers are not there, and which are there and should not be, or too often. */
-function differenceOf(found: readonly number[], expected: readonly number[]): { missing: number[]; extra: number[] } {
+export function differenceOf(
+  found: readonly number[],
+  expected: readonly number[],
+): { missing: number[]; extra: number[] } {
   const left = new Set(expected);
   const extra = found.filter((seq) => !left.delete(seq));
   return { missing: [...left].slice(0, 20), extra: extra.slice(0, 20) };

@@ -80,6 +80,8 @@ export interface AttemptOptions {
   /** Descriptor 4 is a pipe that the test holds, for `--parent-fd 4`. */
   parent?: boolean;
   verb?: string;
+  /** An attempt that takes longer hangs, in milliseconds. */
+  longestMs?: number;
   /** Milliseconds that others of its group may go on when it is gone. */
   othersMs?: number;
 }
@@ -151,7 +153,7 @@ export class Attempt {
 
   async #run(options: AttemptOptions): Promise<Ended> {
     const { child } = this;
-    const hang = setTimeout(() => child.kill('SIGKILL'), LONGEST_MS);
+    const hang = setTimeout(() => child.kill('SIGKILL'), options.longestMs ?? LONGEST_MS);
     const out: Buffer[] = [];
     const tell = (): void => {
       for (const resolve of this.#waiting) resolve();
