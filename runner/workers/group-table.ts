@@ -93,16 +93,18 @@ export class GroupTable {
   async markFailed(index: number, { error, exit_code }: RunSummary): Promise<void> {
     // Whoever lost the group has no say about it.
     if (exit_code === EXIT.leaseHeld) return;
-    const failed: Failure = {
+    const failed = {
       worker_id: this.#o.workerId,
-      attempt: this.attempt,
       at: this.#o.now().toISOString(),
       code: error?.code ?? 'INTERNAL',
       message: error?.message ?? '',
       exit_code,
     };
+    // All who have joined by now leave it alone, or one after the other would fail at it and none be left for the rest.
+    const change = (document: SharedDocument): SharedDocument | undefined =>
+      ifOpen(document, index, { failed: { ...failed, attempt: document.attempt } });
     // Where that can't be written down, the others find out by themselves.
-    await this.#change((document) => ifOpen(document, index, { failed })).catch(() => undefined);
+    await this.#change(change).catch(() => undefined);
   }
 
   /** The run stands still: how it came to that. */

@@ -59,8 +59,15 @@ describe.each(SHARED_BACKENDS)('state in %s', (backend) => {
       const depot = await Depot.open(parcels, { backend });
       const { text, seq } = poisoned();
       depot.write({ [LARGE]: text });
-      const three = await Promise.all([0, 1, 2].map(() => depot.worker(ARGS).ended));
-      for (const { code, stderr } of three) expect(code, stderr).toBe(3);
+      depot.hold();
+      const three = [0, 1, 2].map(() => depot.worker(ARGS));
+      await Promise.all(three.map((worker) => worker.until('it has joined', ({ events }) => events.length > 0)));
+      depot.goOn();
+      const ended = await Promise.all(three.map((worker) => worker.ended));
+      for (const { code, stderr } of ended) expect(code, stderr).toBe(3);
+      // One of them has tried it, the others are told.
+      const told = ended.filter(({ stderr }) => /split \d failed, at worker/.test(stderr));
+      expect(told.length).toBe(2);
       const left = await depot.left();
       expect(left.length).toBe(1);
       expect((await depot.run())?.status).toBe('failed');

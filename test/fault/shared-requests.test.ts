@@ -65,10 +65,12 @@ describe.each(SHARED_BACKENDS)('three workers, state in %s', (backend) => {
     await depot.expectDone('cancelled');
   }, 60_000);
 
-  test.each([
+  // How it ends is no matter of the state: one way each.
+  const ways: [string, string[]][] = [
     ['saves a checkpoint', []],
     ['goes at once', ['--force']],
-  ])(
+  ];
+  test.each(backend === 'sqlite' ? ways : ways.slice(backend === 'file' ? 0 : 1, backend === 'file' ? 1 : 2))(
     'one that is stopped %s, and the others do its work',
     async (_how, more) => {
       const one = await until('it is known', async () =>
