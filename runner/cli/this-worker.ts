@@ -27,6 +27,10 @@ export class ThisWorker {
     this.#identity = identity;
     this.#stopping = stopping;
     this.#pause = pause;
+    const told = (): void => {
+      if (this.#news !== undefined) this.about({ ...this.#news, state: this.state });
+    };
+    stopping.stop.addEventListener('abort', told, { once: true });
   }
 
   reportTo(keeper: Pick<Keeper, 'about'>): void {

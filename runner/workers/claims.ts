@@ -1,11 +1,12 @@
 /** The split groups that a worker holds: the one at work, and those that it has claimed ahead so that it never waits for them. */
+import type { OxiError } from '../engine/errors.ts';
 import type { AcquireResult, Holder, Lease, Part, StateStore } from '../state/store.ts';
 
 export type Claimed = Extract<AcquireResult, { acquired: true }>;
 
 /** Keeps leases alive from a thread of its own. */
 export interface LeaseKeeper {
-  keep(lease: Lease, lost: () => void): void;
+  keep(lease: Lease, lost: (why?: OxiError) => void): void;
   drop(lease: Lease): void;
 }
 
@@ -19,8 +20,8 @@ export interface ClaimsOptions {
   most: number;
   /** Groups that could be claimed, in order; those that this worker holds may be among them. */
   candidates(): readonly number[];
-  /** Another worker took one of them. */
-  lost(): void;
+  /** Another worker took one of them, or `why`. */
+  lost(why?: OxiError): void;
   changed(): void;
 }
 

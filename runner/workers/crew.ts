@@ -85,7 +85,7 @@ class Crew {
       keeper: options.keeper,
       most: options.sharing.kind === 'shard' ? 0 : Math.min(MOST_AHEAD, options.capacity),
       candidates: () => this.#table.candidates,
-      lost: () => this.#gone.abort(lost(runKey)),
+      lost: (why) => this.#gone.abort(why ?? lost(runKey)),
       changed: () => this.#tell(),
     });
   }
@@ -204,7 +204,8 @@ class Crew {
       invocation: this.#runId,
       fresh: false,
       leaseWaitMs: 0,
-      keepLease: (lease, gone) => this.#keep(lease, gone),
+      // Kept since it was claimed, and until it is given back.
+      keepLease: () => ({ [Symbol.asyncDispose]: async () => undefined }),
       observe: async () => observer,
       deliver: async () => undefined,
       say: (message) => o.say(`split ${index}: ${message}`),
@@ -243,7 +244,8 @@ class Crew {
 
   /** How the run stands when this worker goes: as long as others work on it, that is theirs to say. */
   async #leave(summary: RunSummary): Promise<void> {
-    if (summary.status === 'succeeded') return;
+    // Whoever lost its work to another one has no say about the run.
+    if (summary.status === 'succeeded' || summary.exit_code === EXIT.leaseHeld) return;
     const { store, runKey, pipeline } = this.#o;
     try {
       const living = (await store.parts(runKey, 'split-')).some(({ lease }) => lease !== undefined && !lease.over);
@@ -303,6 +305,7 @@ class Crew {
     });
   }
 
+  /** `outputs`: of the whole run, by whoever finishes it; without them it tells of the groups that were this worker's to do. */
   async #summary(
     status: RunSummary['status'],
     exit_code: ExitCode,
@@ -311,7 +314,8 @@ class Crew {
   ): Promise<RunSummary> {
     const { plan } = this.#o;
     // A store that is gone tells nothing; how the attempt ended is told all the same.
-    const total = await this.#total().catch(() => ({ counters: {}, outputs: [], elapsedMs: 0 }));
+    const groups = outputs === undefined ? this.#mine : this.#all;
+    const total = await this.#total(groups).catch(() => ({ counters: {}, outputs: [], elapsedMs: 0 }));
     return crewSummary({
       status,
       exit_code,
@@ -328,7 +332,7 @@ class Crew {
   /** Parts that are to become one are joined; called again where a worker died in it. */
   async #publish(lease: Lease, gone: AbortSignal): Promise<RunSummary['outputs']> {
     const { store, plan, projectRoot, runKey, pipeline } = this.#o;
-    const { outputs: groups } = await this.#total();
+    const { outputs: groups } = await this.#total(this.#all);
     return mergeParts({
       plan,
       stream: this.#table.document.stream,
@@ -342,9 +346,17 @@ class Crew {
     });
   }
 
-  #total(): ReturnType<typeof sumGroups> {
-    const { store, runKey, sharing } = this.#o;
-    return sumGroups(store, runKey, this.#runId, mine(this.#table.document, sharing));
+  #total(groups: readonly number[]): ReturnType<typeof sumGroups> {
+    const { store, runKey } = this.#o;
+    return sumGroups(store, runKey, this.#runId, groups);
+  }
+
+  get #mine(): number[] {
+    return mine(this.#table.document, this.#o.sharing);
+  }
+
+  get #all(): number[] {
+    return [...this.#table.document.shared.groups.keys()];
   }
 
   // ---------------------------------------------------------------- what others see

@@ -14,6 +14,8 @@ export function groupStore(store: StateStore, index: number, claimed: Claimed): 
     read: (runKey, part) => store.read(runKey, partOf(part)),
     write: (runKey, part, document) => store.write(runKey, partOf(part), document),
     acquire: async () => claimed,
+    // Whoever claimed it gives it back, once the group is marked as done: before that, others would do it again.
+    release: async () => undefined,
     standing: (runKey, part) => store.standing(runKey, partOf(part)),
     clearRequests: async () => undefined,
     appendHistory: async () => undefined,

@@ -86,23 +86,25 @@ export class GroupTable {
     this.#finished.add(index);
     crashpoint('done');
     // Lost with the machine, it is found out again: the group's own document says so.
-    await this.#change((document) => withGroup(document, index, { done }));
+    await this.#change((document) => ifOpen(document, index, { done }));
     crashpoint('marked');
   }
 
   async markFailed(index: number, { error, exit_code }: RunSummary): Promise<void> {
     // Whoever lost the group has no say about it.
     if (exit_code === EXIT.leaseHeld) return;
-    const failed: Failure = {
+    const failed = {
       worker_id: this.#o.workerId,
-      attempt: this.attempt,
       at: this.#o.now().toISOString(),
       code: error?.code ?? 'INTERNAL',
       message: error?.message ?? '',
       exit_code,
     };
+    // All who have joined by now leave it alone, or one after the other would fail at it and none be left for the rest.
+    const change = (document: SharedDocument): SharedDocument | undefined =>
+      ifOpen(document, index, { failed: { ...failed, attempt: document.attempt } });
     // Where that can't be written down, the others find out by themselves.
-    await this.#change((document) => withGroup(document, index, { failed })).catch(() => undefined);
+    await this.#change(change).catch(() => undefined);
   }
 
   /** The run stands still: how it came to that. */
@@ -123,7 +125,9 @@ export class GroupTable {
   }
 }
 
-function withGroup(document: SharedDocument, index: number, change: Partial<Group>): SharedDocument {
+/** Who was slow finds that another one has finished the group: then that is how it was. */
+function ifOpen(document: SharedDocument, index: number, change: Partial<Group>): SharedDocument | undefined {
+  if (document.shared.groups[index]?.done !== undefined) return undefined;
   const groups = document.shared.groups.map((group, i) => {
     if (i !== index) return group;
     const { failed: _, ...rest } = group;

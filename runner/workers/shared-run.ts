@@ -40,11 +40,13 @@ export class SharedRun {
     this.#o = options;
   }
 
-  /** As it stands. Throws OxiError LEASE_LOST where the run of this id is gone: it was started over. */
+  /** As it stands. Throws OxiError LEASE_LOST where the run of this id is gone: it was started over; STATE_LOST where the store lost it. */
   async read(runId: string): Promise<SharedDocument> {
     const { store, runKey } = this.#o;
     const stored = await store.read(runKey, 'run');
-    return sharedOf(stored === undefined ? undefined : parseRunDocument(stored.body), runKey, runId);
+    // Whoever acquires is told which it is, and waits for somebody who is about to write a new one.
+    if (stored === undefined) return this.alone(async ({ document }) => sharedOf(document, runKey, runId));
+    return sharedOf(parseRunDocument(stored.body), runKey, runId);
   }
 
   /**
@@ -60,6 +62,10 @@ export class SharedRun {
       const stored = await store.read(runKey, 'run');
       const document = stored === undefined ? undefined : parseRunDocument(stored.body);
       return await work({ document, version: stored?.version ?? 0, lease }, gone.signal);
+    } catch (error) {
+      // Whoever was overtaken has failed by that, whatever it ran into afterwards.
+      if (await store.renew(lease).catch(() => true)) throw error;
+      throw lost(runKey);
     } finally {
       await kept[Symbol.asyncDispose]();
       await store.release(lease).catch(() => undefined);

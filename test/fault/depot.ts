@@ -28,7 +28,7 @@ import { expectSame, perStep } from './scene.ts';
 export const SHARED_BACKENDS = ['sqlite', 'file', 'redis'] as const;
 export type SharedBackend = (typeof SHARED_BACKENDS)[number];
 
-const KEY = 'parcels';
+export const KEY = 'parcels';
 /** While it is there, every scale stands still, as long as its worker lives. */
 const HOLD = 'hold';
 const SCALE = `
@@ -36,7 +36,7 @@ $| = 1; my $worker = getppid;
 while (<STDIN>) {
   while (-e "hold") { exit if getppid != $worker; select(undef, undef, undef, .01) }
   print;
-  select(undef, undef, undef, $ENV{PACE}) if $ENV{PACE} && $. % 25 == 0;
+  select(undef, undef, undef, $ENV{PACE}) if $ENV{PACE} && $. % 25 == 0 && !-e "quick";
 }`;
 const SMALL_FILES = 36;
 
@@ -152,7 +152,9 @@ export class Depot {
     const { connectionUrl, keyPrefix, timeoutMs } = this.#settings.redis ?? {};
     const section = {
       ...(lockTimeout === undefined ? {} : { lock_timeout: lockTimeout }),
-      ...(connectionUrl === undefined ? {} : { connection_url: connectionUrl, key_prefix: keyPrefix }),
+      ...(connectionUrl === undefined
+        ? {}
+        : { connection_url: `\${DEPOT_STATE:-${connectionUrl}}`, key_prefix: keyPrefix }),
       ...(timeoutMs === undefined ? {} : { timeout_ms: timeoutMs }),
     };
     this.write({
@@ -214,6 +216,13 @@ export class Depot {
     return attempt;
   }
 
+  /** More settings of steps, by name. */
+  change(more: Readonly<Record<string, object>>): void {
+    const path = 'pipelines/parcels.yaml';
+    const { pipeline } = JSON.parse(readFileSync(join(this.root, path), 'utf8')) as { pipeline: { name: string }[] };
+    this.write({ [path]: JSON.stringify({ pipeline: pipeline.map((step) => ({ ...step, ...more[step.name] })) }) });
+  }
+
   /** Nothing is weighed until `goOn`. */
   hold(): void {
     this.write({ [HOLD]: '' });
@@ -221,6 +230,11 @@ export class Depot {
 
   goOn(): void {
     unlinkSync(join(this.root, HOLD));
+  }
+
+  /** From now on the scale takes no time. */
+  quicken(): void {
+    this.write({ quick: '' });
   }
 
   write(files: Readonly<Record<string, string>>): void {
@@ -263,6 +277,12 @@ export class Depot {
     });
   }
 
+  /** Numbers of the split groups that nobody has finished. */
+  async left(): Promise<number[]> {
+    const groups = (await this.run())?.shared?.groups ?? [];
+    return [...groups.keys()].filter((index) => groups[index]?.done === undefined);
+  }
+
   /** Attempts at split groups, and how many of them went on from a checkpoint. */
   async groups(): Promise<{ attempts: number; resumed: number }> {
     return this.look(async (store) => {
@@ -278,17 +298,29 @@ export class Depot {
     });
   }
 
+  /** The workers that are alive, as people see them. */
+  async workers(): Promise<{ worker_id: string; state: string; pid: number }[]> {
+    const { workers } = JSON.parse(await this.verb('worker', 'list', '--json')) as {
+      workers: { worker_id: string; state: string; pid: number; alive: boolean }[];
+    };
+    return workers.filter(({ alive }) => alive);
+  }
+
+  /** Everybody has heard that it is to end, or has ended. */
+  async untilDraining(): Promise<void> {
+    await until('nobody reads on', async () => (await this.workers()).every(({ state }) => state === 'draining'));
+  }
+
   /** Everything that a worker might change: the files of the outputs, the run's document, the history. */
   async footprint(): Promise<unknown> {
     const files = this.outputs().map((name) => {
       const { size, mtimeMs, ino } = statSync(join(this.root, 'out', name));
       return `${name} ${size} ${mtimeMs} ${ino}`;
     });
-    return this.look(async (store) => ({
-      files,
-      run: await store.read(KEY, 'run'),
-      history: await store.history({ runKey: KEY }),
-    }));
+    return this.look(async (store) => {
+      const { version, body } = (await store.read(KEY, 'run')) ?? {};
+      return { files, version, body, history: await store.history({ runKey: KEY }) };
+    });
   }
 
   /** The run has finished as if nothing had happened: every parcel once, every byte, and the counters of all workers together. */
@@ -325,7 +357,7 @@ function five(n: number): string {
   return String(n).padStart(5, '0');
 }
 
-function seqsIn(text: string): number[] {
+export function seqsIn(text: string): number[] {
   return text
     .split('\n')
     .slice(0, -1)
@@ -333,7 +365,10 @@ function seqsIn(text: string): number[] {
 }
 
 /** Which numbers are not there, and which are there and should not be, or too often. */
-function differenceOf(found: readonly number[], expected: readonly number[]): { missing: number[]; extra: number[] } {
+export function differenceOf(
+  found: readonly number[],
+  expected: readonly number[],
+): { missing: number[]; extra: number[] } {
   const left = new Set(expected);
   const extra = found.filter((seq) => !left.delete(seq));
   return { missing: [...left].slice(0, 20), extra: extra.slice(0, 20) };

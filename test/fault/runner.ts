@@ -43,23 +43,12 @@ await build({
   define: { OXIFLOW_BUNDLED: 'true' },
   banner: { js: 'const require=process.getBuiltinModule;' },
 });
-// Loaded where the state is in Redis.
+// The driver of Redis is a chunk of its own, in the form that the program loads.
 await build({
   ...options,
   entryPoints: { redis: 'runner/state/redis/driver.ts' },
   outExtension: { '.js': '.cjs' },
   format: 'cjs',
-});
-// The driver of Redis is a chunk of its own, in the form that the program loads.
-await build({
-  absWorkingDir: ROOT,
-  entryPoints: { redis: 'runner/state/redis/driver.ts' },
-  outdir: bundle,
-  outExtension: { '.js': '.cjs' },
-  bundle: true,
-  format: 'cjs',
-  platform: 'node',
-  logLevel: 'warning',
 });
 afterAll(() => rmSync(bundle, { recursive: true, force: true }));
 
@@ -91,6 +80,10 @@ export interface AttemptOptions {
   /** Descriptor 4 is a pipe that the test holds, for `--parent-fd 4`. */
   parent?: boolean;
   verb?: string;
+  /** An attempt that takes longer hangs, in milliseconds. */
+  longestMs?: number;
+  /** Milliseconds that others of its group may go on when it is gone. */
+  othersMs?: number;
 }
 
 /** One process of the runner. */
@@ -160,7 +153,7 @@ export class Attempt {
 
   async #run(options: AttemptOptions): Promise<Ended> {
     const { child } = this;
-    const hang = setTimeout(() => child.kill('SIGKILL'), LONGEST_MS);
+    const hang = setTimeout(() => child.kill('SIGKILL'), options.longestMs ?? LONGEST_MS);
     const out: Buffer[] = [];
     const tell = (): void => {
       for (const resolve of this.#waiting) resolve();
@@ -192,7 +185,7 @@ export class Attempt {
     await read;
     if (child.stderr?.readableEnded === false) await once(child.stderr, 'close');
     tell();
-    await expectNobodyLeft(this.pid);
+    await expectNobodyLeft(this.pid, options.othersMs ?? 500);
     const started = this.events.find(({ type }) => type === 'run.started') as EventPayloads['run.started'] | undefined;
     return {
       code,
@@ -223,8 +216,9 @@ function parse(line: string): RunEvent | undefined {
 }
 
 /** The group of a process that is gone has no member, or soon has none: the system ends threads in its own time. */
-async function expectNobodyLeft(group: number): Promise<void> {
-  for (let look = 0; look < 50 && isAlive(group); look += 1) await delay(10);
+async function expectNobodyLeft(group: number, withinMs: number): Promise<void> {
+  const end = performance.now() + withinMs;
+  while (isAlive(group) && performance.now() < end) await delay(10);
   expect(isAlive(group), `somebody of process group ${group} is left`).toBe(false);
 }
 

@@ -1,4 +1,4 @@
-/** A proxy between a client and a server of the tests, which cuts connections and swallows answers when it is told to. */
+/** A proxy between clients and a server of the tests: a network that is slow, dead or cut, or loses an answer, when it is told to. */
 import { once } from 'node:events';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 
@@ -7,6 +7,10 @@ export class CuttingProxy implements AsyncDisposable {
   readonly #pairs = new Set<{ client: Socket; upstream: Socket }>();
   #swallow: ((sent: string) => boolean) | undefined;
   #swallowed = 0;
+  #isCut = false;
+  #isDead = false;
+  #delayMs = 0;
+  #lost = 0;
 
   private constructor(server: Server) {
     this.#server = server;
@@ -37,6 +41,35 @@ export class CuttingProxy implements AsyncDisposable {
     this.#swallow = isMeant;
   }
 
+  /** How often a connection was refused, or something that was sent got nowhere. */
+  get lost(): number {
+    return this.#lost;
+  }
+
+  /** Connections end, and new ones are refused. */
+  cut(): void {
+    this.#isCut = true;
+    this.cutAll();
+  }
+
+  /** Connections stay, and new ones come about; what is sent gets nowhere any more. */
+  blackhole(): void {
+    this.#isDead = true;
+  }
+
+  /** What is sent comes so much later. */
+  delay(ms: number): void {
+    this.#delayMs = ms;
+  }
+
+  /** As it was in the beginning. What was lost stays lost, so the connections that had a part in it end. */
+  mend(): void {
+    if (this.#isDead) this.cutAll();
+    this.#isCut = false;
+    this.#isDead = false;
+    this.#delayMs = 0;
+  }
+
   cutAll(): void {
     for (const { client, upstream } of this.#pairs) {
       client.destroy();
@@ -45,6 +78,11 @@ export class CuttingProxy implements AsyncDisposable {
   }
 
   #join(client: Socket, upstream: Socket): void {
+    if (this.#isCut) {
+      this.#lost++;
+      client.destroy();
+      upstream.destroy();
+    }
     const pair = { client, upstream };
     this.#pairs.add(pair);
     let isMuted = false;
@@ -54,11 +92,11 @@ export class CuttingProxy implements AsyncDisposable {
         this.#swallowed++;
         isMuted = true;
       }
-      upstream.write(data);
+      this.#pass(() => upstream.write(data));
     });
     upstream.on('data', (data) => {
       if (isMuted) client.destroy();
-      else client.write(data);
+      else this.#pass(() => client.write(data));
     });
     const end = (): void => {
       this.#pairs.delete(pair);
@@ -66,6 +104,16 @@ export class CuttingProxy implements AsyncDisposable {
       upstream.destroy();
     };
     for (const socket of [client, upstream]) socket.on('close', end).on('error', end);
+  }
+
+  #pass(send: () => void): void {
+    if (this.#isDead) {
+      this.#lost++;
+      return;
+    }
+    // Timers of the same delay fire in the order in which they were set.
+    if (this.#delayMs > 0) setTimeout(send, this.#delayMs);
+    else send();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
