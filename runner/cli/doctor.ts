@@ -1,6 +1,6 @@
 /** `oxiflow doctor`: what is wrong with the machine and the project, and what to do about it, a line for each thing it looks at. */
 import { statSync } from 'node:fs';
-import { dirname, resolve } from 'node:path';
+import { dirname, isAbsolute, resolve } from 'node:path';
 import { Command } from 'commander';
 import packageJson from '../../package.json' with { type: 'json' };
 import { isFolder, listPipelines } from '../config/files.ts';
@@ -133,9 +133,14 @@ async function examineProject(project: Project, now: number): Promise<Found> {
   let disk: number | undefined;
   const stateChecks: Check[] = [];
   try {
-    await using store = await openStore(state);
-    const probe = await look('state folder', store.backend === 'sqlite' ? dirname(store.location) : store.location);
-    disk = 'at' in probe ? probe.at : undefined;
+    const warn = (text: string): void =>
+      void stateChecks.push(warning('state', text, 'change the settings of the server'));
+    await using store = await openStore(state, { warn });
+    // The state of a server is in no folder.
+    if (isAbsolute(store.location)) {
+      const probe = await look('state folder', store.backend === 'sqlite' ? dirname(store.location) : store.location);
+      disk = 'at' in probe ? probe.at : undefined;
+    }
     const found = await checkState(store, project.stuckAfterMs, now);
     saved = found.saved;
     stateChecks.push(...found.checks);

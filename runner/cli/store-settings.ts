@@ -8,7 +8,7 @@ export function storeSettings({ state }: Project): StoreSettings {
     backend: state.backend,
     projectRoot: state.projectRoot,
     file: { basePath: state.file.basePath },
-    nfs: { mountPath: state.nfs.mountPath },
+    nfs: { mountPath: state.nfs.mountPath, cleanupIntervalMs: state.nfs.cleanupIntervalMs },
     sqlite: { path: state.sqlite.path },
     redis: {
       ...state.redis,

@@ -37,7 +37,7 @@ export const backendSchemas = {
       mount_path: optionalText('Folder on the shared file system.'),
       lock_timeout: lockTimeout(),
       lock_lease_seconds: positive('The same in seconds.'),
-      cleanup_interval: interval(NO_EFFECT),
+      cleanup_interval: interval('How often what dead workers have left is cleared away; 5m where left out.'),
     }),
   ),
   sqlite: once(() =>

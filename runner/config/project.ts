@@ -196,7 +196,7 @@ class ProjectReader {
       const section = entries.get(name)?.value;
       if (section === undefined) continue;
       sections[name] = this.#backendSection(name, schema(), section, name === backend);
-      for (const old of ['backup_enabled', 'backup_retention', 'cleanup_interval']) {
+      for (const old of ['backup_enabled', 'backup_retention']) {
         const entry = section.kind === 'map' ? section.entries.get(old) : undefined;
         if (entry !== undefined) this.#noEffect(entry.key, `state_manager.${name}.${old}`);
       }

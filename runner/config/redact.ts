@@ -8,6 +8,9 @@ const SECRET_NAME =
 const WORKING_FOLDER = /^(OLD)?PWD$/;
 const USER_INFO = /\b[A-Za-z][A-Za-z0-9+.-]*:\/\/[^\s/?#@]*:([^\s/?#]*)@/g;
 
+/** The address of a state server without a user or a password in it: messages have to name that place. */
+const PLACE = /^(?:rediss?|unix):\/\/[^@?#\s]*$/i;
+
 /** A message must not quote the value of a variable with such a name. */
 export function isGuardedName(name: string): boolean {
   return GUARDED_NAME.test(name) && !WORKING_FOLDER.test(name);
@@ -34,6 +37,7 @@ export class SecretRegistry {
   add(secret: Secret | string): void {
     const text = typeof secret === 'string' ? secret : secret.reveal();
     this.addPasswords(text);
+    if (PLACE.test(text)) return;
     for (const form of [text, encodeURIComponentSafe(text), JSON.stringify(text).slice(1, -1)]) {
       if (form.length < SHORTEST || this.#texts.has(form)) continue;
       this.#texts.add(form);

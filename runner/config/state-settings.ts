@@ -14,7 +14,11 @@ export interface StateSettings {
   /** Folder that relative paths count from. */
   readonly projectRoot: string;
   readonly file: { readonly basePath?: string | undefined; readonly lockTimeoutMs: number };
-  readonly nfs: { readonly mountPath?: string | undefined; readonly lockTimeoutMs: number };
+  readonly nfs: {
+    readonly mountPath?: string | undefined;
+    readonly lockTimeoutMs: number;
+    readonly cleanupIntervalMs?: number | undefined;
+  };
   readonly sqlite: { readonly path?: string | undefined; readonly lockTimeoutMs: number };
   readonly redis: {
     readonly connectionUrl?: Secret | undefined;
@@ -64,6 +68,7 @@ export function stateSettings(
     nfs: {
       mountPath: nfs?.mount_path,
       lockTimeoutMs: nfs?.lock_timeout ?? (lease === undefined ? LOCK_TIMEOUT_MS : lease * 1000),
+      cleanupIntervalMs: nfs?.cleanup_interval,
     },
     sqlite: {
       path: sqlite?.path ?? (backend === 'sqlite' ? path : undefined),

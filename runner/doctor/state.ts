@@ -1,10 +1,10 @@
 /** The saved state: whether it opens and is whole, what holds its leases, and which runs wait for somebody. */
-import { dirname } from 'node:path';
+import { dirname, isAbsolute } from 'node:path';
 import type { StateSettings } from '../config/state-settings.ts';
 import { OxiError } from '../engine/errors.ts';
 import { humanDuration } from '../observe/human.ts';
 import { quote } from '../state/faults.ts';
-import { networkFileSystem } from '../state/open.ts';
+import { networkFileSystem } from '../state/file-system.ts';
 import type { LeaseStanding, StateStore, StoredDocument } from '../state/store.ts';
 import { type Check, ok, warning, wrong } from './check.ts';
 
@@ -34,7 +34,8 @@ export async function checkState(
     const history = await store.history({ limit: MOST_HISTORY });
     const count = (n: number, what: string): string => `${n} ${what}${n === 1 ? '' : 's'}`;
     const text = `${store.backend} in ${store.location}: whole, ${count(runs.length, 'run')}, ${count(history.length, 'ended attempt')}`;
-    checks.push(ok('state', text), await checkPlace(store, networkOf));
+    checks.push(ok('state', text));
+    if (isAbsolute(store.location)) checks.push(await checkPlace(store, networkOf));
   } catch (error) {
     if (!(error instanceof OxiError)) throw error;
     checks.push(wrong('state', error.message));

@@ -192,11 +192,11 @@ export function bytesBefore(splits: readonly Split[], split: number, offset: num
 }
 
 /** Those of its range alone. */
-export function bytesOf({ size = 0, range }: Split): number {
+function bytesOf({ size = 0, range }: Split): number {
   return range === undefined ? size : range.to - range.from;
 }
 
 /** Where reading ends, in bytes from the start of the file. */
-export function endOf({ size = 0, range }: Split): number {
+function endOf({ size = 0, range }: Split): number {
   return range?.to ?? size;
 }

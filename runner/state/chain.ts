@@ -3,9 +3,15 @@
  * finished temporary file is the compare-and-set: it fails where somebody was faster. Old links are removed, but never the
  * highest, nor one that a writer's temporary file aims at; so a writer that slept for hours between looking and linking
  * still finds the name taken. An empty file `PART.N.hard` says that version N was synced.
+ *
+ * On a shared folder this needs no lock folders: one has to be broken when its holder died, and whoever breaks it can't know that
+ * he does not break that of a successor, nor keep a holder that merely slept from writing. A name that is taken stays taken. What
+ * a client has cached stands in nobody's way either: a folder and a file are looked at anew when they are opened, a link is made
+ * by the server. An answer that got lost (the repeated request then fails with "exists" or "not there") is looked up.
  */
 import { randomBytes } from 'node:crypto';
-import { link, open, readdir, readFile, rename, stat, unlink, writeFile } from 'node:fs/promises';
+import type { Stats } from 'node:fs';
+import { link, open, readdir, readFile, rename, unlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { errnoOf, OxiError } from '../engine/errors.ts';
 import { makeFolders } from '../engine/folders.ts';
@@ -15,6 +21,8 @@ import type { Grade, Part } from './store.ts';
 
 /** Versions behind the newest that stay: one for `repair`, the others so that a slow reader seldom has to look again. */
 const KEPT = 4;
+/** How often what is stale is looked up anew. */
+const STALE_TIMES = 4;
 /** Old versions are removed once there are so many. */
 const PRUNED_AT = 12;
 
@@ -23,6 +31,9 @@ const VERSION_NAME = new RegExp(`^(${PART_NAME})\\.(\\d+)\\.(json|hard)$`);
 const TEMPORARY_NAME = new RegExp(
   `^tmp\\.(${PART_NAME}|other)\\.(\\d+)\\.([0-9a-z-]+)\\.[0-9a-f]+(-wal|-shm|-journal)?$`,
 );
+
+/** What a client makes of a file that is removed while somebody there has it open; it goes when that one closes it. */
+const SILLY_NAME = /^\.nfs/;
 
 export interface Chain {
   /** Version numbers, ascending. */
@@ -63,10 +74,21 @@ export async function scan(folder: string): Promise<{ chains: Map<Part, Chain>; 
 
 export async function listFolder(folder: string): Promise<string[]> {
   try {
-    return await readdir(folder);
+    return await whileStale(() => readdir(folder));
   } catch (error) {
     if (errnoOf(error) === 'ENOENT') return [];
     throw error;
+  }
+}
+
+/** What another client removed or replaced while we had it in hand is stale: the name may lead to something new. */
+async function whileStale<T>(work: () => Promise<T>): Promise<T> {
+  for (let again = STALE_TIMES; ; again--) {
+    try {
+      return await work();
+    } catch (error) {
+      if (errnoOf(error) !== 'ESTALE' || again === 0) throw error;
+    }
   }
 }
 
@@ -94,8 +116,8 @@ export async function extend(folder: string, part: Part, after: number, text: st
     if (before !== undefined && before.numbers.length >= PRUNED_AT) await dropOld(folder, part);
     return true;
   } catch (error) {
-    // The folder was pruned away since it was made: the caller makes it again.
-    if (errnoOf(error) === 'ENOENT') return false;
+    // The folder was pruned away since it was made, here or by another client: the caller makes it again, or finds out what is wrong.
+    if (errnoOf(error) === 'ENOENT' || errnoOf(error) === 'ESTALE') return false;
     throw error;
   } finally {
     await remove(temporary);
@@ -113,15 +135,37 @@ async function dropOld(folder: string, part: Part): Promise<void> {
   }
 }
 
-/** False where the name is taken. A network file system may repeat a request and then answer "exists" to our own success. */
+/** False where the name is taken by somebody else. Whatever the answer says: a second name of our file is our own success. */
 async function linkOnce(from: string, to: string): Promise<boolean> {
   try {
     await link(from, to);
     return true;
   } catch (error) {
+    if (((await statusOf(from))?.nlink ?? 0) > 1) return true;
     if (errnoOf(error) !== 'EEXIST') throw error;
-    return (await stat(from)).nlink > 1;
+    return false;
   }
+}
+
+/** As the server has it now: to open a file is to ask. Undefined where it is gone or can't be told. */
+async function statusOf(path: string): Promise<Stats | undefined> {
+  try {
+    const file = await open(path, 'r');
+    try {
+      return await file.stat();
+    } finally {
+      await file.close();
+    }
+  } catch (error) {
+    // The reason why we ask is told instead.
+    if (errnoOf(error) === undefined) throw error;
+    return undefined;
+  }
+}
+
+/** When the file was last written, by the clock of whoever keeps it; undefined where it is gone. */
+export async function modifiedMs(path: string): Promise<number | undefined> {
+  return (await statusOf(path))?.mtimeMs;
 }
 
 /** Writes a small file that only this process writes; readers see the old content or the new. */
@@ -131,6 +175,8 @@ export async function replaceFile(folder: string, name: string, text: string): P
     await writeWhole(temporary, text, 'soft');
     await rename(temporary, join(folder, name));
   } catch (error) {
+    // A repeated request finds nothing to rename any more where the first one did it. The texts of no two writes are the same.
+    if (errnoOf(error) === 'ENOENT' && (await readOrNothing(join(folder, name))) === text) return;
     await remove(temporary);
     throw error;
   }
@@ -139,7 +185,8 @@ export async function replaceFile(folder: string, name: string, text: string): P
 /** The names of a whole run in the order in which they may go: of each chain the newest last, so no old one ever counts. */
 export function removalOrder(names: readonly string[]): string[] {
   const rank = (name: string): number => Number(VERSION_NAME.exec(name)?.[2] ?? Number.POSITIVE_INFINITY);
-  return names.filter((name) => !TEMPORARY_NAME.test(name)).sort((a, b) => rank(a) - rank(b) || (a < b ? -1 : 1));
+  const mayGo = (name: string): boolean => !TEMPORARY_NAME.test(name) && !SILLY_NAME.test(name);
+  return names.filter(mayGo).sort((a, b) => rank(a) - rank(b) || (a < b ? -1 : 1));
 }
 
 /** Makes the folder, and its name durable. Throws OxiError STATE_UNREACHABLE where the file system takes no folders. */
@@ -154,33 +201,42 @@ export async function makeFolder(folder: string): Promise<void> {
   if (isNew) await syncFolder(join(folder, '..'));
 }
 
-/** Removes what processes that are proven dead left half-written. */
-export async function dropLeftovers(folder: string): Promise<void> {
+/**
+ * Removes what processes that are proven dead left half-written, and with `isOld` what is half-written for so long: a writer that
+ * slept over it finds its file gone and begins again. Says how many files.
+ */
+export async function dropLeftovers(folder: string, isOld?: (path: string) => Promise<boolean>): Promise<number> {
+  let dropped = 0;
   for (const name of await listFolder(folder)) {
     const tag = TEMPORARY_NAME.exec(name)?.[3];
-    if (tag !== undefined && isTagProvenDead(tag)) await remove(join(folder, name));
+    const path = join(folder, name);
+    if (tag === undefined || !(isTagProvenDead(tag) || (await isOld?.(path)))) continue;
+    await remove(path);
+    dropped++;
   }
+  return dropped;
 }
 
 export async function remove(path: string): Promise<void> {
   try {
     await unlink(path);
   } catch (error) {
-    if (errnoOf(error) !== 'ENOENT') throw error;
+    if (errnoOf(error) !== 'ENOENT' && errnoOf(error) !== 'ESTALE') throw error;
   }
 }
 
 /** The text of a file, or undefined where there is none. */
 export async function readOrNothing(path: string): Promise<string | undefined> {
   try {
-    return await readFile(path, 'utf8');
+    return await whileStale(() => readFile(path, 'utf8'));
   } catch (error) {
     if (errnoOf(error) === 'ENOENT') return undefined;
     throw error;
   }
 }
 
-async function writeWhole(path: string, text: string, grade: Grade): Promise<void> {
+/** An error of `close` counts: some file systems tell only then that there is no room. */
+export async function writeWhole(path: string, text: string, grade: Grade): Promise<void> {
   const file = await open(path, 'wx');
   try {
     await file.writeFile(text);

@@ -25,12 +25,14 @@ export interface Overview {
 const REMEMBERED = 64;
 
 export class FileDocuments {
-  /** Folder of all runs. */
+  readonly basePath: string;
+  /** Folder of all runs, and of nothing else. */
   readonly runs: string;
   readonly #tidied = new Set<string>();
   readonly #known = new Map<string, { made: string; glances: ReadonlyMap<Part, Glance> }>();
 
   constructor(basePath: string) {
+    this.basePath = basePath;
     this.runs = join(basePath, 'runs');
   }
 

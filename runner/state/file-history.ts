@@ -74,6 +74,14 @@ export class FileHistory {
     return found;
   }
 
+  /** What dead processes left half-written. */
+  async dropLeftovers(): Promise<number> {
+    let dropped = 0;
+    for (const day of await chain.listFolder(this.#folder))
+      dropped += await chain.dropLeftovers(join(this.#folder, day));
+    return dropped;
+  }
+
   /** Newest first. */
   async #files(): Promise<string[]> {
     const files: string[] = [];

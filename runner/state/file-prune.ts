@@ -60,9 +60,9 @@ export async function pruneRun(
 }
 
 /** Removes what workers that went a while ago have left; the part with the highest token stays, so that tokens go on growing. */
-export async function dropTombstones(documents: FileDocuments, runKey: string): Promise<void> {
+export async function dropTombstones(documents: FileDocuments, runKey: string): Promise<number> {
   const folder = documents.folder(runKey);
-  if (![...(await chain.scan(folder)).chains.keys()].some((part) => part.startsWith('worker-'))) return;
+  if (![...(await chain.scan(folder)).chains.keys()].some((part) => part.startsWith('worker-'))) return 0;
   const glances = await documents.overview(runKey).then(
     (found) => found.glances,
     (error: unknown) => {
@@ -72,6 +72,7 @@ export async function dropTombstones(documents: FileDocuments, runKey: string): 
   );
   const highest = Math.max(...[...glances.values()].map(({ token }) => token));
   const before = Date.now() - TOMBSTONE_MS;
+  let dropped = 0;
   for (const { part, token, lease, removed, written_at: writtenAt } of glances.values()) {
     const isOver = removed && lease === null && Date.parse(writtenAt) <= before;
     if (!isOver || !part.startsWith('worker-') || token === highest) continue;
@@ -79,11 +80,13 @@ export async function dropTombstones(documents: FileDocuments, runKey: string): 
     for (const name of chain.removalOrder(names.filter((one) => one.startsWith(`${part}.`)))) {
       await chain.remove(join(folder, name));
     }
+    dropped++;
   }
+  return dropped;
 }
 
 /** A corrupt run is somebody's to repair, not ours to remove. */
-function isCorrupt(error: unknown): boolean {
+export function isCorrupt(error: unknown): boolean {
   return error instanceof OxiError && error.code === 'STATE_CORRUPT';
 }
 
@@ -92,8 +95,8 @@ async function dropFolder(folder: string, runKey: string): Promise<void> {
   try {
     await rmdir(folder);
   } catch (error) {
-    // Somebody began a run meanwhile, or sleeps with a file half-written: the folder stays, and keeps its name.
-    if (errnoOf(error) !== 'ENOTEMPTY' && errnoOf(error) !== 'EEXIST' && errnoOf(error) !== 'ENOENT') throw error;
+    // Somebody began a run meanwhile, sleeps with a file half-written, or has one open: the folder stays, and keeps its name.
+    if (!['ENOTEMPTY', 'EEXIST', 'EBUSY', 'ENOENT'].includes(errnoOf(error) ?? '')) throw error;
     await writeNote(folder, runKey).catch(() => undefined);
   }
 }

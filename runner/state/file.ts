@@ -12,7 +12,8 @@ import { FileHistory } from './file-history.ts';
 import { FileLeases } from './file-leases.ts';
 import { dropTombstones, pruneRun } from './file-prune.ts';
 import { repairFiles } from './file-repair.ts';
-import { byPart, checkPart } from './parts.ts';
+import { sweepRun } from './file-sweep.ts';
+import { byNewestWrite, byPart, checkPart } from './parts.ts';
 import { type Body, documentOf, holds, openPayload } from './payload.ts';
 import { isMeant, parseRequest, type RequestFilter } from './requests.ts';
 import { seal } from './seal.ts';
@@ -20,22 +21,37 @@ import type * as store from './store.ts';
 
 const REQUEST_NAME = /^request-[\dT]+-[0-9a-f]+\.json$/;
 
-export function openFileStore(basePath: string, options: store.StoreOptions = {}): store.StateStore {
+export interface FileStoreOptions extends store.StoreOptions {
+  /** Many hosts share the folder (`nfs`): leases of other hosts end by the clock of its server. */
+  shared?: boolean;
+  /** Between two sweeps. */
+  sweepEveryMs?: number | undefined;
+}
+
+const SWEEP_EVERY_MS = 300_000;
+
+export function openFileStore(basePath: string, options: FileStoreOptions = {}): store.StateStore {
   return new FileStore(basePath, options);
 }
 
 class FileStore implements store.StateStore {
-  readonly backend = 'file';
+  readonly backend: 'file' | 'nfs';
   readonly ordered = false;
   readonly location: string;
   readonly #documents: FileDocuments;
   readonly #leases: FileLeases;
   readonly #history: FileHistory;
 
-  constructor(basePath: string, options: store.StoreOptions) {
+  readonly #sweepEveryMs: number;
+  /** A run that is over before the first interval sweeps nothing. */
+  #sweptAt = performance.now();
+
+  constructor(basePath: string, { shared = false, sweepEveryMs = SWEEP_EVERY_MS, ...options }: FileStoreOptions) {
+    this.backend = shared ? 'nfs' : 'file';
     this.location = basePath;
+    this.#sweepEveryMs = sweepEveryMs;
     this.#documents = new FileDocuments(basePath);
-    this.#leases = new FileLeases(this.#documents, options);
+    this.#leases = new FileLeases(this.#documents, options, shared);
     this.#history = new FileHistory(join(basePath, 'history'));
   }
 
@@ -158,9 +174,7 @@ class FileStore implements store.StateStore {
           found.push({ runKey, error: error.message });
         }
       }
-      // Broken ones first: they ask for somebody's attention.
-      const order = (entry: { run?: store.StoredDocument }): string => entry.run?.writtenAt ?? '~';
-      return found.sort((a, b) => (order(a) < order(b) ? 1 : order(a) > order(b) ? -1 : 0));
+      return found.sort(byNewestWrite);
     });
   }
 
@@ -250,6 +264,19 @@ class FileStore implements store.StateStore {
         else await dropTombstones(this.#documents, runKey);
       }
       return { runs, history: await this.#history.prune(cutoff) };
+    });
+  }
+
+  async sweep(): Promise<number> {
+    const now = performance.now();
+    if (now - this.#sweptAt < this.#sweepEveryMs) return 0;
+    this.#sweptAt = now;
+    return this.#guard(async () => {
+      let removed = (await chain.dropLeftovers(this.location)) + (await this.#history.dropLeftovers());
+      for (const name of await chain.listFolder(this.#documents.runs)) {
+        removed += await sweepRun(this, this.#documents, this.#leases, await this.#documents.keyOf(name));
+      }
+      return removed;
     });
   }
 

@@ -1,6 +1,7 @@
 /**
- * When a lease is over, the same for every backend that keeps leases on this machine or a shared disk. The wall clock has
- * no say: on one boot the boot's own clock decides, and of a foreign holder only what this store has seen with its own eyes.
+ * When a lease is over, the same for every backend that keeps leases on this machine or a shared disk. The wall clock of a client has
+ * no say: on one boot the boot's own clock decides; of a foreign holder the file server's clock, where there is one that can be
+ * trusted, and what this store has seen with its own eyes.
  */
 import { isProvenDead, monotonicMs, thisMachine } from './host.ts';
 import type { AcquireResult, Holder, LeaseStanding, StoreOptions } from './store.ts';
@@ -32,38 +33,49 @@ export class LeaseWatch {
     this.now = options.monotonicMs ?? monotonicMs;
   }
 
-  /** `key` names the lease among all that this store sees. With `force` it is over, however its holder stands. */
-  judge(key: string, token: number, lease: LeaseRecord, force = false): Standing {
+  /**
+   * `key` names the lease among all that this store sees. With `force` it is over, however its holder stands. `ageMs`: how long ago
+   * it was renewed by the store's own clock, where that is known.
+   */
+  judge(
+    key: string,
+    token: number,
+    lease: LeaseRecord,
+    { force = false, ageMs }: { force?: boolean | undefined; ageMs?: number | undefined } = {},
+  ): Standing {
     const provenDead = isProvenDead(lease.holder);
-    const remainingMs = lease.released || provenDead || force ? 0 : this.#remaining(key, token, lease);
+    const remainingMs = lease.released || provenDead || force ? 0 : this.#remaining(key, token, lease, ageMs);
     if (remainingMs > 0) return { over: false, holder: lease.holder, remainingMs };
     this.#seen.delete(key);
     return { over: true, predecessor: { holder: lease.holder, token, released: lease.released, provenDead } };
   }
 
   /** As a person who looks sees it; undefined where it was given back. */
-  show(key: string, token: number, lease: LeaseRecord): LeaseStanding | undefined {
+  show(key: string, token: number, lease: LeaseRecord, ageMs?: number): LeaseStanding | undefined {
     if (lease.released) return undefined;
     const { holder } = lease;
-    const found = this.judge(key, token, lease);
+    const found = this.judge(key, token, lease, { ageMs });
     if (!found.over) return { holder, over: false, provenDead: false, remainingMs: found.remainingMs };
     return { holder, over: true, provenDead: found.predecessor.provenDead, remainingMs: 0 };
   }
 
-  #remaining(key: string, token: number, lease: LeaseRecord): number {
+  /** It was taken on this very boot, so that its own clock tells its age. */
+  isOurs(lease: LeaseRecord): boolean {
+    const { bootId } = lease.holder;
+    return bootId !== '' && bootId === thisMachine().bootId && lease.renewedMs <= this.now() + CLOCK_SLACK_MS;
+  }
+
+  #remaining(key: string, token: number, lease: LeaseRecord, ageMs = 0): number {
     const now = this.now();
-    const onOurClock =
-      lease.holder.bootId !== '' &&
-      lease.holder.bootId === thisMachine().bootId &&
-      lease.renewedMs <= now + CLOCK_SLACK_MS;
-    if (onOurClock) return Math.min(lease.ttlMs, lease.renewedMs + lease.ttlMs - now);
+    if (this.isOurs(lease)) return Math.min(lease.ttlMs, lease.renewedMs + lease.ttlMs - now);
     const sign = `${token} ${lease.beat} ${lease.renewedMs}`;
     let seen = this.#seen.get(key);
     if (seen?.sign !== sign) {
       seen = { sign, since: now };
       this.#seen.set(key, seen);
     }
-    return seen.since + lease.ttlMs - now;
+    // Both hold: nobody renewed it for so long, whichever is seen first.
+    return lease.ttlMs - Math.max(ageMs, now - seen.since);
   }
 }
 

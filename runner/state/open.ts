@@ -1,7 +1,7 @@
 /** Which backend keeps the state, and where. Backends load when they are chosen. */
-import { statfs } from 'node:fs/promises';
-import { dirname, join, resolve } from 'node:path';
-import { errnoOf, OxiError } from '../engine/errors.ts';
+import { join, resolve } from 'node:path';
+import { OxiError } from '../engine/errors.ts';
+import { networkFileSystem } from './file-system.ts';
 import type { StateStore, StoreOptions } from './store.ts';
 
 /** What the project's settings say of the state, environment variables included. */
@@ -10,7 +10,7 @@ export interface StoreSettings {
   /** Folder that relative paths count from. */
   readonly projectRoot: string;
   readonly file?: { readonly basePath?: string | undefined };
-  readonly nfs?: { readonly mountPath?: string | undefined };
+  readonly nfs?: { readonly mountPath?: string | undefined; readonly cleanupIntervalMs?: number | undefined };
   readonly sqlite?: { readonly path?: string | undefined };
   readonly redis?: RemoteSettings & {
     readonly keyPrefix?: string | undefined;
@@ -30,24 +30,6 @@ interface RemoteSettings {
 const KEY_PREFIX = 'oxiflow:state';
 const LOCK_TIMEOUT_MS = 30_000;
 
-/** Type numbers of file systems on which SQLite's log is not safe, as statfs(2) on Linux gives them. */
-const NETWORK_FILE_SYSTEMS = new Map([
-  [0x6969, 'nfs'],
-  [0x517b, 'smb'],
-  [0xfe534d42, 'smb2'],
-  [0xff534d42, 'cifs'],
-  [0x65735546, 'fuse'],
-  [0x01021997, '9p'],
-  [0x00c36400, 'ceph'],
-  [0x5346414f, 'afs'],
-  [0x73757245, 'coda'],
-  [0x0bd00bd0, 'lustre'],
-  [0x47504653, 'gpfs'],
-  [0x7461636f, 'ocfs2'],
-  [0x01161970, 'gfs2'],
-  [0x786f4256, 'vboxsf'],
-]);
-
 /** Opens nothing on disk yet: stores do so at the first operation. Throws UNSUPPORTED for backends that are not built in. */
 export async function openStore(settings: StoreSettings, options: StoreOptions = {}): Promise<StateStore> {
   switch (settings.backend) {
@@ -60,7 +42,7 @@ export async function openStore(settings: StoreSettings, options: StoreOptions =
     case 'nfs': {
       const path = settings.nfs?.mountPath;
       if (path === undefined) throw new OxiError('CONFIG_INVALID', 'state_manager.nfs needs mount_path');
-      return openFile({ ...settings, file: { basePath: path } }, options);
+      return openFile({ ...settings, file: { basePath: path } }, options, true);
     }
     case 'sqlite':
       return openSqlite(settings, options);
@@ -75,9 +57,10 @@ export async function openStore(settings: StoreSettings, options: StoreOptions =
   }
 }
 
-async function openFile(settings: StoreSettings, options: StoreOptions): Promise<StateStore> {
+async function openFile(settings: StoreSettings, options: StoreOptions, shared = false): Promise<StateStore> {
   const { openFileStore } = await import('./file.ts');
-  return openFileStore(resolve(settings.projectRoot, settings.file?.basePath ?? '.oxiflow/state'), options);
+  const path = resolve(settings.projectRoot, settings.file?.basePath ?? '.oxiflow/state');
+  return openFileStore(path, { ...options, shared, sweepEveryMs: settings.nfs?.cleanupIntervalMs });
 }
 
 async function openSqlite(settings: StoreSettings, options: StoreOptions): Promise<StateStore> {
@@ -112,18 +95,4 @@ function unsupported(name: string): OxiError {
     'UNSUPPORTED',
     `the state backend "${name}" is not part of this oxiflow; there are: auto, sqlite, file, nfs, redis`,
   );
-}
-
-/** The network file system that holds `folder` (or the folder above it that exists), or undefined. */
-export async function networkFileSystem(folder: string, probe: typeof statfs = statfs): Promise<string | undefined> {
-  if (process.platform !== 'linux') return undefined;
-  try {
-    // The kernel's number has 32 bits, some systems hand it out as a negative one.
-    return NETWORK_FILE_SYSTEMS.get((await probe(folder)).type >>> 0);
-  } catch (error) {
-    const above = dirname(folder);
-    // Where nothing can be found out, opening the state will say what is wrong.
-    if (errnoOf(error) !== 'ENOENT' || above === folder) return undefined;
-    return networkFileSystem(above, probe);
-  }
 }

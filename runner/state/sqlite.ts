@@ -8,7 +8,7 @@ import { type Database, databaseExists, makeDatabase, openDatabase, sqliteError 
 import { aboutRun, checkBody, checkRunKey, corrupt, finishedMs, isPrunable, lost } from './faults.ts';
 import { parseHistory } from './history.ts';
 import { type LeaseRecord, LeaseWatch } from './lease.ts';
-import { byPart, checkPart } from './parts.ts';
+import { byNewestWrite, byPart, checkPart } from './parts.ts';
 import type { RequestFilter } from './requests.ts';
 import { repairRows, verify } from './sqlite-repair.ts';
 import {
@@ -186,9 +186,7 @@ class SqliteStore implements store.StateStore {
           return { runKey: row.run_key, error: error.message };
         }
       });
-      // Broken ones first: they ask for somebody's attention.
-      const order = (entry: { run?: store.StoredDocument }): string => entry.run?.writtenAt ?? '~';
-      return found.sort((a, b) => (order(a) < order(b) ? 1 : order(a) > order(b) ? -1 : 0));
+      return found.sort(byNewestWrite);
     });
   }
 
@@ -320,7 +318,7 @@ class SqliteStore implements store.StateStore {
   ): store.AcquireResult {
     const row = this.#part(database, runKey, part);
     const record = leaseOf(row, this.location);
-    const standing = row && record && this.#watch.judge(`${part} ${runKey}`, row.token, record, force);
+    const standing = row && record && this.#watch.judge(`${part} ${runKey}`, row.token, record, { force });
     if (standing?.over === false) {
       return { acquired: false, holder: standing.holder, remainingMs: standing.remainingMs };
     }

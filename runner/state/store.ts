@@ -187,5 +187,10 @@ export interface StateStore extends AsyncDisposable {
   removePart(lease: Lease): Promise<void>;
   /** Removes finished runs and history older than `maxAgeMs`; never a run whose lease is alive or whose status is not finished. */
   prune(maxAgeMs: number): Promise<{ runs: number; history: number }>;
+  /**
+   * Clears away what the dead have left, where a backend leaves any, and never touches the living; for those who work to call now
+   * and then: it does nothing before its interval (`cleanup_interval`) is over. Says how many things are gone.
+   */
+  sweep?(): Promise<number>;
   close(): Promise<void>;
 }

@@ -57,9 +57,10 @@ export async function tryState(settings: StoreSettings): Promise<Tried> {
   return await attempt('state', async () => {
     await using store = await openStore(settings);
     const runs = (await store.list()).length;
-    await access(await nearest(store.location), constants.W_OK).catch((error) => {
-      throw ioError(error, store.location);
-    });
+    if (isAbsolute(store.location))
+      await access(await nearest(store.location), constants.W_OK).catch((error) => {
+        throw ioError(error, store.location);
+      });
     return `${store.backend} at ${store.location}, ${runs} ${runs === 1 ? 'run' : 'runs'}`;
   });
 }

@@ -68,6 +68,7 @@ while (!closing.signal.aborted) {
       told = text;
       tell({ kind: 'requests', requests });
     }
+    await store.sweep?.();
     trouble = '';
   } catch (error) {
     // The store is out of reach for the moment: the lease lives on until its end, and the next renewal may succeed.

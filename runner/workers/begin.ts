@@ -3,13 +3,15 @@
  * lease of the run's document, so that of many that come at once one begins and the others join.
  */
 import { randomUUID } from 'node:crypto';
-import type { Split } from '../engine/contracts.ts';
+import type { Share, Split } from '../engine/contracts.ts';
 import type { RunDocument } from '../engine/documents.ts';
 import { OxiError } from '../engine/errors.ts';
-import type { Segment } from '../engine/plan.ts';
-import { type BeginningOptions, checkPlan, planHashes } from '../engine/resume.ts';
+import { type Plan, type Segment, sinksOf } from '../engine/plan.ts';
+import { type BeginningOptions, checkPlan, planHashes, type RecordedInput } from '../engine/resume.ts';
 import { inputOf } from '../engine/run-parts.ts';
+import { refuseOverInput } from '../engine/same-place.ts';
 import { type InputWaiting, openInput } from '../engine/segment-run.ts';
+import { sayIfSlow } from '../engine/slow.ts';
 import type { Lease, StateStore } from '../state/store.ts';
 import { cutInput } from './cut.ts';
 import { listWorkers, workerIdOf } from './registration.ts';
@@ -30,6 +32,8 @@ export interface BeginOptions extends BeginningOptions {
   invocation: string | undefined;
   sharing: Sharing;
   waiting: InputWaiting;
+  /** The plan for one split group. */
+  planFor(share: Share): Promise<Plan>;
   say(message: string): void;
   now(): Date;
 }
@@ -120,11 +124,10 @@ async function begin(shared: SharedRun, o: BeginOptions, { version, lease, docum
   if (outline === undefined) throw new Error('a plan has a segment');
   const segment = await outline.plan(new Map());
   const input = await openInput(segment, o.projectRoot, notices, o.waiting);
-  const groups = await cutInput(
-    { ...input, parser: segment.parser, select: segment.select },
-    wishOf(o.sharing, input.splits),
-    o.waiting.signal,
-  );
+  const { parser, select } = segment;
+  const cutting = cutInput({ ...input, parser, select }, wishOf(o.sharing, input.splits), o.waiting.signal);
+  const groups = await sayIfSlow(o.say, 'looking where the input can be cut', cutting);
+  await checkOutputs(o, input, groups.length);
   await closeSources(segment);
   if (document !== undefined) await clear(o, lease);
   await forgetRequests(o);
@@ -168,6 +171,15 @@ async function refuseLiving({ store, runKey, holder }: BeginOptions): Promise<vo
       `run "${runKey}": worker ${workerId} (process ${pid} on ${host}) works on ${part.replace('-', ' ')} of the run that is to be started over. Stop it first (oxiflow cancel), or try again later`,
     );
   }
+}
+
+/** What every worker would find wrong with its outputs, found before any of them has made one: no part may replace an input. */
+async function checkOutputs(o: BeginOptions, { source, splits }: RecordedInput, of: number): Promise<void> {
+  const plan = await o.planFor({ index: 0, of });
+  const [segment] = await Promise.all(plan.segments.slice(0, 1).map((outline) => outline.plan(new Map())));
+  for (const { sink } of sinksOf(segment?.nodes ?? [])) await sink.check?.();
+  await plan.deadLetters?.sink.check?.();
+  await refuseOverInput(plan, { index: 0, source, splits }, segment);
 }
 
 /** What is left of an earlier run of this key goes; the tokens stay, so its workers change nothing any more. */

@@ -111,9 +111,9 @@ describe('a project that is not well', () => {
     expect(by('connections')).toMatchObject({ verdict: 'warning', text: expect.stringContaining('not used: redis') });
     expect(by('secrets')).toMatchObject({ verdict: 'warning', text: expect.stringContaining('oxiflow.yaml:2:28') });
     expect(JSON.stringify(checks)).not.toContain('canary-doctor');
-    const chosen = await examine(named, ['--state-backend', 'redis']);
+    const chosen = await examine(named, ['--state-backend', 'http']);
     expect(chosen.code).toBe(1);
-    expect(chosen.by('state')?.text).toContain('"redis" is not part of this oxiflow');
+    expect(chosen.by('state')?.text).toContain('"http" is not part of this oxiflow');
   });
   test.concurrent('is started with its standard output closed', async () => {
     const { stderr } = await shell('oxiflow doctor --json >&- ; echo "code $?" >&2', { cwd: folder(GOOD_PROJECT) });

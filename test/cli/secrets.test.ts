@@ -138,7 +138,19 @@ const cases: Case[] = [
     title: 'an address of a backend that is not there',
     code: 2,
     files: { 'oxiflow.yaml': 'project: { name: shop }\nenvironment: { WAREHOUSE_PASSWORD: none }\n' },
-    env: { OXIFLOW_STATE_URL: `redis://shop:${CANARY.url}@redis.internal:6379` },
+    env: { OXIFLOW_STATE_URL: `https://shop:${CANARY.url}@state.internal` },
+  },
+  {
+    title: 'an address where nobody answers',
+    code: 69,
+    files: { 'oxiflow.yaml': 'project: { name: shop }\nenvironment: { WAREHOUSE_PASSWORD: none }\n' },
+    env: { OXIFLOW_STATE_URL: `redis://shop:${CANARY.url}@127.0.0.1:1` },
+  },
+  {
+    title: 'an address that is none',
+    code: 2,
+    files: { 'oxiflow.yaml': 'project: { name: shop }\nenvironment: { WAREHOUSE_PASSWORD: none }\n' },
+    env: { OXIFLOW_STATE_URL: `redis://shop:${CANARY.url}@127.0.0.1:port` },
   },
   {
     title: 'an address of a backend that was not chosen',

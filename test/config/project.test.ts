@@ -69,7 +69,7 @@ describe('a project', () => {
       state: {
         backend: 'auto',
         file: { basePath: '.oxiflow/state', lockTimeoutMs: 30_000 },
-        nfs: { mountPath: '/shared/oxiflow/state', lockTimeoutMs: 60_000 },
+        nfs: { mountPath: '/shared/oxiflow/state', lockTimeoutMs: 60_000, cleanupIntervalMs: 300_000 },
         redis: { keyPrefix: 'oxiflow:state', lockTimeoutMs: 45_000, clusterMode: true, poolSize: 10, timeoutMs: 1000 },
       },
     });
@@ -80,7 +80,6 @@ describe('a project', () => {
       'analytics',
       'state_manager.file.backup_enabled',
       'state_manager.file.backup_retention',
-      'state_manager.nfs.cleanup_interval',
     ]);
   });
 

@@ -11,7 +11,8 @@ import type { ChildTask } from './store-suite/child-task.ts';
 
 function openStore(task: ChildTask): StateStore {
   if (task.backend.startsWith('redis')) return openRedisAt(task.location, task.backend.endsWith('cluster'));
-  return task.backend === 'file' ? openFileStore(task.location) : openSqliteStore(task.location);
+  if (task.backend === 'sqlite') return openSqliteStore(task.location);
+  return openFileStore(task.location, { shared: task.backend === 'nfs' });
 }
 
 /** The same for all threads and processes of this boot. */

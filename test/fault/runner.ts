@@ -40,11 +40,23 @@ await build({
   banner: { js: 'const require=process.getBuiltinModule;' },
   logLevel: 'warning',
 });
+// The driver of Redis is a chunk of its own, in the form that the program loads.
+await build({
+  absWorkingDir: ROOT,
+  entryPoints: { redis: 'runner/state/redis/driver.ts' },
+  outdir: bundle,
+  outExtension: { '.js': '.cjs' },
+  bundle: true,
+  format: 'cjs',
+  platform: 'node',
+  logLevel: 'warning',
+});
 afterAll(() => rmSync(bundle, { recursive: true, force: true }));
 
 /** Of the state. */
 export const BACKENDS = ['sqlite', 'file'] as const;
-export type Backend = (typeof BACKENDS)[number];
+/** Of Redis the address comes by OXIFLOW_STATE_URL. */
+export type Backend = (typeof BACKENDS)[number] | 'redis';
 
 type Resumed = NonNullable<EventPayloads['run.started']['resumed_from']>;
 

@@ -16,10 +16,16 @@ const READY_MS = 30_000;
 /** The bus of a cluster is 10 000 above its port. */
 const HIGHEST_PORT = 55_000;
 
+/** None outlives the tests, however they end. */
+const running = new Set<ChildProcess>();
+process.once('exit', () => {
+  for (const one of running) one.kill('SIGKILL');
+});
+
 let installing: Promise<void> | undefined;
 
 /** Makes sure that there is a redis-server; installs Debian's where this is root on a machine that has none. */
-export function haveRedis(): Promise<void> {
+function haveRedis(): Promise<void> {
   installing ??= find().catch(async () => {
     if (process.getuid?.() !== 0) throw new Error('the tests of Redis need redis-server: apt-get install redis-server');
     process.stderr.write('no redis-server here: installing it (apt-get install redis-server)\n');
@@ -133,10 +139,13 @@ export class RedisServer implements AsyncDisposable {
     ];
     const process = spawn('redis-server', args, { stdio: ['ignore', log.fd, log.fd] });
     this.#process = process;
+    running.add(process);
+    process.once('exit', () => running.delete(process));
     await until(`redis-server on port ${this.port}`, async () => {
       if (process.exitCode !== null) throw new Error('ended');
       return /^(PONG|NOAUTH|NOPERM|LOADING)/.test(await this.cli('ping'));
     }).catch(async (error) => {
+      await this.kill();
       throw new Error(`${error.message}\n${await readFile(join(this.folder, 'log'), 'utf8')}`);
     });
   }

@@ -3,7 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { loadProject } from '../../runner/config/project.ts';
-import { networkFileSystem, openStore, type StoreSettings } from '../../runner/state/open.ts';
+import { hasOneClock, networkFileSystem } from '../../runner/state/file-system.ts';
+import { openStore, type StoreSettings } from '../../runner/state/open.ts';
 
 let root: string;
 beforeEach(async () => {
@@ -17,7 +18,7 @@ describe('the choice of a backend', () => {
     ['sqlite takes its path', { backend: 'sqlite', sqlite: { path: 'kept/s.db' } }, 'sqlite', 'kept/s.db'],
     ['file has a folder of its own', { backend: 'file' }, 'file', '.oxiflow/state'],
     ['file takes its folder', { backend: 'file', file: { basePath: 'kept' } }, 'file', 'kept'],
-    ['nfs is the file backend on its mount', { backend: 'nfs', nfs: { mountPath: 'mnt' } }, 'file', 'mnt'],
+    ['nfs is on its mount', { backend: 'nfs', nfs: { mountPath: 'mnt' } }, 'nfs', 'mnt'],
     ['database sqlite is sqlite', { backend: 'database', database: { type: 'sqlite' } }, 'sqlite', '.oxiflow/state.db'],
   ];
   test.each(cases)('%s', async (_, settings, backend, path) => {
@@ -26,18 +27,33 @@ describe('the choice of a backend', () => {
     expect(await readdir(root)).toEqual([]);
   });
 
-  test.each(['redis', 'http', 'database'] as const)(
-    '%s is refused with that word and what there is',
-    async (backend) => {
-      const opening = openStore({ backend, projectRoot: root });
-      await expect(opening).rejects.toMatchObject({ code: 'UNSUPPORTED', exitCode: 2 });
-      await expect(opening).rejects.toThrow(`"${backend}"`);
-      await expect(opening).rejects.toThrow('sqlite, file');
-    },
-  );
+  test.each(['http', 'database'] as const)('%s is refused with that word and what there is', async (backend) => {
+    const opening = openStore({ backend, projectRoot: root });
+    await expect(opening).rejects.toMatchObject({ code: 'UNSUPPORTED', exitCode: 2 });
+    await expect(opening).rejects.toThrow(`"${backend}"`);
+    await expect(opening).rejects.toThrow('sqlite, file');
+  });
+
+  test('redis is what its address, its own section or that of a database says, and opens no connection yet', async () => {
+    const url = 'redis://oxi:hunter2@cache:7000/2';
+    const { state } = await loadProject(root, { env: { OXIFLOW_STATE_URL: url }, exact: true });
+    const ways: StoreSettings[] = [
+      state,
+      { backend: 'redis', projectRoot: root, redis: { connectionUrl: url } },
+      { backend: 'database', projectRoot: root, database: { type: 'redis', connectionUrl: url } },
+    ];
+    for (const settings of ways) {
+      await using store = await openStore(settings);
+      expect(store).toMatchObject({ backend: 'redis', location: 'redis://cache:7000/2 (oxiflow:state)' });
+    }
+    for (const backend of ['redis', 'database'] as const)
+      await expect(openStore({ backend, projectRoot: root, database: { type: 'redis' } })).rejects.toThrow(
+        `state_manager.${backend} needs a connection_url`,
+      );
+  });
 
   test('the password of an address that is not supported is not told', async () => {
-    const env = { OXIFLOW_STATE_URL: 'redis://oxi:hunter2@cache:6379' };
+    const env = { OXIFLOW_STATE_URL: 'https://oxi:hunter2@cache:6379' };
     const { state } = await loadProject(root, { env, exact: true });
     const error = await openStore(state).catch((failure: unknown) => failure);
     expect(error).toMatchObject({ code: 'UNSUPPORTED' });
@@ -52,6 +68,15 @@ describe('the choice of a backend', () => {
 // The kind of a file system is known by Linux's numbers for them.
 describe.runIf(process.platform === 'linux')('a network file system', () => {
   const probe = (type: number) => (async () => ({ type })) as unknown as Parameters<typeof networkFileSystem>[1];
+  test.each([
+    [0x6969, true],
+    [0xff534d42, true],
+    [0xef53, true],
+    [0x00c36400, false],
+    [0x65735546, false],
+  ])('of the kind %i: do all its times come from one clock? %s', async (type, expected) => {
+    expect(await hasOneClock(root, probe(type))).toBe(expected);
+  });
 
   test.each([
     [0x6969, 'nfs'],

@@ -1,6 +1,7 @@
 /** How the backend `redis` gets to its server: addresses, TLS, users and their rights, and what it says where it does not. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -26,39 +27,10 @@ const open = (url: string, more: Partial<RedisSettings> = {}, warn?: (text: stri
 };
 const take = (store: StateStore) => store.acquire('rides', 'split-0', thisHolder('rides-1'), 30_000);
 
+const README = readFileSync(new URL('../../README.md', import.meta.url), 'utf8');
 /** The rights that the README names. */
-const RIGHTS = [
-  '~oxiflow:state*',
-  '&oxiflow:state*',
-  '-@all',
-  ...[
-    'eval',
-    'evalsha',
-    'time',
-    'del',
-    'hget',
-    'hset',
-    'hdel',
-    'hexists',
-    'hstrlen',
-    'hkeys',
-    'hgetall',
-    'lrange',
-    'rpush',
-  ],
-  ...[
-    'lrem',
-    'zadd',
-    'zrangebyscore',
-    'zrevrange',
-    'zremrangebyscore',
-    'sadd',
-    'srem',
-    'smembers',
-    'publish',
-    'subscribe',
-  ],
-].map((word) => (/^[a-z]/.test(word) ? `+${word}` : word));
+const COMMANDS = /and the commands `([a-z\s]+)`/.exec(README)?.[1]?.split(/\s+/) ?? [];
+const RIGHTS = ['~oxiflow:state*', '&oxiflow:state*', '-@all', ...COMMANDS.map((name) => `+${name}`)];
 
 describe('an address', () => {
   const of = (text: string) => parseAddress(text, '/project');
@@ -258,6 +230,14 @@ describe('a server', { timeout: 60_000 }, () => {
     const asked = Promise.all(Array.from({ length: 9 }, (_, n) => store.read(`rides-${n}`, 'run')));
     await expect(asked).rejects.toThrow('cluster_mode: true');
     await expect(take(open(single.url, { clusterMode: true }))).rejects.toThrow('is no cluster');
+    // A user with the rights that the README names is enough.
+    for (const node of cluster.nodes)
+      await node.cli('acl', 'setuser', 'oxi', 'on', '>hunter2', ...RIGHTS, '+cluster|slots');
+    expect(
+      await take(open(`redis://oxi:hunter2@127.0.0.1:${cluster.nodes[1]?.port}`, { clusterMode: true })),
+    ).toMatchObject({
+      acquired: true,
+    });
     // One address of it is enough.
     const whole = open(`redis://127.0.0.1:${cluster.nodes[0]?.port}`, { clusterMode: true });
     for (let n = 0; n < 9; n++)

@@ -5,15 +5,33 @@ import { dirname, join } from 'node:path';
 import { openPipeline, planOf } from '../../runner/cli/load.ts';
 import { openProject } from '../../runner/cli/open-project.ts';
 import type { CutWish, Share, Split } from '../../runner/engine/contracts.ts';
+import type { Checkpoint } from '../../runner/engine/documents.ts';
 import type { Plan, Segment } from '../../runner/engine/plan.ts';
-import type { RunSummary } from '../../runner/engine/report.ts';
+import type { RunObserver, RunSummary } from '../../runner/engine/report.ts';
 import type { RecordedInput } from '../../runner/engine/resume.ts';
+import { executeRun, type RunOptions } from '../../runner/engine/run.ts';
 import { openInput } from '../../runner/engine/segment-run.ts';
-import { runApart } from '../../runner/testing/apart.ts';
+import { StopRequest } from '../../runner/engine/stop.ts';
+import { makeSteps } from '../../runner/oxis/make.ts';
+import { openFileStore } from '../../runner/state/file.ts';
+import { thisHolder } from '../../runner/state/host.ts';
+import type { StateStore } from '../../runner/state/store.ts';
+import { StagePool } from '../../runner/threads/pool.ts';
 import { cutInput } from '../../runner/workers/cut.ts';
 import { mergeParts } from '../../runner/workers/merge.ts';
 
 const NOW = Date.UTC(2026, 10, 30);
+
+/** Of one read, where a run is stopped often. */
+const READ_BYTES = 30_011;
+
+const SILENT: RunObserver = {
+  started: () => undefined,
+  checkpoint: () => undefined,
+  recordErrors: () => undefined,
+  deadLettered: () => undefined,
+  finished: () => undefined,
+};
 
 export class Scene implements Disposable {
   readonly folder: string;
@@ -79,17 +97,56 @@ export class Scene implements Disposable {
     return this.#run(await this.plan());
   }
 
-  /** One group after the other; `order`: another one than theirs. */
-  async shared(groups: readonly Split[][], order: readonly number[] = [...groups.keys()]): Promise<RunSummary[]> {
+  /** One group after the other. */
+  async shared(groups: readonly Split[][]): Promise<RunSummary[]> {
+    const { input } = await this.input();
     const summaries: RunSummary[] = [];
-    for (const index of order) {
+    for (const [index, splits] of groups.entries()) {
       const plan = await this.plan({ index, of: groups.length });
-      const source = plan.segments[0]?.planned?.sources[0]?.source;
-      if (source === undefined) throw new Error('the pipeline has no source');
-      source.splits = async () => groups[index] ?? [];
-      summaries[index] = await this.#run(plan);
+      summaries.push(await this.#run(plan, { input: { source: 0, splits, stream: input.stream } }));
     }
     return summaries;
+  }
+
+  /** A group in many attempts: each is stopped after so many small reads. Returns the positions that they went on from. */
+  async interrupted(
+    groups: readonly Split[][],
+    index: number,
+    store: StateStore,
+    most: number,
+  ): Promise<{ summary: RunSummary; positions: Checkpoint['position'][] }> {
+    const stream = (await this.input()).input.stream;
+    const positions: Checkpoint['position'][] = [];
+    for (;;) {
+      const plan = await this.plan({ index, of: groups.length });
+      const stop = new AbortController();
+      const source = plan.segments[0]?.planned?.sources[0]?.source;
+      if (source === undefined) throw new Error('the pipeline has no source');
+      const open = source.open.bind(source);
+      let reads = 0;
+      source.open = async function* (...args) {
+        for await (const { bytes, after } of open(...args))
+          for (let at = 0; at < bytes.length; at += READ_BYTES) {
+            const piece = new Uint8Array(bytes.subarray(at, at + READ_BYTES));
+            if (++reads === most) stop.abort(new StopRequest('a test'));
+            yield { bytes: piece, after: after - bytes.length + at + piece.length };
+            if (stop.signal.aborted) return;
+          }
+      };
+      const summary = await this.#run(plan, {
+        input: { source: 0, splits: groups[index] ?? [], stream },
+        store,
+        fresh: false,
+        stop: stop.signal,
+        observe: async () => ({
+          ...SILENT,
+          started: ({ resumedFrom }) => {
+            if (resumedFrom !== undefined) positions.push(resumedFrom.position);
+          },
+        }),
+      });
+      if (summary.status !== 'interrupted') return { summary, positions };
+    }
   }
 
   /** Puts the outputs together, as whoever commits the last group does. */
@@ -100,23 +157,52 @@ export class Scene implements Disposable {
       plan,
       stream: input.stream,
       projectRoot: this.folder,
-      run: { runKey: 'apart', runId: 'run-1', pipeline: 'orders', token },
+      run: { runKey: 'orders', runId: 'run-1', pipeline: 'orders', token },
       groups: summaries.map(({ outputs }) => outputs),
       mustHold: async () => undefined,
     });
   }
 
-  async #run(plan: Plan): Promise<RunSummary> {
+  async #run(plan: Plan, more: Partial<RunOptions> = {}): Promise<RunSummary> {
     const project = await openProject({ project: this.folder });
     const pipeline = await openPipeline(project, 'orders', {});
-    const { summary } = await runApart({
-      plan,
-      pipeline,
-      projectRoot: this.folder,
-      redact: (text) => text,
-      now: NOW,
-    });
-    return summary;
+    const state = mkdtempSync(join(tmpdir(), 'oxiflow-splits-state-'));
+    await using store = openFileStore(state);
+    try {
+      const { summary } = await executeRun({
+        plan,
+        pipeline: pipeline.name,
+        projectRoot: this.folder,
+        store,
+        holder: thisHolder('test'),
+        runKey: 'orders',
+        invocation: undefined,
+        fresh: true,
+        acceptChanges: false,
+        limit: Number.POSITIVE_INFINITY,
+        params: pipeline.params,
+        env: pipeline.environment,
+        maxErrors: pipeline.maxErrors,
+        lockTimeoutMs: 60_000,
+        leaseWaitMs: 0,
+        softIntervalMs: Number.POSITIVE_INFINITY,
+        hardIntervalMs: Number.POSITIVE_INFINITY,
+        makeSteps,
+        startPool: (spec, pool) => new StagePool(spec, pool),
+        keepLease: () => ({ [Symbol.asyncDispose]: async () => undefined }),
+        observe: async () => SILENT,
+        deliver: async () => undefined,
+        say: () => undefined,
+        redact: (text) => text,
+        stop: new AbortController().signal,
+        kill: new AbortController().signal,
+        now: () => new Date(NOW),
+        ...more,
+      });
+      return summary;
+    } finally {
+      rmSync(state, { recursive: true, force: true });
+    }
   }
 
   [Symbol.dispose](): void {

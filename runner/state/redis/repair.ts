@@ -4,10 +4,10 @@ import { newer } from '../faults.ts';
 import { FORMAT } from '../seal.ts';
 import type { Part } from '../store.ts';
 import type { Keys } from './keys.ts';
+import type { Place } from './place.ts';
 import { unsealDocument } from './rows.ts';
-import { DUMP, FORMAT as LAYOUT, MEND, type Script } from './scripts.ts';
+import { DUMP, FORMAT as LAYOUT, MEND } from './scripts.ts';
 
-type Call = (script: Script, keys: readonly string[], args?: readonly (string | number)[]) => Promise<unknown>;
 type Fields = Map<string, string>;
 
 interface Damage {
@@ -22,7 +22,7 @@ interface Damage {
 const ROUNDS = 5;
 
 export async function repairRun(
-  call: Call,
+  place: Place,
   keys: Keys,
   runKey: string,
   location: string,
@@ -30,14 +30,14 @@ export async function repairRun(
   const quarantined: string[] = [];
   const restored: { part: Part; version: number }[] = [];
   for (let round = 0; round < ROUNDS; round++) {
-    const fields = await dump(call, keys.run(runKey));
+    const fields = await dump(place, keys.run(runKey));
     const damages = partsOf(fields).flatMap((part) => damageOf(fields, part, runKey, location) ?? []);
     if (damages.length === 0) break;
     for (const { part, version, sum, fields: bad } of damages) {
       const stamp = new Date().toISOString();
       const aside = keys.aside(runKey);
       const args = [part, fields.get(`h:${part}`) ?? '', version, sum, stamp, ...bad];
-      if (Number(await call(MEND, [keys.run(runKey), aside], args)) !== 1) continue;
+      if (Number(await place.call(runKey, MEND, [keys.run(runKey), aside], args)) !== 1) continue;
       quarantined.push(...bad.map((field) => `${aside} ${stamp} ${field}`));
       if (version > 0) restored.push({ part, version });
     }
@@ -45,8 +45,8 @@ export async function repairRun(
   return { quarantined, restored };
 }
 
-async function dump(call: Call, key: string): Promise<Fields> {
-  const flat = (await call(DUMP, [key])) as string[];
+async function dump(place: Place, key: string): Promise<Fields> {
+  const flat = (await place.call(undefined, DUMP, [key])) as string[];
   return new Map(Array.from({ length: flat.length / 2 }, (_, i) => [flat[2 * i] ?? '', flat[2 * i + 1] ?? '']));
 }
 
@@ -72,9 +72,8 @@ function damageOf(fields: Fields, part: Part, runKey: string, location: string):
     if (newest !== undefined) return undefined;
   }
   const good = slots.filter(({ version }) => version > 0).sort((a, b) => b.version - a.version)[0];
-  // One that the head does not name is only taken back where it is the one before.
-  const fields_ = slots.filter((slot) => slot !== good).map(({ field }) => field);
-  const bad = head === undefined && fields.has(`h:${part}`) ? [`h:${part}`, ...fields_] : fields_;
+  const others = slots.filter((slot) => slot !== good).map(({ field }) => field);
+  const bad = head === undefined && fields.has(`h:${part}`) ? [`h:${part}`, ...others] : others;
   return { part, version: good?.version ?? 0, sum: good?.sum ?? '-', fields: bad.length > 0 ? bad : [`h:${part}`] };
 }
 

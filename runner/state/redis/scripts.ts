@@ -267,14 +267,15 @@ redis.call('DEL', KEYS[2])
 return 1
 `);
 
-/** part, token -> 0 where another holds the lease; one that is gone by this token already is gone */
+/** part, token, nonce -> 0 where another holds the lease. Its token is over, too. */
 export const REMOVE_PART = script(`
 local part = ARGV[1]
 local h = head(part)
-if int(h.token) ~= ARGV[2] or (h.lease ~= '1' and h.lease ~= '3') then return 0 end
-h.version = 0 h.present = '0' h.sum = '-' h.wrote = '-' h.lease = '3'
+if h.wrote == ARGV[3] then return 1 end
+if int(h.token) ~= ARGV[2] or h.lease ~= '1' then return 0 end
+h.version = 0 h.present = '0' h.sum = '-' h.wrote = ARGV[3] h.lease = '3' h.token = nextToken(h)
 redis.call('HDEL', K, '0:' .. part, '1:' .. part, 'w:' .. part, 'b:' .. part)
-redis.call('HSET', K, 'h:' .. part, packHead(h))
+redis.call('HSET', K, 'top', int(h.token), 'h:' .. part, packHead(h))
 return 1
 `);
 

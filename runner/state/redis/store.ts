@@ -4,33 +4,33 @@
  */
 import { hash, randomBytes } from 'node:crypto';
 import { OxiError } from '../../engine/errors.ts';
-import { checkBody, checkRunKey, corrupt, finishedMs, isPrunable, lost, newer } from '../faults.ts';
-import { parseHistory } from '../history.ts';
+import { checkBody, checkRunKey, corrupt, finishedMs, isPrunable, lost } from '../faults.ts';
 import { isProvenDead } from '../host.ts';
 import { byPart, checkPart } from '../parts.ts';
-import { isMeant, parseRequest, type RequestFilter } from '../requests.ts';
-import { isObject } from '../seal.ts';
+import { isMeant, type RequestFilter } from '../requests.ts';
 import type * as store from '../store.ts';
 import { Connections, type RedisSettings } from './connection.ts';
 import { type Keys, keysOf } from './keys.ts';
+import { Memory } from './memory.ts';
 import { RunNotes } from './notes.ts';
+import { Place } from './place.ts';
 import { repairRun } from './repair.ts';
-import { type Body, documentOf, holderOf, hostMark, isoOf, predecessorOf, sealDocument, standingOf } from './rows.ts';
+import {
+  type Body,
+  documentOf,
+  entryOf,
+  holderOf,
+  hostMark,
+  isoOf,
+  predecessorOf,
+  requestOf,
+  sealDocument,
+  standingOf,
+} from './rows.ts';
 import * as scripts from './scripts.ts';
-import { judge } from './trouble.ts';
 
 type Acquired = Extract<store.AcquireResult, { acquired: true }>;
 
-/** The newest version of a document that this store has read or written. */
-interface Known {
-  version: number;
-  /** Nonce of its write: a version is only the same one with it. */
-  wrote: string;
-  /** Its token, where it was written here and acknowledged. */
-  ours: number | undefined;
-}
-
-const MOST_KNOWN = 10_000;
 const HISTORY_PAGE = 500;
 /** Runs that are looked at at once. */
 const AT_ONCE = 32;
@@ -49,17 +49,13 @@ class RedisStore implements store.StateStore {
   readonly ordered = true;
   readonly location: string;
   readonly #connections: Connections;
+  readonly #place: Place;
   readonly #keys: Keys;
   readonly #notes: RunNotes | undefined;
   readonly #warn: (text: string) => void;
-  readonly #known = new Map<string, Known>();
-  /** Tokens that are held through this store, by run: while there is one, the run has to be there, and the same one. */
-  readonly #held = new Map<string, Set<number>>();
-  /** Identities of these runs. */
-  readonly #born = new Map<string, string>();
+  readonly #memory = new Memory();
   /** Runs that are known to be in the set of run keys. */
   readonly #listed = new Set<string>();
-  #beginning: Promise<string> | undefined;
 
   constructor(settings: RedisSettings, options: RedisStoreOptions) {
     this.#connections = new Connections(settings);
@@ -67,18 +63,19 @@ class RedisStore implements store.StateStore {
     this.location = this.#connections.location;
     this.#notes = options.notes === true ? new RunNotes(settings.projectRoot, this.location) : undefined;
     this.#warn = options.warn ?? (() => undefined);
+    this.#place = new Place(this.#connections, this.#keys.store, this.#warn);
   }
 
   async read(runKey: string, part: store.Part): Promise<store.StoredDocument | undefined> {
     checkRunKey(runKey);
     checkPart(part);
-    const answer = (await this.#call(runKey, scripts.READ, [this.#keys.run(runKey)], [part])) as string[];
+    const answer = (await this.#place.call(runKey, scripts.READ, [this.#keys.run(runKey)], [part])) as string[];
     const found = documentOf(answer, runKey, part, this.location);
     if (found === undefined) return undefined;
     const { document, wrote } = found;
-    const known = this.#known.get(`${part} ${runKey}`);
+    const known = this.#memory.known(runKey, part);
     const ours = known?.wrote === wrote ? known.ours : undefined;
-    this.#remember(runKey, part, { version: document.version, wrote, ours });
+    this.#memory.know(runKey, part, { version: document.version, wrote, ours });
     return document;
   }
 
@@ -90,24 +87,24 @@ class RedisStore implements store.StateStore {
     checkRunKey(runKey);
     checkPart(part);
     checkBody(document.body);
-    const identity = await this.#begin();
+    const identity = await this.#place.begin();
     const { expected, token, body } = document;
     const nonce = makeNonce();
-    const known = this.#known.get(`${part} ${runKey}`);
+    const known = this.#memory.known(runKey, part);
     const same = known?.version === expected ? known : undefined;
     const { text, sum } = sealDocument(runKey, part, expected + 1, body);
-    const must = this.#held.has(runKey) ? (this.#born.get(runKey) ?? '') : '';
+    const must = this.#memory.isHeld(runKey) ? this.#memory.born(runKey) : '';
     const args = [part, expected, token, nonce, same?.wrote ?? '', same?.ours === token ? '1' : '0', must, sum, text];
-    const answer = (await this.#call(runKey, scripts.WRITE, [this.#keys.run(runKey)], args)) as string[];
+    const answer = (await this.#place.call(runKey, scripts.WRITE, [this.#keys.run(runKey)], args)) as string[];
     const [outcome, version, itsToken] = answer;
     if (outcome === 'lost') throw this.#lost(runKey);
     const stored = { version: Number(version), token: Number(itsToken) };
     if (outcome === 'fenced' || outcome === 'conflict') return { written: false, reason: outcome, ...stored };
-    this.#remember(runKey, part, { version: stored.version, wrote: nonce, ours: token });
+    this.#memory.know(runKey, part, { version: stored.version, wrote: nonce, ours: token });
     await this.#list(runKey);
     // Behind the write: where there is a note there was a document, so that a crash in between is not taken for a loss.
     if (part === 'run' && body.status === 'finished') await this.#notes?.forget(runKey);
-    else if (part === 'run' && this.#held.has(runKey)) await this.#note(runKey, identity);
+    else if (part === 'run' && this.#memory.isHeld(runKey)) await this.#note(runKey, identity);
     return { written: true, version: stored.version };
   }
 
@@ -126,7 +123,7 @@ class RedisStore implements store.StateStore {
     for (;;) {
       const force = how.force === true ? '1' : '0';
       const args = [part, nonce, ttlMs, JSON.stringify(holder), dead, force, must];
-      const answer = (await this.#call(runKey, scripts.ACQUIRE, [this.#keys.run(runKey)], args)) as string[];
+      const answer = (await this.#place.call(runKey, scripts.ACQUIRE, [this.#keys.run(runKey)], args)) as string[];
       const [outcome, token = '', third = '', fourth = ''] = answer;
       if (outcome === 'lost') throw await this.#lostAcross(runKey);
       if (outcome === 'acquired')
@@ -153,7 +150,12 @@ class RedisStore implements store.StateStore {
       const args = [nonce, ttlMs, JSON.stringify(holder), hostMark(holder), must];
       const pairs = parts.flatMap((part) => [part, dead.get(part) ?? '']);
       const run = this.#keys.run(runKey);
-      const [outcome, ...rest] = (await this.#call(runKey, scripts.CLAIM, [run], [...args, ...pairs])) as string[];
+      const [outcome, ...rest] = (await this.#place.call(
+        runKey,
+        scripts.CLAIM,
+        [run],
+        [...args, ...pairs],
+      )) as string[];
       if (outcome === 'lost') throw await this.#lostAcross(runKey);
       if (outcome === 'acquired') {
         const [part = '', token, before = '', born = ''] = rest;
@@ -174,22 +176,22 @@ class RedisStore implements store.StateStore {
 
   async renew(lease: store.Lease): Promise<boolean> {
     const { runKey, part, token, ttlMs, holder } = lease;
-    const args = [part, token, ttlMs, JSON.stringify(holder), this.#born.get(runKey) ?? ''];
-    const answer = (await this.#call(runKey, scripts.RENEW, [this.#keys.run(runKey)], args)) as string[];
+    const args = [part, token, ttlMs, JSON.stringify(holder), this.#memory.born(runKey)];
+    const answer = (await this.#place.call(runKey, scripts.RENEW, [this.#keys.run(runKey)], args)) as string[];
     const [outcome, born = ''] = answer;
     if (outcome === 'lost') throw this.#lost(runKey);
-    if (outcome === 'renewed') this.#born.set(runKey, born);
+    if (outcome === 'renewed') this.#memory.bear(runKey, born);
     return outcome === 'renewed';
   }
 
   async release({ runKey, part, token }: store.Lease): Promise<void> {
-    await this.#call(runKey, scripts.RELEASE, [this.#keys.run(runKey)], [part, token]);
-    this.#letGo(runKey, token);
+    await this.#place.call(runKey, scripts.RELEASE, [this.#keys.run(runKey)], [part, token]);
+    this.#memory.letGo(runKey, token);
   }
 
   async standing(runKey: string, part: store.Part): Promise<store.LeaseStanding | undefined> {
     checkRunKey(runKey);
-    const answer = (await this.#call(runKey, scripts.STANDING, [this.#keys.run(runKey)], [part])) as string[];
+    const answer = (await this.#place.call(runKey, scripts.STANDING, [this.#keys.run(runKey)], [part])) as string[];
     const [, remaining, who] = answer;
     return who === undefined ? undefined : standingOf(holderOf(who, runKey, this.location), Number(remaining));
   }
@@ -199,7 +201,8 @@ class RedisStore implements store.StateStore {
   }
 
   async list(): Promise<{ runKey: string; run?: store.StoredDocument; error?: string }[]> {
-    const runKeys = (await this.#call(undefined, scripts.RUNS, [this.#keys.runs])) as string[];
+    await this.#place.look();
+    const runKeys = (await this.#place.call(undefined, scripts.RUNS, [this.#keys.runs])) as string[];
     type Entry = { runKey: string; run?: store.StoredDocument; error?: string };
     const found = await inTurns(runKeys, async (runKey): Promise<Entry | undefined> => {
       try {
@@ -219,9 +222,9 @@ class RedisStore implements store.StateStore {
 
   async request(runKey: string, request: store.RunRequest): Promise<void> {
     checkRunKey(runKey);
-    await this.#begin();
+    await this.#place.begin();
     const args = [makeNonce(), JSON.stringify(request), this.#keys.channel(runKey)];
-    await this.#call(runKey, scripts.REQUEST, [this.#keys.requests(runKey)], args);
+    await this.#place.call(runKey, scripts.REQUEST, [this.#keys.requests(runKey)], args);
   }
 
   async requests(runKey: string): Promise<store.RunRequest[]> {
@@ -232,7 +235,7 @@ class RedisStore implements store.StateStore {
     const meant = (await this.#requests(runKey)).filter(({ request }) => isMeant(request, which));
     if (meant.length === 0) return;
     const args = meant.map(({ entry }) => entry);
-    await this.#call(runKey, scripts.CLEAR, [this.#keys.requests(runKey)], args);
+    await this.#place.call(runKey, scripts.CLEAR, [this.#keys.requests(runKey)], args);
   }
 
   async subscribe(runKey: string, wake: () => void): Promise<AsyncDisposable> {
@@ -242,10 +245,10 @@ class RedisStore implements store.StateStore {
   }
 
   async appendHistory(entry: store.HistoryEntry): Promise<void> {
-    await this.#begin();
+    await this.#place.begin();
     const text = JSON.stringify(entry);
     const args = [makeNonce(), finishedMs(entry), hash('sha1', text), text];
-    await this.#call(entry.runKey, scripts.APPEND, [this.#keys.history], args);
+    await this.#place.call(entry.runKey, scripts.APPEND, [this.#keys.history], args);
   }
 
   async history(filter: { runKey?: string; pipeline?: string; limit?: number } = {}): Promise<store.HistoryEntry[]> {
@@ -253,7 +256,7 @@ class RedisStore implements store.StateStore {
     const found: store.HistoryEntry[] = [];
     for (let first = 0; found.length < limit; first += HISTORY_PAGE) {
       const range = [first, first + HISTORY_PAGE - 1];
-      const page = (await this.#call(runKey, scripts.HISTORY, [this.#keys.history], range)) as string[];
+      const page = (await this.#place.call(runKey, scripts.HISTORY, [this.#keys.history], range)) as string[];
       for (const text of page) {
         const entry = entryOf(text);
         if (entry === undefined) throw corrupt(this.location, 'a history entry is damaged', runKey);
@@ -268,35 +271,34 @@ class RedisStore implements store.StateStore {
 
   async repair(runKey: string): Promise<{ quarantined: string[]; restored: { part: store.Part; version: number }[] }> {
     checkRunKey(runKey);
-    await this.#begin();
-    for (const key of this.#known.keys()) if (key.endsWith(` ${runKey}`)) this.#known.delete(key);
-    const call = (script: scripts.Script, keys: readonly string[], args?: readonly (string | number)[]) =>
-      this.#call(runKey, script, keys, args);
-    return await repairRun(call, this.#keys, runKey, this.location);
+    await this.#place.begin();
+    this.#memory.forgetDocuments(runKey);
+    return await repairRun(this.#place, this.#keys, runKey, this.location);
   }
 
   async remove(lease: store.Lease): Promise<void> {
     const { runKey, part, token } = lease;
     const keys = [this.#keys.run(runKey), this.#keys.requests(runKey)];
-    if (Number(await this.#call(runKey, scripts.REMOVE, keys, [part, token])) !== 1) throw lost(lease);
+    if (Number(await this.#place.call(runKey, scripts.REMOVE, keys, [part, token])) !== 1) throw lost(lease);
     this.#forget(runKey);
     await this.#notes?.forget(runKey);
   }
 
   async removePart(lease: store.Lease): Promise<void> {
     const { runKey, part, token } = lease;
-    const answer = await this.#call(runKey, scripts.REMOVE_PART, [this.#keys.run(runKey)], [part, token]);
+    const args = [part, token, makeNonce()];
+    const answer = await this.#place.call(runKey, scripts.REMOVE_PART, [this.#keys.run(runKey)], args);
     if (Number(answer) !== 1) throw lost(lease);
-    this.#known.delete(`${part} ${runKey}`);
-    this.#letGo(runKey, token);
+    this.#memory.forgetPart(runKey, part);
+    this.#memory.letGo(runKey, token);
   }
 
   async prune(maxAgeMs: number): Promise<{ runs: number; history: number }> {
     const cutoff = Date.now() - maxAgeMs;
-    await this.#begin();
-    const runKeys = (await this.#call(undefined, scripts.RUNS, [this.#keys.runs])) as string[];
+    await this.#place.begin();
+    const runKeys = (await this.#place.call(undefined, scripts.RUNS, [this.#keys.runs])) as string[];
     const pruned = await inTurns(runKeys, (runKey) => this.#pruneRun(runKey, cutoff, maxAgeMs));
-    const gone = await this.#call(undefined, scripts.PRUNE_HISTORY, [this.#keys.history], [cutoff]);
+    const gone = await this.#place.call(undefined, scripts.PRUNE_HISTORY, [this.#keys.history], [cutoff]);
     return { runs: pruned.filter((one) => one).length, history: Number(gone) };
   }
 
@@ -312,7 +314,7 @@ class RedisStore implements store.StateStore {
 
   async #parts(runKey: string, prefix: string): Promise<(store.PartStanding & { token: string })[]> {
     checkRunKey(runKey);
-    const flat = (await this.#call(runKey, scripts.PARTS, [this.#keys.run(runKey)], [prefix])) as string[];
+    const flat = (await this.#place.call(runKey, scripts.PARTS, [this.#keys.run(runKey)], [prefix])) as string[];
     const found: (store.PartStanding & { token: string })[] = [];
     for (let i = 0; i < flat.length; i += 7) {
       const [part, version, written, token = '', lease, remaining, who = ''] = flat.slice(i, i + 7);
@@ -329,7 +331,7 @@ class RedisStore implements store.StateStore {
 
   async #requests(runKey: string): Promise<{ entry: string; request: store.RunRequest }[]> {
     checkRunKey(runKey);
-    const entries = (await this.#call(runKey, scripts.REQUESTS, [this.#keys.requests(runKey)])) as string[];
+    const entries = (await this.#place.call(runKey, scripts.REQUESTS, [this.#keys.requests(runKey)])) as string[];
     return entries.map((entry) => {
       const request = requestOf(entry.slice(entry.indexOf(' ') + 1));
       if (request === undefined) throw corrupt(this.location, 'it holds an unknown request', runKey);
@@ -343,15 +345,16 @@ class RedisStore implements store.StateStore {
       const run = await this.read(runKey, 'run');
       const isOld = run !== undefined && isPrunable(run.body, cutoff);
       if (run !== undefined && !isOld) return false;
-      const version = run === undefined ? ['', ''] : [run.version, this.#known.get(`run ${runKey}`)?.wrote ?? ''];
+      const version = run === undefined ? ['', ''] : [run.version, this.#memory.known(runKey, 'run')?.wrote ?? ''];
       const dead = (await this.#parts(runKey, '')).flatMap(({ lease, token }) => (lease?.provenDead ? [token] : []));
       // Out of the set first: whoever takes a lease adds it again behind that, so that no run is ever left out of it for good.
-      if (run === undefined) await this.#call(runKey, scripts.DROP_RUN, [this.#keys.runs], [runKey]);
+      if (run === undefined) await this.#place.call(runKey, scripts.DROP_RUN, [this.#keys.runs], [runKey]);
       const keys = [this.#keys.run(runKey), this.#keys.requests(runKey), this.#keys.aside(runKey)];
-      const outcome = Number(await this.#call(runKey, scripts.PURGE, keys, [...version, maxAgeMs, ...dead]));
-      if (run === undefined && outcome !== 2) await this.#call(runKey, scripts.ADD_RUN, [this.#keys.runs], [runKey]);
+      const outcome = Number(await this.#place.call(runKey, scripts.PURGE, keys, [...version, maxAgeMs, ...dead]));
+      if (run === undefined && outcome !== 2)
+        await this.#place.call(runKey, scripts.ADD_RUN, [this.#keys.runs], [runKey]);
       if (outcome !== 0) this.#forget(runKey);
-      if (outcome === 2) this.#born.delete(runKey);
+      if (outcome === 2) this.#memory.bury(runKey);
       return outcome === 1;
     } catch (error) {
       // A corrupt run is somebody's to repair, not ours to remove.
@@ -363,9 +366,7 @@ class RedisStore implements store.StateStore {
   async #acquired(lease: store.Lease, before: string, born: string): Promise<Acquired> {
     const { runKey, token } = lease;
     const predecessor = predecessorOf(before, runKey, this.location);
-    const held = this.#held.get(runKey) ?? new Set();
-    this.#held.set(runKey, held.add(token));
-    this.#born.set(runKey, born);
+    this.#memory.hold(runKey, token, born);
     await this.#list(runKey);
     return predecessor === undefined ? { acquired: true, lease } : { acquired: true, lease, predecessor };
   }
@@ -373,15 +374,15 @@ class RedisStore implements store.StateStore {
   /** Behind the change that made the run, never before it: see `#pruneRun`. */
   async #list(runKey: string): Promise<void> {
     if (this.#listed.has(runKey)) return;
-    await this.#call(runKey, scripts.ADD_RUN, [this.#keys.runs], [runKey]);
+    await this.#place.call(runKey, scripts.ADD_RUN, [this.#keys.runs], [runKey]);
     this.#listed.add(runKey);
   }
 
   /** What the store has to know of the run, as the scripts take it: a lease of it is held here, or the project has a note. */
   async #mustBeThere(runKey: string, fresh: boolean): Promise<string> {
-    await this.#begin();
+    await this.#place.begin();
     if (fresh) return '';
-    if (this.#held.has(runKey)) return this.#born.get(runKey) ?? '';
+    if (this.#memory.isHeld(runKey)) return this.#memory.born(runKey);
     return (await this.#notes?.find(runKey)) === undefined ? '' : '~';
   }
 
@@ -393,26 +394,9 @@ class RedisStore implements store.StateStore {
       );
   }
 
-  #remember(runKey: string, part: store.Part, known: Known): void {
-    const key = `${part} ${runKey}`;
-    // The oldest goes first.
-    this.#known.delete(key);
-    this.#known.set(key, known);
-    const [first] = this.#known.keys();
-    if (this.#known.size > MOST_KNOWN && first !== undefined) this.#known.delete(first);
-  }
-
   #forget(runKey: string): void {
-    for (const key of this.#known.keys()) if (key.endsWith(` ${runKey}`)) this.#known.delete(key);
+    this.#memory.forgetDocuments(runKey);
     this.#listed.delete(runKey);
-  }
-
-  #letGo(runKey: string, token: number): void {
-    const held = this.#held.get(runKey);
-    held?.delete(token);
-    if (held?.size !== 0) return;
-    this.#held.delete(runKey);
-    this.#born.delete(runKey);
   }
 
   #lost(runKey: string, how = 'it has lost its data, or was emptied'): OxiError {
@@ -424,55 +408,11 @@ class RedisStore implements store.StateStore {
 
   async #lostAcross(runKey: string): Promise<OxiError> {
     const note = await this.#notes?.find(runKey);
-    const isOther = note !== undefined && note.store !== '' && note.store !== (await this.#begin());
+    const isOther = note !== undefined && note.store !== '' && note.store !== (await this.#place.begin());
     return this.#lost(
       runKey,
       isOther ? 'it is another store than then, or one that began anew without its data' : undefined,
     );
-  }
-
-  /** The identity of the store; at the first change it gets one, and its settings are looked at. */
-  #begin(): Promise<string> {
-    this.#beginning ??= this.#identify(randomBytes(12).toString('hex'))
-      .then(async (id) => {
-        await this.#checkPolicy();
-        return id;
-      })
-      .catch((error) => {
-        this.#beginning = undefined;
-        throw error;
-      });
-    return this.#beginning;
-  }
-
-  async #identify(fresh: string): Promise<string> {
-    const [id = '', format] = (await this.#call(undefined, scripts.IDENTITY, [this.#keys.store], [fresh])) as string[];
-    if (Number(format) > scripts.FORMAT) throw newer(this.location, Number(format), scripts.FORMAT);
-    return id;
-  }
-
-  async #checkPolicy(): Promise<void> {
-    const policy = /^maxmemory_policy:(\S+)/m.exec((await this.#connections.info('memory')) ?? '')?.[1];
-    if (policy !== undefined && policy !== 'noeviction')
-      this.#warn(
-        `${this.location} throws data away when its memory is full (maxmemory-policy ${policy}), the state of runs too: set it to noeviction`,
-      );
-  }
-
-  async #call(
-    runKey: string | undefined,
-    script: scripts.Script,
-    keys: readonly string[],
-    args: readonly (string | number)[] = [],
-  ): Promise<unknown> {
-    try {
-      return await this.#connections.call(script, keys, args);
-    } catch (error) {
-      const trouble = judge(error, this.location);
-      if (trouble.kind !== 'stored') throw error;
-      if (trouble.fault === 'newer') throw newer(this.location, Number(trouble.text), scripts.FORMAT);
-      throw corrupt(this.location, `${trouble.part}: ${trouble.text}`, runKey);
-    }
   }
 }
 
@@ -486,22 +426,4 @@ async function inTurns<T, R>(all: readonly T[], work: (one: T) => Promise<R>): P
 
 function makeNonce(): string {
   return randomBytes(9).toString('base64url');
-}
-
-function entryOf(text: string): store.HistoryEntry | undefined {
-  const [, sum, json = ''] = /^\d+ \S+ (\S+) (.*)$/s.exec(text) ?? [];
-  return sum === hash('sha1', json) ? parseHistory(parse(json)) : undefined;
-}
-
-function requestOf(json: string): store.RunRequest | undefined {
-  const value = parse(json);
-  return isObject(value) ? parseRequest(value) : undefined;
-}
-
-function parse(json: string): store.Json {
-  try {
-    return JSON.parse(json) as store.Json;
-  } catch {
-    return null;
-  }
 }

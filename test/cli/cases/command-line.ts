@@ -231,9 +231,15 @@ export const commandCases: readonly BadCase[] = [
   },
   {
     title: 'a state backend of a later version',
+    args: ['run', 'orders', '--state-backend', 'http'],
+    code: 2,
+    message: 'the state backend "http" is not part of this oxiflow; there are: auto, sqlite, file, nfs, redis',
+  },
+  {
+    title: 'a state backend without its address',
     args: ['run', 'orders', '--state-backend', 'redis'],
     code: 2,
-    message: 'the state backend "redis" is not part of this oxiflow; there are: auto, sqlite, file, nfs',
+    message: 'state_manager.redis needs a connection_url, or set OXIFLOW_STATE_URL',
   },
   {
     title: 'a run key with odd signs',

@@ -1,0 +1,74 @@
+/** What one store remembers of the runs that it works on: by that it knows a server that went back, or forgot, from one that never knew. */
+
+/** The newest version of a document that this store has read or written. */
+export interface Known {
+  version: number;
+  /** Nonce of its write: a version is only the same one with it. */
+  wrote: string;
+  /** Its token, where it was written here and acknowledged. */
+  ours: number | undefined;
+}
+
+const MOST_KNOWN = 10_000;
+
+export class Memory {
+  readonly #known = new Map<string, Known>();
+  /** Tokens that are held through this store, by run: while there is one, the run has to be there, and the same one. */
+  readonly #held = new Map<string, Set<number>>();
+  /** Identities of these runs. */
+  readonly #born = new Map<string, string>();
+
+  known(runKey: string, part: string): Known | undefined {
+    return this.#known.get(`${part} ${runKey}`);
+  }
+
+  know(runKey: string, part: string, known: Known): void {
+    const key = `${part} ${runKey}`;
+    // The oldest goes first.
+    this.#known.delete(key);
+    this.#known.set(key, known);
+    const [first] = this.#known.keys();
+    if (this.#known.size > MOST_KNOWN && first !== undefined) this.#known.delete(first);
+  }
+
+  forgetPart(runKey: string, part: string): void {
+    this.#known.delete(`${part} ${runKey}`);
+  }
+
+  forgetDocuments(runKey: string): void {
+    for (const key of this.#known.keys()) if (key.endsWith(` ${runKey}`)) this.#known.delete(key);
+  }
+
+  isHeld(runKey: string): boolean {
+    return this.#held.has(runKey);
+  }
+
+  hold(runKey: string, token: number, born: string): void {
+    const held = this.#held.get(runKey) ?? new Set();
+    this.#held.set(runKey, held.add(token));
+    this.#born.set(runKey, born);
+  }
+
+  letGo(runKey: string, token: number): void {
+    const held = this.#held.get(runKey);
+    held?.delete(token);
+    if (held?.size !== 0) return;
+    this.#held.delete(runKey);
+    this.#born.delete(runKey);
+  }
+
+  /** The identity of a run of which a lease is held or was renewed; empty where none is known. */
+  born(runKey: string): string {
+    return this.#born.get(runKey) ?? '';
+  }
+
+  bear(runKey: string, born: string): void {
+    this.#born.set(runKey, born);
+  }
+
+  /** Nothing of the run is left. */
+  bury(runKey: string): void {
+    this.forgetDocuments(runKey);
+    this.#born.delete(runKey);
+  }
+}
