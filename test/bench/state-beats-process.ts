@@ -5,7 +5,7 @@ import { openRedisStore } from '../../runner/state/redis/store.ts';
 import type { Lease, StateStore } from '../../runner/state/store.ts';
 import { Registrar } from '../../runner/workers/registrar.ts';
 import type { Registration } from '../../runner/workers/registration.ts';
-import { settingsFor } from '../state/redis-bench.ts';
+import { settingsFor } from '../state/redis-open.ts';
 import { type BeatsMessage, type BeatsStart, RUN_KEY } from './state-beats.ts';
 
 const start: BeatsStart = JSON.parse(process.argv[2] ?? '');

@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { openRedisStore } from '../../runner/state/redis/store.ts';
 import { WORKER_PREFIX } from '../../runner/workers/worker-part.ts';
 import { RedisServer } from '../servers/redis.ts';
-import { settingsFor } from '../state/redis-bench.ts';
+import { settingsFor } from '../state/redis-open.ts';
 
 export const RUN_KEY = 'crew';
 

@@ -5,7 +5,7 @@ import { thisHolder } from '../../runner/state/host.ts';
 import { sealDocument } from '../../runner/state/redis/rows.ts';
 import { openRedisStore } from '../../runner/state/redis/store.ts';
 import { RedisServer } from '../servers/redis.ts';
-import { settingsFor } from '../state/redis-bench.ts';
+import { settingsFor } from '../state/redis-open.ts';
 import { median } from './report.ts';
 
 /** Microseconds of one operation, a median a series. */

@@ -116,14 +116,16 @@ export async function compareWorkers(
   say('workers: comparing the outputs');
   const parts = partsOf(places[1] ?? '');
   const joined = join(work, 'joined.ndjson');
-  const into = createWriteStream(joined);
-  for (const part of parts) await pipeline(createReadStream(part), into, { end: false });
-  await new Promise<void>((resolve) => into.end(resolve));
+  await pipeline(bytesOfAll(parts), createWriteStream(joined));
   const paths = [places[0] ?? '', joined, places[2] ?? ''];
   const found = await differences(turns.map(({ name }, i) => ({ name, same: 'bytes' as const, path: paths[i] ?? '' })));
   for (const place of places) rmSync(dirname(place), { recursive: true, force: true });
   rmSync(joined);
   return { runs, differences: found, parts: parts.length };
+}
+
+async function* bytesOfAll(files: readonly string[]): AsyncGenerator<Buffer> {
+  for (const file of files) yield* createReadStream(file) as AsyncIterable<Buffer>;
 }
 
 /** The part files of an output, in order. */
