@@ -163,6 +163,9 @@ export async function attempt(a: AttemptInput): Promise<RunResult> {
     now: () => new Date(),
   };
   try {
+    // A pause that stands holds this attempt up before its first record; from then on the keeper tells.
+    const standing = (await store.requests(runKey)).find(({ kind }) => kind === 'pause');
+    if (standing !== undefined) pause.close(standing.from);
     const { sharing } = a;
     if (sharing === undefined) return await alone(options, keep, worker);
     const { refuseSharing } = await import('../workers/sharing.ts');
@@ -235,7 +238,8 @@ class ThisWorker {
   readonly #startedAt = new Date().toISOString();
   #report: ((registration: Parameters<ReturnType<typeof startKeeper>['about']>[0]) => void) | undefined;
   #giveAhead: (() => void) | undefined;
-  #waiting: readonly RunRequest[] = [];
+  /** Undefined until the keeper has told of them. */
+  #waiting: readonly RunRequest[] | undefined;
   #news: CrewNews | undefined;
   #ended = false;
 
@@ -252,7 +256,7 @@ class ThisWorker {
   /** From now on requests are for this worker, too. */
   joined(giveAhead: () => void): void {
     this.#giveAhead = giveAhead;
-    this.obey(this.#waiting);
+    if (this.#waiting !== undefined) this.obey(this.#waiting);
   }
 
   get state(): CrewNews['state'] {

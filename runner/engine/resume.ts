@@ -10,7 +10,7 @@ import type { Checkpoint, RunDocument, SplitDocument } from './documents.ts';
 import { OxiError } from './errors.ts';
 import { hashOf, type Plan, type PlannedSource, plainText, type StepMetadata } from './plan.ts';
 
-export interface PlanHashes {
+interface PlanHashes {
   steps: { id: string; hash: string }[];
   parameters_hash: string;
 }

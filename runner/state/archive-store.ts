@@ -34,9 +34,9 @@ async function takeRun(store: StateStore, runKey: string): Promise<ArchivedRun |
     for (const { part } of before) {
       const stored = await store.read(runKey, part);
       if (stored === undefined) continue;
-      const { version, writtenAt, body } = stored;
+      const { version, token, writtenAt, body } = stored;
       checkDocument(runKey, part, body);
-      documents.push({ part, version, written_at: writtenAt, body });
+      documents.push({ part, version, token, written_at: writtenAt, body });
     }
     // Documents that were written while others were read do not belong together.
     if (signOf(documentsOf(await store.parts(runKey))) !== signOf(before)) continue;
@@ -163,7 +163,9 @@ async function writeRun(store: StateStore, run: ArchivedRun, held: HeldRuns): Pr
   const inOrder = documents.toSorted((a, b) => Number(a.part === 'run') - Number(b.part === 'run'));
   for (const { part, body } of inOrder) {
     await held.keep();
-    const { token } = held.lease(runKey, part);
+    // Whoever goes on must have a token above those that its outputs in the making are named by: the last document brings it here.
+    const known = part === 'run' ? documents.map((document) => document.token) : [];
+    const token = Math.max(held.lease(runKey, part).token, ...known);
     const result = await store.write(runKey, part, { expected: there.get(part) ?? 0, token, body, grade: 'hard' });
     if (!result.written) throw lostMeanwhile(runKey);
     there.delete(part);

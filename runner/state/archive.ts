@@ -31,6 +31,8 @@ const shape = once(() =>
           z.strictObject({
             part: z.custom<Part>((value) => /^(run|(split|group)-\d+)$/.test(String(value))),
             version: z.int().check(z.positive()),
+            /** The fencing token that it was written with: outputs in the making are named by it. */
+            token: z.int().check(z.nonnegative()),
             written_at: z.string(),
             body: z.record(
               z.string(),
@@ -47,7 +49,7 @@ const shape = once(() =>
 
 export interface ArchivedRun {
   run_key: string;
-  documents: { part: Part; version: number; written_at: string; body: { [key: string]: Json } }[];
+  documents: { part: Part; version: number; token: number; written_at: string; body: { [key: string]: Json } }[];
 }
 
 export interface Archive {

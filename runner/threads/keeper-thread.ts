@@ -42,7 +42,8 @@ async function renew(lease: Lease): Promise<boolean | string> {
   }
 }
 
-let told = '[]';
+/** That there are none is told, too: the main thread may have seen one that is gone. */
+let told = '';
 let trouble = '';
 let nextBeat = 0;
 let listening: AsyncDisposable | undefined;

@@ -4,6 +4,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import type { Share, Split } from '../engine/contracts.ts';
+import { crashpoint } from '../engine/crashpoint.ts';
 import type { RunDocument } from '../engine/documents.ts';
 import { OxiError } from '../engine/errors.ts';
 import { type Plan, type Segment, sinksOf } from '../engine/plan.ts';
@@ -147,8 +148,10 @@ async function begin(shared: SharedRun, o: BeginOptions, { version, lease, docum
       groups: groups.map((splits) => ({ splits: [...splits] })),
     },
   };
+  crashpoint('cut');
   // Whoever works on a split must find it in the table, whatever dies: the table is durable before anybody begins.
   await shared.save(fresh, document === undefined ? version : 0, lease, 'hard');
+  crashpoint('tabled');
   o.say(`the work is cut into ${groups.length} ${groups.length === 1 ? 'split' : 'splits'}`);
   return { kind: 'joined', document: fresh, notices };
 }

@@ -6,7 +6,7 @@ import { countersReport, makeFigures, type RunSummary } from '../engine/report.t
 import type { StateStore } from '../state/store.ts';
 import type { CrewFigures } from './crew-figures.ts';
 
-export type Outputs = RunSummary['outputs'];
+type Outputs = RunSummary['outputs'];
 
 export interface GroupsSum {
   counters: Record<string, StepCounters>;

@@ -5,6 +5,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { lost } from '../engine/checkpoint.ts';
 import type { Share } from '../engine/contracts.ts';
+import { crashpoint } from '../engine/crashpoint.ts';
 import { type ErrorCode, EXIT, type ExitCode, OxiError } from '../engine/errors.ts';
 import type { PauseGate } from '../engine/pause.ts';
 import type { Plan } from '../engine/plan.ts';
@@ -167,6 +168,7 @@ class Crew {
 
   async #workOn(claimed: Claimed): Promise<RunSummary | undefined> {
     const index = indexOf(claimed.lease);
+    crashpoint('claimed');
     try {
       // What it was when we last looked may be over by now.
       await this.#table.refresh();

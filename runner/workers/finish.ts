@@ -42,7 +42,9 @@ export async function finishShared(run: SharedRun, o: FinishOptions): Promise<Ru
       finished_at: at,
       summary: summary as unknown as { [key: string]: Json },
     };
+    crashpoint('finish');
     await run.save(finished, begun, lease, 'soft');
+    crashpoint('finished');
     const { run_id: runId, attempt, pipeline } = finished;
     await o.store.appendHistory({
       runKey: o.runKey,

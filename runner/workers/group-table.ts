@@ -1,4 +1,5 @@
 /** The table of split groups as one worker sees and changes it: what is done, what failed, what is left for it. */
+import { crashpoint } from '../engine/crashpoint.ts';
 import { EXIT } from '../engine/errors.ts';
 import type { RunSummary } from '../engine/report.ts';
 import { mine, type Sharing } from './begin.ts';
@@ -83,8 +84,10 @@ export class GroupTable {
   async markDone(index: number, read: { records: number; bytes: number }): Promise<void> {
     const done = { worker_id: this.#o.workerId, at: this.#o.now().toISOString(), ...read };
     this.#finished.add(index);
+    crashpoint('done');
     // Lost with the machine, it is found out again: the group's own document says so.
     await this.#change((document) => withGroup(document, index, { done }));
+    crashpoint('marked');
   }
 
   async markFailed(index: number, { error, exit_code }: RunSummary): Promise<void> {

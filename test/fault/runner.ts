@@ -23,22 +23,32 @@ const NODE = `${ROOT}/node_modules/node/bin/node`;
 /** An attempt that takes longer hangs: it is killed and fails the test. */
 const LONGEST_MS = 30_000;
 
-await build({
+const options = {
   absWorkingDir: ROOT,
+  outdir: bundle,
+  bundle: true,
+  platform: 'node',
+  logLevel: 'warning',
+} as const;
+await build({
+  ...options,
   entryPoints: {
     oxiflow: 'runner/cli/oxiflow.ts',
     'stage-thread': 'runner/threads/stage-thread.ts',
     'keeper-thread': 'runner/threads/keeper-thread.ts',
   },
-  outdir: bundle,
   outExtension: { '.js': '.mjs' },
-  bundle: true,
   splitting: true,
   format: 'esm',
-  platform: 'node',
   define: { OXIFLOW_BUNDLED: 'true' },
   banner: { js: 'const require=process.getBuiltinModule;' },
-  logLevel: 'warning',
+});
+// Loaded where the state is in Redis.
+await build({
+  ...options,
+  entryPoints: { redis: 'runner/state/redis/driver.ts' },
+  outExtension: { '.js': '.cjs' },
+  format: 'cjs',
 });
 // The driver of Redis is a chunk of its own, in the form that the program loads.
 await build({

@@ -7,7 +7,7 @@ import type { ChildProcess } from 'node:child_process';
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterEach, vi } from 'vitest';
+import { afterAll, afterEach, vi } from 'vitest';
 import { main } from '../../runner/cli/main.ts';
 import { openProject } from '../../runner/cli/open-project.ts';
 import type { WorkerReport } from '../../runner/cli/worker-known.ts';
@@ -16,14 +16,35 @@ import type { RunDocument } from '../../runner/engine/documents.ts';
 import { openStore } from '../../runner/state/open.ts';
 import type { Json, Part, StateStore } from '../../runner/state/store.ts';
 import { type Ended, folder, pipelineOf, type Started, start } from '../cli/program.ts';
+import { RedisServer } from '../servers/redis.ts';
 
-/** What `state_manager` says in the project of a test; a backend with a server of its own starts it there. */
-export const BACKENDS: readonly { name: string; other: string; section(): Promise<object> }[] = [
-  { name: 'sqlite', other: 'file', section: async () => ({ backend: 'sqlite', sqlite: LOCK }) },
-  { name: 'file', other: 'sqlite', section: async () => ({ backend: 'file', file: LOCK }) },
-];
+export interface Backend {
+  name: string;
+  /** What is saved moves there. */
+  other: string;
+  /** What `state_manager` says of it in the project of a test; a server is started when it is first asked for. */
+  section(): Promise<object>;
+}
 
 const LOCK = { lock_timeout: '3s' };
+
+let redis: Promise<RedisServer> | undefined;
+let prefixes = 0;
+afterAll(async () => {
+  await (await redis)?.[Symbol.asyncDispose]();
+});
+
+async function redisSection(): Promise<object> {
+  redis ??= RedisServer.start();
+  return { connection_url: (await redis).url, key_prefix: `shop-${prefixes++}` };
+}
+
+export const BACKENDS: readonly Backend[] = [
+  { name: 'sqlite', other: 'file', section: async () => ({}) },
+  { name: 'file', other: 'sqlite', section: async () => ({}) },
+  { name: 'redis', other: 'sqlite', section: redisSection },
+];
+
 const LONGEST_MS = 30_000;
 /** With what each of them weighs more than all buffers between the input and the program hold. */
 const ORDERS = 64_000;
@@ -49,7 +70,13 @@ export class Shop {
   }
 
   /** Eight files of orders, so that several workers can share a run. */
-  static async open(section: object): Promise<Shop> {
+  static async open(backend: Backend): Promise<Shop> {
+    const section = {
+      backend: backend.name,
+      sqlite: LOCK,
+      file: LOCK,
+      [backend.name]: { ...LOCK, ...(await backend.section()) },
+    };
     const files = Array.from({ length: 8 }, (_, file) => [
       `input/orders-${file}.ndjson`,
       Array.from({ length: ORDERS / 8 }, (_, i) => `{"order":${(file * ORDERS) / 8 + i},"note":"${NOTE}"}\n`).join(''),
@@ -130,7 +157,10 @@ export class Shop {
   /** A run that stands still, with its lease held. */
   async held(...args: string[]): Promise<Worker> {
     const worker = this.run(...args);
-    await until('the worker is registered', async () => (await this.workers()).some(({ pid }) => pid === worker.pid));
+    await until('the worker is registered', async () => {
+      if (worker.over) throw new Error(`the run ended before: ${worker.stderr}`);
+      return (await this.workers()).some(({ pid }) => pid === worker.pid);
+    });
     return worker;
   }
 
@@ -176,6 +206,10 @@ export class Worker {
     return this.#child.pid ?? 0;
   }
 
+  get over(): boolean {
+    return this.#child.exitCode !== null || this.#child.signalCode !== null;
+  }
+
   get stderr(): string {
     return this.#stderr;
   }
@@ -204,8 +238,8 @@ afterEach(async () => {
 });
 
 /** A shop whose workers are gone after the test. */
-export async function openShop(backend: (typeof BACKENDS)[number]): Promise<Shop> {
-  const shop = await Shop.open(await backend.section());
+export async function openShop(backend: Backend): Promise<Shop> {
+  const shop = await Shop.open(backend);
   shops.push(shop);
   return shop;
 }

@@ -1,0 +1,3 @@
+import { sharedKillTests } from './shared-kills.ts';
+
+sharedKillTests('sqlite');
