@@ -101,9 +101,12 @@ class Simulated {
 }
 
 const workers = Array.from({ length: start.count }, (_, i) => new Simulated(start.first + i));
-// They come one after the other, as on machines that start.
-for (const worker of workers) await worker.join();
-const working = Promise.all(workers.map((worker) => worker.work()));
+const working: Promise<void>[] = [];
+// They come one after the other, as on machines that start, and work from then on.
+for (const worker of workers) {
+  await worker.join();
+  working.push(worker.work());
+}
 tell({ kind: 'ready' });
-await working;
+await Promise.all(working);
 tell({ kind: 'ended', renewalMs, lost, longestGapMs });

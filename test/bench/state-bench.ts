@@ -1,7 +1,8 @@
 /**
  * `npm run bench -- --state`: a fenced commit on Redis beside a bare SET; what soft checkpoints cost on SQLite and Redis; two
  * workers beside one; many workers that keep their leases on one Redis. Prints Markdown; a full run writes it to STATE.md.
- * Options: --size 300MB --rounds 5 --pairs 14 --series 30 --each 500 --workers 200 --seconds 60 --runner FILE --out FILE
+ * Options: --size 300MB (for checkpoints) --shared-size 800MB --rounds 4 --pairs 12 --series 30 --each 500 --workers 200
+ * --seconds 60 --runner FILE --out FILE
  */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, rmSync, writeFileSync } from 'node:fs';
@@ -27,8 +28,9 @@ const TTL_MS = 5000;
 const { values } = parseArgs({
   options: {
     size: { type: 'string', default: '300MB' },
-    rounds: { type: 'string', default: '5' },
-    pairs: { type: 'string', default: '14' },
+    'shared-size': { type: 'string', default: '800MB' },
+    rounds: { type: 'string', default: '4' },
+    pairs: { type: 'string', default: '12' },
     series: { type: 'string', default: '30' },
     each: { type: 'string', default: '500' },
     workers: { type: 'string', default: '200' },
@@ -38,6 +40,7 @@ const { values } = parseArgs({
   },
 });
 const size = bytesOf(values.size);
+const sharedSize = bytesOf(values['shared-size']);
 const rounds = count('rounds', values.rounds);
 const pairs = count('pairs', values.pairs);
 const series = count('series', values.series);
@@ -56,21 +59,26 @@ process.on('exit', () => {
   for (const folder of folders) rmSync(folder, { recursive: true, force: true });
 });
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => process.exit(1));
-const work = workFolder(size * COPIES);
+const work = workFolder(Math.max(size, sharedSize) * COPIES);
 folders.push(work);
 const disk = diskFolder(STATE_BYTES);
 folders.push(disk);
 
 const input = join(work, 'events.ndjson');
-say(`making ${(size / 1e6).toFixed(1)} MB of events in ${work}`);
-const made = generateFile(input, { seed: SEED, bytes: size });
+function makeInput(bytes: number): string {
+  say(`making ${(bytes / 1e6).toFixed(1)} MB of events in ${work}`);
+  const made = generateFile(input, { seed: SEED, bytes });
+  return `${(made.bytes / 1e6).toFixed(0)} MB, ${made.records} records`;
+}
 const ground = { python, node, work, disk, input };
 
 say('a commit on Redis');
 const commits = await measureCommits(series, each);
 await using server = await RedisServer.start();
 const redis = /v=(\S+)/.exec(execFileSync('redis-server', ['--version'], { encoding: 'utf8' }))?.[1] ?? 'unknown';
+const forCheckpoints = makeInput(size);
 const checkpoints = compareCheckpoints(ground, server.url, pairs);
+const forWorkers = makeInput(sharedSize);
 const shared = await compareWorkers(ground, runner, rounds);
 say(`${workers} workers for ${seconds} seconds`);
 const beats = await measureBeats({ workers, processes: PROCESSES, durationMs: 1000 * seconds, ttlMs: TTL_MS });
@@ -81,10 +89,9 @@ const text = stateMarkdown({
     ['processor', processor()],
     ['system', `${process.platform} ${process.arch}`],
     ['versions', `Node ${execFileSync(node, ['--version'], { encoding: 'utf8' }).trim()}, Redis ${redis}`],
-    [
-      'input',
-      `${(made.bytes / 1e6).toFixed(0)} MB, ${made.records} records, seed ${SEED}, ${work.startsWith('/dev/shm') ? 'in memory' : 'in a file on disk'}; state on disk`,
-    ],
+    ['input, checkpoints', forCheckpoints],
+    ['input, workers', forWorkers],
+    ['where', `inputs and outputs ${work.startsWith('/dev/shm') ? 'in memory' : 'on disk'}, state on disk`],
     ['rounds', `${series} series of ${each} commits, ${pairs} pairs for checkpoints, ${rounds} for workers`],
   ],
   commits,
