@@ -1,7 +1,7 @@
 /**
  * `npm run bench -- --state`: a fenced commit on Redis beside a bare SET; what soft checkpoints cost on SQLite and Redis; two
  * workers beside one; many workers that keep their leases on one Redis. Prints Markdown; a full run writes it to STATE.md.
- * Options: --size 300MB (for checkpoints) --shared-size 800MB --rounds 4 --pairs 12 --series 30 --each 500 --workers 200
+ * Options: --size 300MB (for checkpoints) --shared-size 800MB --rounds 3 --pairs 12 --series 30 --each 500 --workers 200
  * --seconds 60 --runner FILE --out FILE
  */
 import { execFileSync, spawnSync } from 'node:child_process';
@@ -29,7 +29,7 @@ const { values } = parseArgs({
   options: {
     size: { type: 'string', default: '300MB' },
     'shared-size': { type: 'string', default: '800MB' },
-    rounds: { type: 'string', default: '4' },
+    rounds: { type: 'string', default: '3' },
     pairs: { type: 'string', default: '12' },
     series: { type: 'string', default: '30' },
     each: { type: 'string', default: '500' },
