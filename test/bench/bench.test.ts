@@ -6,6 +6,7 @@ import { afterEach, beforeEach, describe, expect, onTestFinished, test } from 'v
 import { differences, type Output } from './compare.ts';
 import type { Same } from './contenders.ts';
 import { type Cost, markdown, median } from './report.ts';
+import { CONNECTIONS_EACH, measureBeats } from './state-beats.ts';
 
 const RIDES = ['{"ride":1,"fare":7.50}', '{"ride":2,"fare":12}', '{"ride":3,"fare":9.1}'];
 
@@ -110,4 +111,34 @@ describe('the whole benchmark on a small input', () => {
     const { status, stderr } = bench('--workloads', 'w1,w9');
     expect({ status, stderr }).toEqual({ status: 2, stderr: '--workloads w1,w9: write some of w1,w2,w3,w4\n' });
   });
+});
+
+describe('the benchmark of the state and of workers', () => {
+  test('every part of it is measured on a small input, and two workers make what one makes', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'oxiflow-bench-test-'));
+    onTestFinished(() => rmSync(folder, { recursive: true }));
+    const out = join(folder, 'state.md');
+    const few = ['--rounds', '1', '--pairs', '1', '--series', '1', '--each', '20', '--workers', '4', '--seconds', '1'];
+    const index = join(import.meta.dirname, 'index.ts');
+    const small = ['--size', '600KB', '--shared-size', '9MB', ...few, '--out', out];
+    const { status, stdout, stderr } = spawnSync(process.execPath, [index, '--state', ...small], { encoding: 'utf8' });
+    expect(status, stderr + stdout).toBe(0);
+    expect(stdout).toMatch(/\| fenced commit \| [\d.]+ \([\d.]+-[\d.]+\) \| [\d.]+ /);
+    for (const backend of ['sqlite', 'redis']) expect(stdout).toMatch(new RegExp(`\\| ${backend}: usual \\| [\\d.]+ `));
+    expect(stdout).toMatch(/the 2 part files one behind the other, are byte for byte what one worker makes/);
+    expect(stdout).toMatch(/\| leases over or lost \| 0 \|/);
+    expect(readFileSync(out, 'utf8')).toBe(stdout);
+  }, 180_000);
+
+  test('200 workers on one Redis keep all of their leases', async () => {
+    const workers = 200;
+    const beats = await measureBeats({ workers, processes: 4, durationMs: 10_000, ttlMs: 6000 });
+    expect(beats).toMatchObject({ missed: 0, lost: 0 });
+    // From before one renewal to behind the next: shorter than a lease, so that none was over between two looks either.
+    expect(beats.longestGapMs).toBeLessThan(beats.ttlMs);
+    expect(beats.looks).toBeGreaterThan(5);
+    expect(beats.renewals).toBeGreaterThan(3 * workers);
+    // Those that look are one connection more, and redis-cli another one.
+    expect(beats.connections).toBeLessThanOrEqual(CONNECTIONS_EACH * workers + 4);
+  }, 120_000);
 });

@@ -5,8 +5,8 @@
  * --no-duckdb --runner dist/oxiflow.mjs --out FILE
  */
 import { execFileSync, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
-import { availableParallelism, cpus, freemem, tmpdir, totalmem } from 'node:os';
+import { existsSync, rmSync, writeFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { generateFile } from '../fixtures/generate.ts';
@@ -15,7 +15,8 @@ import { generateTaxiFile } from '../fixtures/taxi.ts';
 import { differences } from './compare.ts';
 import type { Contender, Input, Workload } from './contenders.ts';
 import * as contenders from './contenders.ts';
-import { type Cost, markdown, type Report, type Runs } from './report.ts';
+import { bytesOf, count, diskFolder, fail, measure, processor, say, workFolder } from './ground.ts';
+import { markdown, type Report, type Runs } from './report.ts';
 
 const ROOT = resolve(import.meta.dirname, '../..');
 const SEED = 7;
@@ -25,57 +26,6 @@ const LARGE = 10;
 /** Room for an output of W2. */
 const OUTPUT_COPIES = 3;
 const START_WARMUPS = 2;
-
-const say = (text: string): boolean => process.stderr.write(`${text}\n`);
-
-function fail(sentence: string): never {
-  say(sentence);
-  process.exit(2);
-}
-
-function bytesOf(size: string): number {
-  const match = /^(\d+(?:\.\d+)?)\s*(KB|MB|GB)?$/i.exec(size);
-  if (match === null) fail(`--size ${size}: write a number and KB, MB or GB, for example 500MB`);
-  const unit = { KB: 1e3, MB: 1e6, GB: 1e9 }[(match[2] ?? '').toUpperCase()] ?? 1;
-  return Math.round(Number(match[1]) * unit);
-}
-
-function count(name: string, text: string): number {
-  const value = Number(text);
-  if (!Number.isInteger(value) || value < 1) fail(`--${name} ${text}: write a whole number above zero`);
-  return value;
-}
-
-/** A new folder with room for so many bytes: in memory, so long as half of what is free stays free, else on the disk. */
-function workFolder(bytes: number): string {
-  const memory = '/dev/shm';
-  const room = existsSync(memory) ? statfsSync(memory) : undefined;
-  if (room !== undefined && Math.min(room.bavail * room.bsize, freemem()) > 2 * bytes)
-    return mkdtempSync(join(memory, 'oxiflow-bench-'));
-  return diskFolder(bytes);
-}
-
-function diskFolder(bytes: number): string {
-  mkdirSync(contenders.DATA, { recursive: true });
-  const parent = [contenders.DATA, tmpdir()].find((path) => {
-    const disk = statfsSync(path);
-    return disk.bavail * disk.bsize > bytes;
-  });
-  if (parent === undefined) fail(`no room for ${Math.ceil(bytes / 1e6)} MB: choose a smaller --size`);
-  return mkdtempSync(join(parent, 'oxiflow-bench-'));
-}
-
-function measure(python: string, contender: Contender, workload: Workload, from: string, to: string): Cost {
-  const { name } = contender;
-  const run = spawnSync(python, [contenders.MEASURE, ...contender.command(workload, from, to)], {
-    encoding: 'utf8',
-    env: { ...process.env, ...contender.env, INPUT: from, OUTPUT: to },
-  });
-  if (run.status !== 0) fail(`${name}: could not be measured: ${run.stderr}`);
-  const { code, ...cost }: Cost & { code: number } = JSON.parse(run.stdout);
-  if (code !== 0) fail(`${name}: ended with ${code}: ${run.stderr}`);
-  return cost;
-}
 
 const { values } = parseArgs({
   options: {
@@ -245,10 +195,7 @@ const peaks = values.large ? largePeaks(size * LARGE) : undefined;
 const report: Report = {
   head: [
     ['date', new Date().toISOString().slice(0, 10)],
-    [
-      'processor',
-      `${cpus()[0]?.model.trim() ?? 'unknown'}, ${availableParallelism()} cores, ${Math.round(totalmem() / 2 ** 30)} GiB`,
-    ],
+    ['processor', processor()],
     ['system', `${process.platform} ${process.arch}`],
     ['versions', versions.join(', ')],
     ...[...inputs].map(([kind, { bytes, records }]): [string, string] => [

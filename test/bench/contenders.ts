@@ -57,7 +57,7 @@ const PARSE: Record<Input, string> = {
 `,
 };
 
-const MIDDLE: Record<Workload, string> = {
+export const MIDDLE: Record<Workload, string> = {
   w1: `  - name: filter
     config: { where: ok == true }
   - name: map
@@ -78,25 +78,33 @@ const MIDDLE: Record<Workload, string> = {
 };
 
 /** Measurements and checkpoints as far away as the settings let them be. */
-const UNOBSERVED = `monitoring: { interval_seconds: 86400 }
+export const UNOBSERVED = `monitoring: { interval_seconds: 86400 }
 state_manager: { checkpoint_interval: 24h }
 `;
 
-/** Makes the runner's project in `folder`: one pipeline a workload, from ${INPUT} to ${OUTPUT}. */
-function writeProject(folder: string, settings = ''): void {
-  mkdirSync(join(folder, 'pipelines'), { recursive: true });
-  writeFileSync(join(folder, 'oxiflow.yaml'), `project: { name: bench, version: "1.0.0" }\n${settings}`);
-  for (const workload of WORKLOADS) {
-    const text = `pipeline:
+/** From ${INPUT} to ${OUTPUT}; `output`: more settings of the file that is written. */
+export function pipelineText(input: Input, middle: string, output = ''): string {
+  return `pipeline:
   - name: read_file
     config: { path: "\${INPUT}" }
-${PARSE[inputOf(workload)]}${MIDDLE[workload]}  - name: format_json
+${PARSE[input]}${middle}  - name: format_json
     config: { framing: lines }
   - name: write_file
-    config: { path: "\${OUTPUT}" }
+    config: { path: "\${OUTPUT}"${output} }
 `;
-    writeFileSync(join(folder, 'pipelines', `${workload}.yaml`), text);
-  }
+}
+
+/** Makes a project in `folder`, with these pipelines. */
+export function makeProject(folder: string, pipelines: Record<string, string>, settings = ''): void {
+  mkdirSync(join(folder, 'pipelines'), { recursive: true });
+  writeFileSync(join(folder, 'oxiflow.yaml'), `project: { name: bench, version: "1.0.0" }\n${settings}`);
+  for (const [name, text] of Object.entries(pipelines)) writeFileSync(join(folder, 'pipelines', `${name}.yaml`), text);
+}
+
+/** The runner's project: one pipeline a workload. */
+function writeProject(folder: string, settings = ''): void {
+  const texts = WORKLOADS.map((workload) => [workload, pipelineText(inputOf(workload), MIDDLE[workload])]);
+  makeProject(folder, Object.fromEntries(texts), settings);
 }
 
 /** The runner with a number of threads. */
@@ -110,13 +118,18 @@ export function oxiflow(node: string, runner: string, project: string, threads: 
   };
 }
 
+/** A build in which soft checkpoints can be moved. */
+export function buildWithCrashPoints(node: string): string {
+  execFileSync(node, [join(ROOT, 'runner', 'build.ts'), '--crash-points', '--out', BUILD], { stdio: 'inherit' });
+  return join(BUILD, 'oxiflow.mjs');
+}
+
 /**
  * W1 on two threads of a build with crash points, in which soft checkpoints can be moved too: with the usual settings, with a
  * measurement every second, and with all of them further away than the run is long.
  */
 export function observed(node: string, folder: string): Contender[] {
-  const runner = join(BUILD, 'oxiflow.mjs');
-  execFileSync(node, [join(ROOT, 'runner', 'build.ts'), '--crash-points', '--out', BUILD], { stdio: 'inherit' });
+  const runner = buildWithCrashPoints(node);
   const variant = (name: string, place: string, settings: string, env: Record<string, string> = {}): Contender => {
     const project = join(folder, place);
     writeProject(project, settings);

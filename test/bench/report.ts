@@ -35,17 +35,17 @@ export function median(values: readonly number[]): number {
   return sorted.length % 2 === 1 ? upper : ((sorted[middle - 1] ?? Number.NaN) + upper) / 2;
 }
 
-const of = (runs: Runs, field: keyof Cost): number => median(runs.costs.map((cost) => cost[field]));
+export const of = (runs: Runs, field: keyof Cost): number => median(runs.costs.map((cost) => cost[field]));
 const megabytes = (kilobytes: number): string => String(Math.round((kilobytes * 1024) / 1e6));
 
 /** Wall (or CPU) time of `runs` over that of `base`, round by round: "median (least-most)". */
-function ratio(runs: Runs, base: Runs, field: keyof Cost = 'wall_s', digits = 2): string {
+export function ratio(runs: Runs, base: Runs, field: keyof Cost = 'wall_s', digits = 2): string {
   const ratios = runs.costs.map((cost, round) => cost[field] / (base.costs[round]?.[field] ?? Number.NaN));
   const show = (value: number): string => value.toFixed(digits);
   return `${show(median(ratios))} (${show(Math.min(...ratios))}-${show(Math.max(...ratios))})`;
 }
 
-function table(head: string[], rows: string[][]): string {
+export function table(head: string[], rows: string[][]): string {
   const line = (cells: string[]): string => `| ${cells.join(' | ')} |`;
   return [line(head), `|${head.map((_, i) => (i === 0 ? '---' : '---:')).join('|')}|`, ...rows.map(line)].join('\n');
 }

@@ -48,6 +48,8 @@ const leaseOf = (result: AcquireResult): Lease => {
 const take = async (store: StateStore, holder = here()): Promise<Lease> =>
   leaseOf(await store.acquire('rides', 'split-0', holder, TTL_MS));
 const run = { status: 'running' };
+const put = (store: StateStore, lease: Lease, expected: number, ride: number) =>
+  store.write('rides', 'split-0', { expected, token: lease.token, body: { ride }, grade: 'soft' });
 
 /** Commits rides one after the other until told to end; every one is acknowledged exactly once, or this throws. */
 async function commit(store: StateStore, lease: Lease, isOver: () => boolean): Promise<number[]> {
@@ -386,8 +388,6 @@ describe('a server that went back', () => {
       again.disconnect();
     };
   }
-  const put = (store: StateStore, lease: Lease, expected: number, ride: number) =>
-    store.write('rides', 'split-0', { expected, token: lease.token, body: { ride }, grade: 'soft' });
 
   test('who still holds the lease goes over what is left', async () => {
     const store = open();
@@ -473,6 +473,37 @@ describe('damage', () => {
       );
       expect(await store.repair('rides')).toMatchObject({ restored: [{ part: 'run', version: 2 }] });
       expect((await open().read('rides', 'run'))?.body).toEqual({ ride: 2 });
+    }
+  });
+
+  test('whoever wrote the last version builds nothing upon a head or a document that was damaged since', async () => {
+    for (const lua of [
+      // One digit of the lease's length, and of a time.
+      `redis.call('HSET', K, 'h:split-0', (string.gsub(redis.call('HGET', K, 'h:split-0'), ' 30000 ', ' 90000 ')))`,
+      `redis.call('HDEL', K, 'h:split-0')`,
+      `redis.call('HDEL', K, '0:split-0')`,
+      `redis.call('HSET', K, '0:split-0', '')`,
+    ]) {
+      await server.cli('flushall');
+      const store = open();
+      const lease = await take(store);
+      expect([await put(store, lease, 0, 1), await put(store, lease, 1, 2)]).toMatchObject([
+        { written: true, version: 1 },
+        { written: true, version: 2 },
+      ]);
+      await tamper(server, 'rides', lua);
+      await expect(put(store, lease, 2, 3)).rejects.toMatchObject({ code: 'STATE_CORRUPT' });
+    }
+  });
+
+  test('every version renews the lease of its writer', async () => {
+    const store = open();
+    const lease = await take(store);
+    for (const version of [0, 1, 2]) {
+      const ago = `local h = head('split-0') h.renewed = h.renewed - 20000 redis.call('HSET', K, 'h:split-0', packHead(h))`;
+      await tamper(server, 'rides', ago);
+      await put(store, lease, version, version);
+      expect((await store.standing('rides', 'split-0'))?.remainingMs).toBeGreaterThan(TTL_MS - 10_000);
     }
   });
 

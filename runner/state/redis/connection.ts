@@ -72,14 +72,12 @@ export class Connections {
 
   /** Throws OxiError STATE_UNREACHABLE, PERMISSION_DENIED, CONFIG_INVALID; a fault that a script found as the driver's error. */
   async call(script: Script, keys: readonly string[], args: readonly (string | number)[] = []): Promise<unknown> {
-    return await this.try(async (client) => {
-      try {
-        return await client.evalsha(script.sha, keys.length, ...keys, ...args);
-      } catch (error) {
+    return await this.try((client) =>
+      client.evalsha(script.sha, keys.length, ...keys, ...args).catch((error) => {
         if (!(error instanceof Error && error.message.startsWith('NOSCRIPT'))) throw error;
-        return await client.eval(script.lua, keys.length, ...keys, ...args);
-      }
-    });
+        return client.eval(script.lua, keys.length, ...keys, ...args);
+      }),
+    );
   }
 
   /** What the server says of itself, or undefined where it may not be asked. Of a cluster: one of its servers. */
@@ -181,14 +179,20 @@ export class Connections {
     line.client.disconnect();
   }
 
-  async #inTime<T>(line: Line, work: (client: Client) => Promise<T>): Promise<T> {
-    const { promise, reject } = Promise.withResolvers<never>();
-    const late = setTimeout(() => reject(new Error(`timed out after ${this.#timeoutMs} ms`)), this.#timeoutMs);
-    try {
-      return await Promise.race([work(line.client), promise]);
-    } finally {
-      clearTimeout(late);
-    }
+  #inTime<T>({ client }: Line, work: (client: Client) => Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const late = setTimeout(() => reject(new Error(`timed out after ${this.#timeoutMs} ms`)), this.#timeoutMs);
+      work(client).then(
+        (answer) => {
+          clearTimeout(late);
+          resolve(answer);
+        },
+        (error) => {
+          clearTimeout(late);
+          reject(error);
+        },
+      );
+    });
   }
 
   /** A connection that could not be made tells why by an event; whoever waited for it only learns that it is closed. */

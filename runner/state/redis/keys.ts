@@ -23,7 +23,12 @@ export function keysOf(prefix: string): Keys {
     throw new OxiError('CONFIG_INVALID', 'state_manager.redis.key_prefix must not hold {}', {
       place: { field: 'state_manager.redis.key_prefix' },
     });
-  const of = (runKey: string, what: string): string => `${prefix}:{${folderName(runKey)}}:${what}`;
+  // A store mostly works on one run, and its name is a hash.
+  let last: { runKey: string; name: string } | undefined;
+  const of = (runKey: string, what: string): string => {
+    if (last?.runKey !== runKey) last = { runKey, name: folderName(runKey) };
+    return `${prefix}:{${last.name}}:${what}`;
+  };
   return {
     run: (runKey) => of(runKey, 'run'),
     requests: (runKey) => of(runKey, 'requests'),

@@ -420,6 +420,10 @@ async function inTurns<T, R>(all: readonly T[], work: (one: T) => Promise<R>): P
   return results;
 }
 
+/** Of this thread; the number behind it makes each nonce its own. */
+const origin = randomBytes(9).toString('base64url');
+let nonces = 0;
+
 function makeNonce(): string {
-  return randomBytes(9).toString('base64url');
+  return `${origin}.${(nonces++).toString(36)}`;
 }

@@ -1,0 +1,70 @@
+/** Where and with what a benchmark runs: folders with room, what people ask for on the command line, and the measuring. */
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, statfsSync } from 'node:fs';
+import { availableParallelism, cpus, freemem, tmpdir, totalmem } from 'node:os';
+import { join } from 'node:path';
+import { type Contender, DATA, MEASURE, type Workload } from './contenders.ts';
+import type { Cost } from './report.ts';
+
+export const say = (text: string): boolean => process.stderr.write(`${text}\n`);
+
+export function fail(sentence: string): never {
+  say(sentence);
+  process.exit(2);
+}
+
+export function bytesOf(size: string): number {
+  const match = /^(\d+(?:\.\d+)?)\s*(KB|MB|GB)?$/i.exec(size);
+  if (match === null) fail(`--size ${size}: write a number and KB, MB or GB, for example 500MB`);
+  const unit = { KB: 1e3, MB: 1e6, GB: 1e9 }[(match[2] ?? '').toUpperCase()] ?? 1;
+  return Math.round(Number(match[1]) * unit);
+}
+
+export function count(name: string, text: string): number {
+  const value = Number(text);
+  if (!Number.isInteger(value) || value < 1) fail(`--${name} ${text}: write a whole number above zero`);
+  return value;
+}
+
+/** A new folder with room for so many bytes: in memory, so long as half of what is free stays free, else on the disk. */
+export function workFolder(bytes: number): string {
+  const memory = '/dev/shm';
+  const room = existsSync(memory) ? statfsSync(memory) : undefined;
+  if (room !== undefined && Math.min(room.bavail * room.bsize, freemem()) > 2 * bytes)
+    return mkdtempSync(join(memory, 'oxiflow-bench-'));
+  return diskFolder(bytes);
+}
+
+export function diskFolder(bytes: number): string {
+  mkdirSync(DATA, { recursive: true });
+  const parent = [DATA, tmpdir()].find((path) => {
+    const disk = statfsSync(path);
+    return disk.bavail * disk.bsize > bytes;
+  });
+  if (parent === undefined) fail(`no room for ${Math.ceil(bytes / 1e6)} MB: choose a smaller --size`);
+  return mkdtempSync(join(parent, 'oxiflow-bench-'));
+}
+
+export function measure(python: string, contender: Contender, workload: Workload, from: string, to: string): Cost {
+  const env = { ...contender.env, INPUT: from, OUTPUT: to };
+  return measureCommand(python, contender.name, contender.command(workload, from, to), env);
+}
+
+/** What one run of a command costs; ends the benchmark where it fails. */
+export function measureCommand(
+  python: string,
+  name: string,
+  command: readonly string[],
+  env: Record<string, string>,
+): Cost {
+  const run = spawnSync(python, [MEASURE, ...command], { encoding: 'utf8', env: { ...process.env, ...env } });
+  if (run.status !== 0) fail(`${name}: could not be measured: ${run.stderr}`);
+  const { code, ...cost }: Cost & { code: number } = JSON.parse(run.stdout);
+  if (code !== 0) fail(`${name}: ended with ${code}: ${run.stderr}`);
+  return cost;
+}
+
+export function processor(): string {
+  const model = cpus()[0]?.model.trim() ?? 'unknown';
+  return `${model}, ${availableParallelism()} cores, ${Math.round(totalmem() / 2 ** 30)} GiB`;
+}

@@ -1,0 +1,104 @@
+/**
+ * `npm run bench -- --state`: a fenced commit on Redis beside a bare SET; what soft checkpoints cost on SQLite and Redis; two
+ * workers beside one; many workers that keep their leases on one Redis. Prints Markdown; a full run writes it to STATE.md.
+ * Options: --size 300MB (for checkpoints) --shared-size 800MB --rounds 3 --pairs 12 --series 30 --each 500 --workers 200
+ * --seconds 60 --runner FILE --out FILE
+ */
+import { execFileSync, spawnSync } from 'node:child_process';
+import { existsSync, rmSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { parseArgs } from 'node:util';
+import { generateFile } from '../fixtures/generate.ts';
+import { RedisServer } from '../servers/redis.ts';
+import { bytesOf, count, diskFolder, fail, processor, say, workFolder } from './ground.ts';
+import { measureBeats } from './state-beats.ts';
+import { measureCommits } from './state-commits.ts';
+import { stateMarkdown } from './state-report.ts';
+import { compareCheckpoints, compareWorkers } from './state-runs.ts';
+
+const ROOT = resolve(import.meta.dirname, '../..');
+const SEED = 7;
+/** Room, in sizes of an input: itself, three outputs, their parts, and one joined from parts. */
+const COPIES = 7;
+/** Room for states, which are small. */
+const STATE_BYTES = 100e6;
+const PROCESSES = 4;
+const TTL_MS = 5000;
+
+const { values } = parseArgs({
+  options: {
+    size: { type: 'string', default: '300MB' },
+    'shared-size': { type: 'string', default: '800MB' },
+    rounds: { type: 'string', default: '3' },
+    pairs: { type: 'string', default: '12' },
+    series: { type: 'string', default: '30' },
+    each: { type: 'string', default: '500' },
+    workers: { type: 'string', default: '200' },
+    seconds: { type: 'string', default: '60' },
+    runner: { type: 'string', default: join(ROOT, 'dist', 'oxiflow.mjs') },
+    out: { type: 'string', default: join(import.meta.dirname, 'STATE.md') },
+  },
+});
+const size = bytesOf(values.size);
+const sharedSize = bytesOf(values['shared-size']);
+const rounds = count('rounds', values.rounds);
+const pairs = count('pairs', values.pairs);
+const series = count('series', values.series);
+const each = count('each', values.each);
+const workers = count('workers', values.workers);
+const seconds = count('seconds', values.seconds);
+const runner = resolve(values.runner);
+if (!existsSync(runner)) fail(`${runner}: not there; build it with npm run build`);
+const pinned = join(ROOT, 'node_modules', 'node', 'bin', 'node');
+const node = existsSync(pinned) ? pinned : process.execPath;
+const python = 'python3';
+if (spawnSync(python, ['--version']).status !== 0) fail('python3: not found; it measures the processes (wait4)');
+
+const folders: string[] = [];
+process.on('exit', () => {
+  for (const folder of folders) rmSync(folder, { recursive: true, force: true });
+});
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => process.exit(1));
+const work = workFolder(Math.max(size, sharedSize) * COPIES);
+folders.push(work);
+const disk = diskFolder(STATE_BYTES);
+folders.push(disk);
+
+const input = join(work, 'events.ndjson');
+function makeInput(bytes: number): string {
+  say(`making ${(bytes / 1e6).toFixed(1)} MB of events in ${work}`);
+  const made = generateFile(input, { seed: SEED, bytes });
+  return `${(made.bytes / 1e6).toFixed(0)} MB, ${made.records} records`;
+}
+const ground = { python, node, work, disk, input };
+
+say('a commit on Redis');
+const commits = await measureCommits(series, each);
+await using server = await RedisServer.start();
+const redis = /v=(\S+)/.exec(execFileSync('redis-server', ['--version'], { encoding: 'utf8' }))?.[1] ?? 'unknown';
+const forCheckpoints = makeInput(size);
+const checkpoints = compareCheckpoints(ground, server.url, pairs);
+const forWorkers = makeInput(sharedSize);
+const shared = await compareWorkers(ground, runner, rounds);
+say(`${workers} workers for ${seconds} seconds`);
+const beats = await measureBeats({ workers, processes: PROCESSES, durationMs: 1000 * seconds, ttlMs: TTL_MS });
+
+const text = stateMarkdown({
+  head: [
+    ['date', new Date().toISOString().slice(0, 10)],
+    ['processor', processor()],
+    ['system', `${process.platform} ${process.arch}`],
+    ['versions', `Node ${execFileSync(node, ['--version'], { encoding: 'utf8' }).trim()}, Redis ${redis}`],
+    ['input, checkpoints', forCheckpoints],
+    ['input, workers', forWorkers],
+    ['where', `inputs and outputs ${work.startsWith('/dev/shm') ? 'in memory' : 'on disk'}, state on disk`],
+    ['rounds', `${series} series of ${each} commits, ${pairs} pairs for checkpoints, ${rounds} for workers`],
+  ],
+  commits,
+  checkpoints,
+  workers: shared,
+  beats,
+});
+writeFileSync(values.out, text);
+process.stdout.write(text);
+if (shared.differences.length > 0 || beats.missed + beats.lost > 0) process.exitCode = 1;
