@@ -2,9 +2,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { thisHolder } from '../../runner/state/host.ts';
 import { openRedisStore } from '../../runner/state/redis/store.ts';
+import type { Registration } from '../../runner/state/registration.ts';
 import type { Lease, StateStore } from '../../runner/state/store.ts';
 import { Registrar } from '../../runner/workers/registrar.ts';
-import type { Registration } from '../../runner/workers/registration.ts';
 import { settingsFor } from '../state/redis-open.ts';
 import { type BeatsMessage, type BeatsStart, RUN_KEY } from './state-beats.ts';
 

@@ -3,7 +3,7 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { openRedisStore } from '../../runner/state/redis/store.ts';
-import { WORKER_PREFIX } from '../../runner/workers/worker-part.ts';
+import { WORKER_PREFIX } from '../../runner/state/worker-part.ts';
 import { RedisServer } from '../servers/redis.ts';
 import { settingsFor } from '../state/redis-open.ts';
 
