@@ -1,6 +1,7 @@
 /** The other workers of `run --workers N`: processes that join the run, and end with it. */
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
+import type { Writable } from 'node:stream';
 
 /** After a stop: what a worker may take beyond the time for draining before it is ended. */
 const EXTRA_MS = 5000;
@@ -40,8 +41,9 @@ export class LocalWorkers implements AsyncDisposable {
     stop.addEventListener('abort', () => this.#drain(), { once: true });
   }
 
+  /** By the pipe: one whose whole group was told to end has had its signal, and a second one would stop it at once. */
   #drain(): void {
-    for (const child of this.#children) child.kill('SIGTERM');
+    for (const child of this.#children) (child.stdio[3] as Writable | undefined)?.destroy();
   }
 
   /** Waits for them: they end when the run does. */

@@ -83,7 +83,7 @@ export function command(): Command {
           .choices(['auto', 'drain', 'continue'])
           .default('auto'),
       )
-      .option('--parent-fd <n>', 'pipe whose end means that the launcher is gone', wholeNumber(0, 1023))
+      .option('--parent-fd <n>', 'pipe whose end means that the launcher is gone', wholeNumber(0, 9_999_999))
       .option('--state-backend <name>', 'auto, sqlite, file, nfs, redis'),
   ).action(async (name: string, options: Options) => {
     process.exitCode = await run(name, options);

@@ -26,6 +26,8 @@ export class Stopping implements Disposable {
   #drain: NodeJS.Timeout | undefined;
   #parent: Socket | undefined;
   #stuck: NodeJS.Timeout | undefined;
+  /** It stops because the launcher is gone, and no signal has come since. */
+  #orphaned = false;
 
   constructor(options: StoppingOptions) {
     this.#o = options;
@@ -61,7 +63,7 @@ export class Stopping implements Disposable {
       // Loaded here: a run that nobody launched this way starts without it.
       const net = process.getBuiltinModule('node:net');
       const parent = new net.Socket({ fd: parentFd, readable: true, writable: false });
-      const gone = (): void => this.request(new StopRequest('the program that started it is gone'));
+      const gone = (): void => this.#orphan();
       parent.on('end', gone).on('error', gone).resume();
       parent.unref();
       this.#parent = parent;
@@ -70,8 +72,19 @@ export class Stopping implements Disposable {
     }
   }
 
+  /** A launcher that tells its group to end and ends itself has asked once, in whatever order the two arrive. */
+  #orphan(): void {
+    if (this.#stop.signal.aborted) return;
+    this.request(new StopRequest('the program that started it is gone'));
+    this.#orphaned = true;
+  }
+
   request(request: StopRequest): void {
     if (this.#stop.signal.aborted) {
+      if (this.#orphaned) {
+        this.#orphaned = false;
+        return;
+      }
       this.#o.say(`${request.why} again: stopping at once; the last checkpoint is saved`);
       process.exit((this.#stop.signal.reason as StopRequest).exitCode);
     }
