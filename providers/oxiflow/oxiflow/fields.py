@@ -27,6 +27,7 @@ T = TypeVar("T")
 
 #: The largest whole number that the runner and this side both hold exactly.
 MAX_WHOLE = 2**53 - 1
+HALF_A_PAIR = re.compile("[\ud800-\udfff]")
 
 
 class Misfit(ValueError):
@@ -162,12 +163,8 @@ def _checked(reader: Read, bounds: tuple[Any, ...]) -> Read:
 def _text(value: Any, at: str, strict: bool) -> str:
     if not isinstance(value, str):
         raise Misfit(f"{at} is not text")
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        # Half of a pair, which JSON can say and no file can hold.
-        return value.encode("utf-8", "replace").decode()
-    return value
+    # Half of a pair, which JSON can say and no file can hold.
+    return value if value.isascii() else HALF_A_PAIR.sub("\ufffd", value)
 
 
 def _whole(value: Any, at: str, strict: bool) -> int:

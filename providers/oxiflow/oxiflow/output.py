@@ -5,15 +5,13 @@ from __future__ import annotations
 import codecs
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import IO, Literal
+from typing import IO, Literal, NamedTuple
 
 #: What is read at once, and the longest line; a longer one comes in pieces.
 CHUNK = 64 * 1024
 
 
-@dataclass(frozen=True)
-class Line:
+class Line(NamedTuple):
     """Bytes that are no UTF-8 are U+FFFD."""
 
     stream: Literal["stdout", "stderr"]
