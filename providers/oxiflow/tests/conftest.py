@@ -35,7 +35,7 @@ def _environment() -> Iterator[None]:
     """No setting of whoever runs the tests reaches a run; the runner is that of the checkout."""
     kept = dict(os.environ)
     for name in kept:
-        if name.startswith(("OXIFLOW_", "DAGSTER_")) and name != "OXIFLOW_TESTS":
+        if name.startswith(("OXIFLOW_", "DAGSTER_")) and name not in ("OXIFLOW_TESTS", "OXIFLOW_UV"):
             del os.environ[name]
     os.environ["OXIFLOW_RUNNER"] = str(DIST / "oxiflow.mjs")
     yield
