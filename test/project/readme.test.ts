@@ -89,7 +89,14 @@ test('the oxi table and the reference are those of the schemas', () => {
 });
 
 describe('links lead somewhere', () => {
-  const documents = ['README.md', 'SECURITY.md', 'CHANGELOG.md', 'providers/README.md', 'examples/README.md'];
+  const documents = [
+    'README.md',
+    'SECURITY.md',
+    'CHANGELOG.md',
+    'providers/README.md',
+    'providers/oxiflow/README.md',
+    'examples/README.md',
+  ];
   test.each(documents)('of %s', (document) => {
     const text = readFileSync(join(ROOT, document), 'utf8');
     const links = [...text.matchAll(/\]\(([^)#]+)(#[^)]*)?\)/g)].flatMap(([, to = '']) =>

@@ -89,6 +89,17 @@ def stand_in(tmp_path: Path) -> Callable[[str], Path]:
     return make
 
 
+@pytest.fixture(scope="session")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The programs of an empty environment into which the package was installed; uv does what pip does, and quicker."""
+    folder = tmp_path_factory.mktemp("installed")
+    python = folder / "venv/bin/python"
+    assert run(uv(), "venv", "--quiet", "--python", sys.executable, folder / "venv").returncode == 0
+    done = run(uv(), "pip", "install", "--quiet", "--no-config", "--python", python, PACKAGE)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return python.parent
+
+
 def until(what: str, ready: Callable[[], bool]) -> None:
     deadline = time.monotonic() + LONGEST
     while not ready():
