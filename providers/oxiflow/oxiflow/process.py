@@ -80,34 +80,36 @@ def _start(
     file = EventFile(events, os.path.getsize(events) if os.path.exists(events) else 0)
     verb, *rest = request.arguments()
     options = [f"--events={events}"]
-    # Open as long as this process lives; no child inherits it.
-    theirs, ours = (None, None) if detached else os.pipe()
-    if theirs is not None:
-        options.append(f"--parent-fd={theirs}")
-    sink: int | IO[bytes] = subprocess.DEVNULL if detached else subprocess.PIPE
-    if output is not None:
-        output = os.path.abspath(output)
-        sink = open(output, "ab")  # noqa: SIM115 - closed below
-    try:
-        popen = subprocess.Popen(
-            [*command, verb, *options, *rest],
-            stdin=subprocess.DEVNULL,
-            stdout=sink,
-            stderr=sink,
-            pass_fds=() if theirs is None else (theirs,),
-            start_new_session=True,
-            cwd=cwd,
-            env={**os.environ, **(env or {})},
-        )
-    except OSError as error:
-        if ours is not None:
-            os.close(ours)
-        raise RunnerMissing(f"{command[0]} could not be started: {error}") from error
-    finally:
-        if theirs is not None:
-            os.close(theirs)
-        if not isinstance(sink, int):
-            sink.close()
+    with contextlib.ExitStack() as theirs:
+        sink: int | IO[bytes] = subprocess.DEVNULL if detached else subprocess.PIPE
+        if output is not None:
+            output = os.path.abspath(output)
+            sink = theirs.enter_context(open(output, "ab"))
+        inherited: tuple[int, ...] = ()
+        ours = None
+        if not detached:
+            # Our end is open as long as this process lives; no other program that it starts inherits it.
+            end, ours = os.pipe()
+            theirs.callback(os.close, end)
+            options.append(f"--parent-fd={end}")
+            inherited = (end,)
+        try:
+            popen = subprocess.Popen(
+                [*command, verb, *options, *rest],
+                stdin=subprocess.DEVNULL,
+                stdout=sink,
+                stderr=sink,
+                pass_fds=inherited,
+                start_new_session=True,
+                cwd=cwd,
+                env={**os.environ, **(env or {})},
+            )
+        except BaseException as error:
+            if ours is not None:
+                os.close(ours)
+            if isinstance(error, OSError):
+                raise RunnerMissing(f"{command[0]} could not be started: {error}") from error
+            raise
     return Run(popen, file, ours, folder, None if output is None else os.fspath(output))
 
 
@@ -137,6 +139,7 @@ class Run:
         self._finished: RunFinished | None = None
         self._last_words = ""
         self._result: Result | None = None
+        self._asked = False
         self._reading = False
         self._late_reads = 0
 
@@ -205,6 +208,7 @@ class Run:
         Asks it to save a checkpoint and end, and returns at once; whoever follows sees it end. Safe in a signal handler. A
         second call makes it stop at once.
         """
+        self._asked = True
         self._signal(signal.SIGTERM)
 
     def kill(self) -> None:
@@ -216,7 +220,8 @@ class Run:
         Ends it: SIGTERM to its group, SIGKILL to those that are left after `grace` seconds. What it tells meanwhile is in the
         result only. Not for signal handlers, which `terminate` and let the loop that follows see the end.
         """
-        self.terminate()
+        if not self._asked:
+            self.terminate()
         self._until_gone(grace)
         if self._alive():
             self.kill()

@@ -37,7 +37,9 @@ class Result:
         raise self._failure()(self._sentence(), self)
 
     def _failure(self) -> type[RunFailed]:
-        known = BY_EXIT_CODE.get(self.exit_code)
+        # Where somebody else has collected the process, the system has 0 for us, and the event has the truth.
+        said = self.finished.exit_code if self.finished is not None else 0
+        known = BY_EXIT_CODE.get(self.exit_code or said)
         if known is not None:
             return known
         return Died if self.finished is None or self.exit_code < 0 else Failed

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import resource
 import signal
 import subprocess
 import sys
@@ -189,6 +190,57 @@ def test_a_success_and_another_exit_code_is_a_failure(stand_in: StandIn) -> None
     assert result.finished is not None
 
 
+def test_an_exit_code_that_somebody_else_collected_is_that_of_the_event(stand_in: StandIn) -> None:
+    body = f"events.write(open({str(EVENTS / 'recorded/bad-data.ndjson')!r}, 'rb').read())\nsys.exit(0)\n"
+    with start(RunRequest("rides"), runner=stand_in(body)) as running, pytest.raises(BadData):
+        running.result().check()
+
+
+def test_stop_does_not_ask_twice(stand_in: StandIn) -> None:
+    body = (
+        "asked = []\nsignal.signal(signal.SIGTERM, lambda *_: asked.append(1))\nprint('ready', flush=True)\n"
+        "while not asked:\n    time.sleep(0.01)\ntime.sleep(0.3)\nsys.exit(143 if len(asked) == 1 else 1)\n"
+    )
+    with start(RunRequest("rides"), runner=stand_in(body)) as running:
+        next(item for item in running.follow() if isinstance(item, Line))
+        running.terminate()
+        assert running.stop().exit_code == 143
+
+
+def test_a_launcher_with_many_open_files_is_still_noticed_when_it_is_gone(rides: Rides) -> None:
+    root = rides(MANY)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if limits[1] < 1200:
+        pytest.skip("the system permits no more than 1200 open files")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(limits[0], 1200), limits[1]))
+    many = [os.open(os.devnull, os.O_RDONLY) for _ in range(1100)]
+    try:
+        with start(RunRequest("rides", project=str(root))) as running:
+            until("a checkpoint", lambda: any(isinstance(item, Checkpoint) for item in running.poll()))
+            assert running._parent is not None
+            assert running._parent > 1023
+            os.close(running._parent)
+            running._parent = None
+            result = running.result()
+    finally:
+        for fd in many:
+            os.close(fd)
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert result.exit_code == 143
+
+
+def test_what_can_not_be_started_leaves_no_descriptor(stand_in: StandIn, tmp_path: Path) -> None:
+    runner = stand_in("sys.exit(0)\n")
+    before = len(os.listdir("/dev/fd"))
+    with pytest.raises(ValueError, match="null byte"):
+        start(RunRequest("rides", params={"day": "\0"}), runner=runner)
+    with pytest.raises(RunnerMissing, match="nowhere"):
+        start(RunRequest("rides"), runner=runner, cwd="/nowhere")
+    with pytest.raises(FileNotFoundError):
+        start(RunRequest("rides"), runner=runner, output=tmp_path / "nowhere/said")
+    assert len(os.listdir("/dev/fd")) == before
+
+
 def test_another_version_of_the_protocol_is_named(stand_in: StandIn) -> None:
     body = """events.write(b'{"v":2,"type":"run.finished"}\\n')\n"""
     with (
@@ -341,12 +393,11 @@ def test_a_runner_that_can_not_be_started_is_named(tmp_path: Path, runner: str, 
     (tmp_path / "broken").write_text("#!/nowhere/python\n")
     (tmp_path / "broken").chmod(0o755)
     path = tmp_path / runner if runner in ("plain", "broken") else Path(runner)
-    before = len(os.listdir("/proc/self/fd")) if sys.platform == "linux" else 0
+    before = len(os.listdir("/dev/fd"))
     with pytest.raises(RunnerMissing, match=words) as caught:
         start(RunRequest("rides"), runner=path)
     assert not caught.value.retry
-    if sys.platform == "linux":
-        assert len(os.listdir("/proc/self/fd")) == before
+    assert len(os.listdir("/dev/fd")) == before
 
 
 def test_a_stop_of_many_runs_leaves_no_descriptor(stand_in: StandIn) -> None:
