@@ -72,13 +72,8 @@ export class Stopping implements Disposable {
     }
   }
 
-  /** The launcher has said that it is time. Throws the StopRequest that comes before, OxiError COMMAND_INVALID without a launcher. */
+  /** Until the launcher has written to its pipe. Throws the StopRequest that comes before. */
   async told(): Promise<void> {
-    if (this.#parent === undefined)
-      throw new OxiError(
-        'COMMAND_INVALID',
-        'run: --when-told needs --parent-fd N, the pipe that the launcher writes to',
-      );
     const { stop } = this;
     const onStop = (): void => this.#told.reject(stop.reason);
     stop.addEventListener('abort', onStop, { once: true });

@@ -17,6 +17,7 @@ import { sayIfSlow } from '../engine/slow.ts';
 import { listWorkers, workerIdOf } from '../state/registration.ts';
 import type { StateStore } from '../state/store.ts';
 import { cutInput } from './cut.ts';
+import { SMALLEST_BYTES, taperedSizes } from './group-sizes.ts';
 import type { Shared, SharedDocument, SharedRun, Stored } from './shared-run.ts';
 
 /** What a worker comes for. */
@@ -44,15 +45,6 @@ export type Begun =
   | { kind: 'joined'; document: SharedDocument; notices: string[] }
   /** Nothing is left to do: it has finished, under this invocation or before this worker came. */
   | { kind: 'over'; document: SharedDocument };
-
-/** Bytes of a split group at most, unless somebody says how many there are to be. */
-const GROUP_BYTES = 64 << 20;
-/** A group that is smaller costs more than it brings. */
-const SMALLEST_BYTES = 4 << 20;
-/** Groups that are left for each worker when one is taken: who is slow at the end keeps the others waiting for a small one. */
-const EACH = 2;
-/** Where the largest would have to be more than these, they are larger. */
-const MOST_GROUPS = 1024;
 
 /** Throws OxiError PLAN_CHANGED, COMMAND_INVALID, LEASE_HELD, and what opening and cutting the input may throw. */
 export async function beginShared(shared: SharedRun, o: BeginOptions): Promise<Begun> {
@@ -165,19 +157,6 @@ function wishOf(sharing: Sharing, splits: readonly Split[]): Parameters<typeof c
   const bytes = splits.reduce((sum, { size = 0 }) => sum + size, 0);
   const sizes = taperedSizes(bytes, sharing.workers);
   return { groups: sizes.length, minBytes: SMALLEST_BYTES, sizes };
-}
-
-/** Of the groups, in order: large ones, which cost the least, and ever smaller ones towards the end, so that all end together. */
-function taperedSizes(bytes: number, workers: number): number[] {
-  const largest = Math.max(GROUP_BYTES, bytes / MOST_GROUPS);
-  const sizes: number[] = [];
-  for (let left = bytes; left > 0; ) {
-    const size = Math.min(largest, Math.max(SMALLEST_BYTES, left / (EACH * workers)));
-    const last = left - size < SMALLEST_BYTES;
-    sizes.push(last ? left : size);
-    left = last ? 0 : left - size;
-  }
-  return sizes.length === 0 ? [0] : sizes;
 }
 
 /** What every worker would find wrong with its outputs, found before any of them has made one: no part may replace an input. */
