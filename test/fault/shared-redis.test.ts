@@ -121,7 +121,8 @@ describe('a network in trouble', () => {
       const before = await depot.footprint();
       proxy.mend();
       const { code, stderr }: Ended = await lonely.ended;
-      expect([69, 75], stderr).toContain(code);
+      // 0: it was between two splits, held nothing, and found the run finished.
+      expect([0, 69, 75], stderr).toContain(code);
       expect(await depot.footprint(), stderr).toEqual(before);
       depot.remove();
     },
