@@ -25,6 +25,7 @@ export class Stopping implements Disposable {
   readonly #kill = new AbortController();
   #drain: NodeJS.Timeout | undefined;
   #parent: Socket | undefined;
+  readonly #told = Promise.withResolvers<void>();
   #stuck: NodeJS.Timeout | undefined;
   /** It stops because the launcher is gone, and no signal has come since. */
   #orphaned = false;
@@ -64,6 +65,7 @@ export class Stopping implements Disposable {
       const net = process.getBuiltinModule('node:net');
       const parent = new net.Socket({ fd: parentFd, readable: true, writable: false });
       const gone = (): void => this.#orphan();
+      parent.once('data', () => this.#told.resolve());
       parent.on('end', gone).on('error', gone).resume();
       parent.unref();
       this.#parent = parent;
@@ -77,6 +79,15 @@ export class Stopping implements Disposable {
     if (this.#stop.signal.aborted) return;
     this.request(new StopRequest('the program that started it is gone'));
     this.#orphaned = true;
+  }
+
+  /** Until the launcher has written to its pipe. Throws the StopRequest that comes before. */
+  async told(): Promise<void> {
+    const { stop } = this;
+    const onStop = (): void => this.#told.reject(stop.reason);
+    stop.addEventListener('abort', onStop, { once: true });
+    if (stop.aborted) onStop();
+    await this.#told.promise.finally(() => stop.removeEventListener('abort', onStop));
   }
 
   request(request: StopRequest): void {
