@@ -123,7 +123,11 @@ const kept = keep(
     ...(parts.includes('start') ? { start: startUps(ground, oneThread, starts) } : {}),
     ...(parts.includes('works') ? { races: await races() } : {}),
     ...(parts.includes('growth')
-      ? { growth: GROWTH_WORKS.map((workload) => measureGrowth(ground, twoThreads, workload, size, rounds)) }
+      ? {
+          growth: GROWTH_WORKS.filter((workload) => works.includes(workload)).map((workload) =>
+            measureGrowth(ground, twoThreads, workload, size, rounds),
+          ),
+        }
       : {}),
     ...(parts.includes('memory') || values.large
       ? {

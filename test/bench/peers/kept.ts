@@ -42,11 +42,13 @@ export function keep(path: string, ground: Kept['ground'], bytes: number, measur
     bytes: measured.large.bytes,
     peaks: { ...before.large?.peaks, ...measured.large.peaks },
   };
+  const { growth = [] } = measured;
+  const isNew = ({ workload }: Growth): boolean => growth.some((one) => one.workload === workload);
   const kept: Kept = {
     ...before,
     dates: [...new Set([...before.dates, date])],
     races: { ...before.races, ...measured.races },
-    growth: measured.growth ?? before.growth,
+    growth: [...before.growth.filter((one) => !isNew(one)), ...growth],
     start: measured.start ?? before.start,
     large: large ?? before.large,
   };
