@@ -5,7 +5,7 @@ import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { type BuildOptions, build, type Plugin } from 'esbuild';
-import { loadProgram } from './cli/program.ts';
+import { loadProgram, WRAPPER } from './cli/program.ts';
 import { readTemplates } from './cli/templates.ts';
 import { jqWasm } from './oxis/packages/load.ts';
 
@@ -98,6 +98,7 @@ await Promise.all([
 await writeFile(`${fresh}/templates.json`, JSON.stringify(await readTemplates(`${root}/runner/templates`)));
 await copyFile(jqWasm(), `${fresh}/jq.wasm`);
 await chmod(`${fresh}/oxiflow.mjs`, 0o755);
+await wrap(`${fresh}/program.cjs`);
 await writeFile(`${fresh}/program.cache`, await warm(fresh));
 
 // A build takes the place of the last one at once: whoever starts the program meanwhile finds one or the other, whole.
@@ -113,6 +114,15 @@ if (values.out === undefined) {
   const link = `${root}/node_modules/.bin/oxiflow`;
   await rm(link, { force: true });
   await symlink('../../dist/oxiflow.mjs', link);
+}
+
+/** The program as `loadProgram` takes it. Throws where it is not ASCII: esbuild leaves regular expressions as they are. */
+async function wrap(path: string): Promise<void> {
+  const bytes = await readFile(path);
+  const at = bytes.findIndex((byte) => byte > 0x7f);
+  if (at >= 0)
+    throw new Error(`the program is not ASCII at ...${bytes.subarray(at - 40, at + 40)}...: write it as \\u escapes`);
+  await writeFile(path, WRAPPER[0] + bytes + WRAPPER[1]);
 }
 
 /** Runs a small pipeline in this process, so that the cache holds the code that every run needs. */
