@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { setFlagsFromString } from 'node:v8';
 import { type BuildOptions, build, type Plugin } from 'esbuild';
 import { loadProgram, WRAPPER } from './cli/program.ts';
 import { readTemplates } from './cli/templates.ts';
@@ -28,6 +29,20 @@ const silent: Plugin = {
         'module.exports = () => Object.assign(() => undefined, { enabled: false }); module.exports.default = module.exports;',
       loader: 'js',
     }));
+  },
+};
+
+/** Modules of Node that take long to load and that few runs need: each of their names loads them when it is first used. */
+const late: Plugin = {
+  name: 'late',
+  setup(builder) {
+    builder.onResolve({ filter: /^node:zlib$/ }, ({ path }) => ({ path, namespace: 'late' }));
+    builder.onLoad({ filter: /./, namespace: 'late' }, ({ path }) => {
+      const names = Object.keys(process.getBuiltinModule(path) ?? {});
+      const contents = `for (const name of ${JSON.stringify(names)})
+  Object.defineProperty(exports, name, { enumerable: true, get: () => process.getBuiltinModule('${path}')[name] });`;
+      return { contents, loader: 'js' };
+    });
   },
 };
 
@@ -62,7 +77,7 @@ const options: BuildOptions = {
   define: { OXIFLOW_BUNDLED: 'true', OXIFLOW_CACHED: 'true', OXIFLOW_CRASHPOINTS: String(values['crash-points']) },
   // CommonJS packages inside the bundle ask for Node's own modules, and for nothing else.
   banner: { js: 'const require=process.getBuiltinModule;' },
-  plugins: [quick, silent],
+  plugins: [quick, silent, late],
   logLevel: 'warning',
 };
 // One piece, which `cli/program.ts` loads with a cache of its compiled code: many pieces cost more than what they leave out.
@@ -154,6 +169,8 @@ async function warm(folder: string): Promise<Buffer> {
       const code = await main(['run', join(project, 'warm.yaml'), '--project', project, '-q']);
       if (code !== 0) throw new Error(`the program that was built ends with ${code}`);
     }
+    // A cache is refused by a process with other settings of V8, and a slow run has started a thread, with `threads/start.ts`.
+    setFlagsFromString('--short-builtin-calls');
     return cache();
   } finally {
     await rm(project, { recursive: true, force: true });
