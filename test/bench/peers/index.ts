@@ -77,16 +77,20 @@ if (!values.offline) {
   versions.push(`DuckDB ${versionOf(own, 'duckdb')}`, `Polars ${versionOf(own, 'polars')} (Python packages)`);
 }
 
-/** What tells two builds apart: the commit, for people, and a hash of what runs. */
+/** What tells two builds apart: a hash of what runs. */
 function build(): string {
   const hash = createHash('sha256');
   const folder = dirname(runner);
   for (const entry of readdirSync(folder, { recursive: true, withFileTypes: true })) {
     if (entry.isFile()) hash.update(entry.name).update(readFileSync(join(entry.parentPath, entry.name)));
   }
+  return hash.digest('hex').slice(0, 12);
+}
+
+/** "2026-11-30 (7de366f)": the day and the commit; the day alone outside a repository. */
+function today(): string {
   const git = spawnSync('git', ['-C', import.meta.dirname, 'describe', '--always', '--dirty'], { encoding: 'utf8' });
-  const commit = git.status === 0 ? ` of ${git.stdout.trim()}` : '';
-  return `${hash.digest('hex').slice(0, 12)}${commit}`;
+  return `${new Date().toISOString().slice(0, 10)}${git.status === 0 ? ` (${git.stdout.trim()})` : ''}`;
 }
 
 async function races(): Promise<Kept['races']> {
@@ -118,6 +122,7 @@ const kept = keep(
     ['inputs', `${(size / 1e6).toFixed(1)} MB, seed ${SEED}, inputs and outputs ${inMemory ? 'in memory' : 'on disk'}`],
   ],
   size,
+  today(),
   {
     // Start-up first: it warms the compile cache and shows a broken set-up before the long part.
     ...(parts.includes('start') ? { start: startUps(ground, oneThread, starts) } : {}),

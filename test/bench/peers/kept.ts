@@ -21,6 +21,7 @@ export interface Kept {
   /** Machine, versions and inputs, as they stand at the head of the report. */
   ground: [name: string, value: string][];
   bytes: number;
+  /** When, and of which commits. */
   dates: string[];
   races: Partial<Record<Workload, PeersRace>>;
   growth: Growth[];
@@ -31,13 +32,12 @@ export interface Kept {
 type Measured = Partial<Pick<Kept, 'races' | 'growth' | 'start' | 'large'>>;
 
 /** The pieces in the file at `path` that were measured on the same ground, and the new ones over them; written there, too. */
-export function keep(path: string, ground: Kept['ground'], bytes: number, measured: Measured): Kept {
+export function keep(path: string, ground: Kept['ground'], bytes: number, date: string, measured: Measured): Kept {
   const empty: Kept = { ground, bytes, dates: [], races: {}, growth: [], start: [], large: undefined };
   // The file is of this module; one of another form is of an older build.
   const found: Kept | undefined = existsSync(path) ? JSON.parse(readFileSync(path, 'utf8')) : undefined;
   const isSame = found !== undefined && JSON.stringify(found.ground) === JSON.stringify(ground);
   const before = isSame ? found : empty;
-  const date = new Date().toISOString().slice(0, 10);
   const large = measured.large && {
     bytes: measured.large.bytes,
     peaks: { ...before.large?.peaks, ...measured.large.peaks },

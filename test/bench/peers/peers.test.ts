@@ -37,7 +37,7 @@ const GROUND: Kept['ground'] = [
 ];
 
 test('what is reached and what is not stands in the table, round by round', () => {
-  const kept = keep(join(folder, 'peers.json'), GROUND, 500e6, { races: { w4: copies } });
+  const kept = keep(join(folder, 'peers.json'), GROUND, 500e6, '2026-11-30', { races: { w4: copies } });
   const text = peersMarkdown(kept);
   expect(text).toContain(
     '| W4 | **3.00 (2.00-3.20), wanted 3.5** |  | 20.00 (13.00-24.00), wanted 20 |  | 80, wanted 90 |',
@@ -48,13 +48,15 @@ test('what is reached and what is not stands in the table, round by round', () =
 
 test('pieces of one build come together, and another build begins anew', () => {
   const path = join(folder, 'peers.json');
-  keep(path, GROUND, 500e6, { races: { w4: copies } });
-  keep(path, GROUND, 500e6, { large: { bytes: 5e9, peaks: { w4: 90_000 } } });
-  const both = keep(path, GROUND, 500e6, { start: [runs('`node -e 0`', 0.05), runs('oxiflow, ten records', 0.09)] });
+  keep(path, GROUND, 500e6, '2026-11-30', { races: { w4: copies } });
+  keep(path, GROUND, 500e6, '2026-11-30', { large: { bytes: 5e9, peaks: { w4: 90_000 } } });
+  const both = keep(path, GROUND, 500e6, '2026-11-30', {
+    start: [runs('`node -e 0`', 0.05), runs('oxiflow, ten records', 0.09)],
+  });
   expect(both).toMatchObject({ races: { w4: copies }, large: { bytes: 5e9, peaks: { w4: 90_000 } } });
   expect(peersMarkdown(both)).toContain('| W4 | 80 | 92 | **1.15** |');
   expect(peersMarkdown(both)).toContain('| 1.80 (1.80-1.80), wanted 2 |');
-  expect(keep(path, [['build', 'newer']], 500e6, {}).races).toEqual({});
+  expect(keep(path, [['build', 'newer']], 500e6, '2026-11-30', {}).races).toEqual({});
 });
 
 describe('the power that cost grows with', () => {
@@ -94,7 +96,7 @@ test('a benchmark that writes its results leaves those of the others as they are
 });
 
 test('the picture has a bar for every contender, as long as it is fast, in light and dark', () => {
-  const kept = keep(join(folder, 'peers.json'), GROUND, 500e6, { races: { w4: copies } });
+  const kept = keep(join(folder, 'peers.json'), GROUND, 500e6, '2026-11-30', { races: { w4: copies } });
   const svg = picture(kept);
   const widths = [...svg.matchAll(/<rect x="\d+" y="\d+" width="([\d.]+)"/g)].map(([, width]) => Number(width));
   expect(widths).toHaveLength(3);
