@@ -26,7 +26,7 @@ const PART = 'split-0';
 const WARM = 3;
 
 /** A checkpoint of W1, as it stands in the store after half a second. */
-function checkpointOf(n: number): Parameters<typeof sealDocument>[3] {
+export function checkpointOf(n: number): Parameters<typeof sealDocument>[3] {
   const records = 23_862 * n;
   const counters = (bytes: number) => ({
     in: records,

@@ -5,8 +5,8 @@ export interface Known {
   version: number;
   /** Nonce of its write: a version is only the same one with it. */
   wrote: string;
-  /** Its token, where it was written here and acknowledged. */
-  ours: number | undefined;
+  /** Where it was written here and acknowledged: its token, and the head that it got. */
+  ours: { token: number; head: string } | undefined;
 }
 
 const MOST_KNOWN = 10_000;
