@@ -44,7 +44,8 @@ export function unseal(text: string): Unsealed {
   const body = text.slice(header[0].length);
   if (!body.endsWith('\n')) return { kind: 'damaged', reason: 'it is cut off' };
   const json = body.slice(0, -1);
-  if (checksum(algorithm as Algorithm, format, json) !== sum) return { kind: 'damaged', reason: 'its checksum does not match' };
+  if (checksum(algorithm as Algorithm, format, json) !== sum)
+    return { kind: 'damaged', reason: 'its checksum does not match' };
   if (format > FORMAT) return { kind: 'newer', format };
   const value: unknown = parse(json);
   if (!isObject(value)) return { kind: 'damaged', reason: 'it holds no JSON object' };

@@ -28,11 +28,24 @@ export function unpackHead(raw: string): Opened {
   return { kind: 'good', head: { version: Number(version), present: present === '1', sum: docSum } };
 }
 
-/** The head of the next version by the same writer. `raw`: as a script has packed it. */
-export function nextHead(raw: string, version: number, wrote: string, sum: string): string {
-  const [, , , present, token, lease, ttl, , took] = raw.split(' ');
-  const text = `${FORMAT} ${version} ${present} ${token} ${lease} ${ttl} ${wrote} ${took} ${sum}`;
-  return `${sumOf(text)} ${text}`;
+/** A head as its writer got it, and what of it stays the same in the next one. */
+export interface Written {
+  raw: string;
+  /** Token, lease and its length. */
+  lease: string;
+  took: string;
+}
+
+/** `raw`: as a script has packed it. */
+export function writtenHead(raw: string): Written {
+  const [, , , , token, lease, ttl, , took = ''] = raw.split(' ');
+  return { raw, lease: `${token} ${lease} ${ttl}`, took };
+}
+
+/** The head of the next version by the same writer. */
+export function nextHead({ lease, took }: Written, version: number, wrote: string, sum: string): Written {
+  const text = `${FORMAT} ${version} 1 ${lease} ${wrote} ${took} ${sum}`;
+  return { raw: `${sumOf(text)} ${text}`, lease, took };
 }
 
 function sumOf(text: string): string {

@@ -18,7 +18,7 @@ interface Damage {
   fields: string[];
 }
 
-const TIMES = /^\d+ \d+$/;
+const TIMES = /^\d+ \d+ \d+ \d+$/;
 /** Times that it looks again where others write meanwhile. */
 const ROUNDS = 5;
 

@@ -2,7 +2,7 @@
  * The operations of the backend `redis` as small Lua scripts: each is one round trip, and nobody sees half of it.
  *
  * All of a run is in one hash. Of each part it holds `h:PART`, the head (see `head.ts`), `t:PART`, when its lease was renewed and
- * its document written, `0:PART` and `1:PART`, the documents with an even and an odd version, so that the one before the newest
+ * its document written (seconds and microseconds of each), `0:PART` and `1:PART`, the documents with an even and an odd version, so that the one before the newest
  * stays, `w:PART`, who holds the lease, and `b:PART`, who held it before. `top` is the highest token of the run, `removed` when it
  * was removed, `born` an identity by which it is known to be the same one. Every change carries a nonce that stays in the head:
  * who asks again with the same one, because the answer got lost, is told what became of the first time.
@@ -30,17 +30,20 @@ local function unpackHead(part, raw, times)
   local version, present, token, lease, ttl, wrote, took, docsum =
     string.match(rest, '^(%d+) ([01]) (%d+) ([0-3]) (%d+) (%S+) (%S+) (%S+)$')
   if not version then fault('damaged', part, 'its head has another shape') end
-  local renewed, written = string.match(times or '', '^(%d+) (%d+)$')
-  if not renewed then fault('damaged', part, 'its times are damaged') end
+  local rs, ru, ws, wu = string.match(times or '', '^(%d+) (%d+) (%d+) (%d+)$')
+  if not rs then fault('damaged', part, 'its times are damaged') end
   return {version = tonumber(version), present = present, token = tonumber(token), lease = lease, ttl = tonumber(ttl),
-    renewed = tonumber(renewed), written = tonumber(written), wrote = wrote, took = took, sum = docsum}
+    renewed = rs * 1000 + math.floor(ru / 1000), written = ws * 1000 + math.floor(wu / 1000), wrote = wrote, took = took, sum = docsum}
 end
 local function packHead(h)
   local text = table.concat({'${FORMAT}', int(h.version), h.present, int(h.token), h.lease, int(h.ttl), h.wrote, h.took, h.sum}, ' ')
   return string.sub(redis.sha1hex(text), 1, 8) .. ' ' .. text
 end
+local function packTime(ms) return int(math.floor(ms / 1000)) .. ' ' .. int(ms % 1000 * 1000) end
 -- Name and value of the fields that a head is in.
-local function fields(part, h) return 'h:' .. part, packHead(h), 't:' .. part, int(h.renewed) .. ' ' .. int(h.written) end
+local function fields(part, h)
+  return 'h:' .. part, packHead(h), 't:' .. part, packTime(h.renewed) .. ' ' .. packTime(h.written)
+end
 local function head(part)
   local found = redis.call('HMGET', K, 'h:' .. part, 't:' .. part)
   if found[1] then return unpackHead(part, found[1], found[2]) end
@@ -130,19 +133,19 @@ return {int(h.version), int(h.token), int(h.written), h.wrote, document(ARGV[1],
  * is the matter is for WRITE to find out.
  *
  * Nothing but times stands outside a head, and each has its nonce: where it is the same to the byte, so are version, token, lease
- * and run. A head that is replaced is never found again, so that what comes twice, or late, changes nothing. It does not make the
- * functions that the others share: they would take longer than all of this.
+ * and run. A head that is replaced is never found again, so that what comes twice, or late, changes nothing. Whatever is not
+ * needed is left out, and no document read: each call, and each byte that becomes a text of Lua, is felt in every commit.
  */
 export const NEXT = [nextVersion(0, 1), nextVersion(1, 0)] as const;
 
 function nextVersion(old: number, next: number): Script {
   return named(`
-local k, part = KEYS[1], ARGV[1]
-local found = redis.call('HMGET', k, 'h:' .. part, '${old}:' .. part)
-if found[1] ~= ARGV[2] or not found[2] or found[2] == '' then return 0 end
-local t = redis.call('TIME')
-local at = t[1] .. string.sub(1000000 + t[2], 2, 4)
-redis.call('HSET', k, 'h:' .. part, ARGV[3], 't:' .. part, at .. ' ' .. at, '${next}:' .. part, ARGV[4])
+local k, part, call = KEYS[1], ARGV[1], redis.call
+local name = 'h:' .. part
+if call('HGET', k, name) ~= ARGV[2] or call('HSTRLEN', k, '${old}:' .. part) == 0 then return 0 end
+local t = call('TIME')
+local at = t[1] .. ' ' .. t[2]
+call('HSET', k, name, ARGV[3], 't:' .. part, at .. ' ' .. at, '${next}:' .. part, ARGV[4])
 return 1
 `);
 }

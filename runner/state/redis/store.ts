@@ -10,7 +10,7 @@ import { byNewestWrite, byPart, checkPart } from '../parts.ts';
 import { isMeant, type RequestFilter } from '../requests.ts';
 import type * as store from '../store.ts';
 import { Connections, type RedisSettings } from './connection.ts';
-import { nextHead } from './head.ts';
+import { nextHead, writtenHead } from './head.ts';
 import { type Keys, keysOf } from './keys.ts';
 import { Memory } from './memory.ts';
 import { RunNotes } from './notes.ts';
@@ -312,7 +312,7 @@ class RedisStore implements store.StateStore {
     if (ours !== undefined) {
       const head = nextHead(ours.head, expected + 1, nonce, sum);
       const next = scripts.NEXT[expected % 2 === 0 ? 0 : 1];
-      if ((await this.#place.call(runKey, next, keys, [part, ours.head, head, text])) === 1) {
+      if ((await this.#place.call(runKey, next, keys, [part, ours.head.raw, head.raw, text])) === 1) {
         this.#memory.know(runKey, part, { version: expected + 1, wrote: nonce, ours: { token, head } });
         return { written: true, version: expected + 1 };
       }
@@ -324,7 +324,11 @@ class RedisStore implements store.StateStore {
     if (outcome === 'lost') throw this.#lost(runKey);
     const stored = { version: Number(version), token: Number(itsToken) };
     if (outcome === 'fenced' || outcome === 'conflict') return { written: false, reason: outcome, ...stored };
-    this.#memory.know(runKey, part, { version: stored.version, wrote: nonce, ours: { token, head } });
+    this.#memory.know(runKey, part, {
+      version: stored.version,
+      wrote: nonce,
+      ours: { token, head: writtenHead(head) },
+    });
     return { written: true, version: stored.version };
   }
 
