@@ -500,7 +500,7 @@ describe('damage', () => {
     const store = open();
     const lease = await take(store);
     for (const version of [0, 1, 2]) {
-      const ago = `local h = head('split-0') h.renewed = h.renewed - 20000 redis.call('HSET', K, 'h:split-0', packHead(h))`;
+      const ago = `local h = head('split-0') h.renewed = h.renewed - 20000 redis.call('HSET', K, fields('split-0', h))`;
       await tamper(server, 'rides', ago);
       await put(store, lease, version, version);
       expect((await store.standing('rides', 'split-0'))?.remainingMs).toBeGreaterThan(TTL_MS - 10_000);
@@ -514,7 +514,7 @@ describe('damage', () => {
       server,
       'rides',
       `local h = head('run') h.sum = redis.sha1hex('[]')
-      redis.call('HSET', K, '1:run', '[]', 'h:run', packHead(h))`,
+      redis.call('HSET', K, '1:run', '[]', fields('run', h))`,
     );
     await expect(open().read('rides', 'run')).rejects.toMatchObject({ code: 'STATE_CORRUPT' });
   });

@@ -4,7 +4,7 @@ import { corrupt, newer } from '../faults.ts';
 import { parseHistory } from '../history.ts';
 import { isProvenDead } from '../host.ts';
 import { parseRequest } from '../requests.ts';
-import { FORMAT, isObject, seal, unseal } from '../seal.ts';
+import { FORMAT, isObject, sealAs, unseal } from '../seal.ts';
 import type * as store from '../store.ts';
 
 export type Body = { [key: string]: store.Json };
@@ -16,12 +16,11 @@ export function sealDocument(
   version: number,
   body: Body,
 ): { text: string; sum: string } {
-  const text = seal({ run_key: runKey, part, version, body });
-  return { text, sum: hash('sha1', text) };
+  return sealAs('sha1', { run_key: runKey, part, version, body });
 }
 
 export type Opened =
-  | { kind: 'good'; version: number; body: Body }
+  | { kind: 'good'; version: number; body: Body; sum: string }
   | { kind: 'damaged'; reason: string }
   | { kind: 'newer'; format: number };
 
@@ -32,7 +31,7 @@ export function unsealDocument(text: string, runKey: string, part: string): Open
   if (run_key !== runKey || itsPart !== part) return { kind: 'damaged', reason: 'it belongs to another run or part' };
   if (typeof version !== 'number' || body === undefined || !isObject(body))
     return { kind: 'damaged', reason: 'its fields are not those of a state document' };
-  return { kind: 'good', version, body };
+  return { kind: 'good', version, body, sum: found.sum };
 }
 
 /** The answer of READ; throws STATE_CORRUPT. */

@@ -10,6 +10,7 @@ import { byNewestWrite, byPart, checkPart } from '../parts.ts';
 import { isMeant, type RequestFilter } from '../requests.ts';
 import type * as store from '../store.ts';
 import { Connections, type RedisSettings } from './connection.ts';
+import { nextHead, writtenHead } from './head.ts';
 import { type Keys, keysOf } from './keys.ts';
 import { Memory } from './memory.ts';
 import { RunNotes } from './notes.ts';
@@ -88,24 +89,13 @@ class RedisStore implements store.StateStore {
     checkPart(part);
     checkBody(document.body);
     const identity = await this.#place.begin();
-    const { expected, token, body } = document;
-    const nonce = makeNonce();
-    const known = this.#memory.known(runKey, part);
-    const same = known?.version === expected ? known : undefined;
-    const { text, sum } = sealDocument(runKey, part, expected + 1, body);
-    const must = this.#memory.isHeld(runKey) ? this.#memory.born(runKey) : '';
-    const args = [part, expected, token, nonce, same?.wrote ?? '', same?.ours === token ? '1' : '0', must, sum, text];
-    const answer = (await this.#place.call(runKey, scripts.WRITE, [this.#keys.run(runKey)], args)) as string[];
-    const [outcome, version, itsToken] = answer;
-    if (outcome === 'lost') throw this.#lost(runKey);
-    const stored = { version: Number(version), token: Number(itsToken) };
-    if (outcome === 'fenced' || outcome === 'conflict') return { written: false, reason: outcome, ...stored };
-    this.#memory.know(runKey, part, { version: stored.version, wrote: nonce, ours: token });
-    await this.#list(runKey);
+    const result = await this.#replace(runKey, part, document);
+    if (!result.written) return result;
+    if (!this.#listed.has(runKey)) await this.#list(runKey);
     // Behind the write: where there is a note there was a document, so that a crash in between is not taken for a loss.
-    if (part === 'run' && body.status === 'finished') await this.#notes?.forget(runKey);
+    if (part === 'run' && document.body.status === 'finished') await this.#notes?.forget(runKey);
     else if (part === 'run' && this.#memory.isHeld(runKey)) await this.#note(runKey, identity);
-    return { written: true, version: stored.version };
+    return result;
   }
 
   async acquire(
@@ -307,6 +297,40 @@ class RedisStore implements store.StateStore {
   }
 
   // ---------------------------------------------------------------- parts of operations
+
+  async #replace(
+    runKey: string,
+    part: store.Part,
+    { expected, token, body }: { expected: number; token: number; body: Body },
+  ): Promise<store.WriteResult> {
+    const keys = [this.#keys.run(runKey)];
+    const nonce = makeNonce();
+    const known = this.#memory.known(runKey, part);
+    const same = known?.version === expected ? known : undefined;
+    const ours = same?.ours?.token === token ? same.ours : undefined;
+    const { text, sum } = sealDocument(runKey, part, expected + 1, body);
+    if (ours !== undefined) {
+      const head = nextHead(ours.head, expected + 1, nonce, sum);
+      const next = scripts.NEXT[expected % 2 === 0 ? 0 : 1];
+      if ((await this.#place.call(runKey, next, keys, [part, ours.head.raw, head.raw, text])) === 1) {
+        this.#memory.know(runKey, part, { version: expected + 1, wrote: nonce, ours: { token, head } });
+        return { written: true, version: expected + 1 };
+      }
+    }
+    const must = this.#memory.isHeld(runKey) ? this.#memory.born(runKey) : '';
+    const args = [part, expected, token, nonce, same?.wrote ?? '', ours === undefined ? '0' : '1', must, sum, text];
+    const answer = (await this.#place.call(runKey, scripts.WRITE, keys, args)) as string[];
+    const [outcome, version, itsToken, head = ''] = answer;
+    if (outcome === 'lost') throw this.#lost(runKey);
+    const stored = { version: Number(version), token: Number(itsToken) };
+    if (outcome === 'fenced' || outcome === 'conflict') return { written: false, reason: outcome, ...stored };
+    this.#memory.know(runKey, part, {
+      version: stored.version,
+      wrote: nonce,
+      ours: { token, head: writtenHead(head) },
+    });
+    return { written: true, version: stored.version };
+  }
 
   async #parts(runKey: string, prefix: string): Promise<(store.PartStanding & { token: string })[]> {
     checkRunKey(runKey);
