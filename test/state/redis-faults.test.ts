@@ -202,6 +202,20 @@ describe('answers that get lost', () => {
     ).toEqual({ written: true, version: 3 });
   });
 
+  test('a version that came through is not written again where another followed it meanwhile', async () => {
+    const [store, other] = [through(), open()];
+    const { token } = await take(store);
+    const write = (by: StateStore, expected: number, ride: string) =>
+      by.write('rides', 'split-0', { expected, token, body: { ride }, grade: 'soft' });
+    expect([await write(store, 0, 'tram 1'), await write(store, 1, 'tram 2')]).toMatchObject([
+      { written: true },
+      { written: true, version: 2 },
+    ]);
+    expect(await write(other, 2, 'tram 3')).toEqual({ written: true, version: 3 });
+    expect(await write(store, 2, 'tram 4')).toMatchObject({ written: false, reason: 'conflict', version: 3 });
+    expect((await other.read('rides', 'split-0'))?.body).toEqual({ ride: 'tram 3' });
+  });
+
   test('a lease is taken once, and its predecessor told', async () => {
     const store = through();
     const first = await take(store, here('rides-1'));
@@ -493,6 +507,25 @@ describe('damage', () => {
       ]);
       await tamper(server, 'rides', lua);
       await expect(put(store, lease, 2, 3)).rejects.toMatchObject({ code: 'STATE_CORRUPT' });
+    }
+  });
+
+  test('times that are damaged or gone are reported, and repaired without a loss', async () => {
+    for (const lua of [
+      `redis.call('HDEL', K, 't:run')`,
+      `redis.call('HSET', K, 't:run', (string.gsub(redis.call('HGET', K, 't:run'), '%d', 'x', 1)))`,
+    ]) {
+      await server.cli('flushall');
+      const store = open();
+      await store.write('rides', 'run', { expected: 0, token: 1, body: { ride: 1 }, grade: 'soft' });
+      await store.write('rides', 'run', { expected: 1, token: 1, body: { ride: 2 }, grade: 'soft' });
+      await tamper(server, 'rides', lua);
+      await expect(open().read('rides', 'run')).rejects.toThrow('run: its times are damaged');
+      const { quarantined, restored } = await store.repair('rides');
+      expect(quarantined).toEqual([expect.stringMatching(/ t:run$/)]);
+      expect(restored).toEqual([{ part: 'run', version: 2 }]);
+      expect((await open().read('rides', 'run'))?.body).toEqual({ ride: 2 });
+      expect(await store.repair('rides')).toEqual({ quarantined: [], restored: [] });
     }
   });
 

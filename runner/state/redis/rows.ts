@@ -1,9 +1,6 @@
 /** What the scripts take and answer, as the contract's types. */
-import { hash } from 'node:crypto';
 import { corrupt, newer } from '../faults.ts';
-import { parseHistory } from '../history.ts';
 import { isProvenDead } from '../host.ts';
-import { parseRequest } from '../requests.ts';
 import { FORMAT, isObject, sealAs, unseal } from '../seal.ts';
 import type * as store from '../store.ts';
 
@@ -97,23 +94,4 @@ export function hostMark(holder: store.Holder): string {
 
 export function isoOf(ms: number): string {
   return ms === 0 ? '' : new Date(ms).toISOString();
-}
-
-/** An entry of the history; undefined where it is damaged. */
-export function entryOf(text: string): store.HistoryEntry | undefined {
-  const [, sum, json = ''] = /^\d+ \S+ (\S+) (.*)$/s.exec(text) ?? [];
-  return sum === hash('sha1', json) ? parseHistory(parse(json)) : undefined;
-}
-
-export function requestOf(json: string): store.RunRequest | undefined {
-  const value = parse(json);
-  return isObject(value) ? parseRequest(value) : undefined;
-}
-
-function parse(json: string): store.Json {
-  try {
-    return JSON.parse(json) as store.Json;
-  } catch {
-    return null;
-  }
 }

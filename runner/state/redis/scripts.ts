@@ -116,7 +116,8 @@ function named(lua: string): Script {
   return { lua, sha: hash('sha1', lua) };
 }
 
-function script(lua: string): Script {
+/** With all that the scripts share. */
+export function script(lua: string): Script {
   return named(`${PRELUDE}\n${lua}`);
 }
 
@@ -342,41 +343,6 @@ if (removed and not documents and last <= at - age) or last <= at - 2 * age then
 end
 return 0
 `);
-
-/** key: the requests; nonce, request, channel */
-export const REQUEST = script(`
-local entry = ARGV[1] .. ' ' .. ARGV[2]
-for _, one in ipairs(redis.call('LRANGE', K, 0, -1)) do if one == entry then return 0 end end
-redis.call('RPUSH', K, entry)
--- Whoever may not publish is heard by those who look.
-redis.pcall('PUBLISH', ARGV[3], '')
-return 1
-`);
-
-/** key: the requests -> all of them */
-export const REQUESTS = script(`return redis.call('LRANGE', K, 0, -1)`);
-
-/** key: the requests; those that go */
-export const CLEAR = script(`
-for _, one in ipairs(ARGV) do redis.call('LREM', K, 0, one) end
-return 1
-`);
-
-/** key: the history; nonce, milliseconds since the epoch, checksum, entry */
-export const APPEND = script(`
-for _, one in ipairs(redis.call('ZRANGEBYSCORE', K, ARGV[2], ARGV[2])) do
-  if string.find(one, ' ' .. ARGV[1] .. ' ', 1, true) then return 0 end
-end
-local t = redis.call('TIME')
-redis.call('ZADD', K, ARGV[2], string.format('%016.0f ', t[1] * 1000000 + t[2]) .. ARGV[1] .. ' ' .. ARGV[3] .. ' ' .. ARGV[4])
-return 1
-`);
-
-/** key: the history; first and last position -> entries, newest first */
-export const HISTORY = script(`return redis.call('ZREVRANGE', K, ARGV[1], ARGV[2])`);
-
-/** key: the history; milliseconds since the epoch -> how many went */
-export const PRUNE_HISTORY = script(`return redis.call('ZREMRANGEBYSCORE', K, '-inf', ARGV[1])`);
 
 /** key: the set of run keys */
 export const RUNS = script(`return redis.call('SMEMBERS', K)`);
