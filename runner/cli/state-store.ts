@@ -26,7 +26,7 @@ export async function withStore<T>(
 ): Promise<T> {
   const [{ openProject }, { openStore }] = await Promise.all([import('./open-project.ts'), import('../state/open.ts')]);
   const { state, root } = await openProject(options);
-  await using store = await openStore(state);
+  await using store = await openStore(state, { warn: say });
   const { sayIfSlow } = await import('../engine/slow.ts');
   return await sayIfSlow(say, `waiting for the state in ${store.location}`, work(store, { root }));
 }

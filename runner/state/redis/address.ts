@@ -36,7 +36,8 @@ export function parseAddress(text: string, folder: string): RedisAddress {
   for (const name of options.keys())
     if (!known.includes(name)) throw invalid(`has an unknown option; there are: ${known.join(', ')}`);
   const db = Number((kind === 'unix' ? '' : path.slice(1)) || options.get('db') || 0);
-  if (!Number.isSafeInteger(db) || db < 0) throw invalid('names a database that is no number');
+  if (!Number.isSafeInteger(db) || db < 0)
+    throw invalid('names a database that is no number; signs like / in a password are percent-encoded (%2F)');
   const nodes = kind === 'unix' ? [] : hosts.split(',').map(parseNode);
   if (kind === 'unix' && (path === '' || hosts !== ''))
     throw invalid('names no socket: it is unix:///path/to/redis.sock');

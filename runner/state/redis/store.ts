@@ -51,11 +51,11 @@ class RedisStore implements store.StateStore {
   readonly #listed = new Set<string>();
 
   constructor(settings: RedisSettings, options: RedisStoreOptions) {
-    this.#connections = new Connections(settings);
+    this.#warn = options.warn ?? (() => undefined);
+    this.#connections = new Connections(settings, this.#warn);
     this.#keys = keysOf(settings.keyPrefix);
     this.location = this.#connections.location;
     this.#notes = options.notes === true ? new RunNotes(settings.projectRoot, this.location) : undefined;
-    this.#warn = options.warn ?? (() => undefined);
     this.#place = new Place(this.#connections, this.#keys.store, this.#warn);
     this.#requests = new Requests(this.#place, this.#keys, this.location);
     this.#history = new History(this.#place, this.#keys.history, this.location);
