@@ -1,6 +1,7 @@
 /** Which backend keeps the state, and where. Backends load when they are chosen. */
-import { join, resolve } from 'node:path';
-import { OxiError } from '../engine/errors.ts';
+import { stat } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
+import { errnoOf, OxiError } from '../engine/errors.ts';
 import { networkFileSystem } from './file-system.ts';
 import type { StateStore, StoreOptions } from './store.ts';
 
@@ -59,8 +60,33 @@ export async function openStore(settings: StoreSettings, options: StoreOptions =
 
 async function openFile(settings: StoreSettings, options: StoreOptions, shared = false): Promise<StateStore> {
   const { openFileStore } = await import('./file.ts');
-  const path = resolve(settings.projectRoot, settings.file?.basePath ?? '.oxiflow/state');
-  return openFileStore(path, { ...options, shared, sweepEveryMs: settings.nfs?.cleanupIntervalMs });
+  const { projectRoot } = settings;
+  const path = resolve(projectRoot, settings.file?.basePath ?? '.oxiflow/state');
+  await checkFolder(path, shared);
+  const isInside = path.startsWith(`${resolve(projectRoot)}/`);
+  const notesIn = shared || !isInside ? projectRoot : undefined;
+  return openFileStore(path, { ...options, shared, notesIn, sweepEveryMs: settings.nfs?.cleanupIntervalMs });
+}
+
+/** Throws CONFIG_INVALID where there is no place for the folder of the state. What else is wrong is told when it is used. */
+async function checkFolder(path: string, shared: boolean): Promise<void> {
+  const field = shared ? 'state_manager.nfs.mount_path' : 'state_manager.file.base_path';
+  const refused = (why: string): OxiError =>
+    new OxiError('CONFIG_INVALID', `${field}: ${path} ${why}`, { place: { file: path, field } });
+  const kind = await kindOf(path);
+  if (kind === 'file') throw refused('is a file, or below one, and no folder');
+  // A share that is not mounted must not be made anew on the disk below it.
+  if (shared && kind === 'nothing' && (await kindOf(dirname(path))) === 'nothing')
+    throw refused(`can't be made: ${dirname(path)} does not exist; is the share mounted?`);
+}
+
+async function kindOf(path: string): Promise<'folder' | 'file' | 'nothing' | 'unknown'> {
+  try {
+    return (await stat(path)).isDirectory() ? 'folder' : 'file';
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return 'nothing';
+    return errnoOf(error) === 'ENOTDIR' ? 'file' : 'unknown';
+  }
 }
 
 async function openSqlite(settings: StoreSettings, options: StoreOptions): Promise<StateStore> {

@@ -5,6 +5,7 @@
 import { OxiError } from '../../engine/errors.ts';
 import { checkBody, checkRunKey, isPrunable, lost } from '../faults.ts';
 import { isProvenDead } from '../host.ts';
+import { RunNotes } from '../notes.ts';
 import { byNewestWrite, byPart, checkPart } from '../parts.ts';
 import type { RequestFilter } from '../requests.ts';
 import type * as store from '../store.ts';
@@ -14,7 +15,6 @@ import { History, type HistoryFilter } from './history.ts';
 import { type Keys, keysOf } from './keys.ts';
 import { Memory } from './memory.ts';
 import { makeNonce } from './nonce.ts';
-import { RunNotes } from './notes.ts';
 import { Place } from './place.ts';
 import { repairRun } from './repair.ts';
 import { Requests } from './requests.ts';
@@ -230,7 +230,11 @@ class RedisStore implements store.StateStore {
     checkRunKey(runKey);
     await this.#place.begin();
     this.#memory.forgetDocuments(runKey);
-    return await repairRun(this.#place, this.#keys, runKey, this.location);
+    const done = await repairRun(this.#place, this.#keys, runKey, this.location);
+    // Who has seen it set aside knows that it is gone.
+    if (done.quarantined.length > 0 && (await this.read(runKey, 'run')) === undefined)
+      await this.#notes?.forget(runKey);
+    return done;
   }
 
   async remove(lease: store.Lease): Promise<void> {
