@@ -10,6 +10,8 @@ export interface StoreSettings {
   readonly backend: 'auto' | 'file' | 'nfs' | 'sqlite' | 'redis' | 'http' | 'database';
   /** Folder that relative paths count from. */
   readonly projectRoot: string;
+  /** For messages: where the section of the backend stands, and where its address comes from. */
+  readonly from?: { readonly section?: string | undefined; readonly address: string } | undefined;
   readonly file?: { readonly basePath?: string | undefined };
   readonly nfs?: { readonly mountPath?: string | undefined; readonly cleanupIntervalMs?: number | undefined };
   readonly sqlite?: { readonly path?: string | undefined };
@@ -42,7 +44,7 @@ export async function openStore(settings: StoreSettings, options: StoreOptions =
       return openFile(settings, options);
     case 'nfs': {
       const path = settings.nfs?.mountPath;
-      if (path === undefined) throw new OxiError('CONFIG_INVALID', 'state_manager.nfs needs mount_path');
+      if (path === undefined) throw missing(settings, 'a mount_path, or set OXIFLOW_STATE_URL');
       return openFile({ ...settings, file: { basePath: path } }, options, true);
     }
     case 'sqlite':
@@ -52,7 +54,8 @@ export async function openStore(settings: StoreSettings, options: StoreOptions =
     case 'database':
       if (settings.database?.type === 'sqlite') return openSqlite(settings, options);
       if (settings.database?.type === 'redis') return openRedis(settings, settings.database, options);
-      throw unsupported(settings.database?.type ?? 'database');
+      if (settings.database?.type === undefined) throw missing(settings, 'a type: sqlite or redis');
+      throw unsupported(settings.database.type);
     default:
       throw unsupported(settings.backend);
   }
@@ -62,17 +65,16 @@ async function openFile(settings: StoreSettings, options: StoreOptions, shared =
   const { openFileStore } = await import('./file.ts');
   const { projectRoot } = settings;
   const path = resolve(projectRoot, settings.file?.basePath ?? '.oxiflow/state');
-  await checkFolder(path, shared);
+  await checkFolder(path, shared, settings.from?.address ?? `state_manager.${settings.backend}`);
   const isInside = path.startsWith(`${resolve(projectRoot)}/`);
   const notesIn = shared || !isInside ? projectRoot : undefined;
   return openFileStore(path, { ...options, shared, notesIn, sweepEveryMs: settings.nfs?.cleanupIntervalMs });
 }
 
 /** Throws CONFIG_INVALID where there is no place for the folder of the state. What else is wrong is told when it is used. */
-async function checkFolder(path: string, shared: boolean): Promise<void> {
-  const field = shared ? 'state_manager.nfs.mount_path' : 'state_manager.file.base_path';
+async function checkFolder(path: string, shared: boolean, from: string): Promise<void> {
   const refused = (why: string): OxiError =>
-    new OxiError('CONFIG_INVALID', `${field}: ${path} ${why}`, { place: { file: path, field } });
+    new OxiError('CONFIG_INVALID', `${from}: ${path} ${why}`, { place: { file: path } });
   const kind = await kindOf(path);
   if (kind === 'file') throw refused('is a file, or below one, and no folder');
   // A share that is not mounted must not be made anew on the disk below it.
@@ -95,25 +97,40 @@ async function openSqlite(settings: StoreSettings, options: StoreOptions): Promi
 }
 
 async function openRedis(
-  { projectRoot, backend }: StoreSettings,
+  settings: StoreSettings,
   section: NonNullable<StoreSettings['redis']>,
   options: StoreOptions,
 ): Promise<StateStore> {
   const { connectionUrl: url, keyPrefix = KEY_PREFIX, clusterMode = false, lockTimeoutMs = LOCK_TIMEOUT_MS } = section;
-  if (url === undefined)
-    throw new OxiError('CONFIG_INVALID', `state_manager.${backend} needs a connection_url, or set OXIFLOW_STATE_URL`);
+  if (url === undefined) throw missing(settings, 'a connection_url, or set OXIFLOW_STATE_URL');
   const { openRedisStore } = await import('./redis/store.ts');
   const { poolSize, timeoutMs } = section;
+  const { projectRoot, from } = settings;
+  const addressFrom = from?.address;
   const connectionUrl = typeof url === 'string' ? url : url.reveal();
   return openRedisStore(
-    { projectRoot, connectionUrl, keyPrefix, clusterMode, poolSize, timeoutMs, lockTimeoutMs },
+    { projectRoot, connectionUrl, addressFrom, keyPrefix, clusterMode, poolSize, timeoutMs, lockTimeoutMs },
     { ...options, notes: true },
   );
 }
 
-/** Where the backend `sqlite` keeps its file. */
-export function databasePath({ projectRoot, sqlite }: Pick<StoreSettings, 'projectRoot' | 'sqlite'>): string {
-  return resolve(projectRoot, sqlite?.path ?? '.oxiflow/state.db');
+/** Where the backend `sqlite` keeps its file, under its own name or as a `database`. */
+export function databasePath({
+  projectRoot,
+  backend,
+  sqlite,
+  database,
+}: Pick<StoreSettings, 'projectRoot' | 'backend' | 'sqlite' | 'database'>): string {
+  const url = backend === 'database' && database?.type === 'sqlite' ? database.connectionUrl : undefined;
+  const path = typeof url === 'string' ? url : url?.reveal();
+  return resolve(projectRoot, path?.replace(/^(file|sqlite):(\/\/)?/i, '') ?? sqlite?.path ?? '.oxiflow/state.db');
+}
+
+function missing({ backend, from }: StoreSettings, what: string): OxiError {
+  const place = from?.section === undefined ? '' : `${from.section}: `;
+  return new OxiError('CONFIG_INVALID', `${place}state_manager.${backend} needs ${what}`, {
+    place: { field: `state_manager.${backend}` },
+  });
 }
 
 function unsupported(name: string): OxiError {

@@ -15,6 +15,8 @@ import { judge } from './trouble.ts';
 export interface RedisSettings {
   /** With the password in it: revealed for the driver, and for nobody else. */
   readonly connectionUrl: string;
+  /** Where that comes from, for messages. */
+  readonly addressFrom?: string | undefined;
   readonly keyPrefix: string;
   readonly clusterMode: boolean;
   /** Connections at most, of each thread; one of them listens. */
@@ -76,7 +78,7 @@ export class Connections {
   constructor(settings: RedisSettings, warn: (text: string) => void = () => undefined) {
     this.#settings = settings;
     this.#warn = warn;
-    this.#address = parseAddress(settings.connectionUrl, settings.projectRoot);
+    this.#address = parseAddress(settings.connectionUrl, settings.projectRoot, settings.addressFrom);
     this.#timeoutMs = settings.timeoutMs ?? TIMEOUT_MS;
     // One listens, if there may be more than one.
     this.#size = Math.max(1, (settings.poolSize ?? POOL_SIZE) - 1);
