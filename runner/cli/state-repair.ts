@@ -3,7 +3,7 @@ import { stat } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { humanBytes } from '../observe/human.ts';
 import type { StateStore } from '../state/store.ts';
-import { printJson, printRows, type StateOptions, withStore } from './state-store.ts';
+import { mustBeThere, printJson, printRows, type StateOptions, withStore } from './state-store.ts';
 
 export function repairCommand(verb: Command): Command {
   return verb
@@ -26,6 +26,7 @@ async function announce({ location }: StateStore): Promise<void> {
 async function repair(store: StateStore, runKey: string, asJson: boolean): Promise<void> {
   await announce(store);
   const done = await store.repair(runKey);
+  if (done.quarantined.length + done.restored.length === 0) await mustBeThere(store, runKey);
   if (asJson) return printJson({ run_key: runKey, ...done });
   if (done.quarantined.length === 0) process.stderr.write(`nothing of run "${runKey}" is damaged\n`);
   printRows([

@@ -5,6 +5,7 @@
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { OxiError } from '../engine/errors.ts';
+import { acquireAnew } from './anew.ts';
 import * as chain from './chain.ts';
 import { checkBody, corrupt, lost, stateIoError } from './faults.ts';
 import { FileDocuments } from './file-documents.ts';
@@ -99,8 +100,23 @@ class FileStore implements store.StateStore {
     ttlMs: number,
     { force = false, fresh = false }: { force?: boolean; fresh?: boolean } = {},
   ): Promise<store.AcquireResult> {
+    const take = (): Promise<store.AcquireResult> => this.#take(runKey, part, holder, ttlMs, force);
     return this.#guard(async () => {
-      if (!fresh) await this.#mustBeThere(runKey);
+      if (fresh)
+        return acquireAnew(this, runKey, { acquire: take, repair: () => this.repair(runKey), warn: this.#warn });
+      await this.#mustBeThere(runKey);
+      return take();
+    });
+  }
+
+  #take(
+    runKey: string,
+    part: store.Part,
+    holder: store.Holder,
+    ttlMs: number,
+    force: boolean,
+  ): Promise<store.AcquireResult> {
+    return this.#guard(async () => {
       let predecessor: Extract<store.AcquireResult, { acquired: true }>['predecessor'];
       const done = await this.#documents.advance<store.AcquireResult>(runKey, part, 'hard', async (head) => {
         const standing = await this.#leases.judge(runKey, head, { force });

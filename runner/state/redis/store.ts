@@ -3,6 +3,7 @@
  * are in other slots of a cluster than a run: what touches both is done in steps of which each is safe to be the last one.
  */
 import { OxiError } from '../../engine/errors.ts';
+import { acquireAnew } from '../anew.ts';
 import { checkBody, checkRunKey, isPrunable, lost } from '../faults.ts';
 import { isProvenDead } from '../host.ts';
 import { RunNotes } from '../notes.ts';
@@ -101,6 +102,18 @@ class RedisStore implements store.StateStore {
   ): Promise<store.AcquireResult> {
     checkRunKey(runKey);
     checkPart(part);
+    const acquire = (): Promise<store.AcquireResult> => this.#take(runKey, part, holder, ttlMs, how);
+    if (how.fresh !== true) return await acquire();
+    return await acquireAnew(this, runKey, { acquire, repair: () => this.repair(runKey), warn: this.#warn });
+  }
+
+  async #take(
+    runKey: string,
+    part: store.Part,
+    holder: store.Holder,
+    ttlMs: number,
+    how: { force?: boolean; fresh?: boolean },
+  ): Promise<store.AcquireResult> {
     const must = await this.#mustBeThere(runKey, how.fresh === true);
     const nonce = makeNonce();
     let dead = '';
