@@ -12,6 +12,7 @@ import { type LeaseRecord, LeaseWatch } from './lease.ts';
 import { byNewestWrite, byPart, checkPart } from './parts.ts';
 import type { RequestFilter } from './requests.ts';
 import { repairRows, verify } from './sqlite-repair.ts';
+import { rescue } from './sqlite-rescue.ts';
 import {
   type Body,
   clearRequests,
@@ -236,7 +237,7 @@ class SqliteStore implements store.StateStore {
     );
   }
 
-  async repair(runKey: string): Promise<{ quarantined: string[]; restored: { part: store.Part; version: number }[] }> {
+  async repair(runKey: string): ReturnType<store.StateStore['repair']> {
     checkRunKey(runKey);
     try {
       return await this.#repairRows(runKey);
@@ -246,6 +247,9 @@ class SqliteStore implements store.StateStore {
         error instanceof OxiError && error.code === 'STATE_CORRUPT' && !error.message.includes('newer');
       if (!beyondRows) throw error;
     }
+    this.#warn(
+      `${this.location} is damaged as a whole: it is set aside with all of its runs, and what can be read of them goes into a new one`,
+    );
     await this.close();
     const stamp = now().replaceAll(':', '');
     const quarantined: string[] = [];
@@ -260,7 +264,11 @@ class SqliteStore implements store.StateStore {
     }
     // Whoever still holds a token of the old file must not fit the new one: no run ever takes so many leases.
     await makeDatabase(this.location, Math.floor(Date.now() / 1000));
-    return { quarantined, restored: [] };
+    const aside = quarantined.at(-1);
+    const there = aside === undefined ? [] : await rescue(aside, await this.#open());
+    const restored = there.filter((row) => row.run_key === runKey).map(({ part, version }) => ({ part, version }));
+    const rescued = there.filter((row) => row.part === 'run' && row.run_key !== runKey).map((row) => row.run_key);
+    return { quarantined, restored, rescued };
   }
 
   #repairRows(runKey: string): ReturnType<store.StateStore['repair']> {
