@@ -26,7 +26,7 @@ const PART = 'split-0';
 const WARM = 3;
 
 /** A checkpoint of W1, as it stands in the store after half a second. */
-export function checkpointOf(n: number): Parameters<typeof sealDocument>[3] {
+function checkpointOf(n: number): Parameters<typeof sealDocument>[3] {
   const records = 23_862 * n;
   const kept = 21_492 * n;
   return {

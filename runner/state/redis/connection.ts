@@ -197,16 +197,17 @@ export class Connections {
     this.#end(line);
   }
 
-  #end({ client, watch }: Line): void {
-    clearInterval(watch);
+  #end({ client, waiting, watch }: Line): void {
     client.disconnect();
+    // Whatever the driver forgets to turn away is still given up in time.
+    if (waiting.size === 0) clearInterval(watch);
   }
 
   #inTime<T>(line: Line, work: (client: Client) => Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
       const mine: Waiting = { seen: 0, giveUp: reject };
       line.waiting.add(mine);
-      line.watch ??= setInterval(() => this.#watch(line), this.#timeoutMs / WATCHES).unref();
+      line.watch ??= setInterval(() => this.#watch(line), this.#timeoutMs / WATCHES);
       work(line.client).then(
         (answer) => {
           line.waiting.delete(mine);
