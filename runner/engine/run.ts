@@ -24,7 +24,7 @@ import { type Plan, type Segment, sinksOf } from './plan.ts';
 import { DEAD_LETTERS, isEmpty } from './planner.ts';
 import { countersReport, makeFigures, type RunFigures, type RunObserver, type RunSummary } from './report.ts';
 import { type Beginning, findBeginning, knownOf, type RecordedInput } from './resume.ts';
-import { countersBefore, doneSegment, earlierOf, inputOf, parseSplit, totalOf } from './run-parts.ts';
+import { countersBefore, doneSegment, earlierOf, inputOf, parseSplit, totalOf, unlessAnew } from './run-parts.ts';
 import { RunRecord } from './run-record.ts';
 import { refuseOverInput } from './same-place.ts';
 import { causeOf, checkSinks, type InputWaiting, openInput, SegmentRun } from './segment-run.ts';
@@ -129,9 +129,9 @@ class Run {
     // A finished run that nobody asks for again is only replaced: what it was is in the history.
     const over =
       stored?.body.status === 'finished' && (invocation === undefined || stored.body.invocation !== invocation);
-    const before = stored === undefined || over ? undefined : parseRunDocument(stored.body);
+    const before = stored === undefined || over ? undefined : unlessAnew(fresh, () => parseRunDocument(stored.body));
     await refuseShared(before, this.#o);
-    const split = parseSplit(storedSplit, before);
+    const split = unlessAnew(fresh, () => parseSplit(storedSplit, before)) ?? { checkpoint: {} };
     this.#record = new RunRecord(store, this.#lease, stored?.version ?? 0, this.#o.now);
     if (!fresh && before?.status === 'finished' && invocation !== undefined && before.invocation === invocation)
       return this.#repeat(before);
