@@ -121,14 +121,15 @@ class Run {
   }
 
   async execute(): Promise<RunResult> {
-    const { store, runKey, invocation, fresh, plan } = this.#o;
+    const { store, runKey, invocation, fresh, plan, input: shared } = this.#o;
     // A request to an earlier attempt must not end this one; a pause is for all of them.
     await store.clearRequests(runKey, { kinds: ['cancel', 'stop', 'rebalance'] });
     const stored = await store.read(runKey, 'run');
     const storedSplit = await store.read(runKey, PART);
-    // A finished run that nobody asks for again is only replaced: what it was is in the history.
-    const over =
-      stored?.body.status === 'finished' && (invocation === undefined || stored.body.invocation !== invocation);
+    // A finished run that nobody asks for again is only replaced: what it was is in the history. So is what belongs to another
+    // shared run, which was cut otherwise.
+    const isOther = invocation === undefined || stored?.body.invocation !== invocation;
+    const over = isOther && (stored?.body.status === 'finished' || shared !== undefined);
     const before = stored === undefined || over ? undefined : parseRunDocument(stored.body);
     await refuseShared(before, this.#o);
     const split = parseSplit(storedSplit, before);

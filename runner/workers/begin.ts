@@ -15,7 +15,7 @@ import { checkSinks, type InputWaiting, openInput } from '../engine/segment-run.
 import { refuseLiving } from '../engine/shared-input.ts';
 import { sayIfSlow } from '../engine/slow.ts';
 import { listWorkers, workerIdOf } from '../state/registration.ts';
-import type { StateStore } from '../state/store.ts';
+import type { Lease, StateStore } from '../state/store.ts';
 import { cutInput } from './cut.ts';
 import { SMALLEST_BYTES, taperedSizes } from './group-sizes.ts';
 import type { Shared, SharedDocument, SharedRun, Stored } from './shared-run.ts';
@@ -112,7 +112,7 @@ function refuseOther({ shards }: Shared, sharing: Sharing, runKey: string): void
   );
 }
 
-async function begin(shared: SharedRun, o: BeginOptions, { version, lease, document }: Stored): Promise<Begun> {
+async function begin(shared: SharedRun, o: BeginOptions, { lease }: Stored): Promise<Begun> {
   await refuseLiving(o);
   const notices: string[] = [];
   const [outline] = o.plan.segments;
@@ -124,8 +124,7 @@ async function begin(shared: SharedRun, o: BeginOptions, { version, lease, docum
   const groups = await sayIfSlow(o.say, 'looking where the input can be cut', cutting);
   await checkOutputs(o, input, groups.length);
   await closeSources(segment);
-  // The tokens stay, so that workers of an earlier run of this key change nothing any more.
-  if (document !== undefined) await o.store.remove(lease);
+  await clearAway(o, lease);
   await forgetRequests(o);
   const fresh: SharedDocument = {
     run_key: o.runKey,
@@ -145,10 +144,21 @@ async function begin(shared: SharedRun, o: BeginOptions, { version, lease, docum
   };
   crashpoint('cut');
   // Whoever works on a split must find it in the table, whatever dies: the table is durable before anybody begins.
-  await shared.save(fresh, document === undefined ? version : 0, lease, 'hard');
+  await shared.save(fresh, 0, lease, 'hard');
   crashpoint('tabled');
   o.say(`the work is cut into ${groups.length} ${groups.length === 1 ? 'split' : 'splits'}`);
   return { kind: 'joined', document: fresh, notices };
+}
+
+/**
+ * All documents of this key go, those of parts too whose run is lost: they speak of other splits than these. The tokens stay, so
+ * that workers of an earlier run change nothing any more; and so does a pause.
+ */
+async function clearAway({ store, runKey }: BeginOptions, lease: Lease): Promise<void> {
+  if (!(await store.parts(runKey)).some(({ version }) => version > 0)) return;
+  const pauses = (await store.requests(runKey)).filter(({ kind }) => kind === 'pause');
+  await store.remove(lease);
+  for (const pause of pauses) await store.request(runKey, pause);
 }
 
 function wishOf(sharing: Sharing, splits: readonly Split[]): Parameters<typeof cutInput>[1] {
