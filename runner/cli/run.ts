@@ -153,7 +153,8 @@ async function run(name: string, options: Options): Promise<number> {
     joined: () => local.tell(),
     runKey,
     invocation,
-    workerId: options.workerId ?? process.env.OXIFLOW_WORKER_ID,
+    // An empty variable is one that is not set.
+    workerId: options.workerId ?? (process.env.OXIFLOW_WORKER_ID || undefined),
     fresh: options.fresh === true,
     acceptChanges: options.acceptChanges === true,
     limit: options.limit ?? Number.POSITIVE_INFINITY,
@@ -264,8 +265,7 @@ async function show(
   redact: (text: string) => string,
 ): Promise<void> {
   const { summary, repeated } = result;
-  const since = options.join && options.invocation === undefined ? '' : ' under this invocation';
-  if (repeated) log.info(`run "${runKey}" has finished${since}: nothing to do`);
+  if (repeated) log.info(`run "${runKey}" has finished under this invocation: nothing to do`);
   if (!options.quiet && options.logFormat === 'text')
     terminal.write(summaryText(pipeline, summary as EventPayloads['run.finished'], terminal.columns));
   if (summary.error !== undefined) log.error(summary.error.message);

@@ -62,7 +62,7 @@ export function sharingOf(o: SharingOptions): Sharing | undefined {
       `--fresh with ${way} needs --invocation ID, the same for all workers: each of them would start over what the others do`,
     );
   if (o.shard !== undefined) return { kind: 'shard', ...o.shard };
-  return { kind: 'join', splits: o.splits, workers: o.workers ?? USUAL_WORKERS };
+  return { kind: 'join', splits: o.splits, workers: o.workers ?? USUAL_WORKERS, onlyJoin: o.whenTold === true };
 }
 
 /** `--workers` is one request, whoever of them begins: it is named where nobody has. */

@@ -92,6 +92,8 @@ const schemas = once(() => {
   const shared = z.strictObject({
     /** Of `--shard I/N`: N. Split group K belongs to shard K. */
     shards: z.exactOptional(count),
+    /** Of `--splits N`: the N of whoever began it. */
+    splits: z.exactOptional(count),
     groups: z.array(
       z.strictObject({
         splits,
@@ -119,7 +121,9 @@ const schemas = once(() => {
     pipeline: z.string(),
     attempt: count,
     status: z.enum(['running', 'finishing', 'finished', 'failed', 'interrupted']),
+    /** The request that it was last worked on for; `invocations`: all of them where there were several, see invocations.ts. */
     invocation: z.exactOptional(z.string()),
+    invocations: z.exactOptional(z.array(z.string())),
     plan: z.strictObject({
       steps: z.array(z.strictObject({ id: z.string(), hash: z.string() })),
       parameters_hash: z.string(),

@@ -20,6 +20,7 @@ import {
 import { OxiError } from './errors.ts';
 import { between, type FlowMoment, momentOf } from './flow-reading.ts';
 import { type Held, holdLease } from './hold.ts';
+import { alsoFor, isFor } from './invocations.ts';
 import { type Plan, type Segment, sinksOf } from './plan.ts';
 import { DEAD_LETTERS, isEmpty } from './planner.ts';
 import { countersReport, makeFigures, type RunFigures, type RunObserver, type RunSummary } from './report.ts';
@@ -128,14 +129,13 @@ class Run {
     const storedSplit = await store.read(runKey, PART);
     // A finished run that nobody asks for again is only replaced: what it was is in the history. So is what belongs to another
     // shared run, which was cut otherwise.
-    const isOther = invocation === undefined || stored?.body.invocation !== invocation;
+    const isOther = !isFor(stored?.body ?? {}, invocation);
     const over = isOther && (stored?.body.status === 'finished' || shared !== undefined);
     const before = stored === undefined || over ? undefined : parseRunDocument(stored.body);
     await refuseShared(before, this.#o);
     const split = parseSplit(storedSplit, before);
     this.#record = new RunRecord(store, this.#lease, stored?.version ?? 0, this.#o.now);
-    if (!fresh && before?.status === 'finished' && invocation !== undefined && before.invocation === invocation)
-      return this.#repeat(before);
+    if (!fresh && before?.status === 'finished' && isFor(before, invocation)) return this.#repeat(before);
 
     const comparing = findBeginning(before, split, this.#o);
     const beginning = await sayIfSlow(this.#o.say, 'comparing the input with the last checkpoint', comparing);
@@ -163,7 +163,7 @@ class Run {
       pipeline: this.#o.pipeline,
       attempt,
       status: begun.finishing ? 'finishing' : 'running',
-      ...(invocation === undefined ? {} : { invocation }),
+      ...alsoFor(run, invocation),
       plan: beginning.hashes,
       ...inputOf(begun.index, input),
       started_at: run?.started_at ?? this.#o.now().toISOString(),

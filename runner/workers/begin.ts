@@ -7,6 +7,7 @@ import type { Share, Split } from '../engine/contracts.ts';
 import { crashpoint } from '../engine/crashpoint.ts';
 import type { RunDocument } from '../engine/documents.ts';
 import { OxiError } from '../engine/errors.ts';
+import { alsoFor, isFor } from '../engine/invocations.ts';
 import type { Plan, Segment } from '../engine/plan.ts';
 import { type BeginningOptions, checkPlan, planHashes, type RecordedInput } from '../engine/resume.ts';
 import { inputOf } from '../engine/run-parts.ts';
@@ -22,8 +23,11 @@ import type { Shared, SharedDocument, SharedRun, Stored } from './shared-run.ts'
 
 /** What a worker comes for. */
 export type Sharing =
-  /** As many split groups as it can get, until the whole run is done. `splits`: how many there are to be, at most. */
-  | { kind: 'join'; splits?: number | undefined; workers: number }
+  /**
+   * As many split groups as it can get, until the whole run is done. `splits`: how many there are to be, at most. `onlyJoin`: somebody
+   * else begins the run.
+   */
+  | { kind: 'join'; splits?: number | undefined; workers: number; onlyJoin?: boolean }
   /** Split group `index` of `of`. */
   | { kind: 'shard'; index: number; of: number };
 
@@ -50,24 +54,35 @@ export type Begun =
 export async function beginShared(shared: SharedRun, o: BeginOptions): Promise<Begun> {
   return shared.alone(async (stored) => {
     const { document } = stored;
-    const again = o.fresh && document?.invocation !== o.invocation;
-    if (document === undefined || again) return begin(shared, o, stored);
+    const isOurs = document !== undefined && isFor(document, o.invocation);
+    if (o.sharing.kind === 'join' && o.sharing.onlyJoin === true) mustBeThere(document, isOurs, o);
+    if (document === undefined || (o.fresh && !isOurs)) return begin(shared, o, stored);
     if (document.status === 'finished') return finished(shared, o, stored, document);
     return join(shared, o, stored, document);
   }, o.fresh);
 }
 
+/** Whoever came to join a run that is gone must not begin another one. Throws OxiError LEASE_LOST. */
+function mustBeThere(document: RunDocument | undefined, isOurs: boolean, { invocation, runKey }: BeginOptions): void {
+  if (document !== undefined && (isOurs || invocation === undefined)) return;
+  throw new OxiError(
+    'LEASE_LOST',
+    `run "${runKey}" that this worker was to join is gone, started over or finished long ago; it stops`,
+  );
+}
+
 function finished(shared: SharedRun, o: BeginOptions, stored: Stored, document: RunDocument): Promise<Begun> | Begun {
-  if (o.invocation !== undefined && document.invocation !== o.invocation) return begin(shared, o, stored);
-  if (o.invocation === undefined && o.sharing.kind === 'shard')
+  const { invocation, runKey, sharing } = o;
+  if (invocation === undefined) {
+    const [one, all] = sharing.kind === 'shard' ? ['a shard', 'shards'] : ['a worker that joins', 'workers'];
     throw new OxiError(
       'COMMAND_INVALID',
-      `run "${o.runKey}" has finished, and a shard can't know whether it is meant again: name the request with --invocation ID, the same for all shards`,
+      `run "${runKey}" has finished, and ${one} can't know whether it is meant again: name the request with --invocation ID, the same for all ${all}`,
     );
-  if (document.shared === undefined) {
-    if (o.invocation === undefined) return begin(shared, o, stored);
-    throw new OxiError('COMMAND_INVALID', `run "${o.runKey}" has finished under this invocation, by one worker`);
   }
+  if (!isFor(document, invocation)) return begin(shared, o, stored);
+  if (document.shared === undefined)
+    throw new OxiError('COMMAND_INVALID', `run "${runKey}" has finished under this invocation, by one worker`);
   return { kind: 'over', document: document as SharedDocument };
 }
 
@@ -87,11 +102,12 @@ async function join(
   const hashes = planHashes(o);
   const changes = checkPlan(document, hashes, o.plan, o.acceptChanges);
   const notices = changes.length === 0 ? [] : [`going on with a changed plan: ${changes.join(', ')}`];
+  notices.push(...splitsNotice(document.shared, sharing));
   await forgetRequests(o);
   const { error: _, summary: __, ...rest } = document;
   const joined = {
     ...rest,
-    ...(o.invocation === undefined ? {} : { invocation: o.invocation }),
+    ...alsoFor(document, o.invocation),
     attempt: document.attempt + 1,
     status: document.status === 'finishing' ? ('finishing' as const) : ('running' as const),
     plan: hashes,
@@ -110,6 +126,13 @@ function refuseOther({ shards }: Shared, sharing: Sharing, runKey: string): void
     'PLAN_CHANGED',
     `run "${runKey}" is unfinished and was cut for ${was}: ${ways}, or --fresh starts over`,
   );
+}
+
+/** The work is cut once, by whoever begins. */
+function splitsNotice({ splits, groups }: Shared, sharing: Sharing): string[] {
+  const asked = sharing.kind === 'join' ? sharing.splits : undefined;
+  if (asked === undefined || asked === (splits ?? groups.length)) return [];
+  return [`--splits ${asked} has no effect: the work of this run was cut into ${groups.length} when it began`];
 }
 
 async function begin(shared: SharedRun, o: BeginOptions, { lease }: Stored): Promise<Begun> {
@@ -132,13 +155,14 @@ async function begin(shared: SharedRun, o: BeginOptions, { lease }: Stored): Pro
     pipeline: o.pipeline,
     attempt: 1,
     status: 'running',
-    ...(o.invocation === undefined ? {} : { invocation: o.invocation }),
+    ...alsoFor(undefined, o.invocation),
     plan: planHashes(o),
     ...inputOf(0, input),
     started_at: o.now().toISOString(),
     worker_id: o.holder.workerId,
     shared: {
       ...(o.sharing.kind === 'shard' ? { shards: o.sharing.of } : {}),
+      ...(o.sharing.kind === 'join' && o.sharing.splits !== undefined ? { splits: o.sharing.splits } : {}),
       groups: groups.map((splits) => ({ splits: [...splits] })),
     },
   };
