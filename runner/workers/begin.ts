@@ -28,8 +28,8 @@ export type Sharing =
    * else begins the run.
    */
   | { kind: 'join'; splits?: number | undefined; workers: number; onlyJoin?: boolean }
-  /** Split group `index` of `of`. */
-  | { kind: 'shard'; index: number; of: number };
+  /** Split group `index` of `of`. `sameHost`: all of them run on this one. */
+  | { kind: 'shard'; index: number; of: number; sameHost?: boolean };
 
 export interface BeginOptions extends BeginningOptions {
   store: StateStore;

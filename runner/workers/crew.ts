@@ -9,7 +9,7 @@ import { crashpoint } from '../engine/crashpoint.ts';
 import { type ErrorCode, EXIT, type ExitCode, OxiError } from '../engine/errors.ts';
 import { workerText } from '../engine/hold.ts';
 import type { PauseGate } from '../engine/pause.ts';
-import type { Plan } from '../engine/plan.ts';
+import { type Plan, sinksOf } from '../engine/plan.ts';
 import { makeFigures, type RunSummary } from '../engine/report.ts';
 import { executeRun, type RunOptions, type RunResult } from '../engine/run.ts';
 import { historyEntry } from '../engine/run-record.ts';
@@ -20,11 +20,12 @@ import { beginShared, mine, type Sharing } from './begin.ts';
 import { type Claimed, Claims, indexOf, type LeaseKeeper } from './claims.ts';
 import { CrewFigures } from './crew-figures.ts';
 import { CrewObserver, readIn } from './crew-observer.ts';
-import { crewSummary, sumGroups } from './crew-summary.ts';
+import { crewSummary, type GroupsSum, sumGroups } from './crew-summary.ts';
 import { finishShared } from './finish.ts';
 import { groupStore } from './group-store.ts';
 import { type Failure, GroupTable } from './group-table.ts';
 import { mergeParts } from './merge.ts';
+import { dropDead } from './registrar.ts';
 import { type SharedDocument, SharedRun } from './shared-run.ts';
 
 export interface CrewOptions extends Omit<RunOptions, 'input' | 'keepLease' | 'pause'> {
@@ -274,6 +275,8 @@ class Crew {
         publish: (lease, gone) => this.#publish(lease, gone),
         summarize: (outputs) => this.#summary('succeeded', 0, undefined, outputs),
         deliver: (summary) => this.#o.deliver(this.#resultOf(summary)),
+        // What can't be taken away now is swept away later.
+        dropDead: () => this.#dropDead().catch(() => undefined),
       });
     }
     if (sharing.kind !== 'shard') throw new Error('a worker that joined ends with the run');
@@ -310,6 +313,11 @@ class Crew {
     });
   }
 
+  async #dropDead(): Promise<void> {
+    const { store, runKey, holder, lockTimeoutMs } = this.#o;
+    await dropDead(store, runKey, holder, lockTimeoutMs);
+  }
+
   /** `outputs`: of the whole run, by whoever finishes it; without them it tells of the groups that were this worker's to do. */
   async #summary(
     status: RunSummary['status'],
@@ -326,12 +334,25 @@ class Crew {
       exit_code,
       error,
       checkpoint: this.#observer.checkpoints,
-      outputs: outputs ?? total.outputs.flat(),
+      outputs: outputs ?? (await this.#published(groups, total.outputs)),
       plan,
       total,
       figures: this.#figures,
       attemptMs: performance.now() - this.#startedAt,
     });
+  }
+
+  /** Of what these groups have made, what this worker has put in place: parts that are to become one are not there yet. */
+  async #published(groups: readonly number[], made: GroupsSum['outputs']): Promise<RunSummary['outputs']> {
+    const { sharing, plan } = this.#o;
+    const own = sharing.kind === 'shard' ? new Set(groups) : this.#table.finished;
+    const segment = await plan.segments[0]?.plan(new Map());
+    const merging = new Set(
+      sinksOf(segment?.nodes ?? []).flatMap(({ step, sink }) => (sink.merge === undefined ? [] : [step.id])),
+    );
+    return groups
+      .flatMap((group, i) => (own.has(group) ? (made[i] ?? []) : []))
+      .filter(({ step }) => !merging.has(step));
   }
 
   /** Parts that are to become one are joined; called again where a worker died in it. */
@@ -377,6 +398,6 @@ class Crew {
     const atWork = this.#claims.isIdle ? 'waiting' : 'working';
     const state = stop.aborted ? 'draining' : pause.closedBy !== undefined ? 'paused' : atWork;
     const splits = this.#claims.held;
-    this.#o.about({ run_id: this.#runId, state, splits, done: this.#table.finished, ...this.#figures.own });
+    this.#o.about({ run_id: this.#runId, state, splits, done: this.#table.finished.size, ...this.#figures.own });
   }
 }

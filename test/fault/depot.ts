@@ -191,7 +191,7 @@ export class Depot {
 
   /** A worker that shares the run. */
   worker(args: readonly string[] = [], options: AttemptOptions = {}): Attempt {
-    return this.attempt(['--join', '--splits', '12', ...args], options);
+    return this.attempt(['--join', '--splits', '12', '--invocation', 'nightly', ...args], options);
   }
 
   attempt(args: readonly string[], options: AttemptOptions = {}): Attempt {
