@@ -9,7 +9,7 @@ import { crashpoint } from '../engine/crashpoint.ts';
 import { type ErrorCode, EXIT, type ExitCode, OxiError } from '../engine/errors.ts';
 import { workerText } from '../engine/hold.ts';
 import type { PauseGate } from '../engine/pause.ts';
-import { type Plan, sinksOf } from '../engine/plan.ts';
+import type { Plan } from '../engine/plan.ts';
 import { makeFigures, type RunSummary } from '../engine/report.ts';
 import { executeRun, type RunOptions, type RunResult } from '../engine/run.ts';
 import { historyEntry } from '../engine/run-record.ts';
@@ -24,7 +24,7 @@ import { crewSummary, type GroupsSum, sumGroups } from './crew-summary.ts';
 import { finishShared } from './finish.ts';
 import { groupStore } from './group-store.ts';
 import { type Failure, GroupTable } from './group-table.ts';
-import { mergeParts } from './merge.ts';
+import { mergeParts, mergingSteps } from './merge.ts';
 import { dropDead } from './registrar.ts';
 import { type SharedDocument, SharedRun } from './shared-run.ts';
 
@@ -267,7 +267,7 @@ class Crew {
 
   /** All that this worker was to do is done; the last one of all finishes the run. */
   async #completed(): Promise<RunSummary> {
-    const { sharing } = this.#o;
+    const { sharing, store, runKey, holder, lockTimeoutMs } = this.#o;
     if (this.#table.allDone) {
       return finishShared(this.#run, {
         ...this.#o,
@@ -276,7 +276,7 @@ class Crew {
         summarize: (outputs) => this.#summary('succeeded', 0, undefined, outputs),
         deliver: (summary) => this.#o.deliver(this.#resultOf(summary)),
         // What can't be taken away now is swept away later.
-        dropDead: () => this.#dropDead().catch(() => undefined),
+        dropDead: () => dropDead(store, runKey, holder, lockTimeoutMs).catch(() => undefined),
       });
     }
     if (sharing.kind !== 'shard') throw new Error('a worker that joined ends with the run');
@@ -313,11 +313,6 @@ class Crew {
     });
   }
 
-  async #dropDead(): Promise<void> {
-    const { store, runKey, holder, lockTimeoutMs } = this.#o;
-    await dropDead(store, runKey, holder, lockTimeoutMs);
-  }
-
   /** `outputs`: of the whole run, by whoever finishes it; without them it tells of the groups that were this worker's to do. */
   async #summary(
     status: RunSummary['status'],
@@ -346,10 +341,7 @@ class Crew {
   async #published(groups: readonly number[], made: GroupsSum['outputs']): Promise<RunSummary['outputs']> {
     const { sharing, plan } = this.#o;
     const own = sharing.kind === 'shard' ? new Set(groups) : this.#table.finished;
-    const segment = await plan.segments[0]?.plan(new Map());
-    const merging = new Set(
-      sinksOf(segment?.nodes ?? []).flatMap(({ step, sink }) => (sink.merge === undefined ? [] : [step.id])),
-    );
+    const merging = await mergingSteps(plan);
     return groups
       .flatMap((group, i) => (own.has(group) ? (made[i] ?? []) : []))
       .filter(({ step }) => !merging.has(step));

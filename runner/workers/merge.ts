@@ -52,3 +52,10 @@ export async function mergeParts({
   }
   return outputs;
 }
+
+/** The sinks of the whole run whose parts become one. */
+export async function mergingSteps(plan: Plan): Promise<ReadonlySet<string>> {
+  const segment = await plan.segments[0]?.plan(new Map());
+  const merging = sinksOf(segment?.nodes ?? []).filter(({ sink }) => sink.merge !== undefined);
+  return new Set(merging.map(({ step }) => step.id));
+}
