@@ -138,6 +138,10 @@ const schemas = once(() => {
     source: z.exactOptional(count),
     /** What the segments before it have left. */
     done: z.exactOptional(z.array(doneSegment)),
+    /** Outputs of earlier runs of this key that it may have to take away, see earlier.ts. */
+    replaces: z.exactOptional(
+      z.array(z.strictObject({ step: z.string(), path: z.string(), bytes: count, at: z.string() })),
+    ),
     /** What the dead-letter file held when the segment began. */
     dead_letters: z.exactOptional(mark),
     /** ISO times. `finished_at`: when the run ended for good; retention counts from it. */

@@ -3,7 +3,7 @@
  * segments run one after the other, and publishes. Whatever happens in between, the next attempt goes on from the last checkpoint.
  */
 import { randomUUID } from 'node:crypto';
-import type { Holder, Lease, StateStore } from '../state/store.ts';
+import type { Holder, Lease, StateStore, StoredDocument } from '../state/store.ts';
 import type { Assembly } from './assembly.ts';
 import { bottleneckOf, theProcess } from './bottleneck.ts';
 import { Committer, lost } from './checkpoint.ts';
@@ -17,6 +17,7 @@ import {
   type RunDocument,
   type SplitDocument,
 } from './documents.ts';
+import { clearEarlier, earlierOutputs, sweepParts } from './earlier.ts';
 import { OxiError } from './errors.ts';
 import { between, type FlowMoment, momentOf } from './flow-reading.ts';
 import { type Held, holdLease } from './hold.ts';
@@ -154,6 +155,7 @@ class Run {
     this.#runId = run?.run_id ?? randomUUID();
     this.#splitVersion = storedSplit?.version ?? 0;
     this.#elapsedBefore = beginning.from?.elapsed_ms ?? run?.done?.at(-1)?.elapsed_ms ?? 0;
+    const earlier = run ?? (await this.#earlier(stored, segment));
     const begun = await this.#open(beginning, segment, input, split, storedSplit !== undefined);
     const { from } = begun;
     const attempt = (run?.attempt ?? 0) + 1;
@@ -171,6 +173,7 @@ class Run {
       ...(from === undefined ? {} : { resumed_from: from.n }),
       ...(run?.done === undefined ? {} : { done: run.done }),
       ...(run?.dead_letters === undefined ? {} : { dead_letters: run.dead_letters }),
+      ...(earlier.replaces === undefined ? {} : { replaces: earlier.replaces }),
     };
     // With the first hard checkpoint this has to be durable, and not before.
     await this.#orLetGo(begun, this.#record.save(document, store.ordered ? 'soft' : 'hard'));
@@ -213,6 +216,15 @@ class Run {
   }
 
   // ---------------------------------------------------------------- beginning
+
+  /** Several workers have shared the run that this one takes the place of: their parts go, by and by. */
+  async #earlier(stored: StoredDocument | undefined, segment: Segment): Promise<Pick<RunDocument, 'replaces'>> {
+    const { store, runKey, input, plan } = this.#o;
+    if (stored?.body.shared === undefined || input !== undefined) return {};
+    const document = parseRunDocument(stored.body);
+    await sweepParts(segment, plan, this.#sinkRun(false), document.shared?.groups.length ?? 0);
+    return earlierOutputs(store, runKey, document);
+  }
 
   #input(segment: Segment, notices: string[]): Promise<RecordedInput> {
     const { input, projectRoot } = this.#o;
@@ -335,6 +347,8 @@ class Run {
       if (last === undefined) throw new Error('the flow ended without a checkpoint');
       this.#record.document = { ...this.#record.document, status: 'finishing' };
       const outputs = await sayIfSlow(this.#o.say, 'publishing the outputs', begun.run.publish(last));
+      const { replaces = [] } = this.#record.document;
+      if (replaces.length > 0) await clearEarlier(begun.run.segment, replaces, { of: undefined });
       const done = [
         ...(this.#record.document.done ?? []),
         doneSegment(begun.run.segment, begun.input, last, outputs, figures),

@@ -6,6 +6,7 @@ import { randomUUID } from 'node:crypto';
 import type { Share, Split } from '../engine/contracts.ts';
 import { crashpoint } from '../engine/crashpoint.ts';
 import type { RunDocument } from '../engine/documents.ts';
+import { clearEarlier, earlierOutputs, sweepParts } from '../engine/earlier.ts';
 import { OxiError } from '../engine/errors.ts';
 import { alsoFor, isFor } from '../engine/invocations.ts';
 import type { Plan, Segment } from '../engine/plan.ts';
@@ -128,6 +129,16 @@ function refuseOther({ shards }: Shared, sharing: Sharing, runKey: string): void
   );
 }
 
+const MOST_NAMED = 5;
+
+function besideNotice(left: readonly string[]): string[] {
+  if (left.length === 0) return [];
+  const more = left.length > MOST_NAMED ? ` and ${left.length - MOST_NAMED} more` : '';
+  return [
+    `${left.slice(0, MOST_NAMED).join(', ')}${more}: parts of another cut, which this run does not replace; who reads all parts would read them too, so move them away`,
+  ];
+}
+
 /** The work is cut once, by whoever begins. */
 function splitsNotice({ splits, groups }: Shared, sharing: Sharing): string[] {
   const asked = sharing.kind === 'join' ? sharing.splits : undefined;
@@ -135,7 +146,7 @@ function splitsNotice({ splits, groups }: Shared, sharing: Sharing): string[] {
   return [`--splits ${asked} has no effect: the work of this run was cut into ${groups.length} when it began`];
 }
 
-async function begin(shared: SharedRun, o: BeginOptions, { lease }: Stored): Promise<Begun> {
+async function begin(shared: SharedRun, o: BeginOptions, { lease, document }: Stored): Promise<Begun> {
   await refuseLiving(o);
   const notices: string[] = [];
   const [outline] = o.plan.segments;
@@ -147,7 +158,13 @@ async function begin(shared: SharedRun, o: BeginOptions, { lease }: Stored): Pro
   const groups = await sayIfSlow(o.say, 'looking where the input can be cut', cutting);
   await checkOutputs(o, input, groups.length);
   await closeSources(segment);
+  const { runKey, pipeline } = o;
+  const earlier = await earlierOutputs(o.store, runKey, document);
   await clearAway(o, lease);
+  const sinkRun = { runKey, runId: '', pipeline, token: lease.token, finishing: false };
+  await sweepParts(segment, o.plan, (step) => ({ ...sinkRun, step }), document?.shared?.groups.length ?? 0);
+  const left = await clearEarlier(segment, earlier.replaces ?? [], { of: groups.length, dry: true });
+  notices.push(...besideNotice(left));
   await forgetRequests(o);
   const fresh: SharedDocument = {
     run_key: o.runKey,
@@ -160,6 +177,7 @@ async function begin(shared: SharedRun, o: BeginOptions, { lease }: Stored): Pro
     ...inputOf(0, input),
     started_at: o.now().toISOString(),
     worker_id: o.holder.workerId,
+    ...earlier,
     shared: {
       ...(o.sharing.kind === 'shard' ? { shards: o.sharing.of } : {}),
       ...(o.sharing.kind === 'join' && o.sharing.splits !== undefined ? { splits: o.sharing.splits } : {}),

@@ -357,6 +357,7 @@ class Crew {
       projectRoot,
       run: { runKey, runId: this.#runId, pipeline, token: lease.token },
       groups,
+      replaces: this.#table.document.replaces,
       mustHold: async () => {
         gone.throwIfAborted();
         if (!(await store.renew(lease))) throw lost(runKey);
