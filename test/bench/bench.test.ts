@@ -128,6 +128,18 @@ describe('the benchmark of the state and of workers', () => {
     expect(stdout).toMatch(/the 2 part files one behind the other, are byte for byte what one worker makes/);
     expect(stdout).toMatch(/\| leases over or lost \| 0 \|/);
     expect(readFileSync(out, 'utf8')).toBe(stdout);
+
+    // One part alone: what was measured of the others stays.
+    const alone = ['commits', '--series', '1', '--each', '30', '--out', out];
+    const again = spawnSync(process.execPath, [index, '--state', ...alone], { encoding: 'utf8' });
+    expect(again.status, again.stderr).toBe(0);
+    expect(again.stdout).toContain('1 series of 30 of each');
+    const withoutCommits = (text: string): string => text.replace(/## A commit on Redis.*?(?=\n## )/s, '');
+    expect(withoutCommits(again.stdout)).toBe(withoutCommits(stdout));
+    expect(spawnSync(process.execPath, [index, '--state', 'comits'], { encoding: 'utf8' })).toMatchObject({
+      status: 2,
+      stderr: 'comits: write some of commits checkpoints workers beats\n',
+    });
   }, 180_000);
 
   test('200 workers on one Redis keep all of their leases', async () => {
