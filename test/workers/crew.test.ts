@@ -134,6 +134,8 @@ describe('--join', () => {
     const folder = project();
     const join_ = (n: number): ReturnType<typeof oxiflow> =>
       oxiflow(['run', 'orders', '--join', '--splits', '6', '--invocation', 'a', '--events', `events-${n}`], {
+        // An empty one is none.
+        env: { OXIFLOW_WORKER_ID: '' },
         cwd: folder,
       });
     const codes = (await Promise.all([join_(0), join_(1)])).map(({ code }) => code);
@@ -155,6 +157,7 @@ describe('--join', () => {
     expect(one?.run_id).toBe(other?.run_id);
     expect(one?.attempt).not.toBe(other?.attempt);
     expect(one?.worker_id).not.toBe(other?.worker_id);
+    for (const story of stories) expect(story[0]?.worker_id).toMatch(/^[^-]/);
   });
 
   test('while it works, a worker is listed with what it does; afterwards it is gone', async () => {
