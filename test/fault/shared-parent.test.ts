@@ -65,8 +65,9 @@ test('two commands at once do the run once; who comes late to either of them fin
   depot.goOn();
   for (const { code, stderr } of await Promise.all(both.map(({ ended }) => ended))) expect(code, stderr).toBe(0);
   await depot.expectDone('two commands');
-  expect((await depot.groups()).attempts).toBe(12);
   const run = await depot.run();
+  // Either of them may have cut it.
+  expect((await depot.groups()).attempts).toBe(run?.shared?.groups.length);
   expect(run?.invocations).toHaveLength(2);
   expect(await depot.look((store) => store.history({ runKey: KEY }))).toHaveLength(1);
 
