@@ -256,6 +256,8 @@ class Crew {
     try {
       const living = (await store.parts(runKey, 'split-')).some(({ lease }) => lease !== undefined && !lease.over);
       if (!living) await this.#table.markEnded(summary);
+      // Others have done all of it meanwhile.
+      if (this.#table.document.status === 'finished') return;
       const about = { run_id: this.#runId, pipeline, attempt: this.#table.attempt };
       await store.appendHistory(historyEntry(runKey, about, summary, this.#o.now().toISOString()));
     } catch {
