@@ -87,7 +87,7 @@ export function command(): Command {
           .choices(['auto', 'drain', 'continue'])
           .default('auto'),
       )
-      .option('--parent-fd <n>', 'pipe whose end means that the launcher is gone', wholeNumber(0, 1023))
+      .option('--parent-fd <n>', 'pipe whose end means that the launcher is gone', wholeNumber(0, 9_999_999))
       .option('--when-told', 'join once the launcher writes to that pipe')
       .option('--state-backend <name>', 'auto, sqlite, file, nfs, redis'),
   ).action(async (name: string, options: Options) => {

@@ -11,16 +11,18 @@ import type { Ended } from './runner.ts';
 const parcels = new Parcels(SEED + 17, 1_200_000);
 const ARGS = ['--workers', '3', '--splits', '12', '--invocation', 'nightly'];
 const SIGNALS = [
-  ['SIGKILL', null],
-  ['SIGTERM', 143],
-  ['SIGINT', 130],
+  ['SIGKILL', 'the first one', null],
+  ['SIGTERM', 'the first one', 143],
+  ['SIGINT', 'the first one', 130],
+  // As from a terminal, or from a launcher: each has its own, and is not told twice.
+  ['SIGTERM', 'all of them', 143],
 ] as const;
 
 describe.each(SHARED_BACKENDS)('three workers that one command has started, state in %s', (backend) => {
   // How a signal is heard is no matter of the state.
   test.each(SIGNALS.filter(([signal]) => signal === 'SIGKILL' || backend === 'sqlite'))(
-    '%s to the first one',
-    async (signal, code) => {
+    '%s to %s',
+    async (signal, to, code) => {
       const depot = await Depot.open(parcels, { backend, pace: 0.2 });
       // The attempt is over when nobody of its group is left.
       const parent = depot.attempt(ARGS, { othersMs: 15_000 });
@@ -28,11 +30,13 @@ describe.each(SHARED_BACKENDS)('three workers that one command has started, stat
         const standing = await depot.look((store) => store.parts(KEY, 'split-'));
         return standing.filter(({ version }) => version > 0).length >= 2;
       });
-      parent.kill(signal);
+      if (to === 'all of them') process.kill(-parent.pid, signal);
+      else parent.kill(signal);
       await depot.untilDraining();
       depot.quicken();
       const ended = await parent.ended;
       expect(ended.code, ended.stderr).toBe(code);
+      expect(ended.stderr).not.toContain('stopping at once');
       const standing = await depot.look((store) => store.parts(KEY, 'split-'));
       if (signal !== 'SIGKILL') expect(standing.filter(({ lease }) => lease !== undefined)).toEqual([]);
       const left = await depot.left();
