@@ -39,7 +39,11 @@ async function repair(store: StateStore, runKey: string, asJson: boolean): Promi
     if (done.restored.length === 0) say(`of run "${printable(runKey)}" nothing could be read: it begins from zero`);
     return;
   }
-  if (done.quarantined.length > done.restored.length) {
-    process.stderr.write('not everything could be restored: the next run starts from the last position that is left\n');
-  }
+  if (done.quarantined.length > done.restored.length) process.stderr.write(await whatFollows(store, runKey));
+}
+
+async function whatFollows(store: StateStore, runKey: string): Promise<string> {
+  if ((await store.read(runKey, 'run')) !== undefined)
+    return 'not everything could be restored: the next run starts from the last position that is left\n';
+  return `run "${printable(runKey)}" itself is gone: its next start begins from zero, whatever its parts had reached (some states ask for --fresh)\n`;
 }

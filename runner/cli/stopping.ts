@@ -87,7 +87,12 @@ export class Stopping implements Disposable {
     const onStop = (): void => this.#told.reject(stop.reason);
     stop.addEventListener('abort', onStop, { once: true });
     if (stop.aborted) onStop();
-    await this.#told.promise.finally(() => stop.removeEventListener('abort', onStop));
+    // Nothing else may keep the process alive by now.
+    this.#parent?.ref();
+    await this.#told.promise.finally(() => {
+      this.#parent?.unref();
+      stop.removeEventListener('abort', onStop);
+    });
   }
 
   request(request: StopRequest): void {
