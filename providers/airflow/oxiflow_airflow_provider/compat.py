@@ -5,7 +5,7 @@ base classes, which whoever parses a DAG has loaded already.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow import __version__ as _version
 
@@ -19,9 +19,6 @@ try:
     from airflow.sdk.exceptions import AirflowException, AirflowFailException
 except ImportError:
     from airflow.exceptions import AirflowException, AirflowFailException
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 __all__ = ["AirflowException", "AirflowFailException", "BaseHook", "BaseOperator"]
 
@@ -77,12 +74,12 @@ def clear_number(context: Any) -> int:
     return int(getattr(context.get("dag_run"), "clear_number", None) or 0)
 
 
-def on_2_form(fields: dict[str, tuple[str, Callable[[], list[Any]]]]) -> dict[str, Any]:
+def on_2_form(fields: dict[str, tuple[str, Any]]) -> dict[str, Any]:
     """Fields of a connection form of Airflow 2; 3 reads them from the provider's metadata."""
     from flask_appbuilder.fieldwidgets import BS3TextFieldWidget
     from wtforms import BooleanField, StringField
 
     return {
-        name: BooleanField(label) if kind is bool else StringField(label, widget=BS3TextFieldWidget())
+        name: BooleanField(label) if "boolean" in kind else StringField(label, widget=BS3TextFieldWidget())
         for name, (label, kind) in fields.items()
     }

@@ -43,7 +43,10 @@ State = Literal["starting", "running", "deferred", "succeeded", "failed", "stopp
 
 
 class OxiDocument(TypedDict):
-    """A step, in the order of the plan. Rates and percents are None until the first sample, and after the end."""
+    """
+    A step, in the order of the plan. Rates and percents are None until the first sample; at the end the rate is None again, and
+    the percents are those of the whole attempt.
+    """
 
     step: str
     oxi: str
@@ -391,8 +394,14 @@ class Live:
         self._point(event.ts, total.added, total.bytes_in)
         for step in event.counters.steps:
             self._count(step.step, step.oxi, step)
-        for oxi in self._oxis.values():
-            oxi.update(rate_per_s=None, busy_percent=None, queue_fill=None)
+            self._oxis[step.step].update(
+                rate_per_s=None,
+                queue_fill=None,
+                busy_percent=share(step.busy_ms, event),
+                wait_input_percent=share(step.wait_input_ms, event),
+                wait_room_percent=share(step.wait_room_ms, event),
+                wait_outside_percent=share(step.wait_outside_ms, event),
+            )
         self._bottleneck(event)
 
     def _oxi(self, step: str, oxi: str) -> OxiDocument:
@@ -417,6 +426,10 @@ class Live:
                 "bottleneck": False,
             }
         return self._oxis[step]
+
+
+def share(ms: float | None, event: RunFinished) -> float | None:
+    return None if ms is None or event.durations.attempt_ms == 0 else round(100 * ms / event.durations.attempt_ms, 1)
 
 
 def short(text: str | None) -> str | None:
