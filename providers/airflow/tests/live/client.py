@@ -35,7 +35,7 @@ class Task:
 
     @property
     def page(self) -> str:
-        """Its page in Airflow's UI; `/oxiflow` behind it is the tab."""
+        """Its page in Airflow's UI."""
         mapped = f"/mapped/{self.map_index}" if self.map_index >= 0 else ""
         return f"/dags/{self.dag_id}/runs/{quote(self.run_id, safe='')}/tasks/{self.task_id}{mapped}"
 
@@ -147,6 +147,9 @@ class Api:
         """One entry of the task's state store; None where there is none."""
         found = self.find(f"{task.path}/state-store/{key}", map_index=task.map_index)
         return None if found is None else found["value"]
+
+    def store(self, task: Task, key: str, value: Any) -> None:
+        self.ask("PUT", f"{task.path}/state-store/{key}", {"value": value}, map_index=task.map_index)
 
     def wait_for_stored(self, task: Task, key: str, within: float = LONGEST) -> Any:
         return until(f"{key} of {task.task_id}", lambda: self.stored(task, key), within, 0.3)

@@ -41,9 +41,15 @@ export function duration(seconds) {
 export function time(iso) {
   const at = new Date(iso ?? '');
   if (Number.isNaN(at.getTime())) return NONE;
-  const today = at.toDateString() === new Date().toDateString();
-  const clock = { hour: '2-digit', minute: '2-digit', second: '2-digit', hourCycle: 'h23' };
-  return today
-    ? at.toLocaleTimeString('en', clock)
-    : at.toLocaleString('en', { ...clock, year: 'numeric', month: 'short', day: 'numeric' });
+  const now = new Date();
+  const day = at.toDateString() === now.toDateString() ? {} : { month: 'short', day: 'numeric' };
+  const year = at.getFullYear() === now.getFullYear() ? {} : { year: 'numeric' };
+  return at.toLocaleString('en', {
+    ...year,
+    ...day,
+    hour: '2-digit',
+    minute: '2-digit',
+    second: '2-digit',
+    hourCycle: 'h23',
+  });
 }

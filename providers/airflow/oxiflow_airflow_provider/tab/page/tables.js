@@ -112,7 +112,7 @@ export function checkpointTable(checkpoints) {
     el('h2', {}, 'Checkpoints'),
     table('Checkpoints', checkpoints.toReversed(), [
       ['No.', (one) => count(one.n), undefined, 'number'],
-      ['At', (one) => time(one.ts)],
+      ['At', (one) => time(one.ts), undefined, 'when'],
       ['Kind', (one) => one.grade],
       ['Attempt', (one) => count(one.attempt), undefined, 'number'],
       ['Rows', (one) => count(one.records), undefined, 'number'],

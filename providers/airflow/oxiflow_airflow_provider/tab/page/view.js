@@ -47,6 +47,8 @@ export function view(page) {
     shown = seen;
     const { instance, run, checkpoints } = seen;
     if (run === null) return set([['nothing', emptyOf(instance), ([title, text]) => message(title, text)]]);
+    const over = !isLive(seen) && run.state === 'succeeded';
+    const positions = over ? [] : (checkpoints.at(-1)?.positions ?? []);
     return set([
       ['head', { run, state: instance.state }, head],
       ['note', noteOf(instance, run), (text) => text && el('p', { class: 'note' }, text)],
@@ -56,14 +58,7 @@ export function view(page) {
       ['alerts', run.alerts ?? [], alerts],
       ['throughput', [run.history, measure.label], () => throughput(run.history)],
       ['oxis', [run.oxis, run.bottleneck], () => oxiTable(run.oxis, run.bottleneck)],
-      ['checkpoints', checkpoints, checkpointTable],
-      [
-        'positions',
-        isLive(seen) || run.state !== 'succeeded' ? (checkpoints.at(-1)?.positions ?? []) : [],
-        positionTable,
-      ],
-      ['dead-letters', run.dead_letters, deadLetterTable],
-      ['outputs', run.outputs, outputTable],
+      ['details', [checkpoints, positions, run.dead_letters, run.outputs], details],
     ]);
   }
 
@@ -125,7 +120,7 @@ const message = (title, text) => el('div', { class: 'empty' }, el('h1', {}, titl
 function noteOf({ state }, run) {
   const live = STATES[run.state]?.[1] === 'live';
   if (ENDED.has(state) && live) {
-    return `Airflow says that this task is ${words(state)}. The run’s last report, of ${time(run.updated_at)}, says that it is ${run.state}.`;
+    return `Airflow’s word for this task is “${words(state)}”. The run’s last report, of ${time(run.updated_at)}, says “${run.state}”.`;
   }
   if (
     !live &&
@@ -231,4 +226,17 @@ function alerts(messages) {
     { class: 'alerts' },
     messages.map((text) => el('li', {}, text)),
   );
+}
+
+/** Two columns, where there is room: the checkpoints are many, the others few. */
+function details([checkpoints, positions, deadLetters, outputs]) {
+  const part = (id, content) => content && el('div', { id }, content);
+  const first = part('checkpoints', checkpointTable(checkpoints));
+  const others = [
+    part('outputs', outputTable(outputs)),
+    part('positions', positionTable(positions)),
+    part('dead-letters', deadLetterTable(deadLetters)),
+  ].filter(Boolean);
+  if (first === null && others.length === 0) return null;
+  return el('div', { class: 'columns' }, first, others.length === 0 ? null : el('div', { class: 'stack' }, others));
 }
