@@ -16,6 +16,7 @@ from .provider_info import CONNECTION_TYPE, FIELDS, FORM, NAME
 #: Of a call that only asks, in seconds.
 PATIENCE = 60
 
+
 @dataclass(frozen=True)
 class Settings:
     runner_path: str | None = None

@@ -140,7 +140,5 @@ def progress_text(event: Progress, checkpoint: int) -> str:
 
 def step_text(step: StepCounters) -> str:
     names = ("in_", "added", "out", "filtered", "dropped", "dead_lettered", "failed", "collected", "passed_on_error")
-    counts = [
-        f"{name.rstrip('_')} {getattr(step.counters, name):,}" for name in names if getattr(step.counters, name)
-    ]
+    counts = [f"{name.rstrip('_')} {getattr(step.counters, name):,}" for name in names if getattr(step.counters, name)]
     return f"{step.step} ({step.oxi}): {', '.join(counts) or 'nothing'}; busy {step.busy_ms / 1000:.2f} s"

@@ -135,7 +135,9 @@ class OxiFlowTrigger(BaseTrigger):
         while self._handle.alive() and time.monotonic() < deadline:
             await asyncio.sleep(0.1)
         if self._handle.alive():
-            self.log.warning("the run did not end in time, and is killed; the next one goes on from its last checkpoint")
+            self.log.warning(
+                "the run did not end in time, and is killed; the next one goes on from its last checkpoint"
+            )
             run.kill()
         run.close()
 

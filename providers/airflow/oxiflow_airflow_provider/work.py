@@ -263,7 +263,9 @@ class Work:
             raise (AirflowException if failure.retry else AirflowFailException)(str(failure)) from failure
         self._end(result, None)
         if result.lost or result.malformed:
-            self._log.warning("of the run's events, %s got lost and %s could not be read", result.lost, result.malformed)
+            self._log.warning(
+                "of the run's events, %s got lost and %s could not be read", result.lost, result.malformed
+            )
         summary = result.summary()
         self._tell_assets(summary)
         return summary
@@ -281,7 +283,10 @@ class Work:
             self._context["outlet_events"][outlet].extra = {
                 "rows": sum(output["rows"] for output in mine) if mine else summary["rows"],
                 "bytes": sum(output["bytes"] for output in mine) if mine else summary["bytes"],
-                **{name: summary[name] for name in ("records_read", "errors", "seconds", "checkpoint", "run_key", "run_id")},
+                **{
+                    name: summary[name]
+                    for name in ("records_read", "errors", "seconds", "checkpoint", "run_key", "run_id")
+                },
             }
 
     @property

@@ -1,7 +1,8 @@
-"""A real `airflow standalone` in a folder of its own, on free ports of this machine's loopback, ended with all that it started."""
+"""A real `airflow standalone` in a folder of its own, on free ports of the loopback, ended with all that came of it."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -59,6 +60,7 @@ class Airflow:
             "CORE__DAGS_FOLDER": str(next(iter(self.dags.values()))),
             "CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
             "CORE__PARALLELISM": "2",
+            "CORE__MULTI_TEAM": "True",
             "CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(f"{name}:{role}" for name, role in USERS.items()),
             "CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(self._passwords),
             # It must follow the port, or no task reaches its supervisor.
@@ -120,10 +122,8 @@ class Airflow:
         """Ends it as a group, waits for all that came of it, and throws when something would not end."""
         if self._process is None:
             return
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGTERM)
-        except ProcessLookupError:
-            pass
         # By their environment: task processes and runners have sessions of their own.
         late = end_all(f"AIRFLOW_HOME={self.home}", GRACE)
         self._process.wait()
