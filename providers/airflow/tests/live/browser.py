@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal, Protocol
 
-from playwright.sync_api import Browser, ConsoleMessage, FrameLocator, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, FrameLocator, Page, expect, sync_playwright
 
 from .client import Api, Task
 from .programs import need
@@ -25,6 +25,9 @@ class Site(Protocol):
 
 
 Theme = Literal["light", "dark"]
+#: Milliseconds that anything here may take; a busy machine makes a page slow, not wrong.
+PATIENCE = 60_000
+expect.set_options(timeout=PATIENCE)
 #: Airflow's session, where the page finds it.
 SESSION = "_token"
 
@@ -50,7 +53,7 @@ def session(browser: Browser, airflow: Site, user: str = "admin", theme: Theme =
         # Airflow keeps its theme here.
         context.add_init_script(f"localStorage.setItem('theme', '{theme}')")
         page = context.new_page()
-        page.set_default_timeout(30_000)
+        page.set_default_timeout(PATIENCE)
         yield page
     finally:
         context.close()
@@ -74,6 +77,11 @@ def open_tab(page: Page, airflow: Site, task: Task) -> FrameLocator:
     page.goto(airflow.url + task.page)
     page.get_by_role("tab", name="Oxide Flow").or_(page.get_by_role("link", name="Oxide Flow")).first.click()
     return page.frame_locator("iframe[title='Oxide Flow']")
+
+
+def look_again(tab: FrameLocator) -> None:
+    """As somebody does who comes back to the page: it asks at once, and not after its pause."""
+    tab.locator("body").evaluate("() => document.dispatchEvent(new Event('visibilitychange'))")
 
 
 def figure(tab: FrameLocator, name: str) -> str:

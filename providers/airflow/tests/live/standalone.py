@@ -16,8 +16,25 @@ import httpx
 from .client import Api
 from .waiting import LONGEST, end_all, free_port, until
 
-#: Airflow logs users in by these names. Nobody has no role, the guest one of another team than the DAGs of the bundle "team".
-USERS = {"admin": "admin", "viewer": "viewer", "nobody": ""}
+#: Users and their roles. Nobody has none, and the guest may look at everything but the DAG "hello".
+USERS = {"admin": "admin", "viewer": "viewer", "guest": "viewer", "nobody": ""}
+#: Airflow's simple auth manager has no rights for single DAGs, and standalone takes no other manager: a plugin tells it of one.
+RIGHTS = """
+from airflow.api_fastapi.auth.managers.simple.simple_auth_manager import SimpleAuthManager
+
+anybody = SimpleAuthManager.is_authorized_dag
+
+
+def is_authorized_dag(self, *, method, user, access_entity=None, details=None):
+    if user.username == "guest" and (details is None or details.id == "hello"):
+        return False
+    return anybody(self, method=method, user=user, access_entity=access_entity, details=details)
+
+
+SimpleAuthManager.is_authorized_dag = is_authorized_dag
+"""
+#: Half a minute on an idle machine.
+BOOT = 300.0
 #: Task processes, the triggerer and others save what they do at SIGTERM; then it is over.
 GRACE = 30.0
 
@@ -60,7 +77,6 @@ class Airflow:
             "CORE__DAGS_FOLDER": str(next(iter(self.dags.values()))),
             "CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
             "CORE__PARALLELISM": "2",
-            "CORE__MULTI_TEAM": "True",
             "CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(f"{name}:{role}" for name, role in USERS.items()),
             "CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(self._passwords),
             # It must follow the port, or no task reaches its supervisor.
@@ -83,6 +99,8 @@ class Airflow:
     def start(self) -> None:
         passwords = {name: f"{name}-of-the-tests" for name in USERS}
         self._passwords.write_text(json.dumps(passwords))
+        (self.home / "plugins").mkdir()
+        (self.home / "plugins/rights.py").write_text(RIGHTS)
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(
                 [Path(sys.executable).with_name("airflow"), "standalone"],
@@ -93,7 +111,7 @@ class Airflow:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        until("a healthy Airflow", self._healthy, every=0.5)
+        until("a healthy Airflow", self._healthy, within=BOOT, every=0.5)
 
     def _healthy(self) -> bool:
         assert self._process is not None
