@@ -1,4 +1,4 @@
-"""Airflow's connections as variables of the runner's environment. They are read when the task runs, and are in nothing that Airflow shows."""
+"""Airflow's connections as variables of the runner. They are read when the task runs, and are in nothing that Airflow shows."""
 
 from __future__ import annotations
 

@@ -97,8 +97,9 @@ def ask(settings: Settings, verb: str, run_key: str, env: Mapping[str, str] | No
 
 def call(settings: Settings, words: list[str], env: Mapping[str, str] | None = None) -> Any:
     """What the runner says with --json. Throws OxiFlowError with its own sentence."""
-    from oxiflow import OxiFlowError
     from oxiflow.runner import runner_command
+
+    from oxiflow import OxiFlowError
 
     options = ["--json"]
     if settings.project_dir:

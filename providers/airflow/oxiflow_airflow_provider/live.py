@@ -3,18 +3,20 @@ What Airflow's page shows of a run, translated from its events: plain documents 
 task's state store (Airflow 3.3), or in XCom under the same keys; the tab reads them and nothing else. Counts are over all
 attempts; names are those of the event protocol where it has one.
 
-`oxiflow_run` is a RunDocument, `oxiflow_checkpoint` the newest CheckpointDocument, `oxiflow_checkpoints` the last 20, oldest first.
+`oxiflow_run` is a RunDocument, `oxiflow_checkpoint` the newest CheckpointDocument, `oxiflow_checkpoints` the last 20 of them,
+oldest first.
 """
 
 from __future__ import annotations
 
 import json
 from datetime import datetime
-from typing import Any, Literal, Optional, TypedDict
+from typing import Any, Literal, TypedDict
 
 from oxiflow.events import (
     Alert,
     Checkpoint,
+    Counters,
     Event,
     Metrics,
     Progress,
@@ -54,27 +56,27 @@ class OxiDocument(TypedDict):
     stage: int
     records_in: int
     #: None until the step has ended.
-    records_out: Optional[int]
+    records_out: int | None
     bytes_in: int
     bytes_out: int
     #: Dropped, dead-lettered, failed or passed on.
     errors: int
-    rate_per_s: Optional[float]
+    rate_per_s: float | None
     #: 100 is one thread.
-    busy_percent: Optional[float]
-    wait_input_percent: Optional[float]
-    wait_room_percent: Optional[float]
-    wait_outside_percent: Optional[float]
-    memory_mb: Optional[float]
+    busy_percent: float | None
+    wait_input_percent: float | None
+    wait_room_percent: float | None
+    wait_outside_percent: float | None
+    memory_mb: float | None
     #: Of the queue that it fills, from 0 to 1; None where it fills none.
-    queue_fill: Optional[float]
+    queue_fill: float | None
     bottleneck: bool
 
 
 class OutputDocument(TypedDict):
     step: str
     #: A path or a table.
-    to: Optional[str]
+    to: str | None
     rows: int
     bytes: int
 
@@ -115,7 +117,7 @@ class PositionDocument(TypedDict):
     split: int
     name: str
     offset: int
-    size: Optional[int]
+    size: int | None
 
 
 class RunDocument(TypedDict):
@@ -124,39 +126,39 @@ class RunDocument(TypedDict):
     pipeline: str
     run_key: str
     invocation: str
-    run_id: Optional[str]
+    run_id: str | None
     #: The runner's count of attempts.
-    attempt: Optional[int]
-    worker_id: Optional[str]
+    attempt: int | None
+    worker_id: str | None
     #: `sqlite: /path`, `redis: ...`, without secrets.
-    backend: Optional[str]
+    backend: str | None
     #: The checkpoint that this attempt went on from.
-    resumed_from: Optional[int]
+    resumed_from: int | None
     #: ISO 8601 in UTC, of this attempt.
-    started_at: Optional[str]
+    started_at: str | None
     updated_at: str
-    finished_at: Optional[str]
-    exit_code: Optional[int]
-    error: Optional[str]
+    finished_at: str | None
+    exit_code: int | None
+    error: str | None
     rows_read: int
     rows_written: int
     bytes_read: int
     bytes_written: int
     errors: int
     #: From 0 to 1, where the size of the input is known.
-    progress: Optional[float]
-    total_bytes: Optional[int]
-    eta_seconds: Optional[float]
+    progress: float | None
+    total_bytes: int | None
+    eta_seconds: float | None
     #: Records and bytes a second.
-    rate: Optional[float]
-    rate_bytes: Optional[float]
+    rate: float | None
+    rate_bytes: float | None
     #: Seconds of the attempt and of all attempts; None until the end.
-    attempt_seconds: Optional[float]
-    seconds: Optional[float]
+    attempt_seconds: float | None
+    seconds: float | None
     #: [seconds since this attempt began, rows read, bytes read], oldest first.
     history: list[list[float]]
     oxis: list[OxiDocument]
-    bottleneck: Optional[BottleneckDocument]
+    bottleneck: BottleneckDocument | None
     dead_letters: DeadLettersDocument
     outputs: list[OutputDocument]
     #: Messages of alerts and notices, the last 10.
@@ -274,7 +276,8 @@ class Live:
         self._run["resumed_from"] = event.resumed_from.checkpoint if event.resumed_from else None
         for stage in event.plan.stages:
             for step in stage.steps:
-                self._oxi(step.step, step.oxi).update(kind=step.kind, stage=stage.stage)
+                oxi = self._oxi(step.step, step.oxi)
+                oxi["kind"], oxi["stage"] = step.kind, stage.stage
         for notice in event.notices:
             self._alert(notice)
 
@@ -298,29 +301,25 @@ class Live:
             self._run["history"] = [*history[:-1:2], history[-1]]
 
     def _metrics(self, event: Metrics) -> None:
+        self._bottleneck(event)
         fills = {queue.from_: queue.fill for queue in event.queues or ()}
-        slow = event.bottleneck.step if event.bottleneck else None
         written = size = 0
         for step in event.steps:
             oxi = self._oxi(step.step, step.oxi)
-            oxi.update(
-                records_in=step.records_processed,
-                errors=step.error_count,
-                rate_per_s=step.processing_rate_per_sec,
-                busy_percent=step.busy_percent,
-                wait_input_percent=step.wait_input_percent,
-                wait_room_percent=step.wait_room_percent,
-                wait_outside_percent=step.wait_outside_percent,
-                memory_mb=round(step.memory_usage_mb, 1),
-                bytes_in=step.bytes_in or step.io_read_bytes,
-                bytes_out=step.bytes_out or step.io_write_bytes,
-                queue_fill=fills.get(step.step),
-                bottleneck=step.step == slow,
-            )
+            oxi["records_in"] = step.records_processed
+            oxi["errors"] = step.error_count
+            oxi["rate_per_s"] = step.processing_rate_per_sec
+            oxi["busy_percent"] = step.busy_percent
+            oxi["wait_input_percent"] = step.wait_input_percent
+            oxi["wait_room_percent"] = step.wait_room_percent
+            oxi["wait_outside_percent"] = step.wait_outside_percent
+            oxi["memory_mb"] = round(step.memory_usage_mb, 1)
+            oxi["bytes_in"] = step.bytes_in or step.io_read_bytes
+            oxi["bytes_out"] = step.bytes_out or step.io_write_bytes
+            oxi["queue_fill"] = fills.get(step.step)
             if oxi["kind"] == "sink":
                 written, size = written + step.records_processed, size + step.io_write_bytes
         self._run["rows_written"], self._run["bytes_written"] = written, size
-        self._bottleneck(event)
 
     def _bottleneck(self, event: Metrics | RunFinished) -> None:
         found = event.bottleneck
@@ -360,13 +359,11 @@ class Live:
         self._count(event.step, event.oxi, event)
 
     def _count(self, step: str, oxi: str, told: Any) -> None:
-        counters = told.counters
+        counters: Counters = told.counters
         document = self._oxi(step, oxi)
-        document.update(
-            records_in=counters.in_ + counters.added if document["kind"] == "source" else counters.in_,
-            records_out=counters.out,
-            errors=counters.dropped + counters.dead_lettered + counters.failed + counters.passed_on_error,
-        )
+        document["records_in"] = counters.added if document["kind"] == "source" else counters.in_
+        document["records_out"] = counters.out
+        document["errors"] = bad(counters)
 
     def _alert(self, message: str) -> None:
         self._run["alerts"] = [*self._run["alerts"][-9:], short(message) or ""]
@@ -380,7 +377,7 @@ class Live:
         run["error"] = short(event.error.message) if event.error else None
         run["rows_read"], run["rows_written"], run["bytes_read"] = total.added, total.out, total.bytes_in
         run["bytes_written"] = sum(output.bytes for output in event.outputs)
-        run["errors"] = total.dropped + total.dead_lettered + total.failed + total.passed_on_error
+        run["errors"] = bad(total)
         run["rate"] = run["rate_bytes"] = run["eta_seconds"] = None
         run["attempt_seconds"] = event.durations.attempt_ms / 1000
         run["seconds"] = event.durations.total_ms / 1000
@@ -394,14 +391,12 @@ class Live:
         self._point(event.ts, total.added, total.bytes_in)
         for step in event.counters.steps:
             self._count(step.step, step.oxi, step)
-            self._oxis[step.step].update(
-                rate_per_s=None,
-                queue_fill=None,
-                busy_percent=share(step.busy_ms, event),
-                wait_input_percent=share(step.wait_input_ms, event),
-                wait_room_percent=share(step.wait_room_ms, event),
-                wait_outside_percent=share(step.wait_outside_ms, event),
-            )
+            oxi = self._oxis[step.step]
+            oxi["rate_per_s"] = oxi["queue_fill"] = None
+            oxi["busy_percent"] = share(step.busy_ms, event)
+            oxi["wait_input_percent"] = share(step.wait_input_ms, event)
+            oxi["wait_room_percent"] = share(step.wait_room_ms, event)
+            oxi["wait_outside_percent"] = share(step.wait_outside_ms, event)
         self._bottleneck(event)
 
     def _oxi(self, step: str, oxi: str) -> OxiDocument:
@@ -426,6 +421,10 @@ class Live:
                 "bottleneck": False,
             }
         return self._oxis[step]
+
+
+def bad(counters: Counters) -> int:
+    return counters.dropped + counters.dead_lettered + counters.failed + counters.passed_on_error
 
 
 def share(ms: float | None, event: RunFinished) -> float | None:

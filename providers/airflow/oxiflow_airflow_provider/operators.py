@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Optional, Union
+from typing import TYPE_CHECKING, Any, Union
 
 from . import edges
 from .compat import HAS_STATE_STORE, TRIGGERS_ARE_TOLD, AirflowFailException, BaseOperator
@@ -57,35 +57,42 @@ class OxiFlowOperator(BaseOperator):
         "oxiflow_conn_id",
         "runner_path",
     )
-    template_fields_renderers = {"pipeline_params": "json", "set": "json", "env": "json", "conn_env": "json"}
+    _given_params: Mapping[str, Any]
+    template_fields_renderers: Mapping[str, str] = {
+        "pipeline_params": "json",
+        "set": "json",
+        "env": "json",
+        "conn_env": "json",
+    }
     ui_color = "#f4a261"
     ui_fgcolor = "#000"
 
     def __new__(cls, *args: Any, **kwargs: Any) -> OxiFlowOperator:
         # Airflow mixes the DAG's params in before __init__ sees them.
-        self: OxiFlowOperator = super().__new__(cls)
-        self._given_params = dict(kwargs.get("params") or {})
+        self = super().__new__(cls)
+        # Not by assignment, which Airflow watches.
+        self.__dict__["_given_params"] = own_params(kwargs)
         return self
 
     def __init__(
         self,
         *,
         pipeline_name: str,
-        project_dir: Optional[str] = None,
-        state_backend: Optional[str] = None,
-        worker_id: Optional[str] = None,
-        depends_on: Union[str, Iterable[str]] = (),
-        set: Optional[Mapping[str, Any]] = None,
-        env: Optional[Mapping[str, str]] = None,
-        conn_env: Optional[Mapping[str, str]] = None,
-        run_key: Optional[str] = None,
-        shard: Optional[Shard] = None,
-        oxiflow_conn_id: Optional[str] = None,
-        runner_path: Optional[str] = None,
+        project_dir: str | None = None,
+        state_backend: str | None = None,
+        worker_id: str | None = None,
+        depends_on: str | Iterable[str] = (),
+        set: Mapping[str, Any] | None = None,
+        env: Mapping[str, str] | None = None,
+        conn_env: Mapping[str, str] | None = None,
+        run_key: str | None = None,
+        shard: Shard | None = None,
+        oxiflow_conn_id: str | None = None,
+        runner_path: str | None = None,
         deferrable: bool = False,
         durable: bool = False,
         fresh: bool = False,
-        drain_timeout: Optional[Duration] = None,
+        drain_timeout: Duration | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -106,7 +113,7 @@ class OxiFlowOperator(BaseOperator):
         self.fresh = fresh
         self.drain_timeout = drain_timeout
         self.depends_on = [depends_on] if isinstance(depends_on, str) else list(depends_on)
-        self._work: Optional[Work] = None
+        self._work: Work | None = None
         refuse(self)
         edges.wire(self, self.depends_on)
 
@@ -136,7 +143,7 @@ class OxiFlowOperator(BaseOperator):
         return self._work
 
     def _must_wait_for_all(self) -> None:
-        """A DAG that was never loaded from its file, as in `dag.test()`, has not got the edges to tasks that are defined later."""
+        """A DAG that was not loaded from its file, as in `dag.test()`, has no edges to tasks that are defined later."""
         there = self.upstream_task_ids
         missing = [name for name in self.depends_on if not there.intersection(edges.spellings(self, name))]
         if missing:
@@ -144,6 +151,16 @@ class OxiFlowOperator(BaseOperator):
                 f"depends_on names {', '.join(map(repr, missing))}, for which this task did not wait: "
                 "define it before this task, or load the DAG from its file"
             )
+
+
+def own_params(kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Those that were given to the task. For a task of a map Airflow has mixed the DAG's in: what is the same there is the DAG's."""
+    given = dict(kwargs.get("params") or {})
+    dag = kwargs.get("dag")
+    if not kwargs.get("_airflow_from_mapped") or dag is None:
+        return given
+    of_dag = dict(dag.params or {})
+    return {name: value for name, value in given.items() if name not in of_dag or of_dag[name] != value}
 
 
 def refuse(task: OxiFlowOperator) -> None:

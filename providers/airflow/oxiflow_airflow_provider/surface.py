@@ -1,6 +1,6 @@
 """
-Where the documents of `live` stand: the task's state store where Airflow has one, else XCom. What Airflow can't take at the moment
-never harms the run; each write is a call over the network and into a database, so they are few.
+Where the documents of `live` stand: the task's state store where Airflow has one, else XCom. What Airflow can't take at the
+moment never harms the run; each write is a call over the network and into a database, so they are few.
 """
 
 from __future__ import annotations

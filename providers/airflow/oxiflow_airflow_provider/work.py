@@ -16,7 +16,7 @@ from oxiflow.events import RunStarted
 from oxiflow.process import Run
 from oxiflow.reconnect import Handle, new_handle
 
-from oxiflow import OxiFlowError, Result, RunRequest, start
+from oxiflow import Result, RunRequest, start
 
 from .compat import AirflowException, AirflowFailException, executors, state_store
 from .environment import connection_variables

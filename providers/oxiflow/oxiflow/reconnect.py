@@ -114,6 +114,8 @@ def began(pid: int) -> str | None:
 
 
 def _began_elsewhere(pid: int) -> str | None:
-    told = subprocess.run(["/bin/ps", "-o", "stat=,lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    told = subprocess.run(
+        ["/bin/ps", "-o", "stat=,lstart=", "-p", str(pid)], capture_output=True, text=True, check=False
+    )
     state, _, when = told.stdout.strip().partition(" ")
     return None if state == "" or state.startswith("Z") else when.strip()
