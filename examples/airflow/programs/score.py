@@ -13,4 +13,4 @@ for number, line in enumerate(sys.stdin, start=1):
     flight = json.loads(line)
     # A long way to make up for it, and an hour of the day at which others are waited for.
     flight["score"] = round(flight["delay"] / math.sqrt(1 + flight["distance"]) * (1 + flight["time"] / 24), 3)
-    print(json.dumps(flight))
+    sys.stdout.write(json.dumps(flight) + "\n")

@@ -1,7 +1,8 @@
-"""A real `airflow standalone` in a folder of its own, on free ports of this machine's loopback, ended with all that it started."""
+"""A real `airflow standalone` in a folder of its own, on free ports of the loopback, ended with all that came of it."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -15,8 +16,25 @@ import httpx
 from .client import Api
 from .waiting import LONGEST, end_all, free_port, until
 
-#: Airflow logs users in by these names. Nobody has no role, the guest one of another team than the DAGs of the bundle "team".
-USERS = {"admin": "admin", "viewer": "viewer", "nobody": ""}
+#: Users and their roles. Nobody has none, and the guest may look at everything but the DAG "hello".
+USERS = {"admin": "admin", "viewer": "viewer", "guest": "viewer", "nobody": ""}
+#: Airflow's simple auth manager has no rights for single DAGs, and standalone takes no other manager: a plugin tells it of one.
+RIGHTS = """
+from airflow.api_fastapi.auth.managers.simple.simple_auth_manager import SimpleAuthManager
+
+anybody = SimpleAuthManager.is_authorized_dag
+
+
+def is_authorized_dag(self, *, method, user, access_entity=None, details=None):
+    if user.username == "guest" and (details is None or details.id == "hello"):
+        return False
+    return anybody(self, method=method, user=user, access_entity=access_entity, details=details)
+
+
+SimpleAuthManager.is_authorized_dag = is_authorized_dag
+"""
+#: Half a minute on an idle machine.
+BOOT = 300.0
 #: Task processes, the triggerer and others save what they do at SIGTERM; then it is over.
 GRACE = 30.0
 
@@ -81,6 +99,8 @@ class Airflow:
     def start(self) -> None:
         passwords = {name: f"{name}-of-the-tests" for name in USERS}
         self._passwords.write_text(json.dumps(passwords))
+        (self.home / "plugins").mkdir()
+        (self.home / "plugins/rights.py").write_text(RIGHTS)
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(
                 [Path(sys.executable).with_name("airflow"), "standalone"],
@@ -91,7 +111,7 @@ class Airflow:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        until("a healthy Airflow", self._healthy, every=0.5)
+        until("a healthy Airflow", self._healthy, within=BOOT, every=0.5)
 
     def _healthy(self) -> bool:
         assert self._process is not None
@@ -120,10 +140,8 @@ class Airflow:
         """Ends it as a group, waits for all that came of it, and throws when something would not end."""
         if self._process is None:
             return
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGTERM)
-        except ProcessLookupError:
-            pass
         # By their environment: task processes and runners have sessions of their own.
         late = end_all(f"AIRFLOW_HOME={self.home}", GRACE)
         self._process.wait()

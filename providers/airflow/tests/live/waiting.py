@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -63,8 +64,6 @@ def end_all(mark: str, within: float) -> list[str]:
         time.sleep(0.1)
     late = {pid: command_of(pid) for pid in processes_of(mark)}
     for pid in late:
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            continue
     return [command for command in late.values() if command]

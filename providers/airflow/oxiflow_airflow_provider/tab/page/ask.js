@@ -72,7 +72,7 @@ async function get(path, signal, optional = false) {
     answer = await fetch(url, { signal, credentials: 'same-origin', headers: { accept: 'application/json' } });
   } catch (error) {
     if (signal.aborted) throw error;
-    throw new Refused('Airflow can’t be reached. Trying again.', 0, false);
+    throw new Refused("Airflow can't be reached. Trying again.", 0, false);
   }
   if (optional && answer.status === 404) return null;
   if (!answer.ok) throw new Refused(sentence(answer), answer.status, answer.status < 500);

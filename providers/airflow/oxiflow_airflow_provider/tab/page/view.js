@@ -120,7 +120,7 @@ const message = (title, text) => el('div', { class: 'empty' }, el('h1', {}, titl
 function noteOf({ state }, run) {
   const live = STATES[run.state]?.[1] === 'live';
   if (ENDED.has(state) && live) {
-    return `Airflow’s word for this task is “${words(state)}”. The run’s last report, of ${time(run.updated_at)}, says “${run.state}”.`;
+    return `Airflow's word for this task is “${words(state)}”. The run's last report, of ${time(run.updated_at)}, says “${run.state}”.`;
   }
   if (
     !live &&
