@@ -7,7 +7,7 @@ from pathlib import Path
 from oxiflow_airflow_provider.live import CHECKPOINT, RUN
 from playwright.sync_api import FrameLocator, expect
 
-from .browser import chromium, figure, listen, number, open_tab, session
+from .browser import chromium, figure, listen, look_again, number, open_tab, session
 from .client import Api, Task
 from .standalone import Airflow
 from .waiting import until
@@ -87,3 +87,8 @@ def test_the_numbers_move_while_the_run_goes_on_and_are_its_summary_at_the_end(a
         assert figure(tab, "dead_letters") == "0"
         assert done(tab) == ROWS
         expect(tab.get_by_role("progressbar")).to_have_attribute("aria-valuenow", "100")
+
+        # Airflow keeps documents for a time only.
+        api.ask("DELETE", f"{task.path}/state-store/{RUN}")
+        look_again(tab)
+        expect(tab.locator("h1")).to_have_text("No report")
