@@ -33,7 +33,7 @@ async def application(
     await _application()(scope, receive, send)
 
 
-class OxiFlowPlugin(AirflowPlugin):  # type: ignore[misc]
+class OxiFlowPlugin(AirflowPlugin):
     name = "oxiflow"
     fastapi_apps = [{"app": application, "url_prefix": "/oxiflow", "name": NAME}]  # noqa: RUF012
     external_views = [  # noqa: RUF012

@@ -8,7 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from oxiflow.events import Event, Metrics, OxiMetrics, Plan, PlannedStage, PlannedStep, Progress, RunFinished, RunStarted
+from oxiflow.events import (
+    Event,
+    Metrics,
+    OxiMetrics,
+    Plan,
+    PlannedStage,
+    PlannedStep,
+    Progress,
+    RunFinished,
+    RunStarted,
+)
 from oxiflow.stream import decode
 from oxiflow_airflow_provider.live import CHECKPOINT, CHECKPOINTS, KEPT, POINTS, RUN, Live
 from oxiflow_airflow_provider.logs import MOST_LETTERS, MOST_LINES, TaskLog
@@ -52,7 +62,8 @@ def test_the_documents_of_a_run_that_resumed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "state", "code"), [("interrupted", "stopped", 143), ("bad-data", "failed", 3), ("repeated", "succeeded", 0)]
+    ("name", "state", "code"),
+    [("interrupted", "stopped", 143), ("bad-data", "failed", 3), ("repeated", "succeeded", 0)],
 )
 def test_the_states_of_a_run(name: str, state: str, code: int) -> None:
     run = live(*events(name)).run()

@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG, TaskGroup
 from oxiflow_airflow_provider import OxiFlowOperator
-
-from airflow.providers.standard.operators.empty import EmptyOperator
 
 
 def dag(**more: Any) -> DAG:

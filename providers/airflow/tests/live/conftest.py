@@ -1,4 +1,4 @@
-"""One real Airflow for all live tests, with the DAGs in `dags` and those of the examples."""
+"""One real Airflow for all live tests, with the DAGs in `dags`."""
 
 from __future__ import annotations
 

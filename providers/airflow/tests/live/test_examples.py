@@ -6,7 +6,6 @@ import json
 import math
 import os
 import struct
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -98,10 +97,9 @@ def test_a_run_that_fails_in_the_middle_is_resumed_by_its_retry(
     tab = open_tab(page, newcomer, task)
     shows(tab, summary)
     expect(tab.locator("#head")).to_contain_text(f"checkpoint {summary['resumed_from']}")
-    # What the second try took up, and what the first had done, make the whole.
-    assert api.stored(task, RUN)["resumed_from"] == summary["resumed_from"]
-    attempts = Counter(tab.locator("#checkpoints tbody tr td:nth-child(4)").all_inner_texts())
-    assert set(attempts) == {"1", "2"}
+    # The second try took up what the first had done.
+    [oldest] = tab.locator("#checkpoints tbody tr").last.locator("td").first.all_inner_texts()
+    assert int(oldest) == summary["resumed_from"] + 1
     page.set_viewport_size({"width": 1440, "height": 1100})
     # Beside the one in the checkout; in its place when it is to be made anew.
     record = os.environ.get("OXIFLOW_PICTURE") == "record"

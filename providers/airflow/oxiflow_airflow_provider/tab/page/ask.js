@@ -48,8 +48,7 @@ export async function ask({ dag, run, task, index }, signal) {
     return { instance, run: of(RUN), checkpoints: of(CHECKPOINTS) ?? [] };
   }
   // Airflow before 3.3 has no state store; there the operator leaves the same documents as XComs.
-  const left = async (key) =>
-    value(await get(`${path}/xcomEntries/${key}?map_index=${index}&deserialize=true`, signal, true));
+  const left = async (key) => value(await get(`${path}/xcomEntries/${key}?map_index=${index}`, signal, true));
   return { instance, run: await left(RUN), checkpoints: (await left(CHECKPOINTS)) ?? [] };
 }
 
