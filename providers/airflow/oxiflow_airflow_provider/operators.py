@@ -58,6 +58,8 @@ class OxiFlowOperator(BaseOperator):
         "runner_path",
     )
     _given_params: Mapping[str, Any]
+    #: Made of a mapped task to run: its edges are those of the map.
+    _of_map: bool
     template_fields_renderers: Mapping[str, str] = {
         "pipeline_params": "json",
         "set": "json",
@@ -72,6 +74,7 @@ class OxiFlowOperator(BaseOperator):
         self = super().__new__(cls)
         # Not by assignment, which Airflow watches.
         self.__dict__["_given_params"] = own_params(kwargs)
+        self.__dict__["_of_map"] = bool(kwargs.get("_airflow_from_mapped"))
         return self
 
     def __init__(
@@ -112,10 +115,15 @@ class OxiFlowOperator(BaseOperator):
         self.durable = durable
         self.fresh = fresh
         self.drain_timeout = drain_timeout
-        self.depends_on = [depends_on] if isinstance(depends_on, str) else list(depends_on)
+        self.depends_on = edges.listed(depends_on)
         self._work: Work | None = None
         refuse(self)
-        edges.wire(self, self.depends_on)
+        if not self._of_map:
+            edges.wire(self, self.depends_on)
+
+    @classmethod
+    def partial(cls, **kwargs: Any) -> Any:
+        return edges.partial(super().partial(**kwargs), kwargs.get("depends_on", ()))
 
     def resolve_template_files(self) -> None:
         # Airflow calls this for every task when all of its file is loaded, and before the DAG goes anywhere.
