@@ -8,14 +8,11 @@ from datetime import datetime
 from oxiflow_airflow_provider import OxiFlowOperator
 
 try:
-    from airflow.sdk import DAG
+    from airflow.sdk import DAG, Asset
 except ImportError:
-    from airflow import DAG
+    from airflow.datasets import Dataset as Asset  # type: ignore[no-redef]
 
-try:
-    from airflow.sdk import Asset
-except ImportError:
-    from airflow.datasets import Dataset as Asset
+    from airflow import DAG
 
 SHOP = os.environ["SHOP"]
 

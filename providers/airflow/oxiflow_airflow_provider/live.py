@@ -242,7 +242,9 @@ class Live:
 
     def ended(self, result: Result, error: str | None, now: str) -> None:
         """However the process ended: also without a word, and with words that nobody has read on the way."""
-        if result.checkpoint is not None and (not self._checkpoints or self._checkpoints[-1]["n"] < result.checkpoint.n):
+        if result.checkpoint is not None and (
+            not self._checkpoints or self._checkpoints[-1]["n"] < result.checkpoint.n
+        ):
             self.observe(result.checkpoint)
         if result.finished is not None and self._run["finished_at"] is None:
             self.observe(result.finished)

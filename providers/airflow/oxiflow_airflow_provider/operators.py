@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Union
+from typing import TYPE_CHECKING, Any, ClassVar, Union
 
 from . import edges
 from .compat import HAS_STATE_STORE, TRIGGERS_ARE_TOLD, AirflowFailException, BaseOperator
@@ -60,7 +60,7 @@ class OxiFlowOperator(BaseOperator):
     _given_params: Mapping[str, Any]
     #: Made of a mapped task to run: its edges are those of the map.
     _of_map: bool
-    template_fields_renderers: Mapping[str, str] = {
+    template_fields_renderers: ClassVar[dict[str, str]] = {
         "pipeline_params": "json",
         "set": "json",
         "env": "json",
@@ -162,7 +162,7 @@ class OxiFlowOperator(BaseOperator):
 
 
 def own_params(kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """Those that were given to the task. For a task of a map Airflow has mixed the DAG's in: what is the same there is the DAG's."""
+    """Those of the task. For a task of a map Airflow has mixed the DAG's in: what is the same there is the DAG's."""
     given = dict(kwargs.get("params") or {})
     dag = kwargs.get("dag")
     if not kwargs.get("_airflow_from_mapped") or dag is None:

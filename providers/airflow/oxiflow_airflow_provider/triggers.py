@@ -39,7 +39,7 @@ class OxiFlowTrigger(BaseTrigger):
     """`env` and the ids in `conn_env` are kept by Airflow; what connections hold is asked for here, and never kept."""
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._kwargs = kwargs
         self._handle = Handle(**kwargs["handle"])
         self._run_key: str = kwargs["run_key"]
