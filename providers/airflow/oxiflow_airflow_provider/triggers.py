@@ -79,7 +79,7 @@ class OxiFlowTrigger(BaseTrigger):
         live = Live(keep["pipeline"], self._run_key, keep["invocation"], keep["worker_id"], now())
         surface = Surface(lambda key, value: set_xcom(self.task_instance, key, value), self.log)
         try:
-            while run.running:
+            while True:
                 items = await asyncio.to_thread(run.poll)
                 for item in items:
                     log.tell(item)
