@@ -16,11 +16,11 @@ except ImportError:
     from airflow.models.baseoperator import BaseOperator
 
 try:
-    from airflow.sdk.exceptions import AirflowException, AirflowFailException
+    from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowTaskTimeout
 except ImportError:
-    from airflow.exceptions import AirflowException, AirflowFailException
+    from airflow.exceptions import AirflowException, AirflowFailException, AirflowTaskTimeout
 
-__all__ = ["AirflowException", "AirflowFailException", "BaseHook", "BaseOperator"]
+__all__ = ["AirflowException", "AirflowFailException", "AirflowTaskTimeout", "BaseHook", "BaseOperator"]
 
 VERSION = tuple(int(part) for part in _version.split(".")[:2])
 #: The tab on a task instance is there, and reads while the task runs.

@@ -241,7 +241,11 @@ class Live:
         self._run["state"], self._run["updated_at"] = "deferred", now
 
     def ended(self, result: Result, error: str | None, now: str) -> None:
-        """However the process ended: also without a word."""
+        """However the process ended: also without a word, and with words that nobody has read on the way."""
+        if result.checkpoint is not None and (not self._checkpoints or self._checkpoints[-1]["n"] < result.checkpoint.n):
+            self.observe(result.checkpoint)
+        if result.finished is not None and self._run["finished_at"] is None:
+            self.observe(result.finished)
         self._run["updated_at"] = now
         self._run["finished_at"] = self._run["finished_at"] or now
         self._run["exit_code"] = result.exit_code

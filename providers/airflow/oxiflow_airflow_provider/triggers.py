@@ -30,6 +30,8 @@ LOOK = 0.5
 ASK = 10.0
 #: A state backend that does not answer is asked again this often before the task is told.
 PATIENCE = 6
+#: Held here, or they would be forgotten in the middle.
+ENDING: set[asyncio.Task[None]] = set()
 OVER = ("finished", "failed", "interrupted")
 
 
@@ -58,6 +60,13 @@ class OxiFlowTrigger(BaseTrigger):
 
     async def on_kill(self) -> None:
         """Somebody has ended or cleared the task."""
+        # The triggerer cancels again each second, and only waits for what it has called.
+        ending = asyncio.create_task(self._end())
+        ENDING.add(ending)
+        ending.add_done_callback(ENDING.discard)
+        await asyncio.shield(ending)
+
+    async def _end(self) -> None:
         await self._cancel()
         if self._handle.here:
             # Nobody collects it.

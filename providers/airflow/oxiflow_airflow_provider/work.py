@@ -6,6 +6,7 @@ A task at work: what is asked of the runner, and the one way in which a run is f
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,7 @@ from oxiflow.reconnect import Handle, new_handle
 
 from oxiflow import Result, RunRequest, start
 
-from .compat import AirflowException, AirflowFailException, executors, state_store
+from .compat import AirflowException, AirflowFailException, AirflowTaskTimeout, executors, state_store
 from .environment import connection_variables
 from .hooks import OxiFlowHook
 from .identity import identify
@@ -36,6 +37,9 @@ INTERVAL = 0.2
 #: Of the runner, unless the task says another: how long a stop may take, and what is added until it is killed.
 DRAIN = 10.0
 MARGIN = 5.0
+#: Airflow throws when the task's time is over, in whatever runs then, which may not let it through: after so many seconds it is
+#: said again here.
+LATE = 2.0
 #: State that only one machine reaches, and executors whose tasks are all on one machine.
 ON_ONE_MACHINE = ("sqlite", "file")
 LOCAL = {"LocalExecutor", "SequentialExecutor"}
@@ -48,6 +52,8 @@ class Work:
         self._log = task.log
         self._run: Run | None = None
         self._terminated = False
+        limit = task.execution_timeout
+        self._deadline = None if limit is None else time.monotonic() + limit.total_seconds() + LATE
         self._settings = OxiFlowHook(task.oxiflow_conn_id).settings()
         self._project = self._folder()
         self._shard = shard_of(task.shard)
@@ -241,6 +247,8 @@ class Work:
                     self._live.observe(item)
                 if self._surface.due():
                     self._surface.write(self._live)
+                if self._deadline is not None and time.monotonic() > self._deadline and not self._terminated:
+                    raise AirflowTaskTimeout(f"the task has taken longer than {self._task.execution_timeout}")
             return run.result()
         except BaseException:
             self._end(run.stop(self._grace), "the task was ended")

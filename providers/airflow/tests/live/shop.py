@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 ORDERS = 20_000
-#: Of the slow ones, which a program works on at some thousand a second.
-FEW = 12_000
+#: Of the slow ones, which a program works on at less than a thousand a second.
+FEW = 6_000
 SLOW = ("slow", "slow_durable", "slow_deferrable", "slow_fresh", "too_slow")
 
 PIPELINE = """
@@ -46,7 +46,7 @@ pipeline:
 PROGRAM = """
 import sys, time
 for line in sys.stdin:
-    time.sleep(0.0005)
+    time.sleep(0.001)
     print(line, end="", flush=True)
 """
 
@@ -64,7 +64,7 @@ def make_shop(folder: Path) -> None:
         (pipelines / f"{name}.yaml").write_text(SLOWLY % name)
     (folder / "slowly.py").write_text(PROGRAM)
     (folder / "orders.ndjson").write_text(lines(range(ORDERS)))
-    (folder / "few.ndjson").write_text(lines(range(FEW), "x" * 1000))
+    (folder / "few.ndjson").write_text(lines(range(FEW), "x" * 5000))
 
 
 def lines(numbers: range, note: str = "") -> str:
