@@ -13,6 +13,6 @@ with DAG(
 ):
     extract = OxiFlowOperator(task_id="extract_data", pipeline_name="extract_api_data")
 
-    OxiFlowOperator.partial(task_id="in_kilometres", pipeline_name="in_kilometres", depends_on=["extract_data"]).expand(
+    extract >> OxiFlowOperator.partial(task_id="in_kilometres", pipeline_name="in_kilometres").expand(
         shard=[f"{shard}/{SHARDS}" for shard in range(SHARDS)]
     )

@@ -42,12 +42,12 @@ class Task:
 
 class Api:
     def __init__(self, url: str, user: str, password: str):
-        answer = httpx.post(f"{url}/auth/token", json={"username": user, "password": password}, timeout=30)
+        answer = httpx.post(f"{url}/auth/token", json={"username": user, "password": password}, timeout=120)
         if answer.is_error:
             raise ApiError(answer)
         self.token: str = answer.json()["access_token"]
         self._client = httpx.Client(
-            base_url=f"{url}/api/v2", headers={"Authorization": f"Bearer {self.token}"}, timeout=30
+            base_url=f"{url}/api/v2", headers={"Authorization": f"Bearer {self.token}"}, timeout=120
         )
 
     def __enter__(self) -> Api:

@@ -16,6 +16,7 @@ import httpx
 
 from .client import Api
 from .programs import need
+from .standalone import GRACE
 from .waiting import end_all, free_port, until
 
 ROOT = Path(__file__).resolve().parents[4]
@@ -121,7 +122,7 @@ class Newcomer:
             return
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGTERM)
-        late = end_all(f"AIRFLOW_HOME={self.home}", 30)
+        late = end_all(f"AIRFLOW_HOME={self.home}", GRACE)
         self._process.wait()
         assert not late, f"the newcomer's Airflow was ended, and these did not end with it: {late}"
 

@@ -176,6 +176,11 @@ def test_an_airflow_that_is_away_is_waited_for(admin: Page, airflow: Airflow, ap
     tab = open_tab(admin, airflow, reported)
     expect(tab.locator("body")).to_contain_text("Airflow can't be reached. Trying again.")
     admin.unroute(there)
+    admin.route(there, lambda route: route.fulfill(body="<h1>Log in</h1>", content_type="text/html"))
+    look_again(tab)
+    expect(tab.locator("body")).to_contain_text("Something between this page and Airflow answers in its place.")
+    admin.unroute(there)
+    look_again(tab)
     expect(tab.locator("h1")).to_have_text("flights")
     expect(tab.locator("#refusal")).to_have_count(0)
 

@@ -75,7 +75,16 @@ async function get(path, signal, optional = false) {
   }
   if (optional && answer.status === 404) return null;
   if (!answer.ok) throw new Refused(sentence(answer), answer.status, answer.status < 500);
-  return answer.json();
+  try {
+    return await answer.json();
+  } catch (error) {
+    if (!(error instanceof SyntaxError)) throw error;
+    throw new Refused(
+      'Something between this page and Airflow answers in its place. Trying again.',
+      answer.status,
+      false,
+    );
+  }
 }
 
 function sentence({ status, statusText }) {

@@ -37,7 +37,8 @@ export function chart(history, measure, read) {
   const top = roundUp(Math.max(...points.map((point) => point.rate)));
   const x = (at) => LEFT + ((at - first) / (last - first)) * (WIDTH - LEFT - RIGHT);
   const y = (rate) => HEIGHT - BOTTOM - (rate / top) * (HEIGHT - TOP - BOTTOM);
-  const line = points
+  // A rate is that of the time before its point; the first one reaches back to where the history begins.
+  const line = [{ at: first, rate: points[0].rate }, ...points]
     .map((point, i) => `${i === 0 ? 'M' : 'L'}${x(point.at).toFixed(1)},${y(point.rate).toFixed(1)}`)
     .join('');
   const ground = y(0);
@@ -72,7 +73,7 @@ export function chart(history, measure, read) {
     svg('text', { class: 'axis', x: WIDTH - RIGHT, y: HEIGHT - 6, 'text-anchor': 'end' }, duration(last)),
     svg('path', {
       class: 'area',
-      d: `${line}L${x(last).toFixed(1)},${ground}L${x(points[0].at).toFixed(1)},${ground}Z`,
+      d: `${line}L${x(last).toFixed(1)},${ground}L${x(first).toFixed(1)},${ground}Z`,
     }),
     svg('path', { class: 'line', d: line }),
     marker,

@@ -60,7 +60,10 @@ async function follow(task, page) {
       if (error instanceof Refused) page.refuse(error);
       else if (error instanceof DOMException)
         page.refuse(new Refused('Airflow does not answer. Trying again.', 0, false));
-      else throw error;
+      else {
+        page.refuse(new Refused(`This page can't show the report of the run: ${error.message}`, 0, true));
+        throw error;
+      }
       wait = error.lasting ? REFUSED : BROKEN;
     }
     await pause(wait);

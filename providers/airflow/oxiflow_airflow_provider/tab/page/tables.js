@@ -82,7 +82,7 @@ export function oxiTable(oxis, bottleneck) {
           TIMES.map(([, kind, label]) => el('span', {}, el('i', { class: kind }), label)),
         )
       : null,
-    bottleneck ? el('p', { class: 'quiet' }, `Bottleneck: ${bottleneck.step}. ${bottleneck.reason}`) : null,
+    bottleneck ? el('p', { class: 'quiet' }, `Bottleneck: ${bottleneck.reason}`) : null,
   ];
 }
 
