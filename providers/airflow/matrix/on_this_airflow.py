@@ -5,6 +5,7 @@ takes against BashOperator's. Says what it saw; ends with 1 where something is w
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import os
 import sqlite3
@@ -84,7 +85,7 @@ def main() -> None:
         make_shop(shop)
         (home / "dags").mkdir()
         (home / "dags/dag.py").write_text((HERE / "dag.py").read_text())
-        version = airflow(env, "version").strip().splitlines()[-1]
+        version = importlib.metadata.version("apache-airflow")
         airflow(env, "db", "migrate")
         if version.startswith("3."):
             airflow(env, "dags", "reserialize")

@@ -73,7 +73,9 @@ def spellings(task: Any, name: str) -> list[str]:
 
 def complete(task: Any, ids: list[str]) -> None:
     """The file is loaded: throws ValueError for an id that nobody has, and Airflow's own error for a cycle."""
-    before = set(task.upstream_task_ids) if task.has_dag() else set()
+    if not task.has_dag():
+        return
+    before = set(task.upstream_task_ids)
     missing = wire(task, ids)
     if missing:
         raise ValueError(

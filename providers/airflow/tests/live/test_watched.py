@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from oxiflow_airflow_provider.live import CHECKPOINT, RUN
+from oxiflow_airflow_provider.documents import CHECKPOINT, RUN
 from playwright.sync_api import FrameLocator, expect
 
 from .browser import chromium, figure, listen, look_again, number, open_tab, session
