@@ -114,8 +114,9 @@ class Live:
         return known
 
     def deferred(self, now: str) -> None:
-        """The task has given its place away; the run goes on."""
-        self._run["state"], self._run["updated_at"] = "deferred", now
+        """The task has given its place away; the run goes on, unless it has told its end."""
+        if self._run["finished_at"] is None:
+            self._run["state"], self._run["updated_at"] = "deferred", now
 
     def ended(self, result: Result, error: str | None, now: str) -> None:
         """However the process ended: also without a word, and with words that nobody has read on the way."""

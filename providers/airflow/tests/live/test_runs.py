@@ -41,7 +41,7 @@ def programs(shop: Path) -> list[int]:
     """The programs that runs have started; they see none of Airflow's variables."""
     found = []
     for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and command_of(int(entry.name)) == "python3 slowly.py":
+        if entry.name.isdigit() and command_of(int(entry.name)).startswith("python3 slowly.py "):
             try:
                 at_home = os.readlink(entry / "cwd") == str(shop)
             except OSError:
@@ -174,6 +174,7 @@ def test_clearing_a_failure_starts_over_where_that_is_asked_for(api: Api, airflo
 def test_a_durable_run_survives_its_task_and_the_retry_goes_on_following_it(
     api: Api, airflow: Airflow, shop: Path
 ) -> None:
+    (shop / "slow_durable.shut").touch()
     run_id = api.trigger("slow_durable")
     task = Task("slow_durable", run_id, "load")
     until("a checkpoint", lambda: is_under_way(api, task))
@@ -182,6 +183,7 @@ def test_a_durable_run_survives_its_task_and_the_retry_goes_on_following_it(
     os.kill(parent, signal.SIGKILL)
     api.wait_for_task(task, ["running"], try_number=2)
     assert runners(airflow, "slow_durable") == [runner]
+    (shop / "slow_durable.shut").unlink()
     assert api.wait_for_run("slow_durable", run_id) == "success", all_texts(api, task, 2)
     summary = api.xcom(task)
     assert (summary["attempt"], summary["resumed_from"], summary["records_read"]) == (1, None, FEW)
