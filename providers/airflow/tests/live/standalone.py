@@ -34,7 +34,7 @@ def is_authorized_dag(self, *, method, user, access_entity=None, details=None):
 SimpleAuthManager.is_authorized_dag = is_authorized_dag
 """
 #: Half a minute on an idle machine.
-BOOT = 300.0
+BOOT = 600.0
 #: Task processes, the triggerer and others save what they do at SIGTERM; then it is over.
 GRACE = 90.0
 
@@ -54,6 +54,7 @@ class Airflow:
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             "HOME": str(home),
             "LANG": "C.UTF-8",
+            "PYTHONUNBUFFERED": "1",
             "PYTHONPATH": os.pathsep.join(map(str, pythonpath)),
             # The DAGs are read where they lie, and leave nothing there.
             "PYTHONDONTWRITEBYTECODE": "1",
