@@ -7,6 +7,7 @@ import { parseArgs } from 'node:util';
 import { type BuildOptions, build, type Plugin } from 'esbuild';
 import { loadProgram } from './cli/program.ts';
 import { readTemplates } from './cli/templates.ts';
+import { kernelWasm } from './kernel/build-wasm.ts';
 import { jqWasm } from './oxis/packages/load.ts';
 
 const { values } = parseArgs({
@@ -97,6 +98,7 @@ await Promise.all([
 ]);
 await writeFile(`${fresh}/templates.json`, JSON.stringify(await readTemplates(`${root}/runner/templates`)));
 await copyFile(jqWasm(), `${fresh}/jq.wasm`);
+await writeFile(`${fresh}/kernel.wasm`, await kernelWasm(`${root}/node_modules/.cache/oxiflow`));
 await chmod(`${fresh}/oxiflow.mjs`, 0o755);
 await writeFile(`${fresh}/program.cache`, await warm(fresh));
 

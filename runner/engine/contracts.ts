@@ -7,6 +7,7 @@
  * stages behind the records before it. *Mark*: what a sink holds durably at a barrier.
  */
 import type { $ZodType } from 'zod/v4/core';
+import type { StepForm } from '../kernel/bytes/forms.ts';
 import type { Grade, Json } from '../state/store.ts';
 
 export type JsonObject = { [key: string]: Json };
@@ -274,7 +275,12 @@ export interface RecordStep {
    * The same meaning in cheaper tiers, as data that the tier compiles; the bytes that leave are the same in every tier. A stage
    * runs on the cheapest tier that all of its steps have a form for, and on `apply` where there is none.
    */
-  readonly forms?: { readonly bytes?: JsonObject; readonly spans?: JsonObject };
+  readonly forms?: {
+    readonly bytes?: StepForm;
+    readonly spans?: JsonObject;
+    /** Why there is none for bytes, as a clause. */
+    readonly why?: string;
+  };
   /** Keeps every record as it is: of records that were checked before, nothing has to be looked at again. */
   readonly passes?: true;
   /** Of a parser: cuts what its chunker has found to be whole. */

@@ -5,8 +5,9 @@ import { RecordError } from '../../engine/contracts.ts';
 import type { RecordReader } from '../../expressions/compile.ts';
 import { toJson } from '../../expressions/stringify.ts';
 import type { Value } from '../../expressions/values.ts';
+import type { Form } from '../../kernel/bytes/forms.ts';
 import { defineStep, field, inOrder } from '../define.ts';
-import { compileRecordExpression } from '../expression.ts';
+import { compileRecordExpression, formsOf } from '../expression.ts';
 import { castTypes, castValue } from './cast.ts';
 import { checkedFieldPath, fieldPath, refuseField } from './field-path.ts';
 
@@ -88,6 +89,10 @@ function setPhase(c: Config, stepId: string): RecordStep[] {
       cardinality: 'one',
       touches: sets.flatMap(({ path, expression }) => [path, ...expression.touches]),
       writes: sets.map(({ path }) => path),
+      forms: formsOf(
+        sets.map(({ expression }) => expression),
+        (forms) => ({ do: 'set', fields: sets.map(({ path }, i) => ({ path, value: forms[i] as Form })) }),
+      ),
       apply: (record, scope) => {
         for (let i = 0; i < sets.length; i++) {
           const { expression, field } = sets[i] as (typeof sets)[number];
@@ -118,6 +123,7 @@ function castPhase(c: Config): RecordStep[] {
       cardinality: 'one',
       touches: paths,
       writes: paths,
+      forms: { why: 'cast reads text' },
       apply: (record) => {
         for (const { path, field, type } of casts) {
           const value = record.get(path);
@@ -140,6 +146,7 @@ function renamePhase(c: Config): RecordStep[] {
       cardinality: 'one',
       touches: paths,
       writes: paths,
+      forms: { bytes: { do: 'rename', fields: renames } },
       apply: (record) => {
         record.rename(renames);
         return 'keep';
@@ -157,6 +164,7 @@ function dropPhase(c: Config): RecordStep[] {
       cardinality: 'one',
       touches: paths,
       writes: paths,
+      forms: { bytes: { do: 'drop', paths } },
       apply: (record) => {
         for (const path of paths) record.drop(path);
         return 'keep';
@@ -173,6 +181,7 @@ function selectPhase(c: Config): RecordStep[] {
       form: 'record',
       cardinality: 'one',
       touches: paths,
+      forms: { why: 'the kernel has no select yet' },
       apply: (record) => {
         record.select(paths);
         return 'keep';

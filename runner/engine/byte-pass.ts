@@ -1,0 +1,160 @@
+/**
+ * A pass of the first stage on the byte kernel: pieces of whole lines come uncut, and records that the kernel is not sure of go
+ * through the steps as the value tier has them, at their places.
+ */
+import { giveBuffer } from '../kernel/buffers.ts';
+import { ByteKernel, type Totals, type Turn } from '../kernel/bytes/kernel.ts';
+import { compileSteps, type Program } from '../kernel/bytes/program.ts';
+import { Unfit } from '../kernel/bytes/unfit.ts';
+import { SpanList } from '../kernel/spans.ts';
+import { ByteWriter } from '../kernel/writer.ts';
+import type { Block, StepContext } from './contracts.ts';
+import type { Op, Pass, PassEvents } from './fuse.ts';
+
+const LF = 0x0a;
+
+/** The program of these steps, or why they have none, as a clause. */
+export function programOf(ops: readonly Op[]): Program | string {
+  const steps: Parameters<typeof compileSteps>[0][number][] = [];
+  for (const { owner, step } of ops) {
+    const form = step.forms?.bytes;
+    if (form === undefined) return step.forms?.why ?? 'a step of it has no form for bytes';
+    steps.push({ owner, form });
+  }
+  try {
+    return compileSteps(steps);
+  } catch (error) {
+    if (!(error instanceof Unfit)) throw error;
+    return error.message;
+  }
+}
+
+export interface Worked extends Totals {
+  block: Block;
+  /** Records that went the way of values. */
+  deferred: number;
+}
+
+export class BytePass {
+  readonly #pass: Pass;
+  readonly #kernel: ByteKernel;
+  readonly #spans = new SpanList();
+
+  /** `pass`: the same steps on the value tier; `owners`: how many steps there are in the stage. */
+  constructor(program: Program, pass: Pass, owners: number) {
+    this.#pass = pass;
+    this.#kernel = new ByteKernel(program, owners);
+  }
+
+  /**
+   * The records of `piece`, whose lines begin at `offset`. Events are of deferred records; `failed` is given their places in the
+   * block that `given` was called with before.
+   */
+  run(piece: Block, offset: number, context: StepContext, events: PassEvents, given: (block: Block) => void): Worked {
+    const { bytes } = piece;
+    let out: ByteWriter | undefined;
+    let isSame = false;
+    let deferred = 0;
+    const writer = (): ByteWriter => {
+      out ??= new ByteWriter(bytes.byteLength + 64);
+      return out;
+    };
+    const totals = this.#kernel.run(bytes, offset, (turn) => {
+      const count = turn.deferred.length / 3;
+      deferred += count;
+      // As long as every record leaves as it came, the piece itself goes on.
+      if (turn.stays && count === 0 && (isSame || this.#spans.count === 0)) {
+        isSame = true;
+        this.#note(turn, 0, turn.count, 0);
+        return;
+      }
+      if (isSame) this.#write(piece, writer());
+      isSame = false;
+      const left = count === 0 ? undefined : this.#defer(piece, offset, turn, context, events, given);
+      let from = 0;
+      for (let i = 0; i < count; i++) {
+        const to = turn.deferred[3 * i + 2] as number;
+        this.#copy(turn, bytes, from, to, writer());
+        from = to;
+        left?.(offset + (turn.deferred[3 * i] as number), writer());
+      }
+      this.#copy(turn, bytes, from, turn.count, writer());
+    });
+    const { split, columns } = piece;
+    const text = isSame ? bytes : writer().bytes.subarray(0, writer().length);
+    const named = columns === undefined ? {} : { columns };
+    return { block: { bytes: text, ...this.#spans.take(), split, whole: false, ...named }, deferred, ...totals };
+  }
+
+  /** The deferred records of a turn through the pass of values; what is returned writes the one at an offset, if it is left. */
+  #defer(
+    piece: Block,
+    base: number,
+    turn: Turn,
+    context: StepContext,
+    events: PassEvents,
+    given: (block: Block) => void,
+  ): (offset: number, out: ByteWriter) => void {
+    const count = turn.deferred.length / 3;
+    const spans = new Uint32Array(2 * count);
+    const offsets = new Float64Array(count);
+    for (let i = 0; i < count; i++) {
+      spans[2 * i] = turn.deferred[3 * i] as number;
+      spans[2 * i + 1] = turn.deferred[3 * i + 1] as number;
+      offsets[i] = base + (spans[2 * i] as number);
+    }
+    const { bytes, split } = piece;
+    const block: Block = { bytes, spans, offsets, count, split, whole: false };
+    given(block);
+    const left = this.#pass.run(block, context, events);
+    const text = Buffer.from(left.bytes.buffer, left.bytes.byteOffset, left.bytes.byteLength);
+    let next = 0;
+    return (offset, out) => {
+      if (next >= left.count || left.offsets[next] !== offset) return;
+      const at = out.length;
+      out.copy(text, left.spans[2 * next] as number, left.spans[2 * next + 1] as number);
+      this.#spans.add(at, out.length, offset);
+      out.byte(LF);
+      if (++next === left.count && left.bytes.buffer !== bytes.buffer) giveBuffer(left.bytes);
+    };
+  }
+
+  /** Records of a turn, which begin `shift` behind where they stand there. */
+  #note({ spans, offsets }: Turn, from: number, to: number, shift: number): void {
+    for (let i = from; i < to; i++)
+      this.#spans.add((spans[2 * i] as number) + shift, (spans[2 * i + 1] as number) + shift, offsets[i] as number);
+  }
+
+  /** Copies records of a turn, a line feed behind each. */
+  #copy(turn: Turn, input: Uint8Array, from: number, to: number, out: ByteWriter): void {
+    if (from === to) return;
+    const { spans } = turn;
+    if (turn.stays) {
+      const source = Buffer.from(input.buffer, input.byteOffset, input.byteLength);
+      for (let i = from; i < to; i++) {
+        const at = out.length;
+        out.copy(source, spans[2 * i] as number, spans[2 * i + 1] as number);
+        this.#spans.add(at, out.length, turn.offsets[i] as number);
+        out.byte(LF);
+      }
+      return;
+    }
+    const start = spans[2 * from] as number;
+    const shift = out.length - start;
+    const text = Buffer.from(turn.bytes.buffer, turn.bytes.byteOffset, turn.bytes.byteLength);
+    out.copy(text, start, (spans[2 * to - 1] as number) + 1);
+    this.#note(turn, from, to, shift);
+  }
+
+  /** What was noted so far stands in the piece: it is written first. */
+  #write(piece: Block, out: ByteWriter): void {
+    const { spans, offsets, count } = this.#spans.take();
+    const source = Buffer.from(piece.bytes.buffer, piece.bytes.byteOffset, piece.bytes.byteLength);
+    for (let i = 0; i < count; i++) {
+      const at = out.length;
+      out.copy(source, spans[2 * i] as number, spans[2 * i + 1] as number);
+      this.#spans.add(at, out.length, offsets[i] as number);
+      out.byte(LF);
+    }
+  }
+}

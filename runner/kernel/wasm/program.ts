@@ -1,0 +1,171 @@
+// The program of a stage, run over one record: words of 32 bits, an operation and its operands. What it makes of a record is that it
+// stays, that a step filters it, or that this tier is not sure.
+import { change, combine, drop, popJson, pushBoolean, pushIsOneOf, pushJson, pushNull, pushNumber, pushText, roundTo, startValues, truth } from './values';
+import { dropMember, renameMembers, setMember, slotOf } from './edits';
+import { COUNTS, RECORD, SLOT_BYTES, TEXTS } from './memory';
+
+/** Ends of a program. */
+export const STAYS: u32 = 0;
+export const FILTERED: u32 = 1;
+export const DEFERRED: u32 = 2;
+
+// Operations; the order is that of kernel/bytes/code.ts.
+const END: u32 = 0;
+const FILTER: u32 = 1;
+const DROP: u32 = 2;
+const RENAME: u32 = 3;
+const SET: u32 = 4;
+const TAKE: u32 = 5;
+const PUSH_FIELD: u32 = 6;
+const PUSH_OR: u32 = 7;
+const PUSH_HAS: u32 = 8;
+const PUSH_NULL: u32 = 9;
+const PUSH_BOOLEAN: u32 = 10;
+const PUSH_NUMBER: u32 = 11;
+const PUSH_TEXT: u32 = 12;
+const COMBINE: u32 = 13;
+const CHANGE: u32 = 14;
+const ROUND_TO: u32 = 15;
+const ONE_OF: u32 = 16;
+const DECIDED: u32 = 17;
+const IS_BOOLEAN: u32 = 18;
+const CHOOSE: u32 = 19;
+const JUMP: u32 = 20;
+const PUSH_TAKEN: u32 = 21;
+
+let code: usize = 0;
+
+export function setProgram(at: usize): void {
+  code = at;
+}
+
+/** Of a record that is an object. A jump is an address. */
+export function runProgram(): u32 {
+  if (load<u32>(code) == END) return STAYS;
+  if (load<u8>(load<u32>(RECORD)) != 123) return DEFERRED;
+  startValues();
+  let pc = code;
+  for (;;) {
+    switch (load<u32>(pc)) {
+      case END:
+        return STAYS;
+      case FILTER: {
+        const kept = truth();
+        if (kept == 1) {
+          drop();
+          pc += 8;
+          continue;
+        }
+        if (kept) return DEFERRED;
+        const count = COUNTS + (<usize>load<u32>(pc, 4) << 2);
+        store<u32>(count, load<u32>(count) + 1);
+        return FILTERED;
+      }
+      case DROP:
+        dropMember(load<u32>(pc, 4));
+        pc += 8;
+        continue;
+      case RENAME: {
+        const count = load<u32>(pc, 4);
+        renameMembers(pc + 8, count);
+        pc += 8 + (<usize>count << 4);
+        continue;
+      }
+      case SET:
+        if (!setMember(pc + 8, TEXTS + <usize>load<u32>(pc, 4) * SLOT_BYTES)) return DEFERRED;
+        pc += 28;
+        continue;
+      case TAKE:
+        if (!popJson(TEXTS + <usize>load<u32>(pc, 4) * SLOT_BYTES)) return DEFERRED;
+        pc += 8;
+        continue;
+      case PUSH_FIELD: {
+        const slot = slotOf(load<u32>(pc, 4));
+        if (!load<u32>(slot, 8) || !pushJson(load<u32>(slot, 4), load<u32>(slot, 8))) return DEFERRED;
+        pc += 8;
+        continue;
+      }
+      case PUSH_TAKEN: {
+        const text = TEXTS + <usize>load<u32>(pc, 4) * SLOT_BYTES;
+        if (!pushJson(load<u32>(text, 4), load<u32>(text, 8))) return DEFERRED;
+        pc += 8;
+        continue;
+      }
+      case PUSH_OR: {
+        // The value of a field, and on at the address, unless it is not there or null.
+        const slot = slotOf(load<u32>(pc, 4));
+        const end = <usize>load<u32>(slot, 8);
+        if (end && load<u8>(load<u32>(slot, 4)) != 110) {
+          if (!pushJson(load<u32>(slot, 4), end)) return DEFERRED;
+          pc = load<u32>(pc, 8);
+        } else pc += 12;
+        continue;
+      }
+      case PUSH_HAS:
+        pushBoolean(load<u32>(slotOf(load<u32>(pc, 4)), 8) != 0);
+        pc += 8;
+        continue;
+      case PUSH_NULL:
+        pushNull();
+        pc += 4;
+        continue;
+      case PUSH_BOOLEAN:
+        pushBoolean(load<u32>(pc, 4) != 0);
+        pc += 8;
+        continue;
+      case PUSH_NUMBER:
+        pushNumber(load<f64>(pc, 4));
+        pc += 12;
+        continue;
+      case PUSH_TEXT:
+        pushText(load<u32>(pc, 4), load<u32>(pc, 8), load<u32>(pc, 12));
+        pc += 16;
+        continue;
+      case COMBINE:
+        if (!combine(load<u32>(pc, 4))) return DEFERRED;
+        pc += 8;
+        continue;
+      case CHANGE:
+        if (!change(load<u32>(pc, 4))) return DEFERRED;
+        pc += 8;
+        continue;
+      case ROUND_TO:
+        if (!roundTo(load<u32>(pc, 4))) return DEFERRED;
+        pc += 8;
+        continue;
+      case ONE_OF:
+        pushIsOneOf(load<u32>(pc, 4));
+        pc += 8;
+        continue;
+      case DECIDED: {
+        // One side of && or ||: on at the address where it decides, with its value, which is gone otherwise.
+        const value = truth();
+        if (value == 2) return DEFERRED;
+        if (value == load<u32>(pc, 4)) pc = load<u32>(pc, 8);
+        else {
+          drop();
+          pc += 12;
+        }
+        continue;
+      }
+      case IS_BOOLEAN:
+        if (truth() == 2) return DEFERRED;
+        pc += 4;
+        continue;
+      case CHOOSE: {
+        // On behind it where the value is true, at the address where it is false.
+        const value = truth();
+        if (value == 2) return DEFERRED;
+        drop();
+        pc = value ? pc + 8 : load<u32>(pc, 4);
+        continue;
+      }
+      case JUMP:
+        pc = load<u32>(pc, 4);
+        continue;
+      default:
+        unreachable();
+    }
+  }
+  return STAYS;
+}
