@@ -46,8 +46,11 @@ function isLoneSurrogate(a: usize): bool {
   const unit = unitAt(a + 1);
   if ((unit & 0xf800) != 0xd800) return false;
   if (unit < 0xdc00) return !(load<u16>(a, 5) == 0x755c && (load<u8>(a, 7) | 32) == 100 && isLowHalf(a + 7));
-  // Of the one before: a backslash in front of its own may take that one's meaning away.
-  return !(load<u16>(a - 7) == 0x755c && load<u8>(a - 8) != 92 && (load<u8>(a - 5) | 32) == 100 && isHighHalf(a - 5));
+  if (!(load<u16>(a - 7) == 0x755c && (load<u8>(a - 5) | 32) == 100 && isHighHalf(a - 5))) return true;
+  // Of the half before it, an escape unless the backslash is one that is escaped itself.
+  let run: usize = 1;
+  while (load<u8>(a - 7 - run) == 92) run++;
+  return (run & 1) == 0;
 }
 
 function isLowHalf(a: usize): bool {

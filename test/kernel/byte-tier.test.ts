@@ -1,0 +1,134 @@
+/** One meaning: what steps make of a record on the byte kernel is what they make of it on the value tier, errors and counters too. */
+import { expect, test } from 'vitest';
+import { OxiError } from '../../runner/engine/errors.ts';
+import { type Op } from '../../runner/engine/fuse.ts';
+import { fuse } from '../../runner/engine/fuse.ts';
+import { programOf } from '../../runner/engine/byte-pass.ts';
+import { filter } from '../../runner/oxis/transforms/filter.ts';
+import { map } from '../../runner/oxis/transforms/map.ts';
+import { FORMS, RandomSteps } from './random-steps.ts';
+import { ByteStage, onValues, opsOf } from './tiers.ts';
+
+const context = { projectRoot: '.', stepId: 'step' };
+const filterOps = (where: string): Op[] => opsOf([filter.make({ where } as never, context) as never]);
+const mapOps = (config: Record<string, unknown>): Op[] => opsOf([...(map.make(config as never, context) as never[])]);
+
+/** Every operation of a program, over the fields x and y. */
+const OPERATIONS: Readonly<Record<string, () => Op[]>> = {
+  ...Object.fromEntries(
+    ['==', '!=', '<', '<=', '>', '>=', '+', '-', '*', '/', '%'].map((op) => [op, () => mapOps({ set: new Map([['z', `x ${op} y`]]) })]),
+  ),
+  ...Object.fromEntries(
+    ['contains', 'startsWith', 'endsWith'].map((name) => [name, () => mapOps({ set: new Map([['z', `x.${name}(y)`]]) })]),
+  ),
+  ...Object.fromEntries(
+    ['round', 'floor', 'ceil', 'abs', 'int', 'string', 'size', '-', '!'].map((name) => [
+      `${name}(x)`,
+      () => mapOps({ set: new Map([['z', `${name}(x)`]]) }),
+    ]),
+  ),
+  'round(x, 2)': () => mapOps({ set: new Map([['z', 'round(x, 2)'], ['w', 'round(x, 1)']]) }),
+  in: () => mapOps({ set: new Map([['z', 'x in [1, 7, "a", "é", true, null, 12.5, "a\\nb"]']]) }),
+  '&&': () => mapOps({ set: new Map([['z', 'x && y']]) }),
+  '||': () => mapOps({ set: new Map([['z', 'x || y']]) }),
+  '?': () => mapOps({ set: new Map([['z', 'x ? y : 1']]) }),
+  has: () => mapOps({ set: new Map([['z', 'has(x)'], ['w', 'has(x.id)']]) }),
+  default: () => mapOps({ set: new Map([['z', 'default(x, y)']]) }),
+  'a field': () => mapOps({ set: new Map([['z', 'x']]) }),
+  'an element': () => mapOps({ set: new Map([['z', 'x[0]']]) }),
+  'equal to a constant': () => mapOps({ set: new Map([['z', 'x == "a"'], ['w', 'x != 7']]) }),
+  'set what is there': () => mapOps({ set: new Map([['x', 'y']]) }),
+  'set inside': () => mapOps({ set: new Map([['x.id', 'y']]) }),
+  'set and read': () => [...mapOps({ set: new Map([['x', 'y']]) }), ...filterOps('x == y')].map((op, owner) => ({ ...op, owner })),
+  rename: () => mapOps({ rename: new Map([['x', 'y']]) }),
+  'rename to a new one': () => mapOps({ rename: new Map([['x', 'z']]) }),
+  'trade names': () => mapOps({ rename: new Map([['x', 'y'], ['y', 'x']]) }),
+  'rename inside': () => mapOps({ rename: new Map([['x.id', 'x.key']]) }),
+  drop: () => mapOps({ drop: ['x', 'y'] }),
+  'drop inside': () => mapOps({ drop: ['x.id'] }),
+  'drop and set': () => mapOps({ set: new Map([['z', 'y']]), drop: ['x', 'y'] }),
+  filter: () => filterOps('x'),
+  'filter by both': () => filterOps('x == y'),
+};
+
+test('every operation means the same for every form of token, at least 50 times each', () => {
+  const random = new RandomSteps(1);
+  const seen = new Map<string, number>();
+  for (const [operation, ops] of Object.entries(OPERATIONS)) {
+    const lines: string[] = [];
+    for (const first of FORMS)
+      for (const second of FORMS)
+        for (let i = 0; i < 4; i++) {
+          const members = [
+            ['x', random.token(first)],
+            ['y', random.token(second)],
+            ['k', '1'],
+            ['n', '"text"'],
+          ].flatMap(([key, value]) => (value === undefined ? [] : [`"${key}":${value}`]));
+          if (i > 0) members.reverse();
+          lines.push(`{${members.join(i > 1 ? ' , ' : ',')}}`);
+          for (const form of [first, second]) {
+            const pair = `${operation} of ${form}`;
+            seen.set(pair, (seen.get(pair) ?? 0) + 1);
+          }
+        }
+    const text = Buffer.from(`${lines.join('\n')}\n`);
+    expect(new ByteStage(ops()).run(text), operation).toEqual(onValues(ops(), text));
+  }
+  expect(seen.size).toBe(Object.keys(OPERATIONS).length * FORMS.length);
+  const least = Math.min(...seen.values());
+  console.info(`${seen.size} pairs of operation and token, each at least ${least} times`);
+  expect(least).toBeGreaterThanOrEqual(50);
+});
+
+test('the kernel does the usual by itself', () => {
+  const lines = Array.from({ length: 500 }, (_, i) => `{"x":${i % 7}.5,"y":"t${i}","k":{"z":[1,{"q":"\\u00e9"}]}}`).join('\n');
+  const stage = new ByteStage(mapOps({ set: new Map([['z', 'round(x * 119) / 100'], ['w', 'y + ":" + string(x)']]), drop: ['k'] }));
+  expect(stage.run(Buffer.from(lines)).left).toHaveLength(500);
+  expect(stage.deferred).toBe(0);
+});
+
+test('random steps over random and damaged records come to the same on both', () => {
+  const seed = Number(process.env.OXIFLOW_SEED ?? Date.now() % 1e9);
+  const rounds = Number(process.env.OXIFLOW_ROUNDS ?? 300);
+  const random = new RandomSteps(seed);
+  let records = 0;
+  let deferred = 0;
+  let pipelines = 0;
+  const whyNot = new Map<string, number>();
+  while (pipelines < rounds) {
+    const configs = random.steps();
+    let ops: Op[];
+    try {
+      ops = configs.flatMap(({ oxi, config }, owner) =>
+        (oxi === 'filter' ? filterOps(config.where as string) : mapOps(config)).map((op) => ({ ...op, owner })),
+      );
+    } catch (error) {
+      // A constant part is wrong for every record.
+      if (!(error instanceof OxiError)) throw error;
+      continue;
+    }
+    if (fuse(ops, new Set()).length > 1) continue;
+    const program = programOf(ops);
+    if (typeof program === 'string') {
+      whyNot.set(program, (whyNot.get(program) ?? 0) + 1);
+      continue;
+    }
+    pipelines++;
+    const lines = Array.from({ length: 150 }, () => {
+      const line = Buffer.from(random.record().replaceAll('\n', ' '));
+      const made = random.below(20) === 0 ? random.mutated(line) : line;
+      return Buffer.concat([made.filter((byte) => byte !== 0x0a), Buffer.from('\n')]);
+    });
+    const text = Buffer.concat(lines);
+    const stage = new ByteStage(ops);
+    const shown = `seed ${seed}: ${JSON.stringify(configs, (_key, value) => (value instanceof Map ? [...value] : value))}`;
+    const outcome = stage.run(text);
+    const expected = onValues(ops, text);
+    if (JSON.stringify(outcome) !== JSON.stringify(expected)) expect(outcome, shown).toEqual(expected);
+    records += outcome.records;
+    deferred += stage.deferred;
+  }
+  console.info(`seed ${seed}: ${pipelines} pipelines, ${records} records, ${deferred} of them deferred; no program: ${JSON.stringify([...whyNot])}`);
+  expect(deferred).toBeLessThan(records);
+});
