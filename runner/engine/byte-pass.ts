@@ -31,14 +31,15 @@ export function programOf(ops: readonly Op[]): Program | string {
 
 export interface Worked extends Totals {
   block: Block;
-  /** Records that went the way of values. */
-  deferred: number;
 }
 
 export class BytePass {
   readonly #pass: Pass;
   readonly #kernel: ByteKernel;
   readonly #spans = new SpanList();
+  /** So far, and those of them that went the way of values. */
+  records = 0;
+  deferred = 0;
 
   /** `pass`: the same steps on the value tier; `owners`: how many steps there are in the stage. */
   constructor(program: Program, pass: Pass, owners: number) {
@@ -54,14 +55,13 @@ export class BytePass {
     const { bytes } = piece;
     let out: ByteWriter | undefined;
     let isSame = false;
-    let deferred = 0;
     const writer = (): ByteWriter => {
       out ??= new ByteWriter(bytes.byteLength + 64);
       return out;
     };
     const totals = this.#kernel.run(bytes, offset, (turn) => {
       const count = turn.deferred.length / 3;
-      deferred += count;
+      this.deferred += count;
       // As long as every record leaves as it came, the piece itself goes on.
       if (turn.stays && count === 0 && (isSame || this.#spans.count === 0)) {
         isSame = true;
@@ -80,10 +80,11 @@ export class BytePass {
       }
       this.#copy(turn, bytes, from, turn.count, writer());
     });
+    this.records += totals.records;
     const { split, columns } = piece;
     const text = isSame ? bytes : writer().bytes.subarray(0, writer().length);
     const named = columns === undefined ? {} : { columns };
-    return { block: { bytes: text, ...this.#spans.take(), split, whole: false, ...named }, deferred, ...totals };
+    return { block: { bytes: text, ...this.#spans.take(), split, whole: false, ...named }, ...totals };
   }
 
   /** The deferred records of a turn through the pass of values; what is returned writes the one at an offset, if it is left. */

@@ -13,9 +13,7 @@ import type {
   SourceOxi,
   Step,
   StepOxi,
-  Tier,
 } from './contracts.ts';
-import { TIERS } from './contracts.ts';
 import { OxiError } from './errors.ts';
 import { columnsOf } from './first-look.ts';
 import { tightenLimits } from './limits.ts';
@@ -35,6 +33,7 @@ import type { Places } from './same-place.ts';
 import { splitOrdered } from './split-ordered.ts';
 import type { OnError } from './stage-spec.ts';
 import { locating, locatingLater, stepError } from './step-error.ts';
+import { tiersOf } from './tiers.ts';
 
 export interface ChainOptions {
   oxis: ReadonlyMap<string, Oxi>;
@@ -52,9 +51,6 @@ export interface ChainOptions {
   /** Names by which others refer to fields of a step's only record. */
   fields: ReadonlyMap<string, ReadonlySet<string>>;
 }
-
-/** The tiers that this build can run. */
-const AVAILABLE: ReadonlySet<Tier> = new Set<Tier>(['values']);
 
 const MB = 1024 * 1024;
 
@@ -338,16 +334,12 @@ export class ChainBuilder {
       this.#orderedSteps.add(step);
     }
     if (parts.some((part) => part.form === 'block' || part.passes !== true)) stage.idle = false;
-    for (const part of parts) {
-      const tier = tierOf(part);
-      if (step.tier === undefined || TIERS.indexOf(tier) > TIERS.indexOf(step.tier.tier))
-        step.tier = { tier, why: whyNotFaster(part, tier) };
-      if (TIERS.indexOf(tier) > TIERS.indexOf(stage.tier)) stage.tier = tier;
-    }
+    this.#made.set(step, parts);
     this.#checked = true;
   }
 
   readonly #orderedSteps = new Set<PlannedStep>();
+  readonly #made = new Map<PlannedStep, readonly Step[]>();
 
   /**
    * The stage that this step joins: the last one, unless another node stands between, both name different thread counts, or one
@@ -369,7 +361,8 @@ export class ChainBuilder {
       steps: [],
       threads: input.threads ?? (first ? this.#readers : undefined) ?? (place === 'main' ? this.#o.threads : 1),
       explicit: input.threads !== undefined,
-      tier: 'bytes',
+      tier: 'values',
+      cutsBytes: false,
       ordered: false,
       place,
       keepsOrder: !this.#unordered,
@@ -388,11 +381,30 @@ export class ChainBuilder {
       sources: this.#sources,
       parser: this.#parser,
       select: this.#select,
-      nodes: splitOrdered(this.#nodes.map(narrowed), this.#orderedSteps),
+      nodes: this.#tiered(splitOrdered(this.#nodes.map(narrowed), this.#orderedSteps)),
       steps: this.#steps,
       skipped: this.#skipped,
       opened: this.#opened,
     };
+  }
+
+  #tiered(nodes: PlannedNode[]): PlannedNode[] {
+    nodes.forEach((node, i) => {
+      if (node.kind !== 'stage') return;
+      const made = node.steps.flatMap((step, owner) =>
+        (this.#made.get(step) ?? []).map((part) => ({ owner, step: part })),
+      );
+      const passing = new Set(node.steps.flatMap(({ onError }, owner) => (onError === 'pass' ? [owner] : [])));
+      const isFirst = i === 0 && !this.#isBranch && !node.checked && node.place === 'main';
+      const tiers = tiersOf(made, isFirst && this.#parser?.oxi.chunk !== undefined, passing);
+      node.steps.forEach((step, owner) => {
+        const tier = tiers[owner];
+        if (tier !== undefined) step.tier = tier;
+      });
+      node.cutsBytes = tiers[0]?.tier === 'bytes';
+      node.tier = tiers.every(({ tier }) => tier === 'bytes') ? 'bytes' : 'values';
+    });
+    return nodes;
   }
 
   #checkEnds(first: StepInput | undefined, next: StepInput | undefined): void {
@@ -447,25 +459,6 @@ function narrowed(node: PlannedNode): PlannedNode {
   if (node.kind !== 'stage') return node;
   const most = node.steps.map(({ limits }) => limits.concurrentOperations ?? Number.POSITIVE_INFINITY);
   return { ...node, threads: Math.min(node.idle && !node.explicit ? 1 : node.threads, ...most) };
-}
-
-/** The cheapest tier that a step has a form for, of those that this build can run. */
-function tierOf(step: Step): Tier {
-  if (step.form !== 'record' || step.forms === undefined) return 'values';
-  if (AVAILABLE.has('bytes') && step.forms.bytes !== undefined) return 'bytes';
-  return AVAILABLE.has('spans') && step.forms.spans !== undefined ? 'spans' : 'values';
-}
-
-/** For people who ask why a step is not in a cheaper tier. */
-function whyNotFaster(step: Step, tier: Tier): string | undefined {
-  if (tier === TIERS[0]) return undefined;
-  if (step.form === 'block') return 'it works on whole blocks, and has no form for a faster tier';
-  const known = TIERS.slice(0, TIERS.indexOf(tier)).filter(
-    (one) => one !== 'values' && step.forms?.[one] !== undefined,
-  );
-  return known.length === 0
-    ? 'this build has no faster tier for it'
-    : `this build can not run its form for ${known[0]}`;
 }
 
 function isList<T>(value: T | readonly T[]): value is readonly T[] {

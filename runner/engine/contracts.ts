@@ -201,6 +201,8 @@ export interface Chunker {
 
 /** The other half: cuts a piece into records, on any thread, with no state between two pieces. */
 export interface Cutter {
+  /** It cuts lines, and gives up those that are longer. */
+  readonly longestLine?: number;
   cut(piece: Piece): FramedRecords;
 }
 

@@ -7,6 +7,7 @@ import { BlockJoiner, bytesOf, cutBlock, joinBlocks, recordAt, sliceBlock } from
 import { giveBuffer } from '../kernel/buffers.ts';
 import type { Json } from '../state/store.ts';
 import { letterOf, recordMessage, stopError } from './bad-record.ts';
+import { type ByteStart, startOnBytes } from './byte-start.ts';
 import type { Block, BlockStep, Cutter, RecordStep, Step, StepContext } from './contracts.ts';
 import { RecordError } from './contracts.ts';
 import { noCounters, type StepCounters } from './counters.ts';
@@ -26,6 +27,13 @@ import {
 const KEPT_FAILURES = 3;
 
 const PASS: RecordStep = { form: 'record', cardinality: 'one', touches: [], passes: true, apply: () => 'keep' };
+
+/** See `#tally`. */
+interface Tally {
+  events: PassEvents;
+  filter(owner: number, n: number): void;
+  count(records: number): void;
+}
 
 type Part = Pass | { owner: number; step: BlockStep };
 
@@ -50,6 +58,8 @@ export class StageProgram {
   #found: StageResult['cut'];
   /** That of the parser, where the stage begins with one that can cut by itself. */
   readonly cutter: Cutter | undefined;
+  /** The first part on the byte kernel, where it has a form for that. */
+  readonly #bytes: ByteStart | undefined;
   #stepMs: number[] = [];
 
   /** `keepsInput`: somebody else still needs the blocks that come in. `begins`: told which step gets the block next. */
@@ -68,6 +78,9 @@ export class StageProgram {
     this.#parts = fuse(flat, passing).map((part, i) =>
       Array.isArray(part) ? new Pass(part, { parser: part[0]?.owner ?? 0, checked: spec.checked || i > 0 }) : part,
     );
+    const [first] = this.#parts;
+    if (!spec.checked && this.cutter !== undefined && first instanceof Pass)
+      this.#bytes = startOnBytes(first, spec.steps.length);
     this.#sampled = spec.steps.map((_, owner) =>
       this.#parts.some((part) => part instanceof Pass && part.clock.shared && part.clock.owners.includes(owner)),
     );
@@ -86,12 +99,40 @@ export class StageProgram {
     const started = performance.now();
     this.#begin(block.split);
     const { uncut } = block;
-    const given = uncut === undefined ? block : this.#cut(block, uncut);
+    const done = uncut === undefined ? undefined : this.#onBytes(block, uncut);
+    const given = done ?? (uncut === undefined ? block : this.#cut(block, uncut));
     const first = this.#counters[0];
-    if (first !== undefined) first.bytes_in = bytesOf(given);
-    const result = this.#finish(await this.#through(given, 0, given), started);
+    if (first !== undefined && done === undefined) first.bytes_in = bytesOf(given);
+    const kept = given.bytes.buffer === block.bytes.buffer ? given : undefined;
+    const result = this.#finish(await this.#through(given, done === undefined ? 0 : 1, kept), started);
     if (this.#found !== undefined) result.cut = this.#found;
     return result;
+  }
+
+  /** What the first part makes of a piece on the byte kernel; undefined where it is nothing for that. */
+  #onBytes(block: Block, { offset, broken }: NonNullable<Block['uncut']>): Block | undefined {
+    const [part] = this.#parts;
+    if (this.#bytes === undefined || !(part instanceof Pass)) return undefined;
+    const rooms = ownersOf(part).map((owner) => this.#rooms[owner] as Room);
+    const most = { ...block, count: (block.bytes.byteLength + 1) >> 1 };
+    if (!rooms.every((room) => hasRoom(room, most))) return undefined;
+    const longest = this.cutter?.longestLine ?? 0;
+    const pass = this.#bytes(block.bytes.byteLength, longest);
+    if (pass === undefined) return undefined;
+    const started = performance.now();
+    this.#begins?.(part.ops.at(-1)?.owner ?? 0);
+    let deferred = block;
+    const tally = this.#tally(part, () => deferred);
+    const worked = pass.run(block, offset, this.#context, tally.events, (given) => {
+      deferred = given;
+    });
+    for (const [owner, n] of worked.filtered.entries()) tally.filter(owner, n);
+    tally.count(worked.records);
+    this.#of(0).bytes_in = worked.recordBytes;
+    this.#found = { records: worked.records, broken };
+    part.clock.share(performance.now() - started, this.#stepMs);
+    if (worked.block.bytes.buffer !== block.bytes.buffer && !this.#keepsInput) giveBuffer(block.bytes);
+    return worked.block;
   }
 
   /** The records of a block that came as one piece. */
@@ -271,31 +312,43 @@ export class StageProgram {
   }
 
   #pass(pass: Pass, block: Block): Block {
-    const lost = this.#spec.steps.map(() => 0);
-    const lose = (owner: number): void => {
-      lost[owner] = (lost[owner] ?? 0) + 1;
-    };
-    const events: PassEvents = {
-      filtered: (owner) => {
-        this.#of(owner).filtered++;
-        lose(owner);
-      },
-      failed: (owner, index, error) => {
-        if (this.#fail(owner, block, index, error)) return true;
-        lose(owner);
-        return false;
-      },
-    };
-    const out = pass.run(block, this.#context, events);
-    let n = block.count;
-    for (const owner of new Set(pass.ops.map((op: Op) => op.owner))) {
-      const counters = this.#of(owner);
-      if (!this.#seen[owner]) counters.in += n;
-      this.#seen[owner] = true;
-      n -= lost[owner] ?? 0;
-      counters.out = n;
-    }
+    const tally = this.#tally(pass, () => block);
+    const out = pass.run(block, this.#context, tally.events);
+    tally.count(block.count);
     return out;
+  }
+
+  /** Counts what becomes of records in a pass, of which those that fail stand in `given`; `count` is told at the end how many came. */
+  #tally(pass: Pass, given: () => Block): Tally {
+    const lost = this.#spec.steps.map(() => 0);
+    const lose = (owner: number, n: number): void => {
+      lost[owner] = (lost[owner] ?? 0) + n;
+    };
+    const tally: Tally = {
+      events: {
+        filtered: (owner) => tally.filter(owner, 1),
+        failed: (owner, index, error) => {
+          if (this.#fail(owner, given(), index, error)) return true;
+          lose(owner, 1);
+          return false;
+        },
+      },
+      filter: (owner, n) => {
+        this.#of(owner).filtered += n;
+        lose(owner, n);
+      },
+      count: (records) => {
+        let n = records;
+        for (const owner of new Set(pass.ops.map((op: Op) => op.owner))) {
+          const counters = this.#of(owner);
+          if (!this.#seen[owner]) counters.in += n;
+          this.#seen[owner] = true;
+          n -= lost[owner] ?? 0;
+          counters.out = n;
+        }
+      },
+    };
+    return tally;
   }
 
   async #step(part: { owner: number; step: BlockStep }, block: Block): Promise<Block> {

@@ -1,9 +1,8 @@
 /** One meaning: what steps make of a record on the byte kernel is what they make of it on the value tier, errors and counters too. */
 import { expect, test } from 'vitest';
-import { OxiError } from '../../runner/engine/errors.ts';
-import { type Op } from '../../runner/engine/fuse.ts';
-import { fuse } from '../../runner/engine/fuse.ts';
 import { programOf } from '../../runner/engine/byte-pass.ts';
+import { OxiError } from '../../runner/engine/errors.ts';
+import { fuse, type Op } from '../../runner/engine/fuse.ts';
 import { filter } from '../../runner/oxis/transforms/filter.ts';
 import { map } from '../../runner/oxis/transforms/map.ts';
 import { FORMS, RandomSteps } from './random-steps.ts';
@@ -16,10 +15,16 @@ const mapOps = (config: Record<string, unknown>): Op[] => opsOf([...(map.make(co
 /** Every operation of a program, over the fields x and y. */
 const OPERATIONS: Readonly<Record<string, () => Op[]>> = {
   ...Object.fromEntries(
-    ['==', '!=', '<', '<=', '>', '>=', '+', '-', '*', '/', '%'].map((op) => [op, () => mapOps({ set: new Map([['z', `x ${op} y`]]) })]),
+    ['==', '!=', '<', '<=', '>', '>=', '+', '-', '*', '/', '%'].map((op) => [
+      op,
+      () => mapOps({ set: new Map([['z', `x ${op} y`]]) }),
+    ]),
   ),
   ...Object.fromEntries(
-    ['contains', 'startsWith', 'endsWith'].map((name) => [name, () => mapOps({ set: new Map([['z', `x.${name}(y)`]]) })]),
+    ['contains', 'startsWith', 'endsWith'].map((name) => [
+      name,
+      () => mapOps({ set: new Map([['z', `x.${name}(y)`]]) }),
+    ]),
   ),
   ...Object.fromEntries(
     ['round', 'floor', 'ceil', 'abs', 'int', 'string', 'size', '-', '!'].map((name) => [
@@ -27,22 +32,47 @@ const OPERATIONS: Readonly<Record<string, () => Op[]>> = {
       () => mapOps({ set: new Map([['z', `${name}(x)`]]) }),
     ]),
   ),
-  'round(x, 2)': () => mapOps({ set: new Map([['z', 'round(x, 2)'], ['w', 'round(x, 1)']]) }),
+  'round(x, 2)': () =>
+    mapOps({
+      set: new Map([
+        ['z', 'round(x, 2)'],
+        ['w', 'round(x, 1)'],
+      ]),
+    }),
   in: () => mapOps({ set: new Map([['z', 'x in [1, 7, "a", "é", true, null, 12.5, "a\\nb"]']]) }),
   '&&': () => mapOps({ set: new Map([['z', 'x && y']]) }),
   '||': () => mapOps({ set: new Map([['z', 'x || y']]) }),
   '?': () => mapOps({ set: new Map([['z', 'x ? y : 1']]) }),
-  has: () => mapOps({ set: new Map([['z', 'has(x)'], ['w', 'has(x.id)']]) }),
+  has: () =>
+    mapOps({
+      set: new Map([
+        ['z', 'has(x)'],
+        ['w', 'has(x.id)'],
+      ]),
+    }),
   default: () => mapOps({ set: new Map([['z', 'default(x, y)']]) }),
   'a field': () => mapOps({ set: new Map([['z', 'x']]) }),
   'an element': () => mapOps({ set: new Map([['z', 'x[0]']]) }),
-  'equal to a constant': () => mapOps({ set: new Map([['z', 'x == "a"'], ['w', 'x != 7']]) }),
+  'equal to a constant': () =>
+    mapOps({
+      set: new Map([
+        ['z', 'x == "a"'],
+        ['w', 'x != 7'],
+      ]),
+    }),
   'set what is there': () => mapOps({ set: new Map([['x', 'y']]) }),
   'set inside': () => mapOps({ set: new Map([['x.id', 'y']]) }),
-  'set and read': () => [...mapOps({ set: new Map([['x', 'y']]) }), ...filterOps('x == y')].map((op, owner) => ({ ...op, owner })),
+  'set and read': () =>
+    [...mapOps({ set: new Map([['x', 'y']]) }), ...filterOps('x == y')].map((op, owner) => ({ ...op, owner })),
   rename: () => mapOps({ rename: new Map([['x', 'y']]) }),
   'rename to a new one': () => mapOps({ rename: new Map([['x', 'z']]) }),
-  'trade names': () => mapOps({ rename: new Map([['x', 'y'], ['y', 'x']]) }),
+  'trade names': () =>
+    mapOps({
+      rename: new Map([
+        ['x', 'y'],
+        ['y', 'x'],
+      ]),
+    }),
   'rename inside': () => mapOps({ rename: new Map([['x.id', 'x.key']]) }),
   drop: () => mapOps({ drop: ['x', 'y'] }),
   'drop inside': () => mapOps({ drop: ['x.id'] }),
@@ -77,13 +107,24 @@ test('every operation means the same for every form of token, at least 50 times 
   }
   expect(seen.size).toBe(Object.keys(OPERATIONS).length * FORMS.length);
   const least = Math.min(...seen.values());
-  console.info(`${seen.size} pairs of operation and token, each at least ${least} times`);
+  process.stdout.write(`${seen.size} pairs of operation and token, each at least ${least} times\n`);
   expect(least).toBeGreaterThanOrEqual(50);
 });
 
 test('the kernel does the usual by itself', () => {
-  const lines = Array.from({ length: 500 }, (_, i) => `{"x":${i % 7}.5,"y":"t${i}","k":{"z":[1,{"q":"\\u00e9"}]}}`).join('\n');
-  const stage = new ByteStage(mapOps({ set: new Map([['z', 'round(x * 119) / 100'], ['w', 'y + ":" + string(x)']]), drop: ['k'] }));
+  const lines = Array.from(
+    { length: 500 },
+    (_, i) => `{"x":${i % 7}.5,"y":"t${i}","k":{"z":[1,{"q":"\\u00e9"}]}}`,
+  ).join('\n');
+  const stage = new ByteStage(
+    mapOps({
+      set: new Map([
+        ['z', 'round(x * 119) / 100'],
+        ['w', 'y + ":" + string(x)'],
+      ]),
+      drop: ['k'],
+    }),
+  );
   expect(stage.run(Buffer.from(lines)).left).toHaveLength(500);
   expect(stage.deferred).toBe(0);
 });
@@ -129,6 +170,8 @@ test('random steps over random and damaged records come to the same on both', ()
     records += outcome.records;
     deferred += stage.deferred;
   }
-  console.info(`seed ${seed}: ${pipelines} pipelines, ${records} records, ${deferred} of them deferred; no program: ${JSON.stringify([...whyNot])}`);
+  process.stdout.write(
+    `seed ${seed}: ${pipelines} pipelines, ${records} records, ${deferred} of them deferred; no program: ${JSON.stringify([...whyNot])}\n`,
+  );
   expect(deferred).toBeLessThan(records);
 });

@@ -6,7 +6,13 @@ import { parseJson } from '../../runner/oxis/formats/parse-json.ts';
 import { RandomJson } from './random-json.ts';
 import { ByteStage, onValues, opsOf } from './tiers.ts';
 
-const CONFIG = { framing: 'lines', strict: true, array_handling: 'preserve', flatten: false, max_record_mb: 64 } as const;
+const CONFIG = {
+  framing: 'lines',
+  strict: true,
+  array_handling: 'preserve',
+  flatten: false,
+  max_record_mb: 64,
+} as const;
 const parser = (): ReturnType<typeof opsOf> => {
   const made = parseJson.make(CONFIG as never, { projectRoot: '.', stepId: 'parse' });
   return opsOf([made]);
@@ -17,7 +23,8 @@ function expectSame(lines: Buffer): void {
   expect(stage.run(lines)).toEqual(onValues(parser(), lines));
 }
 
-const lineOf = (bytes: Buffer): Buffer => Buffer.concat([Buffer.from(bytes.filter((byte) => byte !== 0x0a)), Buffer.from('\n')]);
+const lineOf = (bytes: Buffer): Buffer =>
+  Buffer.concat([Buffer.from(bytes.filter((byte) => byte !== 0x0a)), Buffer.from('\n')]);
 
 test('every text of JSONTestSuite has the same verdict, alone and between others', () => {
   const folder = join(import.meta.dirname, '..', 'fixtures', 'json-test-suite');
@@ -81,7 +88,7 @@ test('levels of nesting count as on the value tier, in every kind of container',
   expectSame(Buffer.from(`${lines.join('\n')}\n`));
 });
 
-test('valid records of any form are the kernel\'s own, and are not handed on', () => {
+test("valid records of any form are the kernel's own, and are not handed on", () => {
   const json = new RandomJson(7);
   const lines = Array.from({ length: 5000 }, () => `${json.object(0).replaceAll('\n', ' ')}\r\n\n`);
   expectSame(Buffer.from(lines.join('')));
@@ -90,7 +97,7 @@ test('valid records of any form are the kernel\'s own, and are not handed on', (
 
 test('random and damaged lines have the same verdict', () => {
   const seed = Number(process.env.OXIFLOW_SEED ?? Date.now() % 1e9);
-  console.info(`seed ${seed}`);
+  process.stdout.write(`seed ${seed}\n`);
   const json = new RandomJson(seed);
   let bad = 0;
   for (let round = 0; round < 40; round++) {

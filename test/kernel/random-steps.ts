@@ -2,14 +2,20 @@
 import { RandomJson } from './random-json.ts';
 
 /** How a value can stand in a record; `undefined`: not at all. */
-export const TOKENS: Readonly<Record<string, readonly string[] | undefined>> = {
+const TOKENS: Readonly<Record<string, readonly string[] | undefined>> = {
   'plain text': ['""', '"a"', '"order"', '"DE"', '"a rather long text, longer than sixteen bytes"', '"12.5"'],
   'text with usual escapes': ['"a\\nb"', '"say \\"hi\\""', '"C:\\\\tmp\\\\n"', '"\\t"'],
   'text in other escapes': ['"\\u0041"', '"a\\/b"', '"\\u00e9"', '"\\ud83d\\ude00"', '"\\u001f"'],
   'text beyond ASCII': ['"é"', '"漢字"', '"😀 ok"', '"\u2028"', '"\u007f"', '"ﬂ"'],
   'whole number': ['0', '1', '7', '42', '-3', '999999999999999', '100'],
   'number with decimals': ['0.5', '1.25', '-12.75', '1.005', '0.1', '119.995', '2.50', '0.000001'],
-  'long number': ['37.774929999999998', '1234567890123456', '9007199254740991', '0.30000000000000004', '123456.78901234567'],
+  'long number': [
+    '37.774929999999998',
+    '1234567890123456',
+    '9007199254740991',
+    '0.30000000000000004',
+    '123456.78901234567',
+  ],
   'number in other form': ['1e3', '1E-7', '-0', '2.5e+10', '-0.0', '1e21', '0e0'],
   'number beyond a double': ['12345678901234567890', '-9007199254740993', '1e400', '9007199254740992'],
   boolean: ['true', 'false'],
@@ -34,7 +40,10 @@ export class RandomSteps extends RandomJson {
 
   anyToken(): string | undefined {
     // What arithmetic and texts are made for, more often than the rest.
-    const usual = this.below(2) === 0 ? this.pick(['plain text', 'whole number', 'number with decimals', 'boolean']) : this.pick(FORMS);
+    const usual =
+      this.below(2) === 0
+        ? this.pick(['plain text', 'whole number', 'number with decimals', 'boolean'])
+        : this.pick(FORMS);
     return this.token(usual);
   }
 
@@ -48,9 +57,12 @@ export class RandomSteps extends RandomJson {
       const inner = this.#shuffled(['id', 'country', 'name', 'new'].flatMap((key) => member(key, this.anyToken())));
       return this.below(6) === 0 ? (this.anyToken() ?? '1') : `{${inner.join(',')}}`;
     };
-    const members = ['a', 'b', 'c', 'd', 'x y', 'é', 'note', 'long key of an untouched field'].flatMap((key) => member(key, this.anyToken()));
+    const members = ['a', 'b', 'c', 'd', 'x y', 'é', 'note', 'long key of an untouched field'].flatMap((key) =>
+      member(key, this.anyToken()),
+    );
     if (this.below(5) > 0) members.push(...member('user', user()));
-    if (this.below(3) > 0) members.push(...member('list', `[${space()}${this.anyToken() ?? '1'},{"id":${this.anyToken() ?? 'null'}}]`));
+    if (this.below(3) > 0)
+      members.push(...member('list', `[${space()}${this.anyToken() ?? '1'},{"id":${this.anyToken() ?? 'null'}}]`));
     if (this.below(4) === 0) members.push(...member('other', this.anyToken()));
     if (this.below(12) === 0) members.push(...member(this.pick(['a', 'b', 'user', 'note']), this.anyToken()));
     if (this.below(40) === 0) return this.anyToken() ?? ' ';
@@ -59,7 +71,9 @@ export class RandomSteps extends RandomJson {
 
   #written(key: string): string {
     if (this.below(8) > 0) return key;
-    return Array.from(key, (c) => (this.below(2) === 0 ? `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}` : c)).join('');
+    return Array.from(key, (c) =>
+      this.below(2) === 0 ? `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}` : c,
+    ).join('');
   }
 
   #shuffled(items: string[]): string[] {
@@ -102,7 +116,10 @@ export class RandomSteps extends RandomJson {
   }
 
   text(depth: number): string {
-    if (depth <= 0) return this.below(2) === 0 ? this.#field() : this.pick(['""', '"a"', '"order"', '":"', '"é\\n"', '"\\u0001"', '"\\\\"']);
+    if (depth <= 0)
+      return this.below(2) === 0
+        ? this.#field()
+        : this.pick(['""', '"a"', '"order"', '":"', '"é\\n"', '"\\u0001"', '"\\\\"']);
     switch (this.below(4)) {
       case 0:
         return `string(${this.below(2) === 0 ? this.number(depth - 1) : this.truth(depth - 1)})`;

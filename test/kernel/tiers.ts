@@ -35,7 +35,10 @@ export function opsOf(steps: readonly Step[]): Op[] {
 
 function recordsOf({ bytes, spans, offsets, count }: Block): string[] {
   const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  return Array.from({ length: count }, (_, i) => `${offsets[i]}: ${text.toString('latin1', spans[2 * i], spans[2 * i + 1])}`);
+  return Array.from(
+    { length: count },
+    (_, i) => `${offsets[i]}: ${text.toString('latin1', spans[2 * i], spans[2 * i + 1])}`,
+  );
 }
 
 /** Notes what happens to records of the block at hand. */
@@ -94,10 +97,11 @@ export class ByteStage {
       count: 0,
       split: 0,
     };
-    const { block, records, filtered, deferred } = this.#pass.run(piece, OFFSET, context(), notes, (given) => {
+    const before = this.#pass.deferred;
+    const { block, records, filtered } = this.#pass.run(piece, OFFSET, context(), notes, (given) => {
       notes.block = given;
     });
-    this.deferred = deferred;
+    this.deferred = this.#pass.deferred - before;
     const counts = notes.counts.map((n, owner) => n + (filtered[owner] as number));
     return { left: recordsOf(block), failed: notes.failed_, filtered: counts, records };
   }

@@ -98,12 +98,14 @@ export class Code {
   expression(form: Form, find: Find): void {
     switch (form.is) {
       case 'constant':
-        return this.#constant(form.value);
+        this.#constant(form.value);
+        return;
       case 'field': {
         const place = find(form.path);
         if ('slot' in place) this.word(OPS.pushField, place.slot);
         else this.word(OPS.pushTaken, place.text);
-        return this.#pushed();
+        this.#pushed();
+        return;
       }
       case 'default': {
         const place = find(form.path);
@@ -112,32 +114,39 @@ export class Code {
         this.word(OPS.pushOr, place.slot);
         this.#toLabel(end);
         this.expression(form.other, find);
-        return this.#here(end);
+        this.#here(end);
+        return;
       }
       case 'has': {
         const place = find(form.path);
         if ('slot' in place) this.word(OPS.pushHas, place.slot);
         else this.word(OPS.pushBoolean, 1);
-        return this.#pushed();
+        this.#pushed();
+        return;
       }
       case 'pair':
         this.expression(form.left, find);
         this.expression(form.right, find);
         this.#depth--;
-        return this.word(OPS.combine, PAIRS.indexOf(form.op));
+        this.word(OPS.combine, PAIRS.indexOf(form.op));
+        return;
       case 'change':
         this.expression(form.of, find);
-        return this.word(OPS.change, CHANGES.indexOf(form.op));
+        this.word(OPS.change, CHANGES.indexOf(form.op));
+        return;
       case 'round':
         this.expression(form.of, find);
-        return this.word(OPS.roundTo, form.places);
+        this.word(OPS.roundTo, form.places);
+        return;
       case 'in':
         this.expression(form.of, find);
         for (const item of form.items) this.#constant(item);
         this.#depth -= form.items.length;
-        return this.word(OPS.oneOf, form.items.length);
+        this.word(OPS.oneOf, form.items.length);
+        return;
       case 'logic':
-        return this.#logic(form.op === '||' ? 1 : 0, form.items, find);
+        this.#logic(form.op === '||' ? 1 : 0, form.items, find);
+        return;
       case 'choice': {
         const no = this.#label();
         const end = this.#label();
@@ -151,7 +160,8 @@ export class Code {
         this.#here(no);
         this.#depth--;
         this.expression(form.no, find);
-        return this.#here(end);
+        this.#here(end);
+        return;
       }
     }
   }

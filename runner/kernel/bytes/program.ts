@@ -70,9 +70,11 @@ class Compiler {
       case 'filter':
         code.expression(form.where, this.#find);
         code.popped();
-        return code.word(OPS.filter, owner);
+        code.word(OPS.filter, owner);
+        return;
       case 'set':
-        return this.#set(form.fields);
+        this.#set(form.fields);
+        return;
       case 'rename': {
         const moves = form.fields.filter(({ from, to }) => from.join('\n') !== to.join('\n'));
         code.word(OPS.rename, moves.length);
@@ -86,7 +88,8 @@ class Compiler {
       }
       case 'drop':
         for (const path of form.paths) code.word(OPS.drop, this.#change(path));
-        return this.#forget(...form.paths);
+        this.#forget(...form.paths);
+        return;
     }
   }
 
@@ -169,14 +172,17 @@ function addRead(form: Form, paths: Paths): void {
       return;
     case 'default':
       paths.add(form.path);
-      return addRead(form.other, paths);
+      addRead(form.other, paths);
+      return;
     case 'pair':
       addRead(form.left, paths);
-      return addRead(form.right, paths);
+      addRead(form.right, paths);
+      return;
     case 'change':
     case 'round':
     case 'in':
-      return addRead(form.of, paths);
+      addRead(form.of, paths);
+      return;
     case 'logic':
       for (const item of form.items) addRead(item, paths);
       return;
