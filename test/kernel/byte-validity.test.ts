@@ -37,7 +37,9 @@ test('every text of JSONTestSuite has the same verdict, alone and between others
     expectSame(Buffer.concat([Buffer.from(`${' '.repeat(pad)}\n`), ...texts.flatMap((text) => [good, text])]));
 });
 
-test('two tokens side by side have the same verdict with any white space between them, at any place of a block', () => {
+test('two tokens side by side have the same verdict with any white space between them, at any place of a block', {
+  timeout: 300_000,
+}, () => {
   const tokens = ['{', '}', '[', ']', ',', ':', '"a"', '1', 'true', '"\\\\"', '"\\""'];
   const around = [
     ['[', ']'],
@@ -95,7 +97,7 @@ test("valid records of any form are the kernel's own, and are not handed on", ()
   expect(stage.deferred).toBe(0);
 });
 
-test('random and damaged lines have the same verdict', () => {
+test('random and damaged lines have the same verdict', { timeout: 120_000 }, () => {
   const seed = Number(process.env.OXIFLOW_SEED ?? Date.now() % 1e9);
   process.stdout.write(`seed ${seed}\n`);
   const json = new RandomJson(seed);

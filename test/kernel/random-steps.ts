@@ -27,6 +27,18 @@ const TOKENS: Readonly<Record<string, readonly string[] | undefined>> = {
 
 export const FORMS = Object.keys(TOKENS);
 
+const NUMBERS = ['whole number', 'number with decimals', 'long number', 'number in other form'];
+const TEXTS = ['plain text', 'plain text', 'text with usual escapes', 'text beyond ASCII'];
+const USUAL: Readonly<Record<string, readonly string[]>> = {
+  a: NUMBERS,
+  id: NUMBERS,
+  'x y': NUMBERS,
+  b: TEXTS,
+  country: TEXTS,
+  é: TEXTS,
+  c: ['boolean'],
+};
+
 /** Fields that steps speak of. */
 const FIELDS = ['a', 'b', 'c', 'user.id', 'user.country', 'user', 'list[0]', 'list[1].id', 'x y', 'é'];
 const TARGETS = ['a', 'b', 'c', 'd', 'user.id', 'user.country', 'user.new', 'x y', 'other', 'other.deep'];
@@ -39,12 +51,14 @@ export class RandomSteps extends RandomJson {
   }
 
   anyToken(): string | undefined {
-    // What arithmetic and texts are made for, more often than the rest.
-    const usual =
-      this.below(2) === 0
-        ? this.pick(['plain text', 'whole number', 'number with decimals', 'boolean'])
-        : this.pick(FORMS);
-    return this.token(usual);
+    return this.token(this.pick(FORMS));
+  }
+
+  /** What usually stands in a field, and sometimes anything. */
+  #usual(key: string): string | undefined {
+    const forms = USUAL[key];
+    if (forms === undefined || this.below(12) === 0) return this.anyToken();
+    return this.token(this.pick(forms));
   }
 
   /** One line: members in any order, some twice, some with white space around. */
@@ -54,13 +68,13 @@ export class RandomSteps extends RandomJson {
     const member = (key: string, value: string | undefined): string[] =>
       value === undefined ? [] : [`${space()}"${this.#written(key)}"${space()}:${space()}${value}${space()}`];
     const user = (): string => {
-      const inner = this.#shuffled(['id', 'country', 'name', 'new'].flatMap((key) => member(key, this.anyToken())));
-      return this.below(6) === 0 ? (this.anyToken() ?? '1') : `{${inner.join(',')}}`;
+      const inner = this.#shuffled(['id', 'country', 'name', 'new'].flatMap((key) => member(key, this.#usual(key))));
+      return this.below(12) === 0 ? (this.anyToken() ?? '1') : `{${inner.join(',')}}`;
     };
     const members = ['a', 'b', 'c', 'd', 'x y', 'é', 'note', 'long key of an untouched field'].flatMap((key) =>
-      member(key, this.anyToken()),
+      member(key, this.#usual(key)),
     );
-    if (this.below(5) > 0) members.push(...member('user', user()));
+    if (this.below(12) > 0) members.push(...member('user', user()));
     if (this.below(3) > 0)
       members.push(...member('list', `[${space()}${this.anyToken() ?? '1'},{"id":${this.anyToken() ?? 'null'}}]`));
     if (this.below(4) === 0) members.push(...member('other', this.anyToken()));
@@ -84,8 +98,9 @@ export class RandomSteps extends RandomJson {
     return items;
   }
 
-  #field(): string {
-    const field = this.pick(FIELDS);
+  /** Mostly one that holds what is asked for. */
+  #field(...usual: string[]): string {
+    const field = this.pick(this.below(8) === 0 ? FIELDS : usual);
     if (field === 'x y') return 'record["x y"]';
     return field === 'é' ? 'record["é"]' : field;
   }
@@ -95,7 +110,10 @@ export class RandomSteps extends RandomJson {
   }
 
   number(depth: number): string {
-    if (depth <= 0) return this.below(2) === 0 ? this.#field() : this.pick(['1', '2', '100', '0.5', '119', '1e3', '0']);
+    if (depth <= 0)
+      return this.below(2) === 0
+        ? this.#field('a', 'user.id', 'x y')
+        : this.pick(['1', '2', '100', '0.5', '119', '1e3', '0']);
     const x = (): string => this.number(depth - 1);
     switch (this.below(8)) {
       case 0:
@@ -118,7 +136,7 @@ export class RandomSteps extends RandomJson {
   text(depth: number): string {
     if (depth <= 0)
       return this.below(2) === 0
-        ? this.#field()
+        ? this.#field('b', 'user.country', 'é')
         : this.pick(['""', '"a"', '"order"', '":"', '"é\\n"', '"\\u0001"', '"\\\\"']);
     switch (this.below(4)) {
       case 0:
@@ -131,7 +149,7 @@ export class RandomSteps extends RandomJson {
   }
 
   truth(depth: number): string {
-    if (depth <= 0) return this.below(3) === 0 ? this.#field() : `has(${this.#name()})`;
+    if (depth <= 0) return this.below(3) === 0 ? this.#field('c') : `has(${this.#name()})`;
     switch (this.below(8)) {
       case 0:
         return `${this.text(depth - 1)}.${this.pick(['contains', 'startsWith', 'endsWith'])}(${this.text(depth - 1)})`;
@@ -173,6 +191,9 @@ export class RandomSteps extends RandomJson {
       const some = (): string[] => this.#shuffled([...TARGETS]).slice(0, 1 + this.below(3));
       if (this.below(2) === 0) config.set = new Map(some().map((field) => [field, this.any(this.below(3))]));
       if (this.below(2) === 0) config.rename = new Map(some().map((field) => [field, this.#sibling(field)]));
+      if (this.below(4) === 0)
+        config.cast = new Map(some().map((field) => [field, this.pick(['int', 'float', 'string', 'bool'])]));
+      if (this.below(6) === 0) config.select = some().concat(some());
       if (this.below(3) === 0 || Object.keys(config).length === 0) config.drop = some();
       return { oxi: 'map' as const, config };
     });

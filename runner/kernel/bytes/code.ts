@@ -1,5 +1,5 @@
 /** Writes the operations of a program; the order of their numbers is that of `kernel/wasm/program.ts`. */
-import { CHANGES, type Form, type FormPath, PAIRS } from './forms.ts';
+import { CASTS, type Cast, CHANGES, type Form, type FormPath, PAIRS } from './forms.ts';
 import type { Image } from './image.ts';
 import { MAX_VALUES } from './layout.ts';
 import { Unfit } from './unfit.ts';
@@ -26,11 +26,20 @@ export const OPS = {
   isBoolean: 18,
   choose: 19,
   jump: 20,
-  pushTaken: 21,
+  select: 21,
+  pushString: 22,
+  pushIs: 23,
+  pushNow: 24,
+  pushNowOr: 25,
+  pushHasNow: 26,
+  cast: 27,
 } as const;
 
-/** Where the value of a field is found: in a slot of the record, or among the texts that steps have made. */
-export type Place = { slot: number } | { text: number };
+/** Where the value of a field is found; `now`: steps before have changed it. */
+export interface Place {
+  slot: number;
+  now: boolean;
+}
 
 /** Throws Unfit where what stands there is not known. */
 export type Find = (path: FormPath) => Place;
@@ -101,36 +110,35 @@ export class Code {
         this.#constant(form.value);
         return;
       case 'field': {
-        const place = find(form.path);
-        if ('slot' in place) this.word(OPS.pushField, place.slot);
-        else this.word(OPS.pushTaken, place.text);
+        const { slot, now } = find(form.path);
+        this.word(now ? OPS.pushNow : OPS.pushField, slot);
         this.#pushed();
         return;
       }
       case 'default': {
-        const place = find(form.path);
-        if (!('slot' in place)) throw new Unfit('default() of a field that a step has made');
+        const { slot, now } = find(form.path);
         const end = this.#label();
-        this.word(OPS.pushOr, place.slot);
+        this.word(now ? OPS.pushNowOr : OPS.pushOr, slot);
         this.#toLabel(end);
         this.expression(form.other, find);
         this.#here(end);
         return;
       }
       case 'has': {
-        const place = find(form.path);
-        if ('slot' in place) this.word(OPS.pushHas, place.slot);
-        else this.word(OPS.pushBoolean, 1);
+        const { slot, now } = find(form.path);
+        this.word(now ? OPS.pushHasNow : OPS.pushHas, slot);
         this.#pushed();
         return;
       }
       case 'pair':
+        if (this.#isNamed(form, find)) return;
         this.expression(form.left, find);
         this.expression(form.right, find);
         this.#depth--;
         this.word(OPS.combine, PAIRS.indexOf(form.op));
         return;
       case 'change':
+        if (this.#string(form, find)) return;
         this.expression(form.of, find);
         this.word(OPS.change, CHANGES.indexOf(form.op));
         return;
@@ -166,9 +174,39 @@ export class Code {
     }
   }
 
+  /** The field in `slot` as another type, into a text; `then` writes what follows where there is one. */
+  cast(slot: number, type: Cast, text: number, then: () => void): void {
+    const end = this.#label();
+    this.word(OPS.cast, slot, CASTS.indexOf(type), text);
+    this.#toLabel(end);
+    then();
+    this.#here(end);
+  }
+
   /** A value of the stack is taken away by what follows. */
   popped(): void {
     this.#depth--;
+  }
+
+  /** Comparison of a field with true, false or null: its first byte tells. */
+  #isNamed({ op, left, right }: Extract<Form, { is: 'pair' }>, find: Find): boolean {
+    if ((op !== '==' && op !== '!=') || left.is !== 'field' || right.is !== 'constant') return false;
+    const place = find(left.path);
+    const { value } = right;
+    if (place.now || (value !== null && typeof value !== 'boolean')) return false;
+    this.word(OPS.pushIs, place.slot, String(value).charCodeAt(0), Number(op === '=='));
+    this.#pushed();
+    return true;
+  }
+
+  /** string() of a field: the digits of most numbers are what it makes of them. */
+  #string({ op, of }: Extract<Form, { is: 'change' }>, find: Find): boolean {
+    if (op !== 'string' || of.is !== 'field') return false;
+    const place = find(of.path);
+    if (place.now) return false;
+    this.word(OPS.pushString, place.slot);
+    this.#pushed();
+    return true;
   }
 
   #logic(decisive: number, items: readonly Form[], find: Find): void {

@@ -27,6 +27,9 @@ export type Pair = (typeof PAIRS)[number];
 export const CHANGES = ['-', '!', 'round', 'floor', 'ceil', 'abs', 'int', 'string', 'size'] as const;
 export type Change = (typeof CHANGES)[number];
 
+export const CASTS = ['int', 'float', 'string', 'bool'] as const;
+export type Cast = (typeof CASTS)[number];
+
 export type Form =
   | { is: 'constant'; value: null | boolean | number | string }
   | { is: 'field'; path: FormPath }
@@ -47,4 +50,6 @@ export type StepForm =
   | { do: 'filter'; where: Form }
   | { do: 'set'; fields: readonly { path: readonly string[]; value: Form }[] }
   | { do: 'rename'; fields: readonly { from: readonly string[]; to: readonly string[] }[] }
-  | { do: 'drop'; paths: readonly (readonly string[])[] };
+  | { do: 'drop'; paths: readonly (readonly string[])[] }
+  | { do: 'select'; paths: readonly (readonly string[])[] }
+  | { do: 'cast'; fields: readonly { path: readonly string[]; to: Cast }[] };

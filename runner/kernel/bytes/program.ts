@@ -1,6 +1,6 @@
 /** From the forms of steps to a program of the byte kernel: paths, slots and operations. */
 import { Code, OPS, type Place } from './code.ts';
-import type { Form, FormPath, StepForm } from './forms.ts';
+import type { Cast, Form, FormPath, StepForm } from './forms.ts';
 import { Image } from './image.ts';
 import { MAX_OWNERS, MAX_TEXTS } from './layout.ts';
 import { Paths } from './path-image.ts';
@@ -34,8 +34,9 @@ class Compiler {
   readonly #image = new Image();
   readonly #code = new Code(this.#image);
   readonly #changed = new Set<number>();
-  /** What steps have done to fields so far: the text that one was set to, or that nobody knows what stands there. */
-  readonly #written: { path: FormPath; text: number | undefined }[] = [];
+  /** Fields that steps so far have changed. */
+  readonly #written: FormPath[] = [];
+  #isSelected = false;
   #texts = 0;
   #entries: number;
 
@@ -45,7 +46,10 @@ class Compiler {
   }
 
   compile(steps: readonly { owner: number; form: StepForm }[]): Program {
+    for (const { form } of steps) for (const path of changedBy(form)) this.#changed.add(this.#paths.add(path).slot);
     for (const { owner, form } of steps) this.#step(owner, form);
+    if (this.#isSelected && [...this.#changed].some((slot) => !this.#isOuter(slot)))
+      throw new Unfit('fields are selected, and others changed inside objects');
     const code = this.#code.finish();
     const root = this.#paths.write(this.#image);
     const changed = this.#image.reserve(4 * this.#changed.size);
@@ -60,6 +64,10 @@ class Compiler {
       changed,
       changedCount: this.#changed.size,
     };
+  }
+
+  #isOuter(slot: number): boolean {
+    return [...this.#paths.root.children.values()].some((one) => one.slot === slot);
   }
 
   #step(owner: number, form: StepForm): void {
@@ -83,12 +91,18 @@ class Compiler {
             throw new Unfit(`"${from.join('.')}" goes into another object`);
           code.word(this.#change(from), this.#change(to), ...this.#key(to));
         }
-        for (const { from, to } of moves) this.#forget(from, to);
+        for (const { from, to } of moves) this.#written.push(from, to);
         return;
       }
       case 'drop':
         for (const path of form.paths) code.word(OPS.drop, this.#change(path));
-        this.#forget(...form.paths);
+        this.#written.push(...form.paths);
+        return;
+      case 'cast':
+        for (const { path, to } of form.fields) this.#cast(path, to);
+        return;
+      case 'select':
+        this.#select(form.paths);
         return;
     }
   }
@@ -105,20 +119,40 @@ class Compiler {
       code.word(OPS.take, first + i);
     });
     fields.forEach(({ path }, i) => {
-      const parent = path.length === 1 ? ROOT : this.#paths.add(path.slice(0, -1)).slot;
-      code.word(OPS.set, first + i, this.#change(path), parent, this.#entries++, ...this.#key(path));
+      this.#put(path, first + i);
     });
-    fields.forEach(({ path }, i) => {
-      this.#forget(path);
-      this.#written.push({ path, text: first + i });
-    });
+    for (const { path } of fields) this.#written.push(path);
+  }
+
+  /** A field gets what stands in a text. */
+  #put(path: readonly string[], text: number): void {
+    const parent = path.length === 1 ? ROOT : this.#paths.add(path.slice(0, -1)).slot;
+    this.#code.word(OPS.set, text, this.#change(path), parent, this.#entries++, ...this.#key(path));
+  }
+
+  #cast(path: readonly string[], to: Cast): void {
+    if (this.#texts >= MAX_TEXTS) throw new Unfit(`its steps set more than ${MAX_TEXTS} fields`);
+    const text = this.#texts++;
+    this.#find(path);
+    this.#code.cast(this.#change(path), to, text, () => this.#put(path, text));
+    this.#written.push(path);
+  }
+
+  /** The program knows all fields of the record that may stay, by name. */
+  #select(paths: readonly (readonly string[])[]): void {
+    const inner = paths.find((path) => path.length > 1);
+    if (inner !== undefined) throw new Unfit(`"${inner.join('.')}" is selected, which lies inside another field`);
+    this.#isSelected = true;
+    const kept = new Set(paths.map(([name]) => name));
+    const known = [...this.#paths.root.children].filter(([, { slot }]) => this.#changed.has(slot));
+    this.#code.word(OPS.select, known.length);
+    for (const [name, { slot }] of known) this.#code.word(slot, Number(kept.has(name as string)));
+    for (const [name] of this.#paths.root.children) this.#written.push([name]);
   }
 
   /** The slot of a field that a step changes. */
   #change(path: readonly string[]): number {
-    const { slot } = this.#paths.add(path);
-    this.#changed.add(slot);
-    return slot;
+    return this.#paths.add(path).slot;
   }
 
   /** Where the JSON text of a field's name stands. */
@@ -127,16 +161,14 @@ class Compiler {
     return [at, at + size];
   }
 
-  #forget(...paths: (readonly string[])[]): void {
-    for (const path of paths) this.#written.push({ path, text: undefined });
-  }
-
   readonly #find = (path: FormPath): Place => {
-    const last = this.#written.findLast((one) => overlaps(one.path, path));
-    if (last === undefined) return { slot: this.#paths.add(path).slot };
-    if (last.text === undefined || last.path.length !== path.length)
-      throw new Unfit(`it reads "${path.join('.')}", which another step has changed`);
-    return { text: last.text };
+    const { slot } = this.#paths.add(path);
+    const others = this.#written.filter((one) => overlaps(one, path));
+    const isSame = others.every((one) => one.length === path.length);
+    // After a selection only what it, or another step, names is known by its name.
+    if (!isSame || (others.length > 0 && !this.#changed.has(slot)))
+      throw new Unfit(`it reads "${path.join('.')}", and another step has changed it`);
+    return { slot, now: others.length > 0 };
   };
 }
 
@@ -147,19 +179,25 @@ function overlaps(a: FormPath, b: FormPath): boolean {
   return true;
 }
 
+function changedBy(form: StepForm): (readonly string[])[] {
+  switch (form.do) {
+    case 'set':
+    case 'cast':
+      return form.fields.map(({ path }) => path);
+    case 'rename':
+      return form.fields.flatMap(({ from, to }) => [from, to]);
+    case 'drop':
+    case 'select':
+      return [...form.paths];
+    default:
+      return [];
+  }
+}
+
 function addPaths(form: StepForm, paths: Paths): void {
+  for (const path of changedBy(form)) paths.add(path);
   if (form.do === 'filter') addRead(form.where, paths);
-  else if (form.do === 'set') {
-    for (const { path, value } of form.fields) {
-      paths.add(path);
-      addRead(value, paths);
-    }
-  } else if (form.do === 'rename') {
-    for (const { from, to } of form.fields) {
-      paths.add(from);
-      paths.add(to);
-    }
-  } else if (form.do === 'drop') for (const path of form.paths) paths.add(path);
+  else if (form.do === 'set') for (const { value } of form.fields) addRead(value, paths);
 }
 
 function addRead(form: Form, paths: Paths): void {

@@ -7,6 +7,8 @@ import { copy } from './bits';
 const GONE: u32 = 1;
 const KEY: u32 = 2;
 const VALUE: u32 = 4;
+/** It is in no selection. */
+const LEFT_OUT: u32 = 8;
 
 // Kinds of edits.
 const REMOVE: u32 = 0;
@@ -20,6 +22,7 @@ let changed: usize = 0;
 let changedEnd: usize = 0;
 let appended: usize = APPENDED;
 let isEdited: bool = false;
+let isSelected: bool = false;
 /** The block with white space at or before what is written next. */
 let space: usize = 0;
 let edits: usize = EDITS;
@@ -57,12 +60,21 @@ function currentOf(slot: u32): usize {
 @inline
 export function startEdits(): void {
   isEdited = false;
+  isSelected = false;
   appended = APPENDED;
   for (let i = changed; i < changedEnd; i += 4) {
     const slot = load<u32>(i);
     store<u32>(currentOf(slot), load<u32>(slotOf(slot), 8) ? slot + 1 : 0);
     store<u32>(entryOf(slot), 0);
   }
+}
+
+/** Where the two ends of the text stand that a changed slot's member has now; 0 where there is none. */
+export function valueNow(slot: u32): usize {
+  const current = load<u32>(currentOf(slot));
+  if (!current) return 0;
+  const entry = entryOf(current - 1);
+  return load<u32>(entry) & VALUE ? entry + 12 : slotOf(current - 1) + 4;
 }
 
 export function dropMember(slot: u32): void {
@@ -135,6 +147,28 @@ export function setMember(at: usize, text: usize): bool {
   return true;
 }
 
+/** `list`: of each of the `count` changed slots, whether the member of that name stays; all others go. */
+export function selectMembers(list: usize, count: u32): void {
+  isSelected = true;
+  const end = list + (<usize>count << 3);
+  for (let i = list; i < end; i += 8) {
+    const entry = entryOf(load<u32>(i));
+    store<u32>(entry, load<u32>(entry) | LEFT_OUT);
+  }
+  for (let i = APPENDED; i < appended; i += 4) {
+    const entry = entryOf(load<u32>(i));
+    store<u32>(entry, load<u32>(entry) | LEFT_OUT);
+  }
+  for (let i = list; i < end; i += 8) {
+    const at = currentOf(load<u32>(i));
+    const current = load<u32>(at);
+    if (!current) continue;
+    const entry = entryOf(current - 1);
+    if (load<u32>(i, 4)) store<u32>(entry, load<u32>(entry) & ~LEFT_OUT);
+    else store<u32>(at, 0);
+  }
+}
+
 /** Edits stand in the order of their places, those at one place in the order in which they came. */
 function addEdit(from: usize, to: usize, kind: u32, entry: usize): void {
   let i = edits;
@@ -155,7 +189,7 @@ function keyEnd(start: usize): usize {
   return t + 1;
 }
 
-/** What is to be done to the text of the record; returns the bytes that it may gain. */
+/** What is to be done to the text of the record, and the bytes that it may gain. */
 function collectEdits(): void {
   edits = EDITS;
   added = 0;
@@ -180,7 +214,7 @@ function collectEdits(): void {
   }
   for (let i = APPENDED; i < appended; i += 4) {
     const entry = entryOf(load<u32>(i));
-    if (load<u32>(entry) & GONE) continue;
+    if (load<u32>(entry) & (GONE | LEFT_OUT)) continue;
     const parent = load<u32>(entry, 20);
     const end = <usize>(parent == ROOT ? load<u32>(RECORD, 4) : load<u32>(slotOf(parent), 8)) - 1;
     addEdit(end, end, APPEND, entry);
@@ -223,8 +257,51 @@ function copyText(o: usize, range: usize): usize {
   return o + size;
 }
 
+/** The member of an entry with the key and the value that it has now; `slot`: where it stands in the record. */
+function writeMember(o: usize, entry: usize, slot: usize): usize {
+  if (load<u8>(o - 1) != 123) store<u8>(o++, 44);
+  const flags = load<u32>(entry);
+  if (flags & KEY) o = copyText(o, entry + 4);
+  else o = copyCompact(o, load<u32>(slot), keyEnd(load<u32>(slot)));
+  store<u8>(o++, 58);
+  return flags & VALUE ? copyText(o, entry + 12) : copyCompact(o, load<u32>(slot, 4), load<u32>(slot, 8));
+}
+
+/** The record as it is where members were selected: those that stay, in its order, and what was appended. None of them is nested. */
+function writeSelected(o: usize, most: usize): usize {
+  const start = <usize>load<u32>(RECORD);
+  edits = EDITS;
+  added = 0;
+  for (let i = changed; i < changedEnd; i += 4) {
+    const slot = load<u32>(i);
+    const entry = entryOf(slot);
+    const at = slotOf(slot);
+    const flags = load<u32>(entry);
+    if (!load<u32>(at, 8) || flags & (GONE | LEFT_OUT)) continue;
+    addEdit(load<u32>(at), at, APPEND, entry);
+    if (flags & KEY) added += load<u32>(entry, 8) - load<u32>(entry, 4);
+    if (flags & VALUE) added += load<u32>(entry, 16) - load<u32>(entry, 12);
+  }
+  const sourceEnd = edits;
+  for (let i = APPENDED; i < appended; i += 4) {
+    const entry = entryOf(load<u32>(i));
+    if (load<u32>(entry) & (GONE | LEFT_OUT)) continue;
+    store<u32>(edits, <u32>entry, 12);
+    edits += 32;
+    added += load<u32>(entry, 8) - load<u32>(entry, 4) + load<u32>(entry, 16) - load<u32>(entry, 12) + 2;
+  }
+  if (o + (load<u32>(RECORD, 4) - start) + added + 32 > most) return 0;
+  while (<usize>load<u32>(space) + 64 <= start) space += 16;
+  store<u8>(o++, 123);
+  for (let i = EDITS; i < sourceEnd; i += 32) o = writeMember(o, load<u32>(i, 12), load<u32>(i, 4));
+  for (let i = sourceEnd; i < edits; i += 32) o = writeMember(o, load<u32>(i, 12), 0);
+  store<u8>(o, 125);
+  return o + 1;
+}
+
 /** Writes the record as it is now to `o`; returns the end, or 0 where `most` leaves no room for it. */
 export function writeRecord(o: usize, most: usize): usize {
+  if (isSelected) return writeSelected(o, most);
   let a = <usize>load<u32>(RECORD);
   const end = <usize>load<u32>(RECORD, 4);
   if (isEdited) collectEdits();

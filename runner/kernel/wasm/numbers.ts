@@ -1,5 +1,6 @@
 // Numbers: their text to a double and back, as JavaScript has it. What is not plainly exact is asked of JavaScript itself.
 import { DIGITS } from './memory';
+import { noDigits } from './tokens';
 
 const POWERS: usize = memory.data<f64>([1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15]);
 
@@ -38,6 +39,20 @@ export function numberOf(s: usize, e: usize): f64 {
   return isNegative ? -value : value;
 }
 
+/** The number that a text is, where it is no more than a sign and at most 15 digits with a point among them; else NaN. */
+export function plainNumber(s: usize, e: usize): f64 {
+  let i = s;
+  if (i < e && load<u8>(i) == 45) i++;
+  const first = i;
+  let point: usize = 0;
+  for (; i < e; i++) {
+    const c = <u32>load<u8>(i);
+    if (c == 46 && !point && i > first && i + 1 < e) point = i;
+    else if (c - 48 > 9) return NaN;
+  }
+  return i == first || i - first > 15 ? NaN : numberOf(s, e);
+}
+
 function slowNumber(s: usize, e: usize): f64 {
   const value = parseSlowly(s, <u32>(e - s));
   if (abs(value) >= MAX_EXACT) {
@@ -48,16 +63,29 @@ function slowNumber(s: usize, e: usize): f64 {
   return value - value == 0 ? value : NaN;
 }
 
-// @ts-ignore: decorator
-@inline
+/** It is written as JSON.stringify writes it: a whole number of at most 15 digits. */
+export function isPlainWhole(s: usize, e: usize): bool {
+  const n = <u32>(e - s);
+  if (n > 15) return false;
+  const others = noDigits(s, n);
+  return others == 0 || (others == 1 && load<u8>(s, 1) != 48);
+}
+
 function printWhole(o: usize, k: u64): usize {
-  let i = DIGITS;
-  do {
-    store<u8>(i++, 48 + <u8>(k % 10));
+  let i = DIGITS + 32;
+  while (k > 0xffffffff) {
+    store<u8>(--i, 48 + <u32>(k % 10));
     k /= 10;
-  } while (k);
-  while (i > DIGITS) store<u8>(o++, load<u8>(--i));
-  return o;
+  }
+  let rest = <u32>k;
+  do {
+    const tenth = rest / 10;
+    store<u8>(--i, 48 + rest - tenth * 10);
+    rest = tenth;
+  } while (rest);
+  // At most 15 of them.
+  v128.store(o, v128.load(i));
+  return o + (DIGITS + 32 - i);
 }
 
 /** Writes a finite number as JSON has it; returns the end. At most 32 bytes. */

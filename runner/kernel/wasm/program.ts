@@ -1,7 +1,7 @@
 // The program of a stage, run over one record: words of 32 bits, an operation and its operands. What it makes of a record is that it
 // stays, that a step filters it, or that this tier is not sure.
-import { change, combine, drop, popJson, pushBoolean, pushIsOneOf, pushJson, pushNull, pushNumber, pushText, roundTo, startValues, truth } from './values';
-import { dropMember, renameMembers, setMember, slotOf } from './edits';
+import { cast, change, combine, drop, popJson, pushBoolean, pushIsOneOf, pushJson, pushNull, pushNumber, pushString, pushText, roundTo, startValues, truth } from './values';
+import { dropMember, renameMembers, selectMembers, setMember, slotOf, valueNow } from './edits';
 import { COUNTS, RECORD, SLOT_BYTES, TEXTS } from './memory';
 
 /** Ends of a program. */
@@ -31,7 +31,13 @@ const DECIDED: u32 = 17;
 const IS_BOOLEAN: u32 = 18;
 const CHOOSE: u32 = 19;
 const JUMP: u32 = 20;
-const PUSH_TAKEN: u32 = 21;
+const SELECT: u32 = 21;
+const PUSH_STRING: u32 = 22;
+const PUSH_IS: u32 = 23;
+const PUSH_NOW: u32 = 24;
+const PUSH_NOW_OR: u32 = 25;
+const PUSH_HAS_NOW: u32 = 26;
+const CAST: u32 = 27;
 
 let code: usize = 0;
 
@@ -85,10 +91,54 @@ export function runProgram(): u32 {
         pc += 8;
         continue;
       }
-      case PUSH_TAKEN: {
-        const text = TEXTS + <usize>load<u32>(pc, 4) * SLOT_BYTES;
-        if (!pushJson(load<u32>(text, 4), load<u32>(text, 8))) return DEFERRED;
+      case PUSH_STRING: {
+        const slot = slotOf(load<u32>(pc, 4));
+        if (!load<u32>(slot, 8) || !pushString(load<u32>(slot, 4), load<u32>(slot, 8))) return DEFERRED;
         pc += 8;
+        continue;
+      }
+      case PUSH_IS: {
+        // Whether the JSON text of a field begins with a byte, which is that of true, false or null.
+        const slot = slotOf(load<u32>(pc, 4));
+        if (!load<u32>(slot, 8)) return DEFERRED;
+        pushBoolean((<u32>load<u8>(load<u32>(slot, 4)) == load<u32>(pc, 8)) == (load<u32>(pc, 12) != 0));
+        pc += 16;
+        continue;
+      }
+      case PUSH_NOW: {
+        const range = valueNow(load<u32>(pc, 4));
+        if (!range || !pushJson(load<u32>(range), load<u32>(range, 4))) return DEFERRED;
+        pc += 8;
+        continue;
+      }
+      case PUSH_NOW_OR: {
+        const range = valueNow(load<u32>(pc, 4));
+        if (range && load<u8>(load<u32>(range)) != 110) {
+          if (!pushJson(load<u32>(range), load<u32>(range, 4))) return DEFERRED;
+          pc = load<u32>(pc, 8);
+        } else pc += 12;
+        continue;
+      }
+      case PUSH_HAS_NOW:
+        pushBoolean(valueNow(load<u32>(pc, 4)) != 0);
+        pc += 8;
+        continue;
+      case CAST: {
+        // A field to a type, into a text: on at the address where it is not there or null.
+        const range = valueNow(load<u32>(pc, 4));
+        if (!range || load<u8>(load<u32>(range)) == 110) {
+          pc = load<u32>(pc, 16);
+          continue;
+        }
+        const text = TEXTS + <usize>load<u32>(pc, 12) * SLOT_BYTES;
+        if (!pushJson(load<u32>(range), load<u32>(range, 4)) || !cast(load<u32>(pc, 8)) || !popJson(text)) return DEFERRED;
+        pc += 20;
+        continue;
+      }
+      case SELECT: {
+        const count = load<u32>(pc, 4);
+        selectMembers(pc + 8, count);
+        pc += 8 + (<usize>count << 3);
         continue;
       }
       case PUSH_OR: {

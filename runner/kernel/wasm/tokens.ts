@@ -39,7 +39,7 @@ function numberEnd(a: usize, e: usize): usize {
 /** Bit i: the byte at `s + i` is no digit; of the first `n`, at most 16. */
 // @ts-ignore: decorator
 @inline
-function noDigits(s: usize, n: u32): u32 {
+export function noDigits(s: usize, n: u32): u32 {
   return <u32>i8x16.bitmask(i8x16.gt_u(i8x16.sub(v128.load(s), i8x16.splat(48)), i8x16.splat(9))) & ((1 << n) - 1);
 }
 

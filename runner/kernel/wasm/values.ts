@@ -1,7 +1,7 @@
 // The stack of values of an expression. An operation that can't be sure of what the value tier makes of its operands returns false:
 // the record goes there.
 import { PLAIN, compareBytes, containsBytes, countPoints, formOf, sameBytes } from './texts';
-import { numberOf, printNumber } from './numbers';
+import { isPlainWhole, numberOf, plainNumber, printNumber } from './numbers';
 import { copy } from './bits';
 import { SCRATCH, SCRATCH_END, TEXT_MOST, VALUES } from './memory';
 
@@ -79,6 +79,15 @@ export function pushBoolean(value: bool): void {
 @inline
 export function pushNumber(value: f64): void {
   store<f64>(push(NUMBER, 0), value, 8);
+}
+
+/** What string() makes of the value whose JSON text is [s, e). */
+export function pushString(s: usize, e: usize): bool {
+  if (load<u8>(s) < 58 && load<u8>(s) != 34 && isPlainWhole(s, e)) {
+    pushText(s, <u32>(e - s), PLAIN);
+    return true;
+  }
+  return pushJson(s, e) && change(STRING);
 }
 
 /** A text, without quotes around it; `form` as formOf has it. */
@@ -213,6 +222,14 @@ function combineTexts(operation: u32, a: usize, b: usize): bool {
   return true;
 }
 
+/** A text begins, behind the quote that it will need where it goes into a record. */
+// @ts-ignore: decorator
+@inline
+function startText(): usize {
+  store<u8>(scratch++, 34);
+  return scratch;
+}
+
 /** The text of a, which may be the last that was made, and of b. */
 function joined(p: usize, m: u32, q: usize, n: u32, form: u32): bool {
   const size = m + n;
@@ -220,7 +237,7 @@ function joined(p: usize, m: u32, q: usize, n: u32, form: u32): bool {
   let start = p;
   if (p + m != scratch || p < SCRATCH) {
     if (scratch + size + 32 > SCRATCH_END) return false;
-    start = scratch;
+    start = startText();
     copy(scratch, p, m);
     scratch += m;
   } else if (scratch + n + 32 > SCRATCH_END) return false;
@@ -281,11 +298,44 @@ export function roundTo(places: u32): bool {
   return true;
 }
 
+// Types of casts; the order is that of kernel/bytes/forms.ts.
+const TO_INT: u32 = 0;
+const TO_FLOAT: u32 = 1;
+const TO_STRING: u32 = 2;
+const TO_BOOLEAN: u32 = 3;
+
+/** The value on top becomes another type. */
+export function cast(type: u32): bool {
+  const a = top - 16;
+  const kind = load<u32>(a);
+  if (type == TO_STRING) return toText(a, kind);
+  if (type == TO_BOOLEAN) return kind == BOOLEAN;
+  if (kind == BOOLEAN) {
+    const value = <f64>load<u32>(a, 4);
+    drop();
+    pushNumber(value);
+    return true;
+  }
+  if (kind == TEXT) {
+    const s = <usize>load<u32>(a, 8);
+    const value = plainNumber(s, s + load<u32>(a, 4));
+    if (value != value) return false;
+    drop();
+    pushNumber(value);
+  } else if (kind != NUMBER) return false;
+  if (type == TO_FLOAT) return true;
+  const value = trunc(load<f64>(a, 8));
+  // Beyond that JavaScript writes a number in another way than its digits.
+  if (abs(value) >= 1e15) return false;
+  store<f64>(a, value, 8);
+  return true;
+}
+
 function toText(a: usize, kind: u32): bool {
   if (kind == TEXT) return true;
   if (kind == NULL || kind == CONTAINER) return false;
   if (scratch + 64 > SCRATCH_END) return false;
-  const start = scratch;
+  const start = startText();
   if (kind == NUMBER) scratch = printNumber(scratch, load<f64>(a, 8));
   else scratch = printName(scratch, load<u32>(a, 4));
   drop();
@@ -303,7 +353,7 @@ function printName(o: usize, isTrue: u32): usize {
   return o + 5;
 }
 
-/** Writes the JSON text of the value on top, takes it away, and notes the text in the slot at `slot`. */
+/** Notes the JSON text of the value on top in the slot at `slot`, and takes it away. */
 export function popJson(slot: usize): bool {
   top -= 16;
   const a = top;
@@ -311,21 +361,24 @@ export function popJson(slot: usize): bool {
   if (kind == CONTAINER) return false;
   const size = kind == TEXT ? load<u32>(a, 4) : 0;
   if (scratch + size + 64 > SCRATCH_END) return false;
-  let o = scratch;
+  let start = scratch;
   if (kind == TEXT) {
-    store<u8>(o++, 34);
-    copy(o, load<u32>(a, 8), size);
-    o += size;
-    store<u8>(o++, 34);
-  } else if (kind == NUMBER) o = printNumber(o, load<f64>(a, 8));
-  else if (kind == BOOLEAN) o = printName(o, load<u32>(a, 4));
+    const p = <usize>load<u32>(a, 8);
+    if (p + size == scratch && p > SCRATCH) start = p - 1;
+    else {
+      startText();
+      copy(scratch, p, size);
+      scratch += size;
+    }
+    store<u8>(scratch++, 34);
+  } else if (kind == NUMBER) scratch = printNumber(scratch, load<f64>(a, 8));
+  else if (kind == BOOLEAN) scratch = printName(scratch, load<u32>(a, 4));
   else {
-    store<u32>(o, 0x6c6c756e);
-    o += 4;
+    store<u32>(scratch, 0x6c6c756e);
+    scratch += 4;
   }
-  store<u32>(slot, <u32>scratch);
-  store<u32>(slot, <u32>scratch, 4);
-  store<u32>(slot, <u32>o, 8);
-  scratch = o;
+  store<u32>(slot, <u32>start);
+  store<u32>(slot, <u32>start, 4);
+  store<u32>(slot, <u32>scratch, 8);
   return true;
 }

@@ -5,10 +5,10 @@ import { RecordError } from '../../engine/contracts.ts';
 import type { RecordReader } from '../../expressions/compile.ts';
 import { toJson } from '../../expressions/stringify.ts';
 import type { Value } from '../../expressions/values.ts';
-import type { Form } from '../../kernel/bytes/forms.ts';
+import { CASTS, type Form } from '../../kernel/bytes/forms.ts';
 import { defineStep, field, inOrder } from '../define.ts';
 import { compileRecordExpression, formsOf } from '../expression.ts';
-import { castTypes, castValue } from './cast.ts';
+import { type CastType, castTypes, castValue } from './cast.ts';
 import { checkedFieldPath, fieldPath, refuseField } from './field-path.ts';
 
 const config = () => {
@@ -123,7 +123,7 @@ function castPhase(c: Config): RecordStep[] {
       cardinality: 'one',
       touches: paths,
       writes: paths,
-      forms: { why: 'cast reads text' },
+      forms: castForms(casts),
       apply: (record) => {
         for (const { path, field, type } of casts) {
           const value = record.get(path);
@@ -134,6 +134,12 @@ function castPhase(c: Config): RecordStep[] {
       },
     },
   ];
+}
+
+function castForms(casts: readonly { path: FieldPath; type: CastType }[]): NonNullable<RecordStep['forms']> {
+  const fields = casts.flatMap(({ path, type }) => CASTS.flatMap((to) => (to === type ? [{ path, to }] : [])));
+  const other = casts.find(({ type }) => CASTS.every((to) => to !== type));
+  return other === undefined ? { bytes: { do: 'cast', fields } } : { why: `the kernel has no cast to ${other.type}` };
 }
 
 function renamePhase(c: Config): RecordStep[] {
@@ -181,7 +187,7 @@ function selectPhase(c: Config): RecordStep[] {
       form: 'record',
       cardinality: 'one',
       touches: paths,
-      forms: { why: 'the kernel has no select yet' },
+      forms: { bytes: { do: 'select', paths } },
       apply: (record) => {
         record.select(paths);
         return 'keep';
