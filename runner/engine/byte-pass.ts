@@ -6,6 +6,7 @@ import { giveBuffer } from '../kernel/buffers.ts';
 import { ByteKernel, type Totals, type Turn } from '../kernel/bytes/kernel.ts';
 import { compileSteps, type Program } from '../kernel/bytes/program.ts';
 import { Unfit } from '../kernel/bytes/unfit.ts';
+import type { World } from '../kernel/bytes/world.ts';
 import { SpanList } from '../kernel/spans.ts';
 import { ByteWriter } from '../kernel/writer.ts';
 import type { Block, StepContext } from './contracts.ts';
@@ -13,19 +14,25 @@ import type { Op, Pass, PassEvents } from './fuse.ts';
 
 const LF = 0x0a;
 
-/** The program of these steps, or why they have none, as a clause. */
-export function programOf(ops: readonly Op[]): Program | string {
+/** Why steps have no program, as a clause; `owner`: which of them is to blame, where it is one. */
+export interface NoProgram {
+  why: string;
+  owner: number | undefined;
+}
+
+/** The program of these steps; `world`: as of compileSteps. */
+export function programOf(ops: readonly Op[], world?: World): Program | NoProgram {
   const steps: Parameters<typeof compileSteps>[0][number][] = [];
   for (const { owner, step } of ops) {
     const form = step.forms?.bytes;
-    if (form === undefined) return step.forms?.why ?? 'a step of it has no form for bytes';
+    if (form === undefined) return { why: step.forms?.why ?? 'it has no form for bytes', owner };
     steps.push({ owner, form });
   }
   try {
-    return compileSteps(steps);
+    return compileSteps(steps, world);
   } catch (error) {
     if (!(error instanceof Unfit)) throw error;
-    return error.message;
+    return { why: error.message, owner: error.owner };
   }
 }
 

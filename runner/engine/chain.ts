@@ -396,7 +396,11 @@ export class ChainBuilder {
       );
       const passing = new Set(node.steps.flatMap(({ onError }, owner) => (onError === 'pass' ? [owner] : [])));
       const isFirst = i === 0 && !this.#isBranch && !node.checked && node.place === 'main';
-      const tiers = tiersOf(made, isFirst && this.#parser?.oxi.chunk !== undefined, passing);
+      const tiers = tiersOf(made, {
+        ids: node.steps.map(({ id }) => id),
+        isFirst: isFirst && this.#parser?.oxi.chunk !== undefined,
+        passing,
+      });
       node.steps.forEach((step, owner) => {
         const tier = tiers[owner];
         if (tier !== undefined) step.tier = tier;

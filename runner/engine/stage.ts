@@ -78,9 +78,6 @@ export class StageProgram {
     this.#parts = fuse(flat, passing).map((part, i) =>
       Array.isArray(part) ? new Pass(part, { parser: part[0]?.owner ?? 0, checked: spec.checked || i > 0 }) : part,
     );
-    const [first] = this.#parts;
-    if (!spec.checked && this.cutter !== undefined && first instanceof Pass)
-      this.#bytes = startOnBytes(first, spec.steps.length);
     this.#sampled = spec.steps.map((_, owner) =>
       this.#parts.some((part) => part instanceof Pass && part.clock.shared && part.clock.owners.includes(owner)),
     );
@@ -92,6 +89,9 @@ export class StageProgram {
       splitName: '',
       offset: 0,
     };
+    const [first] = this.#parts;
+    if (!spec.checked && this.cutter !== undefined && first instanceof Pass)
+      this.#bytes = startOnBytes(first, spec.steps.length, this.#context);
   }
 
   /** Throws OxiError RECORD_INVALID or DOCUMENT_BROKEN where a record error has to stop the run. */

@@ -21,6 +21,8 @@ export function forcedTier(): Tier | undefined {
   return tier;
 }
 
+const FORCED = 'OXIFLOW_TIER says so';
+
 export interface MadeStep {
   /** Place among the steps of the stage. */
   owner: number;
@@ -31,25 +33,29 @@ export interface MadeStep {
  * Tiers of the steps of a stage, by their place. `isFirst`: it gets lines that nobody has cut yet; `passing`: steps that pass on what
  * they fail at.
  */
-export function tiersOf(made: readonly MadeStep[], isFirst: boolean, passing: ReadonlySet<number>): StepTier[] {
+export function tiersOf(
+  made: readonly MadeStep[],
+  about: { ids: readonly string[]; isFirst: boolean; passing: ReadonlySet<number> },
+): StepTier[] {
   const tiers: StepTier[] = [];
   const note = (owner: number, tier: Tier, why: string | undefined): void => {
     const known = tiers[owner];
     if (known === undefined || TIERS.indexOf(tier) > TIERS.indexOf(known.tier)) tiers[owner] = { tier, why };
   };
-  const forced = forcedTier();
-  let reason = 'OXIFLOW_TIER says so';
-  if (forced !== 'values') reason = isFirst ? '' : 'its records come cut to it, and the kernel takes whole lines';
-  fuse(made, passing).forEach((part, i) => {
+  const isForced = forcedTier() === 'values';
+  fuse(made, about.passing).forEach((part, i) => {
     if (!Array.isArray(part)) {
-      note(part.owner, 'values', reason || 'it works on whole blocks');
-      reason ||= `"bytes" ends at the step before it`;
+      note(part.owner, 'values', isForced ? FORCED : 'it works on whole blocks');
       return;
     }
-    const program = reason === '' && i === 0 ? programOf(part) : undefined;
-    const isBytes = program !== undefined && typeof program !== 'string';
-    const why = typeof program === 'string' ? program : reason || 'it looks into what a step before it has made';
-    for (const { owner } of part) note(owner, isBytes ? 'bytes' : 'values', isBytes ? undefined : why);
+    const program = i === 0 && about.isFirst && !isForced ? programOf(part) : undefined;
+    for (const { owner } of part) {
+      if (program !== undefined && !('why' in program)) note(owner, 'bytes', undefined);
+      else if (program === undefined)
+        note(owner, 'values', isForced ? FORCED : 'its records come cut, and the kernel takes whole lines');
+      else if (program.owner === undefined || program.owner === owner) note(owner, 'values', program.why);
+      else note(owner, 'values', `"${about.ids[program.owner]}" is in the same pass`);
+    }
   });
   return tiers;
 }

@@ -1,5 +1,6 @@
 /** What an expression is to the byte kernel: the part of the language that needs no values of its own. */
 import { CHANGES, type Change, type Form, type FormPath, PAIRS, type Pair } from '../kernel/bytes/forms.ts';
+import { LONGEST_TEXT } from '../kernel/bytes/layout.ts';
 import { TAKEN } from './macros.ts';
 import { type Ast, parse } from './parse.ts';
 
@@ -11,7 +12,6 @@ type Constant = null | boolean | number | string;
 /** Functions of one argument that are operations on one value. */
 const ONE: ReadonlySet<string> = new Set(['round', 'floor', 'ceil', 'abs', 'int', 'string', 'size']);
 const TWO: ReadonlySet<string> = new Set(['contains', 'startsWith', 'endsWith']);
-const LONGEST = 4096;
 
 /** The form of an expression that compiles. Throws NoForm. */
 export function byteForm(text: string): Form {
@@ -22,8 +22,13 @@ function formOf(ast: Ast): Form {
   switch (ast.kind) {
     case 'literal':
       return { is: 'constant', value: constant(ast.value) };
+    case 'member': {
+      const { base, key } = ast;
+      if (base.kind === 'name' && (base.name === 'params' || base.name === 'env'))
+        return { is: 'given', as: base.name, name: key };
+      return { is: 'field', path: value(ast) };
+    }
     case 'name':
-    case 'member':
     case 'index':
       return { is: 'field', path: value(ast) };
     case 'call':
@@ -45,7 +50,7 @@ function formOf(ast: Ast): Form {
 
 function constant(value: Constant | bigint): Constant {
   if (typeof value === 'bigint') throw new NoForm('it has a whole number beyond 2^53');
-  if (typeof value === 'string' && (value.length > LONGEST || !value.isWellFormed()))
+  if (typeof value === 'string' && (value.length > LONGEST_TEXT || !value.isWellFormed()))
     throw new NoForm('it has a text that is too long, or no Unicode');
   return value;
 }

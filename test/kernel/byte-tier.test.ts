@@ -182,8 +182,8 @@ test('random steps over random and damaged records come to the same on both', { 
     }
     if (fuse(ops, new Set()).length > 1) continue;
     const program = programOf(ops);
-    if (typeof program === 'string') {
-      whyNot.set(program, (whyNot.get(program) ?? 0) + 1);
+    if ('why' in program) {
+      whyNot.set(program.why, (whyNot.get(program.why) ?? 0) + 1);
       continue;
     }
     pipelines++;

@@ -83,7 +83,7 @@ export class ByteStage {
 
   constructor(ops: readonly Op[]) {
     const program = programOf(ops);
-    if (typeof program === 'string') throw new Error(program);
+    if ('why' in program) throw new Error(program.why);
     this.#ops = ops;
     this.#pass = new BytePass(program, new Pass(ops, { parser: 0, checked: false }), ops.length);
   }

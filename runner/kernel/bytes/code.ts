@@ -1,8 +1,9 @@
 /** Writes the operations of a program; the order of their numbers is that of `kernel/wasm/program.ts`. */
 import { CASTS, type Cast, CHANGES, type Form, type FormPath, PAIRS } from './forms.ts';
 import type { Image } from './image.ts';
-import { MAX_VALUES } from './layout.ts';
+import { LONGEST_TEXT, MAX_VALUES } from './layout.ts';
 import { Unfit } from './unfit.ts';
+import type { World } from './world.ts';
 
 export const OPS = {
   end: 0,
@@ -53,12 +54,14 @@ interface Label {
 
 export class Code {
   readonly #image: Image;
+  readonly #world: World | undefined;
   readonly #words: number[] = [];
   #labels: Label[] = [];
   #depth = 0;
 
-  constructor(image: Image) {
+  constructor(image: Image, world: World | undefined) {
     this.#image = image;
+    this.#world = world;
   }
 
   word(...values: number[]): void {
@@ -108,6 +111,9 @@ export class Code {
     switch (form.is) {
       case 'constant':
         this.#constant(form.value);
+        return;
+      case 'given':
+        this.#constant(this.#given(form.as, form.name));
         return;
       case 'field': {
         const { slot, now } = find(form.path);
@@ -181,6 +187,15 @@ export class Code {
     this.#toLabel(end);
     then();
     this.#here(end);
+  }
+
+  #given(as: 'params' | 'env', name: string): null | boolean | number | string {
+    if (this.#world === undefined) return null;
+    const value = this.#world[as].get(name);
+    if (value === null || typeof value === 'boolean') return value;
+    if (typeof value === 'string' && value.length <= LONGEST_TEXT && value.isWellFormed()) return value;
+    if (typeof value === 'number' && Number.isFinite(value)) return value;
+    throw new Unfit(`${as}.${name} is nothing that the kernel works with`);
   }
 
   /** A value of the stack is taken away by what follows. */

@@ -32,6 +32,8 @@ export type Cast = (typeof CASTS)[number];
 
 export type Form =
   | { is: 'constant'; value: null | boolean | number | string }
+  /** What the run was given: a parameter, or a variable of the environment. */
+  | { is: 'given'; as: 'params' | 'env'; name: string }
   | { is: 'field'; path: FormPath }
   /** The field, or `other` where it is null or not there. */
   | { is: 'default'; path: FormPath; other: Form }

@@ -12,6 +12,8 @@ export const MAX_TEXTS = 256;
 export const MAX_OWNERS = 1024;
 /** Values that an expression has on its stack. */
 export const MAX_VALUES = 256;
+/** Longest constant text, in UTF-16 units. */
+export const LONGEST_TEXT = 4096;
 /** Longest key that a path may have; the kernel takes longer ones for none. */
 export const MAX_KEY_BYTES = 8192;
 

@@ -5,6 +5,7 @@ import { Image } from './image.ts';
 import { MAX_OWNERS, MAX_TEXTS } from './layout.ts';
 import { Paths } from './path-image.ts';
 import { Unfit } from './unfit.ts';
+import type { World } from './world.ts';
 
 export interface Program {
   /** To stand at PROGRAM. */
@@ -20,19 +21,19 @@ export interface Program {
 const ROOT = 0xffffffff;
 
 /** `owner`: the place of a step, under which what it filters is counted. Throws Unfit. */
-export function compileSteps(steps: readonly { owner: number; form: StepForm }[]): Program {
+export function compileSteps(steps: readonly { owner: number; form: StepForm }[], world?: World): Program {
   const paths = new Paths();
   for (const { form, owner } of steps) {
     if (owner >= MAX_OWNERS) throw new Unfit(`its stage has more than ${MAX_OWNERS} steps`);
     addPaths(form, paths);
   }
-  return new Compiler(paths).compile(steps);
+  return new Compiler(paths, world).compile(steps);
 }
 
 class Compiler {
   readonly #paths: Paths;
   readonly #image = new Image();
-  readonly #code = new Code(this.#image);
+  readonly #code: Code;
   readonly #changed = new Set<number>();
   /** Fields that steps so far have changed. */
   readonly #written: FormPath[] = [];
@@ -40,14 +41,22 @@ class Compiler {
   #texts = 0;
   #entries: number;
 
-  constructor(paths: Paths) {
+  constructor(paths: Paths, world: World | undefined) {
     this.#paths = paths;
+    this.#code = new Code(this.#image, world);
     this.#entries = paths.slots;
   }
 
   compile(steps: readonly { owner: number; form: StepForm }[]): Program {
     for (const { form } of steps) for (const path of changedBy(form)) this.#changed.add(this.#paths.add(path).slot);
-    for (const { owner, form } of steps) this.#step(owner, form);
+    for (const { owner, form } of steps) {
+      try {
+        this.#step(owner, form);
+      } catch (error) {
+        if (error instanceof Unfit) error.owner = owner;
+        throw error;
+      }
+    }
     if (this.#isSelected && [...this.#changed].some((slot) => !this.#isOuter(slot)))
       throw new Unfit('fields are selected, and others changed inside objects');
     const code = this.#code.finish();
@@ -203,6 +212,7 @@ function addPaths(form: StepForm, paths: Paths): void {
 function addRead(form: Form, paths: Paths): void {
   switch (form.is) {
     case 'constant':
+    case 'given':
       return;
     case 'field':
     case 'has':
