@@ -38,6 +38,8 @@ export interface StageNode {
   /** All blocks have been worked on. Throws what the steps find wrong only now. */
   end(): Promise<void>;
   done(result: StageResult): void;
+  /** Records that it cut out of a piece in which one of them ends the run. */
+  found(cut: NonNullable<StageResult['cut']>): void;
   failed(failures: readonly Failure[]): void;
   lettersSent(letters: readonly Letter[]): void;
   /** Counts records that the framer could not cut as refused by the first step; throws where such a record stops the run. */
@@ -70,7 +72,14 @@ export async function runStage(node: StageNode, input: Flow, out: Flow): Promise
     if (broken.length > 0) node.refuse(result, broken);
     return { result, before: item.letters };
   };
-  const inline = (item: BlockItem): Promise<Worked> => work(item, (block) => node.program().process(block));
+  const inline = (item: BlockItem): Promise<Worked> =>
+    work(item, (block) => {
+      const program = node.program();
+      return program.process(block).catch((error) => {
+        if (program.cut !== undefined) node.found(program.cut);
+        throw error;
+      });
+    });
   const pass = async (barrier: Barrier): Promise<void> => {
     if (barrier.last !== 'no') await node.end();
     if (node.ordered) {

@@ -70,6 +70,7 @@ export function stageNode(
       for (const usage of result.usage ?? []) noteUsage(measured, usage);
       checkErrors(m, false);
     },
+    found: (cut) => noteCut(m, cut),
     failed: (failures) => m.start.recordErrors(failures.map(({ message }) => message)),
     lettersSent: (letters) => m.start.lettersSent(letters),
     countedTo: (barrier) => {

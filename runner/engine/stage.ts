@@ -7,6 +7,7 @@ import { BlockJoiner, bytesOf, cutBlock, joinBlocks, recordAt, sliceBlock } from
 import { giveBuffer } from '../kernel/buffers.ts';
 import type { Json } from '../state/store.ts';
 import { letterOf, recordMessage, stopError } from './bad-record.ts';
+import type { BytePass } from './byte-pass.ts';
 import { type ByteStart, startOnBytes } from './byte-start.ts';
 import type { Block, BlockStep, Cutter, RecordStep, Step, StepContext } from './contracts.ts';
 import { RecordError } from './contracts.ts';
@@ -123,9 +124,16 @@ export class StageProgram {
     this.#begins?.(part.ops.at(-1)?.owner ?? 0);
     let deferred = block;
     const tally = this.#tally(part, () => deferred);
-    const worked = pass.run(block, offset, this.#context, tally.events, (given) => {
-      deferred = given;
-    });
+    let worked: ReturnType<BytePass['run']>;
+    try {
+      worked = pass.run(block, offset, this.#context, tally.events, (given) => {
+        deferred = given;
+      });
+    } catch (error) {
+      // A record ends the run: what was read up to here counts all the same.
+      this.#cut(block, { offset, broken });
+      throw error;
+    }
     for (const [owner, n] of worked.filtered.entries()) tally.filter(owner, n);
     tally.count(worked.records);
     this.#of(0).bytes_in = worked.recordBytes;
@@ -145,6 +153,11 @@ export class StageProgram {
     this.#found = { records: framed.count, broken: framed.broken ?? [] };
     const { bytes, spans, offsets, count } = framed;
     return { bytes, spans, offsets, count, split, whole: false, ...named };
+  }
+
+  /** Of the piece at hand, or the last one: also where `process` has failed. */
+  get cut(): StageResult['cut'] {
+    return this.#found;
   }
 
   /** The stream ends: what steps still hold comes out, and goes through the steps behind them. */
