@@ -4,8 +4,9 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { setFlagsFromString } from 'node:v8';
 import { type BuildOptions, build, type Plugin } from 'esbuild';
-import { loadProgram } from './cli/program.ts';
+import { loadProgram, WRAPPER } from './cli/program.ts';
 import { readTemplates } from './cli/templates.ts';
 import { kernelWasm } from './kernel/build-wasm.ts';
 import { jqWasm } from './oxis/packages/load.ts';
@@ -29,6 +30,20 @@ const silent: Plugin = {
         'module.exports = () => Object.assign(() => undefined, { enabled: false }); module.exports.default = module.exports;',
       loader: 'js',
     }));
+  },
+};
+
+/** Modules of Node that take long to load and that few runs need: each of their names loads them when it is first used. */
+const late: Plugin = {
+  name: 'late',
+  setup(builder) {
+    builder.onResolve({ filter: /^node:zlib$/ }, ({ path }) => ({ path, namespace: 'late' }));
+    builder.onLoad({ filter: /./, namespace: 'late' }, ({ path }) => {
+      const names = Object.keys(process.getBuiltinModule(path) ?? {});
+      const contents = `for (const name of ${JSON.stringify(names)})
+  Object.defineProperty(exports, name, { enumerable: true, get: () => process.getBuiltinModule('${path}')[name] });`;
+      return { contents, loader: 'js' };
+    });
   },
 };
 
@@ -63,7 +78,7 @@ const options: BuildOptions = {
   define: { OXIFLOW_BUNDLED: 'true', OXIFLOW_CACHED: 'true', OXIFLOW_CRASHPOINTS: String(values['crash-points']) },
   // CommonJS packages inside the bundle ask for Node's own modules, and for nothing else.
   banner: { js: 'const require=process.getBuiltinModule;' },
-  plugins: [quick, silent],
+  plugins: [quick, silent, late],
   logLevel: 'warning',
 };
 // One piece, which `cli/program.ts` loads with a cache of its compiled code: many pieces cost more than what they leave out.
@@ -100,6 +115,7 @@ await writeFile(`${fresh}/templates.json`, JSON.stringify(await readTemplates(`$
 await copyFile(jqWasm(), `${fresh}/jq.wasm`);
 await writeFile(`${fresh}/kernel.wasm`, await kernelWasm(`${root}/node_modules/.cache/oxiflow`));
 await chmod(`${fresh}/oxiflow.mjs`, 0o755);
+await wrap(`${fresh}/program.cjs`);
 await writeFile(`${fresh}/program.cache`, await warm(fresh));
 
 // A build takes the place of the last one at once: whoever starts the program meanwhile finds one or the other, whole.
@@ -115,6 +131,15 @@ if (values.out === undefined) {
   const link = `${root}/node_modules/.bin/oxiflow`;
   await rm(link, { force: true });
   await symlink('../../dist/oxiflow.mjs', link);
+}
+
+/** The program as `loadProgram` takes it. Throws where it is not ASCII: esbuild leaves regular expressions as they are. */
+async function wrap(path: string): Promise<void> {
+  const bytes = await readFile(path);
+  const at = bytes.findIndex((byte) => byte > 0x7f);
+  if (at >= 0)
+    throw new Error(`the program is not ASCII at ...${bytes.subarray(at - 40, at + 40)}...: write it as \\u escapes`);
+  await writeFile(path, WRAPPER[0] + bytes + WRAPPER[1]);
 }
 
 /** Runs a small pipeline in this process, so that the cache holds the code that every run needs. */
@@ -146,6 +171,8 @@ async function warm(folder: string): Promise<Buffer> {
       const code = await main(['run', join(project, 'warm.yaml'), '--project', project, '-q']);
       if (code !== 0) throw new Error(`the program that was built ends with ${code}`);
     }
+    // A cache is refused by a process with other settings of V8, and a slow run has started a thread, with `threads/start.ts`.
+    setFlagsFromString('--short-builtin-calls');
     return cache();
   } finally {
     await rm(project, { recursive: true, force: true });

@@ -12,6 +12,8 @@ export default defineConfig({
     globalSetup: ['test/project/build-first.ts', 'test/project/no-orphans.ts'],
     // Tests start programs, handle signals and change the environment: a process of their own, not a thread.
     pool: 'forks',
+    // Most of them wait: for programs, servers, leases.
+    maxWorkers: 2,
     // A fault test sets its own.
     testTimeout: 20_000,
     hookTimeout: 20_000,

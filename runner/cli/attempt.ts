@@ -35,6 +35,8 @@ export interface AttemptInput {
   plan: Plan;
   /** How the run is shared with other workers; undefined: this one does it all. */
   sharing: Sharing | undefined;
+  /** Nothing is left to do before it joins the others but what this waits for. */
+  ready?: (() => Promise<void>) | undefined;
   /** It has joined the others. */
   joined?: (() => void) | undefined;
   runKey: string;
@@ -175,6 +177,7 @@ export async function attempt(a: AttemptInput): Promise<RunResult> {
     await using keeper = keep(0);
     worker.reportTo(keeper);
     const { runCrew } = await import('../workers/crew.ts');
+    await a.ready?.();
     return await runCrew({
       ...options,
       sharing,

@@ -1,6 +1,10 @@
-/** The other workers of `run --workers N`: processes that join the run, and end with it. */
+/**
+ * The other workers of `run --workers N`: processes that join the run, and end with it. They start beside this one, and wait until
+ * they are told that the run is there.
+ */
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
+import type { Writable } from 'node:stream';
 
 /** After a stop: what a worker may take beyond the time for draining before it is ended. */
 const EXTRA_MS = 5000;
@@ -19,34 +23,45 @@ export interface LocalWorkersOptions {
 export class LocalWorkers implements AsyncDisposable {
   readonly #o: LocalWorkersOptions;
   readonly #children: ChildProcess[] = [];
+  #told = false;
 
   constructor(options: LocalWorkersOptions) {
     this.#o = options;
   }
 
-  /** The run is there: they can join it. */
+  /** They get ready. */
   start(): void {
     const { count, args, stop } = this.#o;
     const [program = ''] = process.argv.slice(1);
     const { spawn } = process.getBuiltinModule('node:child_process');
     for (let i = 1; i < count && !stop.aborted; i++) {
       // The pipe tells them when this process is gone, however it died.
-      const child = spawn(process.execPath, [...process.execArgv, program, 'run', '--parent-fd', '3', ...args], {
+      const waiting = ['run', '--parent-fd', '3', '--when-told'];
+      const child = spawn(process.execPath, [...process.execArgv, program, ...waiting, ...args], {
         stdio: ['ignore', 'ignore', 'inherit', 'pipe'],
       });
+      // One that is gone can't be told, and needn't be.
+      pipeTo(child)?.on('error', () => undefined);
       child.on('error', (error) => this.#o.say(`a worker could not be started: ${error.message}`));
       this.#children.push(child);
     }
     stop.addEventListener('abort', () => this.#drain(), { once: true });
   }
 
+  /** The run is there: they can join it. */
+  tell(): void {
+    this.#told = true;
+    for (const child of this.#children) pipeTo(child)?.write('\n');
+  }
+
   #drain(): void {
     for (const child of this.#children) child.kill('SIGTERM');
   }
 
-  /** Waits for them: they end when the run does. */
+  /** Waits for them: they end when the run does, or at once where there is none. */
   async [Symbol.asyncDispose](): Promise<void> {
     const { stop, drainMs } = this.#o;
+    if (!this.#told) this.#drain();
     await Promise.all(
       this.#children.map(async (child) => {
         if (child.pid === undefined) return;
@@ -56,9 +71,14 @@ export class LocalWorkers implements AsyncDisposable {
         if (stop.aborted) late();
         else stop.addEventListener('abort', late, { once: true });
         if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
-        if (child.exitCode !== 0 && !stop.aborted)
+        if (child.exitCode !== 0 && this.#told && !stop.aborted)
           this.#o.say(`worker ${child.pid} ended with ${child.signalCode ?? `code ${child.exitCode}`}`);
       }),
     );
   }
+}
+
+/** This process's end of the pipe of a child. */
+function pipeTo(child: ChildProcess): Writable | undefined {
+  return (child.stdio[3] as Writable | null | undefined) ?? undefined;
 }

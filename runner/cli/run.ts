@@ -45,6 +45,7 @@ interface Options extends PipelineOptions, SharingOptions {
   leaseWait?: number;
   onOrphan: 'auto' | 'drain' | 'continue';
   parentFd?: number;
+  whenTold?: true;
   stateBackend?: string;
   verbose?: true;
   quiet?: true;
@@ -84,6 +85,7 @@ export function command(): Command {
           .default('auto'),
       )
       .option('--parent-fd <n>', 'pipe whose end means that the launcher is gone', wholeNumber(0, 1023))
+      .option('--when-told', 'join once the launcher writes to that pipe')
       .option('--state-backend <name>', 'auto, sqlite, file, nfs, redis'),
   ).action(async (name: string, options: Options) => {
     process.exitCode = await run(name, options);
@@ -141,12 +143,14 @@ async function run(name: string, options: Options): Promise<number> {
     drainMs: options.drainTimeout ?? DRAIN_MS,
     say: (message) => log.warn(message),
   });
+  local.start();
   const result = await attempt({
     project,
     pipeline,
     plan,
     sharing,
-    joined: () => local.start(),
+    ready: options.whenTold ? () => stopping.told() : undefined,
+    joined: () => local.tell(),
     runKey,
     invocation,
     workerId: options.workerId ?? process.env.OXIFLOW_WORKER_ID,

@@ -13,6 +13,8 @@ export interface SharingOptions {
   limit?: number;
   fresh?: true;
   invocation?: string;
+  parentFd?: number;
+  whenTold?: true;
 }
 
 /** A run is not cut in more parts than that. */
@@ -45,6 +47,8 @@ function shard(text: string): { index: number; of: number } {
 export function sharingOf(o: SharingOptions): Sharing | undefined {
   const ways = [o.join && '--join', o.workers && '--workers', o.shard && '--shard'].filter((way) => way !== undefined);
   const [way, other] = ways;
+  if (o.whenTold && (!o.join || o.parentFd === undefined))
+    throw refused('--when-told needs --join, and --parent-fd N, the pipe that the launcher writes to');
   if (way === undefined) {
     if (o.splits !== undefined) throw refused('--splits needs --workers N or --join');
     return undefined;

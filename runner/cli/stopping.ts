@@ -25,6 +25,7 @@ export class Stopping implements Disposable {
   readonly #kill = new AbortController();
   #drain: NodeJS.Timeout | undefined;
   #parent: Socket | undefined;
+  readonly #told = Promise.withResolvers<void>();
   #stuck: NodeJS.Timeout | undefined;
 
   constructor(options: StoppingOptions) {
@@ -62,12 +63,22 @@ export class Stopping implements Disposable {
       const net = process.getBuiltinModule('node:net');
       const parent = new net.Socket({ fd: parentFd, readable: true, writable: false });
       const gone = (): void => this.request(new StopRequest('the program that started it is gone'));
+      parent.once('data', () => this.#told.resolve());
       parent.on('end', gone).on('error', gone).resume();
       parent.unref();
       this.#parent = parent;
     } catch (cause) {
       throw new OxiError('COMMAND_INVALID', `--parent-fd ${parentFd}: no open pipe has this number`, { cause });
     }
+  }
+
+  /** Until the launcher has written to its pipe. Throws the StopRequest that comes before. */
+  async told(): Promise<void> {
+    const { stop } = this;
+    const onStop = (): void => this.#told.reject(stop.reason);
+    stop.addEventListener('abort', onStop, { once: true });
+    if (stop.aborted) onStop();
+    await this.#told.promise.finally(() => stop.removeEventListener('abort', onStop));
   }
 
   request(request: StopRequest): void {

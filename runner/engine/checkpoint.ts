@@ -3,11 +3,11 @@
  * compare-and-set that carries the fencing token; a store that refuses it has given the run to another worker.
  */
 
-import type { Grade, Json, Lease, StateStore } from '../state/store.ts';
+import type { Grade, Lease, StateStore } from '../state/store.ts';
 import type { Source, Split } from './contracts.ts';
 import type { StepCounters } from './counters.ts';
 import { crashpoint } from './crashpoint.ts';
-import type { Checkpoint, SplitDocument } from './documents.ts';
+import { type Checkpoint, type SplitDocument, splitBody } from './documents.ts';
 import { OxiError } from './errors.ts';
 import type { Barrier } from './flow.ts';
 import { hashOf } from './plan.ts';
@@ -125,7 +125,7 @@ export class Committer {
     const result = await store.write(lease.runKey, lease.part, {
       expected: this.#version,
       token: lease.token,
-      body: this.#document as unknown as { [key: string]: Json },
+      body: splitBody(this.#document),
       grade,
     });
     if (!result.written) throw lost(lease.runKey);

@@ -86,6 +86,8 @@ export interface CutWish {
   exactly?: boolean;
   /** No group needs to be smaller than that. */
   minBytes: number;
+  /** Bytes of each group, in order, where they are not to be alike: as many as `groups`, of about as many bytes as there are. */
+  sizes?: readonly number[];
 }
 
 /** Encodings of text files. `utf-16` goes by the byte order mark, little-endian without one. */

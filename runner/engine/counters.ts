@@ -38,6 +38,13 @@ export function noCounters(): StepCounters {
   };
 }
 
+/** As checkpoints are stored: most counters of most steps are zero. */
+export function withoutZeros(counters: StepCounters): Partial<StepCounters> {
+  const result: Partial<StepCounters> = {};
+  for (const field of COUNTER_FIELDS) if (counters[field] !== 0) result[field] = counters[field];
+  return result;
+}
+
 export function addCounters(into: StepCounters, delta: StepCounters): void {
   for (const field of COUNTER_FIELDS) into[field] += delta[field];
 }

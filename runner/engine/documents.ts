@@ -5,6 +5,7 @@
 import * as z from 'zod/mini';
 import type { $ZodType } from 'zod/v4/core';
 import type { Json } from '../state/store.ts';
+import { withoutZeros } from './counters.ts';
 import { OxiError } from './errors.ts';
 import { once } from './once.ts';
 
@@ -14,18 +15,20 @@ const schemas = once(() => {
   const json = z.custom<Json>((value) => value !== undefined);
   const jsonObject = z.record(z.string(), json);
 
+  const counted = z._default(count, 0);
+  /** Those that are left out are zero. */
   const stepCounters = z.strictObject({
-    in: count,
-    added: count,
-    out: count,
-    filtered: count,
-    dropped: count,
-    dead_lettered: count,
-    failed: count,
-    collected: count,
-    passed_on_error: count,
-    bytes_in: count,
-    bytes_out: count,
+    in: counted,
+    added: counted,
+    out: counted,
+    filtered: counted,
+    dropped: counted,
+    dead_lettered: counted,
+    failed: counted,
+    collected: counted,
+    passed_on_error: counted,
+    bytes_in: counted,
+    bytes_out: counted,
   });
 
   const mark = z.strictObject({ n: count, records: count, bytes: count, data: jsonObject });
@@ -165,6 +168,15 @@ export type Checkpoint = z.infer<Schemas['checkpoint']>;
 export type DoneSegment = z.infer<Schemas['doneSegment']>;
 export type RunDocument = z.infer<Schemas['run']>;
 export type SplitDocument = z.infer<Schemas['split']>;
+
+/** The body of a split document; `parseSplitDocument` gives it back whole. */
+export function splitBody(document: SplitDocument): { [key: string]: Json } {
+  const grades = Object.entries(document.checkpoint).map(([grade, checkpoint]) => {
+    const counters = Object.entries(checkpoint.counters).map(([id, counted]) => [id, withoutZeros(counted)]);
+    return [grade, { ...checkpoint, counters: Object.fromEntries(counters) }];
+  });
+  return { ...document, checkpoint: Object.fromEntries(grades) };
+}
 
 /** Throws OxiError STATE_CORRUPT where `body` is no run document. */
 export function parseRunDocument(body: { [key: string]: Json }): RunDocument {

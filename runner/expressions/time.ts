@@ -85,11 +85,11 @@ export class Duration {
   /** Reads "1h30m", "-1.5s", "250ms"; undefined for other texts. */
   static parse(text: string): Duration | undefined {
     if (text.length > 100) return undefined;
-    const parts = /^([+-]?)((?:\d+(?:\.\d+)?(?:h|ms|m|s|us|µs|ns))+|0)$/.exec(text);
+    const parts = /^([+-]?)((?:\d+(?:\.\d+)?(?:h|ms|m|s|us|\u00b5s|ns))+|0)$/.exec(text);
     if (parts === null) return undefined;
     let total = 0n;
     for (const [, whole = '0', fraction = '', unit = 's'] of (parts[2] ?? '').matchAll(
-      /(\d+)(?:\.(\d+))?(h|ms|m|s|us|µs|ns)/g,
+      /(\d+)(?:\.(\d+))?(h|ms|m|s|us|\u00b5s|ns)/g,
     )) {
       total += ((UNITS.get(unit) ?? 0n) * BigInt(whole + fraction)) / 10n ** BigInt(fraction.length);
     }

@@ -16,38 +16,49 @@ const MIGRATIONS: readonly ((payload: JsonObject) => JsonObject)[] = [
   (payload) => payload,
 ];
 
-const HEADER = /^\{"oxiflow_state":([1-9]\d{0,8}),"sha256":"([0-9a-f]{64})"\}\n/;
+/** sha1 is for stores whose server has to check what it holds and knows nothing else. */
+type Algorithm = 'sha256' | 'sha1';
+
+const HEADER = /^\{"oxiflow_state":([1-9]\d{0,8}),"(sha256|sha1)":"([0-9a-f]{64}|[0-9a-f]{40})"\}\n/;
 
 export type Unsealed =
-  | { kind: 'good'; payload: JsonObject }
+  | { kind: 'good'; payload: JsonObject; sum: string }
   | { kind: 'damaged'; reason: string }
   | { kind: 'newer'; format: number };
 
 export function seal(payload: object, format = FORMAT): string {
-  const text = JSON.stringify(payload);
-  return `{"oxiflow_state":${format},"sha256":"${checksum(format, text)}"}\n${text}\n`;
+  return sealAs('sha256', payload, format).text;
+}
+
+export function sealAs(algorithm: Algorithm, payload: object, format = FORMAT): { text: string; sum: string } {
+  const json = JSON.stringify(payload);
+  const sum = checksum(algorithm, format, json);
+  return { text: `{"oxiflow_state":${format},"${algorithm}":"${sum}"}\n${json}\n`, sum };
 }
 
 export function unseal(text: string): Unsealed {
   const header = HEADER.exec(text);
   if (header === null) return { kind: 'damaged', reason: describe(text) };
-  const format = Number(header[1]);
+  const [, number, algorithm, sum = ''] = header;
+  const format = Number(number);
   const body = text.slice(header[0].length);
   if (!body.endsWith('\n')) return { kind: 'damaged', reason: 'it is cut off' };
   const json = body.slice(0, -1);
-  if (checksum(format, json) !== header[2]) return { kind: 'damaged', reason: 'its checksum does not match' };
+  if (checksum(algorithm as Algorithm, format, json) !== sum)
+    return { kind: 'damaged', reason: 'its checksum does not match' };
   if (format > FORMAT) return { kind: 'newer', format };
   const value: unknown = parse(json);
   if (!isObject(value)) return { kind: 'damaged', reason: 'it holds no JSON object' };
-  return { kind: 'good', payload: MIGRATIONS.slice(format - 1).reduce((payload, migrate) => migrate(payload), value) };
+  const payload = MIGRATIONS.slice(format - 1).reduce((older, migrate) => migrate(older), value);
+  return { kind: 'good', payload, sum };
 }
 
 export function isObject(value: unknown): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-function checksum(format: number, text: string): string {
-  return hash('sha256', `${format}\n${text}`);
+function checksum(algorithm: Algorithm, format: number, text: string): string {
+  return hash(algorithm, `${format}\n${text}`);
 }
 
 function parse(text: string): unknown {

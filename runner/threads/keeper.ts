@@ -7,7 +7,7 @@ import { OxiError } from '../engine/errors.ts';
 import type { StoreSettings } from '../state/open.ts';
 import type { Registration } from '../state/registration.ts';
 import type { Holder, Lease, RunRequest } from '../state/store.ts';
-import { threadEntry } from './entry.ts';
+import { startThread } from './start.ts';
 
 export interface KeeperStart {
   settings: StoreSettings;
@@ -67,13 +67,7 @@ export function startKeeper(start: KeeperStart, on: KeeperEvents, delayMs = DELA
   const tell = (command: KeeperCommand): void => worker?.postMessage(command);
 
   const begin = setTimeout(() => {
-    // Dear to load, and short runs end before.
-    const threads = process.getBuiltinModule('node:worker_threads');
-    worker = new threads.Worker(threadEntry('keeper-thread'), {
-      workerData: start,
-      name: 'oxiflow: lease',
-      resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MB },
-    });
+    worker = startThread({ name: 'lease', data: start, youngMb: YOUNG_MB }, 'keeper-thread');
     worker.on('message', (message: KeeperMessage) => {
       if (message.kind === 'lost') {
         const { token, why } = message;

@@ -15,6 +15,7 @@ import { cutBlock } from '../kernel/blocks.ts';
 import { giveBuffer } from '../kernel/buffers.ts';
 import { threadEntry } from './entry.ts';
 import { type AnswerMessage, packBlock, type ThreadStart, unpackError, type WorkMessage } from './messages.ts';
+import { startThread } from './start.ts';
 
 /** Garbage of the records is short-lived: a small young generation costs no speed and keeps the memory of a thread small. */
 const YOUNG_MB = 3;
@@ -97,15 +98,15 @@ export class StagePool implements Pool {
     const at = new SharedArrayBuffer(4);
     const start: ThreadStart = { role: 'stage', spec: this.#spec, at };
     const { heapMb } = this.#o;
-    // Loaded here: a run on one thread starts without it.
-    const worker = new (process.getBuiltinModule('node:worker_threads').Worker)(this.#entry, {
-      workerData: start,
-      name: `oxiflow: ${this.#name}`,
-      resourceLimits: {
-        maxYoungGenerationSizeMb: YOUNG_MB,
-        ...(heapMb === undefined ? {} : { maxOldGenerationSizeMb: BASE_MB + heapMb }),
+    const worker = startThread(
+      {
+        name: this.#name,
+        data: start,
+        youngMb: YOUNG_MB,
+        heapMb: heapMb === undefined ? undefined : BASE_MB + heapMb,
       },
-    });
+      this.#entry,
+    );
     const member: Member = { worker, ready: false, jobs: new Map(), looks: 0, at: new Int32Array(at) };
     this.#members.add(member);
     worker.on('message', (answer: AnswerMessage) => this.#answered(member, answer));

@@ -17,6 +17,7 @@ import { sayIfSlow } from '../engine/slow.ts';
 import { listWorkers, workerIdOf } from '../state/registration.ts';
 import type { StateStore } from '../state/store.ts';
 import { cutInput } from './cut.ts';
+import { SMALLEST_BYTES, taperedSizes } from './group-sizes.ts';
 import type { Shared, SharedDocument, SharedRun, Stored } from './shared-run.ts';
 
 /** What a worker comes for. */
@@ -44,14 +45,6 @@ export type Begun =
   | { kind: 'joined'; document: SharedDocument; notices: string[] }
   /** Nothing is left to do: it has finished, under this invocation or before this worker came. */
   | { kind: 'over'; document: SharedDocument };
-
-/** Bytes of a split group, unless somebody says how many there are to be. */
-const GROUP_BYTES = 64 << 20;
-/** A group that is smaller costs more than it brings. */
-const SMALLEST_BYTES = 4 << 20;
-/** Groups for each worker, so that the fast can take more. */
-const EACH = 4;
-const MOST_GROUPS = 1024;
 
 /** Throws OxiError PLAN_CHANGED, COMMAND_INVALID, LEASE_HELD, and what opening and cutting the input may throw. */
 export async function beginShared(shared: SharedRun, o: BeginOptions): Promise<Begun> {
@@ -162,8 +155,8 @@ function wishOf(sharing: Sharing, splits: readonly Split[]): Parameters<typeof c
   if (sharing.kind === 'shard') return { groups: sharing.of, exactly: true, minBytes: 1 };
   if (sharing.splits !== undefined) return { groups: sharing.splits, minBytes: 1 };
   const bytes = splits.reduce((sum, { size = 0 }) => sum + size, 0);
-  const groups = Math.min(MOST_GROUPS, Math.max(EACH * sharing.workers, Math.ceil(bytes / GROUP_BYTES)));
-  return { groups, minBytes: SMALLEST_BYTES };
+  const sizes = taperedSizes(bytes, sharing.workers);
+  return { groups: sizes.length, minBytes: SMALLEST_BYTES, sizes };
 }
 
 /** What every worker would find wrong with its outputs, found before any of them has made one: no part may replace an input. */

@@ -43,7 +43,10 @@ export interface CrewOptions extends Omit<RunOptions, 'input' | 'keepLease' | 'p
 
 export type CrewNews = Pick<Registration, 'run_id' | 'state' | 'splits' | 'done' | 'records' | 'bytes'>;
 
-const IDLE_MS = 250;
+/** Somebody without work looks again after a part of the time that it has waited: it is late by no more than that part. */
+const IDLE_PART = 1 / 8;
+const LEAST_IDLE_MS = 10;
+const MOST_IDLE_MS = 250;
 /** Claims ahead: enough to hide the way to the store, little enough to leave the rest to others. */
 const MOST_AHEAD = 2;
 /** How often somebody without work asks the others for some. */
@@ -228,7 +231,9 @@ class Crew {
       await store.request(runKey, { kind: 'rebalance', at: this.#o.now().toISOString(), from: holder.workerId });
     }
     const signal = AbortSignal.any([stop, kill, this.#gone.signal]);
-    await sleep(IDLE_MS, undefined, { signal }).catch(() => undefined);
+    const waited = performance.now() - this.#waitsSince;
+    const idleMs = Math.min(MOST_IDLE_MS, Math.max(LEAST_IDLE_MS, IDLE_PART * waited));
+    await sleep(idleMs, undefined, { signal }).catch(() => undefined);
   }
 
   /** The shard is another worker's. */
@@ -250,6 +255,8 @@ class Crew {
     try {
       const living = (await store.parts(runKey, 'split-')).some(({ lease }) => lease !== undefined && !lease.over);
       if (!living) await this.#table.markEnded(summary);
+      // Others have done all of it meanwhile.
+      if (this.#table.document.status === 'finished') return;
       const about = { run_id: this.#runId, pipeline, attempt: this.#table.attempt };
       await store.appendHistory(historyEntry(runKey, about, summary, this.#o.now().toISOString()));
     } catch {

@@ -22,6 +22,12 @@ interface Cut {
   framer: Json;
 }
 
+/** A place that a cut is wanted at; `near`: an edge of a file that is so near to it is taken instead. */
+interface Wanted {
+  at: number;
+  near: number;
+}
+
 /** The input as one line of bytes, a file behind the other. */
 interface Laid {
   split: Split;
@@ -30,7 +36,7 @@ interface Laid {
 }
 
 const LF = 0x0a;
-/** An edge of a file is taken for a cut that is wanted so near to it, as a part of a group: nothing has to be looked for there. */
+/** What is near to a cut, as a part of the smaller group beside it: at an edge of a file nothing has to be looked for. */
 const NEAR = 1 / 16;
 /** Values that end by themselves: `}`, `]`, `"`. Behind a number the next byte tells whether it goes on. */
 const ENDS: ReadonlySet<number | undefined> = new Set([0x7d, 0x5d, 0x22]);
@@ -51,15 +57,12 @@ export async function cutInput(
 async function cutFiles(input: CutInput, wish: CutWish, signal: AbortSignal): Promise<Split[][]> {
   const line = laidOut(input.splits);
   const total = line.at(-1)?.end ?? 0;
-  const most = wish.exactly === true ? wish.groups : Math.floor(total / Math.max(1, wish.minBytes));
-  const count = Math.max(1, Math.min(wish.groups, most));
-  const target = total / count;
-  const wanted = [...new Set(Array.from({ length: count - 1 }, (_, i) => Math.round(target * (i + 1))))];
+  const wanted = wantedCuts(total, wish);
   const groups: Split[][] = [[]];
   for (const laid of line) {
     // One that is wanted at the end of a file is the matter of the next one's beginning.
-    const own = wanted.filter((at) => at >= laid.start && at < laid.end);
-    const cuts = await cutsIn(input, laid, own, NEAR * target, signal);
+    const own = wanted.filter(({ at }) => at >= laid.start && at < laid.end);
+    const cuts = await cutsIn(input, laid, own, signal);
     if (cuts.atStart) begin(groups);
     const ranges = await rangesOf(input.source.source, laid.split, cuts.inside);
     for (const [i, range] of ranges.entries()) {
@@ -70,6 +73,21 @@ async function cutFiles(input: CutInput, wish: CutWish, signal: AbortSignal): Pr
   }
   if (groups.length > 1 && groups.at(-1)?.length === 0) groups.pop();
   return groups;
+}
+
+/** Between groups of these sizes, else of one size. */
+function wantedCuts(total: number, { groups, exactly, minBytes, sizes }: CutWish): Wanted[] {
+  const most = exactly === true ? groups : Math.floor(total / Math.max(1, minBytes));
+  const count = Math.max(1, Math.min(groups, most));
+  const each = sizes ?? Array.from({ length: count }, () => total / count);
+  const wanted = new Map<number, Wanted>();
+  let end = 0;
+  for (const [i, size] of each.slice(0, -1).entries()) {
+    end += size;
+    const at = Math.round(end);
+    if (at < total && !wanted.has(at)) wanted.set(at, { at, near: NEAR * Math.min(size, each[i + 1] ?? size) });
+  }
+  return [...wanted.values()];
 }
 
 function begin(groups: Split[][]): void {
@@ -90,18 +108,20 @@ function laidOut(splits: readonly Split[]): Laid[] {
 async function cutsIn(
   { source: { source }, stream, parser, select }: CutInput,
   { split, start, end }: Laid,
-  wanted: readonly number[],
-  near: number,
+  wanted: readonly Wanted[],
   signal: AbortSignal,
 ): Promise<{ atStart: boolean; atEnd: boolean; inside: Cut[] }> {
   if (wanted.length === 0) return { atStart: false, atEnd: false, inside: [] };
   const config = parser?.step.config as never;
   const isOpen = source.kind === 'offset' && new SourceText(source, split, true).isOpenAnywhere;
   const how = isOpen ? parser?.oxi.cutting?.(config, stream, select) : undefined;
-  const edge = how === undefined ? (end - start) / 2 : Math.min(near, (end - start) / 2);
-  const atStart = wanted.some((at) => at - start < edge);
-  const atEnd = wanted.some((at) => end - at <= edge);
-  const offsets = wanted.map((at) => at - start).filter((at) => at >= edge && end - start - at > edge);
+  const half = (end - start) / 2;
+  const edgeOf = ({ near }: Wanted): number => (how === undefined ? half : Math.min(near, half));
+  const isAtStart = (want: Wanted): boolean => want.at - start < edgeOf(want);
+  const isAtEnd = (want: Wanted): boolean => end - want.at <= edgeOf(want);
+  const atStart = wanted.some(isAtStart);
+  const atEnd = wanted.some(isAtEnd);
+  const offsets = wanted.filter((want) => !isAtStart(want) && !isAtEnd(want)).map(({ at }) => at - start);
   if (how === undefined || parser === undefined || offsets.length === 0) return { atStart, atEnd, inside: [] };
   const inside =
     how === 'lines'

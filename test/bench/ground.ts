@@ -1,10 +1,17 @@
 /** Where and with what a benchmark runs: folders with room, what people ask for on the command line, and the measuring. */
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, statfsSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, rmSync, statfsSync } from 'node:fs';
 import { availableParallelism, cpus, freemem, tmpdir, totalmem } from 'node:os';
-import { join } from 'node:path';
-import { type Contender, DATA, MEASURE, type Workload } from './contenders.ts';
+import { join, resolve } from 'node:path';
+import { type Contender, DATA } from './contenders.ts';
 import type { Cost } from './report.ts';
+import type { Workload } from './works.ts';
+
+const ROOT = resolve(import.meta.dirname, '../..');
+const MEASURE = join(import.meta.dirname, 'measure.py');
+/** Events and rides of a seed are always the same. */
+export const SEED = 7;
+export const RUNNER = join(ROOT, 'dist', 'oxiflow.mjs');
 
 export const say = (text: string): boolean => process.stderr.write(`${text}\n`);
 
@@ -24,6 +31,30 @@ export function count(name: string, text: string): number {
   const value = Number(text);
   if (!Number.isInteger(value) || value < 1) fail(`--${name} ${text}: write a whole number above zero`);
   return value;
+}
+
+/** The runner, the Node that the project brings, and the Python that measures; ends the benchmark where one is missing. */
+export function tools(path: string): { runner: string; node: string; python: string } {
+  const runner = resolve(path);
+  if (!existsSync(runner)) fail(`${runner}: not there; build it with npm run build`);
+  const pinned = join(ROOT, 'node_modules', 'node', 'bin', 'node');
+  const python = 'python3';
+  if (spawnSync(python, ['--version']).status !== 0) fail('python3: not found; it measures the processes (wait4)');
+  return { runner, node: existsSync(pinned) ? pinned : process.execPath, python };
+}
+
+const folders: string[] = [];
+
+/** The folder, which is removed when this process ends or is interrupted. */
+export function untilTheEnd(folder: string): string {
+  if (folders.length === 0) {
+    process.on('exit', () => {
+      for (const one of folders) rmSync(one, { recursive: true, force: true });
+    });
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => process.exit(1));
+  }
+  folders.push(folder);
+  return folder;
 }
 
 /** A new folder with room for so many bytes: in memory, so long as half of what is free stays free, else on the disk. */

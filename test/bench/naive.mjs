@@ -1,16 +1,30 @@
-// The workloads as one would write them in an afternoon: node naive.mjs w1|w2|w3|w4 INPUT OUTPUT
+// The workloads as one would write them in an afternoon: node naive.mjs w1|w1js|w2|w3|w4|w5 INPUT OUTPUT
+import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { createReadStream, createWriteStream } from 'node:fs';
 import { createInterface } from 'node:readline';
 
 const [, , workload, input, output] = process.argv;
 
-function w1(line) {
+function w1(line, change = (country) => country) {
   const record = JSON.parse(line);
   if (record.ok !== true) return undefined;
   const { id, seq, ts, ua: _, ...rest } = record;
   const total = Math.round(record.amount * 119) / 100;
-  return { id, seq, timestamp: ts, ...rest, total, user_key: `${record.user.country}:${record.user.id}` };
+  return { id, seq, timestamp: ts, ...rest, total, user_key: `${change(record.user.country)}:${record.user.id}` };
+}
+
+const w1js = (line) => w1(line, (country) => country.toLowerCase());
+
+function w5(line) {
+  const record = w1(line);
+  if (record === undefined) return undefined;
+  record.email_hash = createHash('sha256').update(record.user.email).digest('hex');
+  const match = /^user(\d+)@(.+)$/.exec(record.user.email);
+  record.is_numbered = match !== null;
+  record.user_number = match?.[1];
+  record.email_domain = match?.[2];
+  return record;
 }
 
 /** The cells of a row; a quoted one may hold commas and doubled quotes, not line ends. */
@@ -65,7 +79,7 @@ function w3(line) {
   return full;
 }
 
-const change = { w1, w2, w3, w4: JSON.parse }[workload];
+const change = { w1, w1js, w2, w3, w4: JSON.parse, w5 }[workload];
 const out = createWriteStream(output);
 for await (const line of createInterface({ input: createReadStream(input), crlfDelay: Infinity })) {
   const record = change(line);

@@ -1,5 +1,5 @@
 /** The measured runs as Markdown: medians, and ratios of runs that stood side by side in the same round. */
-import { WORKLOAD_TEXT, type Workload } from './contenders.ts';
+import { WORKLOAD_TEXT, type Workload } from './works.ts';
 
 /** What one run cost; see measure.py. */
 export interface Cost {
@@ -14,9 +14,18 @@ export interface Runs {
   costs: Cost[];
 }
 
+/** A work that several contenders did in turn, and how what they wrote differs. */
+export interface Race {
+  workload: Workload;
+  inputBytes: number;
+  records: number;
+  runs: Runs[];
+  differences: string[];
+}
+
 export interface Report {
   head: [name: string, value: string][];
-  workloads: { workload: Workload; inputBytes: number; records: number; runs: Runs[]; differences: string[] }[];
+  workloads: Race[];
   /** Peaks of `runner` (a contender of the workloads), and with a larger input in kilobytes. */
   memory: {
     runner: string;
@@ -36,13 +45,18 @@ export function median(values: readonly number[]): number {
 }
 
 export const of = (runs: Runs, field: keyof Cost): number => median(runs.costs.map((cost) => cost[field]));
-const megabytes = (kilobytes: number): string => String(Math.round((kilobytes * 1024) / 1e6));
+export const megabytes = (kilobytes: number): string => String(Math.round((kilobytes * 1024) / 1e6));
 
-/** Wall (or CPU) time of `runs` over that of `base`, round by round: "median (least-most)". */
+/** Wall (or CPU) time of `runs` over that of `base`, round by round. */
+export function ratios(runs: Runs, base: Runs, field: keyof Cost = 'wall_s'): number[] {
+  return runs.costs.map((cost, round) => cost[field] / (base.costs[round]?.[field] ?? Number.NaN));
+}
+
+/** The same as text: "median (least-most)". */
 export function ratio(runs: Runs, base: Runs, field: keyof Cost = 'wall_s', digits = 2): string {
-  const ratios = runs.costs.map((cost, round) => cost[field] / (base.costs[round]?.[field] ?? Number.NaN));
+  const all = ratios(runs, base, field);
   const show = (value: number): string => value.toFixed(digits);
-  return `${show(median(ratios))} (${show(Math.min(...ratios))}-${show(Math.max(...ratios))})`;
+  return `${show(median(all))} (${show(Math.min(...all))}-${show(Math.max(...all))})`;
 }
 
 export function table(head: string[], rows: string[][]): string {

@@ -1,11 +1,12 @@
 /**
  * `npm run bench -- --state`: a fenced commit on Redis beside a bare SET; what soft checkpoints cost on SQLite and Redis; two
- * workers beside one; many workers that keep their leases on one Redis. Prints Markdown; a full run writes it to STATE.md.
+ * workers beside one; many workers that keep their leases on one Redis. Prints Markdown and writes it to STATE.md. Only some
+ * parts: `--state commits checkpoints`; the others stay as they were.
  * Options: --size 300MB (for checkpoints) --shared-size 800MB --rounds 3 --pairs 12 --series 30 --each 500 --workers 200
  * --seconds 60 --runner FILE --out FILE
  */
 import { execFileSync, spawnSync } from 'node:child_process';
-import { existsSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { generateFile } from '../fixtures/generate.ts';
@@ -13,7 +14,7 @@ import { RedisServer } from '../servers/redis.ts';
 import { bytesOf, count, diskFolder, fail, processor, say, workFolder } from './ground.ts';
 import { measureBeats } from './state-beats.ts';
 import { measureCommits } from './state-commits.ts';
-import { stateMarkdown } from './state-report.ts';
+import { PARTS, type PartOfState, stateMarkdown } from './state-report.ts';
 import { compareCheckpoints, compareWorkers } from './state-runs.ts';
 
 const ROOT = resolve(import.meta.dirname, '../..');
@@ -25,7 +26,8 @@ const STATE_BYTES = 100e6;
 const PROCESSES = 4;
 const TTL_MS = 5000;
 
-const { values } = parseArgs({
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
   options: {
     size: { type: 'string', default: '300MB' },
     'shared-size': { type: 'string', default: '800MB' },
@@ -39,6 +41,9 @@ const { values } = parseArgs({
     out: { type: 'string', default: join(import.meta.dirname, 'STATE.md') },
   },
 });
+const unknown = positionals.find((name) => !PARTS.some((part) => part === name));
+if (unknown !== undefined) fail(`${unknown}: write some of ${PARTS.join(' ')}`);
+const isWanted = (part: PartOfState): boolean => positionals.length === 0 || positionals.includes(part);
 const size = bytesOf(values.size);
 const sharedSize = bytesOf(values['shared-size']);
 const rounds = count('rounds', values.rounds);
@@ -59,7 +64,7 @@ process.on('exit', () => {
   for (const folder of folders) rmSync(folder, { recursive: true, force: true });
 });
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => process.exit(1));
-const work = workFolder(Math.max(size, sharedSize) * COPIES);
+const work = workFolder(Math.max(isWanted('checkpoints') ? size : 0, isWanted('workers') ? sharedSize : 0) * COPIES);
 folders.push(work);
 const disk = diskFolder(STATE_BYTES);
 folders.push(disk);
@@ -72,33 +77,50 @@ function makeInput(bytes: number): string {
 }
 const ground = { python, node, work, disk, input };
 
-say('a commit on Redis');
-const commits = await measureCommits(series, each);
-await using server = await RedisServer.start();
-const redis = /v=(\S+)/.exec(execFileSync('redis-server', ['--version'], { encoding: 'utf8' }))?.[1] ?? 'unknown';
-const forCheckpoints = makeInput(size);
-const checkpoints = compareCheckpoints(ground, server.url, pairs);
-const forWorkers = makeInput(sharedSize);
-const shared = await compareWorkers(ground, runner, rounds);
-say(`${workers} workers for ${seconds} seconds`);
-const beats = await measureBeats({ workers, processes: PROCESSES, durationMs: 1000 * seconds, ttlMs: TTL_MS });
+async function commits() {
+  say('a commit on Redis');
+  return { measured: await measureCommits(series, each), how: `${today}, ${series} series of ${each} of each.` };
+}
 
-const text = stateMarkdown({
-  head: [
-    ['date', new Date().toISOString().slice(0, 10)],
-    ['processor', processor()],
-    ['system', `${process.platform} ${process.arch}`],
-    ['versions', `Node ${execFileSync(node, ['--version'], { encoding: 'utf8' }).trim()}, Redis ${redis}`],
-    ['input, checkpoints', forCheckpoints],
-    ['input, workers', forWorkers],
-    ['where', `inputs and outputs ${work.startsWith('/dev/shm') ? 'in memory' : 'on disk'}, state on disk`],
-    ['rounds', `${series} series of ${each} commits, ${pairs} pairs for checkpoints, ${rounds} for workers`],
-  ],
-  commits,
-  checkpoints,
-  workers: shared,
-  beats,
-});
+async function checkpoints() {
+  await using server = await RedisServer.start();
+  const events = makeInput(size);
+  const measured = compareCheckpoints(ground, server.url, pairs);
+  return { measured, how: `${today}, ${pairs} pairs, ${events}, ${where}.` };
+}
+
+async function shared() {
+  const events = makeInput(sharedSize);
+  return {
+    measured: await compareWorkers(ground, runner, rounds),
+    how: `${today}, ${rounds} rounds, ${events}, ${where}.`,
+  };
+}
+
+async function beats() {
+  say(`${workers} workers for ${seconds} seconds`);
+  const measured = await measureBeats({ workers, processes: PROCESSES, durationMs: 1000 * seconds, ttlMs: TTL_MS });
+  return { measured, how: `${today}, ${seconds} seconds.` };
+}
+
+const today = new Date().toISOString().slice(0, 10);
+const where = `inputs and outputs ${work.startsWith('/dev/shm') ? 'in memory' : 'on disk'}, state on disk`;
+const measured = {
+  commits: isWanted('commits') ? await commits() : undefined,
+  checkpoints: isWanted('checkpoints') ? await checkpoints() : undefined,
+  workers: isWanted('workers') ? await shared() : undefined,
+  beats: isWanted('beats') ? await beats() : undefined,
+};
+const redis = /v=(\S+)/.exec(spawnSync('redis-server', ['--version'], { encoding: 'utf8' }).stdout ?? '')?.[1];
+const head: [string, string][] = [
+  ['processor', processor()],
+  ['system', `${process.platform} ${process.arch}`],
+  ['versions', `Node ${execFileSync(node, ['--version'], { encoding: 'utf8' }).trim()}, Redis ${redis ?? 'none'}`],
+];
+const text = stateMarkdown({ head, ...measured }, existsSync(values.out) ? readFileSync(values.out, 'utf8') : '');
 writeFileSync(values.out, text);
 process.stdout.write(text);
-if (shared.differences.length > 0 || beats.missed + beats.lost > 0) process.exitCode = 1;
+const kept = measured.beats?.measured;
+const broken =
+  (measured.workers?.measured.differences.length ?? 0) + (kept === undefined ? 0 : kept.missed + kept.lost);
+if (broken > 0) process.exitCode = 1;

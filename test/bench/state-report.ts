@@ -3,13 +3,17 @@ import { median, of, type Runs, ratio, table } from './report.ts';
 import type { Beats } from './state-beats.ts';
 import type { Commits, Series } from './state-commits.ts';
 
+export const PARTS = ['commits', 'checkpoints', 'workers', 'beats'] as const;
+export type PartOfState = (typeof PARTS)[number];
+
+/** What was measured now, and how much of it, in a sentence. */
 export interface StateReport {
   head: [name: string, value: string][];
-  commits: Commits;
+  commits?: { measured: Commits; how: string } | undefined;
   /** By backend: without, and with; the first is the base. */
-  checkpoints: Runs[][];
-  workers: { runs: Runs[]; differences: string[]; parts: number };
-  beats: Beats;
+  checkpoints?: { measured: Runs[][]; how: string } | undefined;
+  workers?: { measured: { runs: Runs[]; differences: string[]; parts: number }; how: string } | undefined;
+  beats?: { measured: Beats; how: string } | undefined;
 }
 
 const spread = (values: readonly number[], digits: number): string => {
@@ -24,16 +28,47 @@ function over(series: Series, base: Series): string {
   );
 }
 
-export function stateMarkdown({ head, commits, checkpoints, workers, beats }: StateReport): string {
-  const [set, json, commit] = commits.series;
-  const ms = (value: number): string => `${value.toFixed(1)} ms`;
-  const parts = [
+/** `before`: the report of an earlier run, of which all stays that was not measured now. */
+export function stateMarkdown(report: StateReport, before = ''): string {
+  const earlier = before
+    .trimEnd()
+    .split(/\n\n(?=## )/)
+    .slice(1);
+  const sectionOf = (part: PartOfState): string[] => {
+    const now = measured(report)[part];
+    const text = now ?? earlier.find((one) => one.startsWith(`## ${TITLES[part]}`));
+    return text === undefined ? [] : [text];
+  };
+  const head = [
     '# Benchmark of the state and of workers',
-    'Written by `npm run bench -- --state`. All sides of a ratio ran in turn, in one go; figures are medians, with the least and ' +
-      'the most in brackets, and a ratio is taken within each round.',
-    table(['', ''], head),
-    '## A commit on Redis',
-    `A checkpoint of ${commits.bytes} bytes through the store (compare-and-set, token, renewal, two checksums), beside an awaited SET of ` +
+    'Written by `npm run bench -- --state`; with names of parts behind it (' +
+      `${PARTS.join(', ')}), only these are measured, and the others stay. All sides of a ratio ran in turn, in one go; figures are medians, ` +
+      'with the least and the most in brackets, and a ratio is taken within each round.',
+    table(['', ''], report.head),
+  ];
+  return `${[...head, ...PARTS.flatMap(sectionOf)].join('\n\n')}\n`;
+}
+
+const TITLES: Record<PartOfState, string> = {
+  commits: 'A commit on Redis',
+  checkpoints: 'What soft checkpoints cost: W1 on two threads',
+  workers: 'Two workers beside one: W5, one thread each',
+  beats: 'Many workers on one Redis',
+};
+
+function measured({ commits, checkpoints, workers, beats }: StateReport): Partial<Record<PartOfState, string>> {
+  const section = (part: PartOfState, ...texts: string[]): string => [`## ${TITLES[part]}`, ...texts].join('\n\n');
+  return {
+    ...(commits && { commits: section('commits', commits.how, commitsText(commits.measured)) }),
+    ...(checkpoints && { checkpoints: section('checkpoints', checkpoints.how, checkpointsText(checkpoints.measured)) }),
+    ...(workers && { workers: section('workers', workers.how, workersText(workers.measured)) }),
+    ...(beats && { beats: section('beats', beats.how, beatsText(beats.measured)) }),
+  };
+}
+
+function commitsText({ series: [set, json, commit], bytes }: Commits): string {
+  return [
+    `A checkpoint of ${bytes} bytes through the store (compare-and-set, token, renewal, two checksums), beside an awaited SET of ` +
       'the same bytes on a connection of the same kind; the server is on this machine. Wanted: at most 1.5 times the SET.',
     table(
       ['', 'microseconds', 'over the SET', 'over JSON and SET'],
@@ -43,12 +78,15 @@ export function stateMarkdown({ head, commits, checkpoints, workers, beats }: St
         [commit.name, spread(commit.micros, 1), over(commit, set), over(commit, json)],
       ],
     ),
-    '## What soft checkpoints cost: W1 on two threads',
-    `${checkpoints[0]?.[0]?.costs.length ?? 0} alternating pairs of a build in which checkpoints can be moved: "off" has no checkpoint but ` +
-      'the last. Wanted: at most 1.02.',
+  ].join('\n\n');
+}
+
+function checkpointsText(groups: readonly Runs[][]): string {
+  return [
+    'Alternating pairs of a build in which checkpoints can be moved: "off" has no checkpoint but the last. Wanted: at most 1.02.',
     table(
       ['', 'wall s', 'CPU s', 'wall over off', 'CPU over off'],
-      checkpoints.flatMap(([off, ...others]) =>
+      groups.flatMap(([off, ...others]) =>
         off === undefined
           ? []
           : [off, ...others].map((one) => [
@@ -59,15 +97,24 @@ export function stateMarkdown({ head, commits, checkpoints, workers, beats }: St
             ]),
       ),
     ),
-    '## Two workers beside one: W5, one thread each',
+  ].join('\n\n');
+}
+
+function workersText({ runs, differences, parts }: NonNullable<StateReport['workers']>['measured']): string {
+  return [
     'W1, and a hash, a regular expression and two fields out of the address. State in SQLite. Wanted: at least 1.7 times as fast.',
-    workersTable(workers.runs),
-    workers.differences.length === 0
-      ? `The merged file, and the ${workers.parts} part files one behind the other, are byte for byte what one worker makes.`
-      : workers.differences.map((one) => `- **${one}**`).join('\n'),
-    `## ${beats.workers} workers on one Redis`,
-    `Each registers, holds a split and renews both every ${ms(beats.renewMs)}, looks for requests and listens, as the thread that keeps ` +
-      `leases does, for ${(beats.durationMs / 1000).toFixed(0)} seconds. A lease lasts ${ms(beats.ttlMs)}. Wanted: none is ever over.`,
+    workersTable(runs),
+    differences.length === 0
+      ? `The merged file, and the ${parts} part files one behind the other, are byte for byte what one worker makes.`
+      : differences.map((one) => `- **${one}**`).join('\n'),
+  ].join('\n\n');
+}
+
+function beatsText(beats: Beats): string {
+  const ms = (value: number): string => `${value.toFixed(1)} ms`;
+  return [
+    `${beats.workers} workers, each of which registers, holds a split and renews both every ${ms(beats.renewMs)}, looks for requests ` +
+      `and listens, as the thread that keeps leases does. A lease lasts ${ms(beats.ttlMs)}. Wanted: none is ever over.`,
     table(
       ['', ''],
       [
@@ -82,8 +129,7 @@ export function stateMarkdown({ head, commits, checkpoints, workers, beats }: St
         ['connections at most', String(beats.connections)],
       ],
     ),
-  ];
-  return `${parts.join('\n\n')}\n`;
+  ].join('\n\n');
 }
 
 function workersTable(runs: readonly Runs[]): string {

@@ -3,19 +3,10 @@ import { createReadStream, createWriteStream, readdirSync, rmSync } from 'node:f
 import { basename, dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { differences } from './compare.ts';
-import { buildWithCrashPoints, MIDDLE, makeProject, pipelineText, UNOBSERVED } from './contenders.ts';
+import { buildWithCrashPoints } from './contenders.ts';
 import { measureCommand, say } from './ground.ts';
 import type { Runs } from './report.ts';
-
-/** A hash, and a regular expression that finds two fields. */
-const W5 = `${MIDDLE.w1}  - name: map
-    config:
-      set:
-        email_hash: hash(user.email)
-        is_numbered: matches(user.email, "^user([0-9]+)@(.+)$")
-        user_number: 'split(split(user.email, "@")[0], "user")[1]'
-        email_domain: 'split(user.email, "@")[1]'
-`;
+import { MIDDLE, makeProject, pipelineText, UNOBSERVED } from './works.ts';
 
 export interface Ground {
   python: string;
@@ -89,8 +80,8 @@ export async function compareWorkers(
 ): Promise<{ runs: Runs[]; differences: string[]; parts: number }> {
   const { python, node, disk, work, input } = ground;
   const project = join(disk, 'workers');
-  const merged = pipelineText('events', W5, ', merge: true');
-  makeProject(project, { w5: pipelineText('events', W5), w5_merged: merged });
+  const merged = pipelineText('events', MIDDLE.w5, ', merge: true');
+  makeProject(project, { w5: pipelineText('events', MIDDLE.w5), w5_merged: merged });
   const turn = (name: string, pipelineName: string, ...more: string[]): Turn => ({
     name,
     command: [node, runner, 'run', pipelineName, '--project', project, '--threads', '1', '-q', ...more],

@@ -74,7 +74,7 @@ describe('a server that comes back with its data costs nothing', () => {
     shop.remove();
   });
 
-  test('while it cuts connections all the time', async () => {
+  test('while it cuts connections all the time', { timeout: 60_000 }, async () => {
     const cut = shopAt(server.url, {}, long, 5);
     const attempt = cut.attempt(INVOCATION);
     let isOver = false;

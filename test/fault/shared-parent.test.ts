@@ -1,4 +1,6 @@
 /** `run --workers N`: whatever happens to the first of them, the others end by themselves, and the run can go on. */
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { until } from '../servers/redis.ts';
 import { Depot, KEY, Parcels, SHARED_BACKENDS } from './depot.ts';
@@ -41,4 +43,14 @@ describe.each(SHARED_BACKENDS)('three workers that one command has started, stat
     },
     60_000,
   );
+});
+
+test('a first one that can not begin leaves nobody waiting for it', async () => {
+  const depot = await Depot.open(parcels, { backend: 'sqlite', pace: 0 });
+  rmSync(join(depot.root, 'in'), { recursive: true });
+  const ended = await depot.attempt(ARGS).ended;
+  expect(ended.code, ended.stderr).toBe(1);
+  expect(ended.stderr).toContain('in/');
+  expect(ended.stderr).not.toContain('worker ');
+  depot.remove();
 });

@@ -110,7 +110,8 @@ describe('a network in trouble', () => {
     'a worker that is %s beyond its lease changes nothing more; the others go on',
     async (_where, trouble) => {
       await using proxy = await CuttingProxy.start(server.port);
-      const depot = await open('2s');
+      // Long enough for the others to keep theirs on a machine that is busy.
+      const depot = await open('5s');
       const workers = await three(depot, proxy, (i) => i === 1);
       trouble(proxy);
       const lonely = workers[1] as Attempt;
@@ -120,7 +121,8 @@ describe('a network in trouble', () => {
       const before = await depot.footprint();
       proxy.mend();
       const { code, stderr }: Ended = await lonely.ended;
-      expect([69, 75], stderr).toContain(code);
+      // 0: it was between two splits, held nothing, and found the run finished.
+      expect([0, 69, 75], stderr).toContain(code);
       expect(await depot.footprint(), stderr).toEqual(before);
       depot.remove();
     },

@@ -52,6 +52,15 @@ test('npx uses the Node that npm ci installed, whatever the machine has', () => 
   expect(status).toBe(0);
 });
 
+test('the cache of the program is taken by the Node that built it', () => {
+  const source = `import { loadProgram } from ${JSON.stringify(join(ROOT, 'runner/cli/program.ts'))};
+process.stdout.write(String(loadProgram(${JSON.stringify(join(ROOT, 'dist'))}).cached));`;
+  const args = ['--input-type=module', '--eval', source];
+  const { stdout, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8' });
+  expect(stderr).toBe('');
+  expect(stdout).toBe('true');
+});
+
 describe('dist on its own, outside of the checkout', () => {
   let folder = '';
   beforeAll(() => {

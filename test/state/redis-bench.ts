@@ -25,7 +25,7 @@ const OLDER = `
 for _, part in ipairs(heads('')) do
   local h = head(part)
   h.renewed = math.max(0, h.renewed - tonumber(ARGV[1]))
-  redis.call('HSET', K, 'h:' .. part, packHead(h))
+  redis.call('HSET', K, fields(part, h))
 end`;
 
 const NEWER = `

@@ -202,6 +202,20 @@ describe('answers that get lost', () => {
     ).toEqual({ written: true, version: 3 });
   });
 
+  test('a version that came through is not written again where another followed it meanwhile', async () => {
+    const [store, other] = [through(), open()];
+    const { token } = await take(store);
+    const write = (by: StateStore, expected: number, ride: string) =>
+      by.write('rides', 'split-0', { expected, token, body: { ride }, grade: 'soft' });
+    expect([await write(store, 0, 'tram 1'), await write(store, 1, 'tram 2')]).toMatchObject([
+      { written: true },
+      { written: true, version: 2 },
+    ]);
+    expect(await write(other, 2, 'tram 3')).toEqual({ written: true, version: 3 });
+    expect(await write(store, 2, 'tram 4')).toMatchObject({ written: false, reason: 'conflict', version: 3 });
+    expect((await other.read('rides', 'split-0'))?.body).toEqual({ ride: 'tram 3' });
+  });
+
   test('a lease is taken once, and its predecessor told', async () => {
     const store = through();
     const first = await take(store, here('rides-1'));
@@ -496,11 +510,30 @@ describe('damage', () => {
     }
   });
 
+  test('times that are damaged or gone are reported, and repaired without a loss', async () => {
+    for (const lua of [
+      `redis.call('HDEL', K, 't:run')`,
+      `redis.call('HSET', K, 't:run', (string.gsub(redis.call('HGET', K, 't:run'), '%d', 'x', 1)))`,
+    ]) {
+      await server.cli('flushall');
+      const store = open();
+      await store.write('rides', 'run', { expected: 0, token: 1, body: { ride: 1 }, grade: 'soft' });
+      await store.write('rides', 'run', { expected: 1, token: 1, body: { ride: 2 }, grade: 'soft' });
+      await tamper(server, 'rides', lua);
+      await expect(open().read('rides', 'run')).rejects.toThrow('run: its times are damaged');
+      const { quarantined, restored } = await store.repair('rides');
+      expect(quarantined).toEqual([expect.stringMatching(/ t:run$/)]);
+      expect(restored).toEqual([{ part: 'run', version: 2 }]);
+      expect((await open().read('rides', 'run'))?.body).toEqual({ ride: 2 });
+      expect(await store.repair('rides')).toEqual({ quarantined: [], restored: [] });
+    }
+  });
+
   test('every version renews the lease of its writer', async () => {
     const store = open();
     const lease = await take(store);
     for (const version of [0, 1, 2]) {
-      const ago = `local h = head('split-0') h.renewed = h.renewed - 20000 redis.call('HSET', K, 'h:split-0', packHead(h))`;
+      const ago = `local h = head('split-0') h.renewed = h.renewed - 20000 redis.call('HSET', K, fields('split-0', h))`;
       await tamper(server, 'rides', ago);
       await put(store, lease, version, version);
       expect((await store.standing('rides', 'split-0'))?.remainingMs).toBeGreaterThan(TTL_MS - 10_000);
@@ -514,7 +547,7 @@ describe('damage', () => {
       server,
       'rides',
       `local h = head('run') h.sum = redis.sha1hex('[]')
-      redis.call('HSET', K, '1:run', '[]', 'h:run', packHead(h))`,
+      redis.call('HSET', K, '1:run', '[]', fields('run', h))`,
     );
     await expect(open().read('rides', 'run')).rejects.toMatchObject({ code: 'STATE_CORRUPT' });
   });

@@ -129,6 +129,10 @@ describe('a server', { timeout: 60_000 }, () => {
     const { lease } = result;
     const body = { status: 'finished', finished_at: '2026-01-01T00:00:00Z' };
     await store.write('rides', 'run', { expected: 0, token: lease.token, body, grade: 'hard' });
+    for (const expected of [0, 1, 2])
+      expect(
+        await store.write('rides', 'split-0', { expected, token: lease.token, body: { ride: 1 }, grade: 'soft' }),
+      ).toEqual({ written: true, version: expected + 1 });
     await store.claim('rides', ['group-0'], thisHolder('rides-1'), 1000);
     await store.parts('rides');
     await store.standing('rides', 'split-0');

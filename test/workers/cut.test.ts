@@ -3,6 +3,7 @@ import { gzipSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
 import type { Split } from '../../runner/engine/contracts.ts';
 import { openShare } from '../../runner/engine/shared-input.ts';
+import { SMALLEST_BYTES, taperedSizes } from '../../runner/workers/group-sizes.ts';
 import { Chance, csvRows, jsonLines } from './inputs.ts';
 import { Scene } from './scene.ts';
 
@@ -98,6 +99,38 @@ describe('cutting lines of JSON', () => {
     expect(groups.flat().some(({ range }) => range !== undefined)).toBe(false);
     expect((await scene.cut({ groups: 4, minBytes: 20_000 })).length).toBe(2);
     expect((await scene.cut({ groups: 4, minBytes: 1 << 20 })).length).toBe(1);
+  });
+
+  test('groups of wanted sizes: every byte once, cut near to where it was wanted', async () => {
+    const line = '{"order":1}\n';
+    const small = Object.fromEntries(Array.from({ length: 9 }, (_, i) => [`in/${i}.ndjson`, line.repeat(100)]));
+    using scene = new Scene(JSON_LINES, { ...small, 'in/9.ndjson': line.repeat(5000) });
+    const sizes = [24_000, 12_000, 12_000, 12_000, 6000, 4800];
+    const groups = await scene.cut({ groups: sizes.length, minBytes: 1, sizes });
+    expect(groups.length).toBe(sizes.length);
+    for (const [name, end] of coverage(groups)) expect(end).toBe(scene.read(name).length);
+    const bytes = groups.map((group) =>
+      group.reduce((sum, { size = 0, range = { from: 0, to: size } }) => sum + range.to - range.from, 0),
+    );
+    for (const [i, size] of sizes.entries()) expect(Math.abs((bytes[i] ?? 0) - size)).toBeLessThanOrEqual(size / 8);
+  });
+
+  test('the sizes of groups become smaller towards the end, and add up', () => {
+    const sum = (sizes: readonly number[]): number => sizes.reduce((all, size) => all + size, 0);
+    for (const workers of [1, 2, 7, 64])
+      for (const bytes of [1, SMALLEST_BYTES, 3 * SMALLEST_BYTES, 8e8, 3e12]) {
+        const sizes = taperedSizes(bytes, workers);
+        expect(sum(sizes) / bytes).toBeCloseTo(1, 9);
+        expect(sizes.length).toBeLessThan(2000);
+        // What is left at the very end is not worth a group of its own.
+        const tapered = sizes.slice(0, -1);
+        expect(tapered).toEqual(tapered.toSorted((a, b) => b - a));
+        expect(sizes.at(-1)).toBeLessThan(2 * SMALLEST_BYTES);
+        for (const size of tapered) expect(size).toBeGreaterThanOrEqual(SMALLEST_BYTES);
+        // Nobody is given more than its share.
+        if (bytes > SMALLEST_BYTES * workers) expect(sizes[0]).toBeLessThanOrEqual(bytes / workers);
+      }
+    expect(taperedSizes(0, 2)).toEqual([0]);
   });
 
   test('a line longer than the distance of two cuts is in one group', async () => {

@@ -14,8 +14,11 @@ export const MEMBER_BYTES = 1 << 20;
 const AT_ONCE = 2;
 
 const LEVEL = { gzip: 6, zstd: 3 } as const;
-const pack = { gzip: promisify(gzip), zstd: promisify(zstdCompress) };
-const unpack = { gzip: promisify(gunzip), zstd: promisify(zstdDecompress) };
+// Made at each use: Node's packers load when something is packed.
+const unpack = {
+  gzip: (bytes: Buffer, o: { maxOutputLength: number }) => promisify(gunzip)(bytes, o),
+  zstd: (bytes: Buffer, o: { maxOutputLength: number }) => promisify(zstdDecompress)(bytes, o),
+};
 
 export class Members {
   readonly #codec: Codec;
@@ -84,7 +87,7 @@ export class Members {
 
   async #pack(bytes: Uint8Array): Promise<Buffer> {
     if (this.#codec === 'gzip') {
-      const member = await pack.gzip(bytes, { level: this.#level });
+      const member = await promisify(gzip)(bytes, { level: this.#level });
       // The system that packed it is nobody's business, and differs between those that might go on with the file.
       member[9] = 0xff;
       return member;
@@ -93,6 +96,6 @@ export class Members {
       [constants.ZSTD_c_compressionLevel]: this.#level,
       [constants.ZSTD_c_checksumFlag]: 1,
     };
-    return pack.zstd(bytes, { params, pledgedSrcSize: bytes.length });
+    return promisify(zstdCompress)(bytes, { params, pledgedSrcSize: bytes.length });
   }
 }

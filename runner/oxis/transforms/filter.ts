@@ -25,7 +25,9 @@ export const filter = defineStep({
       form: 'record',
       cardinality: 'filter',
       touches: where.touches,
-      forms: formsOf([where], ([form]) => ({ do: 'filter', where: form as Form })),
+      get forms() {
+        return formsOf([where], ([form]) => ({ do: 'filter', where: form as Form }));
+      },
       apply: (record, scope) => {
         const kept = where.evaluate(record, scope);
         if (kept === true) return 'keep';

@@ -89,10 +89,12 @@ function setPhase(c: Config, stepId: string): RecordStep[] {
       cardinality: 'one',
       touches: sets.flatMap(({ path, expression }) => [path, ...expression.touches]),
       writes: sets.map(({ path }) => path),
-      forms: formsOf(
-        sets.map(({ expression }) => expression),
-        (forms) => ({ do: 'set', fields: sets.map(({ path }, i) => ({ path, value: forms[i] as Form })) }),
-      ),
+      get forms() {
+        return formsOf(
+          sets.map(({ expression }) => expression),
+          (forms) => ({ do: 'set', fields: sets.map(({ path }, i) => ({ path, value: forms[i] as Form })) }),
+        );
+      },
       apply: (record, scope) => {
         for (let i = 0; i < sets.length; i++) {
           const { expression, field } = sets[i] as (typeof sets)[number];

@@ -34,12 +34,22 @@ type Options = Omit<RedisOptions, 'host' | 'port' | 'path' | 'retryStrategy' | '
 
 interface Line {
   client: Client;
-  busy: number;
+  waiting: Set<Waiting>;
+  watch: NodeJS.Timeout | undefined;
   /** Why it broke, as the driver told it. */
   why: Error | undefined;
 }
 
+/** A command that has no answer yet. */
+interface Waiting {
+  /** Times that the watch has come by. */
+  seen: number;
+  giveUp: (error: Error) => void;
+}
+
 const TIMEOUT_MS = 3000;
+/** Of a timeout: so often a line with commands on it is looked at. A timer for each would cost more than all else here. */
+const WATCHES = 10;
 const POOL_SIZE = 2;
 /** How long a server is waited for that never answered. */
 const START_MS = 10_000;
@@ -72,12 +82,12 @@ export class Connections {
 
   /** Throws OxiError STATE_UNREACHABLE, PERMISSION_DENIED, CONFIG_INVALID; a fault that a script found as the driver's error. */
   async call(script: Script, keys: readonly string[], args: readonly (string | number)[] = []): Promise<unknown> {
-    return await this.try((client) =>
-      client.evalsha(script.sha, keys.length, ...keys, ...args).catch((error) => {
-        if (!(error instanceof Error && error.message.startsWith('NOSCRIPT'))) throw error;
-        return client.eval(script.lua, keys.length, ...keys, ...args);
-      }),
-    );
+    try {
+      return await this.try((client) => client.evalsha(script.sha, keys.length, ...keys, ...args));
+    } catch (error) {
+      if (!(error instanceof Error && error.message.startsWith('NOSCRIPT'))) throw error;
+      return await this.try((client) => client.eval(script.lua, keys.length, ...keys, ...args));
+    }
   }
 
   /** What the server says of itself, or undefined where it may not be asked. Of a cluster: one of its servers. */
@@ -94,7 +104,6 @@ export class Connections {
     const began = performance.now();
     for (let pause = FIRST_PAUSE_MS; ; pause = Math.min(2 * pause, LONGEST_PAUSE_MS)) {
       const line = this.#line();
-      line.busy++;
       try {
         const answer = await this.#inTime(line, work);
         this.#answered = true;
@@ -117,8 +126,6 @@ export class Connections {
         await sleep(wait, undefined, { signal: this.#closing.signal }).catch(() => {
           throw this.#unreachable('closed');
         });
-      } finally {
-        line.busy--;
       }
     }
   }
@@ -155,44 +162,64 @@ export class Connections {
 
   async close(): Promise<void> {
     this.#closing.abort();
-    for (const line of this.#lines.splice(0)) line.client.disconnect();
+    for (const line of this.#lines.splice(0)) this.#end(line);
   }
 
   #line(): Line {
     this.#lines = this.#lines.filter(({ client }) => client.status !== 'end');
-    const idle = this.#lines.find((line) => line.busy === 0);
+    const idle = this.#lines.find(({ waiting }) => waiting.size === 0);
     if (idle !== undefined) return idle;
     if (this.#lines.length < this.#size) {
-      const line: Line = { client: this.#open(), busy: 0, why: undefined };
+      const line: Line = { client: this.#open(), waiting: new Set(), watch: undefined, why: undefined };
       line.client.on('error', (error: Error) => {
         line.why = error;
       });
       this.#lines.push(line);
       return line;
     }
-    return this.#lines.reduce((least, line) => (line.busy < least.busy ? line : least));
+    return this.#lines.reduce((least, line) => (line.waiting.size < least.waiting.size ? line : least));
   }
 
   #drop(line: Line): void {
     if ('nodes' in line.client) this.#remember(line.client);
     this.#lines = this.#lines.filter((other) => other !== line);
-    line.client.disconnect();
+    this.#end(line);
   }
 
-  #inTime<T>({ client }: Line, work: (client: Client) => Promise<T>): Promise<T> {
+  #end({ client, waiting, watch }: Line): void {
+    client.disconnect();
+    // Whatever the driver forgets to turn away is still given up in time.
+    if (waiting.size === 0) clearInterval(watch);
+  }
+
+  #inTime<T>(line: Line, work: (client: Client) => Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
-      const late = setTimeout(() => reject(new Error(`timed out after ${this.#timeoutMs} ms`)), this.#timeoutMs);
-      work(client).then(
+      const mine: Waiting = { seen: 0, giveUp: reject };
+      line.waiting.add(mine);
+      line.watch ??= setInterval(() => this.#watch(line), this.#timeoutMs / WATCHES);
+      work(line.client).then(
         (answer) => {
-          clearTimeout(late);
+          line.waiting.delete(mine);
           resolve(answer);
         },
         (error) => {
-          clearTimeout(late);
+          line.waiting.delete(mine);
           reject(error);
         },
       );
     });
+  }
+
+  #watch(line: Line): void {
+    if (line.waiting.size === 0) {
+      clearInterval(line.watch);
+      line.watch = undefined;
+    }
+    for (const one of line.waiting) {
+      if (one.seen++ < WATCHES) continue;
+      line.waiting.delete(one);
+      one.giveUp(new Error(`timed out after ${this.#timeoutMs} ms`));
+    }
   }
 
   /** A connection that could not be made tells why by an event; whoever waited for it only learns that it is closed. */

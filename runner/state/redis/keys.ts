@@ -24,16 +24,24 @@ export function keysOf(prefix: string): Keys {
       place: { field: 'state_manager.redis.key_prefix' },
     });
   // A store mostly works on one run, and its name is a hash.
-  let last: { runKey: string; name: string } | undefined;
-  const of = (runKey: string, what: string): string => {
-    if (last?.runKey !== runKey) last = { runKey, name: folderName(runKey) };
-    return `${prefix}:{${last.name}}:${what}`;
+  let last: { runKey: string; run: string; requests: string; aside: string; channel: string } | undefined;
+  const of = (runKey: string): NonNullable<typeof last> => {
+    if (last?.runKey === runKey) return last;
+    const slot = `${prefix}:{${folderName(runKey)}}`;
+    last = {
+      runKey,
+      run: `${slot}:run`,
+      requests: `${slot}:requests`,
+      aside: `${slot}:aside`,
+      channel: `${slot}:wake`,
+    };
+    return last;
   };
   return {
-    run: (runKey) => of(runKey, 'run'),
-    requests: (runKey) => of(runKey, 'requests'),
-    aside: (runKey) => of(runKey, 'aside'),
-    channel: (runKey) => of(runKey, 'wake'),
+    run: (runKey) => of(runKey).run,
+    requests: (runKey) => of(runKey).requests,
+    aside: (runKey) => of(runKey).aside,
+    channel: (runKey) => of(runKey).channel,
     store: `${prefix}:store`,
     runs: `${prefix}:runs`,
     history: `${prefix}:history`,

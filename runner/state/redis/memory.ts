@@ -1,12 +1,14 @@
 /** What one store remembers of the runs that it works on: by that it knows a server that went back, or forgot, from one that never knew. */
 
+import type { Written } from './head.ts';
+
 /** The newest version of a document that this store has read or written. */
 export interface Known {
   version: number;
   /** Nonce of its write: a version is only the same one with it. */
   wrote: string;
-  /** Its token, where it was written here and acknowledged. */
-  ours: number | undefined;
+  /** Where it was written here and acknowledged: its token, and the head that it got. */
+  ours: { token: number; head: Written } | undefined;
 }
 
 const MOST_KNOWN = 10_000;
@@ -27,8 +29,9 @@ export class Memory {
     // The oldest goes first.
     this.#known.delete(key);
     this.#known.set(key, known);
+    if (this.#known.size <= MOST_KNOWN) return;
     const [first] = this.#known.keys();
-    if (this.#known.size > MOST_KNOWN && first !== undefined) this.#known.delete(first);
+    if (first !== undefined) this.#known.delete(first);
   }
 
   forgetPart(runKey: string, part: string): void {

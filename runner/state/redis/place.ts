@@ -2,7 +2,8 @@
 import { randomBytes } from 'node:crypto';
 import { corrupt, newer } from '../faults.ts';
 import type { Connections } from './connection.ts';
-import { FORMAT, IDENTITY, type Script } from './scripts.ts';
+import { FORMAT } from './head.ts';
+import { IDENTITY, type Script } from './scripts.ts';
 import { judge } from './trouble.ts';
 
 export class Place {

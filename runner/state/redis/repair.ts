@@ -1,12 +1,12 @@
 /** `repair` of a run in Redis: what is damaged goes to a hash beside it, and the version before takes its place where it is whole. */
-import { hash } from 'node:crypto';
 import { newer } from '../faults.ts';
 import { FORMAT } from '../seal.ts';
 import type { Part } from '../store.ts';
+import { type Head, FORMAT as LAYOUT, unpackHead } from './head.ts';
 import type { Keys } from './keys.ts';
 import type { Place } from './place.ts';
 import { unsealDocument } from './rows.ts';
-import { DUMP, FORMAT as LAYOUT, MEND } from './scripts.ts';
+import { DUMP, MEND } from './scripts.ts';
 
 type Fields = Map<string, string>;
 
@@ -18,6 +18,7 @@ interface Damage {
   fields: string[];
 }
 
+const TIMES = /^\d+ \d+ \d+ \d+$/;
 /** Times that it looks again where others write meanwhile. */
 const ROUNDS = 5;
 
@@ -56,20 +57,24 @@ function partsOf(fields: Fields): Part[] {
 }
 
 function damageOf(fields: Fields, part: Part, runKey: string, location: string): Damage | undefined {
-  const head = readHead(fields.get(`h:${part}`), location);
+  const head = headOf(fields.get(`h:${part}`), location);
   const slots = ['0', '1'].flatMap((slot) => {
     const field = `${slot}:${part}`;
     const text = fields.get(field);
     if (text === undefined) return [];
     const found = unsealDocument(text, runKey, part);
     if (found.kind === 'newer') throw newer(location, found.format, FORMAT);
-    const fits = found.kind === 'good' && found.version % 2 === Number(slot);
-    return [{ field, sum: hash('sha1', text), version: fits ? found.version : 0 }];
+    const good = found.kind === 'good' && found.version % 2 === Number(slot) ? found : { version: 0, sum: '-' };
+    return [{ field, version: good.version, sum: good.sum }];
   });
   if (head !== undefined) {
-    if (!head.present) return undefined;
-    const newest = slots.find(({ sum, version }) => sum === head.sum && version === head.version);
-    if (newest !== undefined) return undefined;
+    const none = { version: 0, sum: '-' };
+    const newest = head.present ? slots.find(({ sum, version }) => sum === head.sum && version === head.version) : none;
+    const times = `t:${part}`;
+    if (newest !== undefined)
+      return TIMES.test(fields.get(times) ?? '')
+        ? undefined
+        : { part, version: newest.version, sum: newest.sum, fields: [times] };
   }
   const good = slots.filter(({ version }) => version > 0).sort((a, b) => b.version - a.version)[0];
   const others = slots.filter((slot) => slot !== good).map(({ field }) => field);
@@ -77,17 +82,9 @@ function damageOf(fields: Fields, part: Part, runKey: string, location: string):
   return { part, version: good?.version ?? 0, sum: good?.sum ?? '-', fields: bad.length > 0 ? bad : [`h:${part}`] };
 }
 
-interface Head {
-  version: number;
-  present: boolean;
-  sum: string;
-}
-
 /** undefined: damaged, or gone. */
-function readHead(raw: string | undefined, location: string): Head | undefined {
-  const [, sum, text = ''] = /^([0-9a-f]+) (.*)$/s.exec(raw ?? '') ?? [];
-  if (sum === undefined || hash('sha1', text).slice(0, 8) !== sum) return undefined;
-  const [format, version, present, ...rest] = text.split(' ');
-  if (Number(format) > LAYOUT) throw newer(location, Number(format), LAYOUT);
-  return { version: Number(version), present: present === '1', sum: rest.at(-1) ?? '' };
+function headOf(raw: string | undefined, location: string): Head | undefined {
+  const found = unpackHead(raw ?? '');
+  if (found.kind === 'newer') throw newer(location, found.format, LAYOUT);
+  return found.kind === 'good' ? found.head : undefined;
 }

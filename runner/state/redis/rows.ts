@@ -1,10 +1,7 @@
 /** What the scripts take and answer, as the contract's types. */
-import { hash } from 'node:crypto';
 import { corrupt, newer } from '../faults.ts';
-import { parseHistory } from '../history.ts';
 import { isProvenDead } from '../host.ts';
-import { parseRequest } from '../requests.ts';
-import { FORMAT, isObject, seal, unseal } from '../seal.ts';
+import { FORMAT, isObject, sealAs, unseal } from '../seal.ts';
 import type * as store from '../store.ts';
 
 export type Body = { [key: string]: store.Json };
@@ -16,12 +13,11 @@ export function sealDocument(
   version: number,
   body: Body,
 ): { text: string; sum: string } {
-  const text = seal({ run_key: runKey, part, version, body });
-  return { text, sum: hash('sha1', text) };
+  return sealAs('sha1', { run_key: runKey, part, version, body });
 }
 
 export type Opened =
-  | { kind: 'good'; version: number; body: Body }
+  | { kind: 'good'; version: number; body: Body; sum: string }
   | { kind: 'damaged'; reason: string }
   | { kind: 'newer'; format: number };
 
@@ -32,7 +28,7 @@ export function unsealDocument(text: string, runKey: string, part: string): Open
   if (run_key !== runKey || itsPart !== part) return { kind: 'damaged', reason: 'it belongs to another run or part' };
   if (typeof version !== 'number' || body === undefined || !isObject(body))
     return { kind: 'damaged', reason: 'its fields are not those of a state document' };
-  return { kind: 'good', version, body };
+  return { kind: 'good', version, body, sum: found.sum };
 }
 
 /** The answer of READ; throws STATE_CORRUPT. */
@@ -98,23 +94,4 @@ export function hostMark(holder: store.Holder): string {
 
 export function isoOf(ms: number): string {
   return ms === 0 ? '' : new Date(ms).toISOString();
-}
-
-/** An entry of the history; undefined where it is damaged. */
-export function entryOf(text: string): store.HistoryEntry | undefined {
-  const [, sum, json = ''] = /^\d+ \S+ (\S+) (.*)$/s.exec(text) ?? [];
-  return sum === hash('sha1', json) ? parseHistory(parse(json)) : undefined;
-}
-
-export function requestOf(json: string): store.RunRequest | undefined {
-  const value = parse(json);
-  return isObject(value) ? parseRequest(value) : undefined;
-}
-
-function parse(json: string): store.Json {
-  try {
-    return JSON.parse(json) as store.Json;
-  } catch {
-    return null;
-  }
 }

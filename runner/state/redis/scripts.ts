@@ -1,21 +1,19 @@
 /**
  * The operations of the backend `redis` as small Lua scripts: each is one round trip, and nobody sees half of it.
  *
- * All of a run is in one hash. Of each part it holds `h:PART`, the head (version, token, lease, checksum of the document; it begins
- * with a checksum of its own), `0:PART` and `1:PART`, the documents with an even and an odd version, so that the one before the
- * newest stays, `w:PART`, who holds the lease, and `b:PART`, who held it before. `top` is the highest token of the run, `removed`
- * when it was removed, `born` an identity by which it is known to be the same one. Every change carries a nonce that stays in the head: who asks again with the same one, because the answer
- * got lost, is told what became of the first time.
+ * All of a run is in one hash. Of each part it holds `h:PART`, the head (see `head.ts`), `t:PART`, when its lease was renewed and
+ * its document written (seconds and microseconds of each), `0:PART` and `1:PART`, the documents with an even and an odd version, so that the one before the newest
+ * stays, `w:PART`, who holds the lease, and `b:PART`, who held it before. `top` is the highest token of the run, `removed` when it
+ * was removed, `born` an identity by which it is known to be the same one. Every change carries a nonce that stays in the head:
+ * who asks again with the same one, because the answer got lost, is told what became of the first time.
  */
 import { hash } from 'node:crypto';
+import { FORMAT } from './head.ts';
 
 export interface Script {
   readonly lua: string;
   readonly sha: string;
 }
-
-/** Format of heads and of the layout; that of documents is in their seal. */
-export const FORMAT = 1;
 
 /** What the scripts share. A fault ends one with `<oxi KIND|PART|TEXT>`, before anything was written. */
 export const PRELUDE = `
@@ -23,26 +21,32 @@ local K = KEYS[1]
 local function fault(kind, part, text) error('<oxi ' .. kind .. '|' .. part .. '|' .. text .. '>') end
 local function now() local t = redis.call('TIME') return t[1] * 1000 + math.floor(t[2] / 1000) end
 local function int(n) return string.format('%.0f', n) end
-local function unpackHead(part, raw)
+local function unpackHead(part, raw, times)
   local sum, text = string.match(raw, '^(%x+) (.*)$')
   if not sum or string.sub(redis.sha1hex(text), 1, 8) ~= sum then fault('damaged', part, 'its head is damaged') end
   local format, rest = string.match(text, '^(%d+) (.*)$')
   if not format then fault('damaged', part, 'its head has no format') end
   if tonumber(format) > ${FORMAT} then fault('newer', part, format) end
-  local version, present, token, lease, ttl, renewed, written, wrote, took, docsum = string.match(rest,
-    '^(%d+) ([01]) (%d+) ([0-3]) (%d+) (%d+) (%d+) (%S+) (%S+) (%S+)$')
+  local version, present, token, lease, ttl, wrote, took, docsum =
+    string.match(rest, '^(%d+) ([01]) (%d+) ([0-3]) (%d+) (%S+) (%S+) (%S+)$')
   if not version then fault('damaged', part, 'its head has another shape') end
+  local rs, ru, ws, wu = string.match(times or '', '^(%d+) (%d+) (%d+) (%d+)$')
+  if not rs then fault('damaged', part, 'its times are damaged') end
   return {version = tonumber(version), present = present, token = tonumber(token), lease = lease, ttl = tonumber(ttl),
-    renewed = tonumber(renewed), written = tonumber(written), wrote = wrote, took = took, sum = docsum}
+    renewed = rs * 1000 + math.floor(ru / 1000), written = ws * 1000 + math.floor(wu / 1000), wrote = wrote, took = took, sum = docsum}
 end
 local function packHead(h)
-  local text = table.concat({'${FORMAT}', int(h.version), h.present, int(h.token), h.lease, int(h.ttl), int(h.renewed),
-    int(h.written), h.wrote, h.took, h.sum}, ' ')
+  local text = table.concat({'${FORMAT}', int(h.version), h.present, int(h.token), h.lease, int(h.ttl), h.wrote, h.took, h.sum}, ' ')
   return string.sub(redis.sha1hex(text), 1, 8) .. ' ' .. text
 end
+local function packTime(ms) return int(math.floor(ms / 1000)) .. ' ' .. int(ms % 1000 * 1000) end
+-- Name and value of the fields that a head is in.
+local function fields(part, h)
+  return 'h:' .. part, packHead(h), 't:' .. part, packTime(h.renewed) .. ' ' .. packTime(h.written)
+end
 local function head(part)
-  local raw = redis.call('HGET', K, 'h:' .. part)
-  if raw then return unpackHead(part, raw) end
+  local found = redis.call('HMGET', K, 'h:' .. part, 't:' .. part)
+  if found[1] then return unpackHead(part, found[1], found[2]) end
   if redis.call('HEXISTS', K, '0:' .. part) == 1 or redis.call('HEXISTS', K, '1:' .. part) == 1 then
     fault('damaged', part, 'its head is gone')
   end
@@ -54,7 +58,8 @@ local function document(part, h)
   if h.present == '0' then return '' end
   local text = redis.call('HGET', K, slot(h.version, part))
   if not text then fault('damaged', part, 'its document is gone') end
-  if redis.sha1hex(text) ~= h.sum then fault('damaged', part, 'its checksum does not match') end
+  local format, sum, json = string.match(text, '^{"oxiflow_state":(%d+),"sha1":"(%x+)"}\\n(.*)\\n$')
+  if sum ~= h.sum or redis.sha1hex(format .. '\\n' .. json) ~= sum then fault('damaged', part, 'its checksum does not match') end
   return text
 end
 local function top() local n = redis.call('HGET', K, 'top') return n and (tonumber(n) or 0) end
@@ -82,7 +87,7 @@ local function take(part, h, nonce, ttl, who)
   h.token = nextToken(h)
   h.lease = '1' h.ttl = tonumber(ttl) h.renewed = now() h.took = nonce
   redis.call('HSETNX', K, 'born', nonce)
-  redis.call('HSET', K, 'top', int(h.token), 'w:' .. part, who, 'h:' .. part, packHead(h))
+  redis.call('HSET', K, 'top', int(h.token), 'w:' .. part, who, fields(part, h))
 end
 local function taken(part, h)
   return {int(h.token), redis.call('HGET', K, 'b:' .. part) or '', redis.call('HGET', K, 'born') or ''}
@@ -101,16 +106,19 @@ local function removeAll(token, keep, at)
     h.version = 0 h.present = '0' h.sum = '-' h.wrote = '-' h.token = math.max(h.token, token)
     if part ~= keep then h.lease = '3' end
     redis.call('HDEL', K, '0:' .. part, '1:' .. part)
-    redis.call('HSET', K, 'h:' .. part, packHead(h))
+    redis.call('HSET', K, fields(part, h))
   end
   redis.call('HSET', K, 'removed', int(at), 'top', int(math.max(top() or 0, token)))
 end
 `;
 
-/** `first`: what comes before all that the scripts share, to be done with where it has an answer. */
-function script(lua: string, first = ''): Script {
-  const whole = `${first}${PRELUDE}\n${lua}`;
-  return { lua: whole, sha: hash('sha1', whole) };
+function named(lua: string): Script {
+  return { lua, sha: hash('sha1', lua) };
+}
+
+/** With all that the scripts share. */
+export function script(lua: string): Script {
+  return named(`${PRELUDE}\n${lua}`);
 }
 
 /** part -> {} or {version, token, written, nonce of the write, document} */
@@ -121,44 +129,41 @@ return {int(h.version), int(h.token), int(h.written), h.wrote, document(ARGV[1],
 `);
 
 /**
- * What nearly every WRITE is: the next version, by who wrote the one before, under the same token, and nothing is wrong. It does
- * what the long way does without making the functions above, which takes as long as all of this. Whatever is not exactly as its
- * writer knows it is left to the long way.
+ * What nearly every commit is: the next version by who wrote the one before. Two scripts, by whether the version before is odd.
+ * part, head of the version before, the next head, document -> 1, or 0 where anything is not exactly as its writer left it: what
+ * is the matter is for WRITE to find out.
+ *
+ * Nothing but times stands outside a head, and each has its nonce: where it is the same to the byte, so are version, token, lease
+ * and run. A head that is replaced is never found again, so that what comes twice, or late, changes nothing. Whatever is not
+ * needed is left out, and no document read: each call, and each byte that becomes a text of Lua, is felt in every commit.
  */
-const NEXT_VERSION = `
-if ARGV[6] == '1' and ARGV[7] ~= '' and ARGV[1] ~= 'run' then
-  local odd, name = ARGV[2] % 2, 'h:' .. ARGV[1]
-  local found = redis.call('HMGET', KEYS[1], name, odd .. ':' .. ARGV[1], 'born')
-  if found[1] and found[2] and found[2] ~= '' and found[3] == ARGV[7] then
-    local sum, text, version, token, lease, ttl, renewed, wrote, took =
-      string.match(found[1], '^(%x+) (${FORMAT} (%d+) 1 (%d+) ([01]) (%d+) (%d+) %d+ (%S+) (%S+) %S+)$')
-    if version == ARGV[2] and token == ARGV[3] and wrote == ARGV[5] and string.sub(redis.sha1hex(text), 1, 8) == sum then
-      local t = redis.call('TIME')
-      local at = t[1] .. string.sub(1000000 + t[2], 2, 4)
-      version = string.format('%.0f', version + 1)
-      text = '${FORMAT} ' .. version .. ' 1 ' .. token .. ' ' .. lease .. ' ' .. ttl .. ' ' .. (lease == '1' and at or renewed) ..
-        ' ' .. at .. ' ' .. ARGV[4] .. ' ' .. took .. ' ' .. ARGV[8]
-      redis.call('HSET', KEYS[1], name, string.sub(redis.sha1hex(text), 1, 8) .. ' ' .. text, (1 - odd) .. ':' .. ARGV[1], ARGV[9])
-      return {'written', version, token}
-    end
-  end
-end
-`;
+export const NEXT = [nextVersion(0, 1), nextVersion(1, 0)] as const;
+
+function nextVersion(old: number, next: number): Script {
+  return named(`
+local k, part, call = KEYS[1], ARGV[1], redis.call
+local name = 'h:' .. part
+if call('HGET', k, name) ~= ARGV[2] or call('HSTRLEN', k, '${old}:' .. part) == 0 then return 0 end
+local t = call('TIME')
+local at = t[1] .. ' ' .. t[2]
+call('HSET', k, name, ARGV[3], 't:' .. part, at .. ' ' .. at, '${next}:' .. part, ARGV[4])
+return 1
+`);
+}
 
 /**
  * part, expected version, token, nonce, nonce of the expected version where it is known, "1" if that one was ours and
- * acknowledged, whether the run has to be there (see "lost"), checksum, document -> {outcome, version, token}
+ * acknowledged, whether the run has to be there (see "lost"), checksum, document -> {outcome, version, token, head where it is written}
  *
  * A server that went back (a failover, a log that lost its last second) holds an older version than one that it has acknowledged.
  * Where that one was written by this very holder, and nobody took a token since, the new document goes over what there is: it
  * holds all that was lost, and nobody else can have built upon it.
  */
-export const WRITE = script(
-  `
+export const WRITE = script(`
 local part, expected, token, nonce = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
 local h = head(part)
 if lost(ARGV[7]) then return {'lost'} end
-if h.wrote == nonce then return {'written', int(h.version), int(h.token)} end
+if h.wrote == nonce then return {'written', int(h.version), int(h.token), packHead(h)} end
 local version = h.present == '1' and h.version or 0
 local went = ARGV[6] == '1' and version < expected
 if token < h.token then document(part, h) return {'fenced', int(version), int(h.token)} end
@@ -180,11 +185,9 @@ if token > old then
 elseif h.lease == '1' then
   h.renewed = at
 end
-redis.call('HSET', K, 'h:' .. part, packHead(h), slot(h.version, part), ARGV[9])
-return {'written', int(h.version), int(token)}
-`,
-  NEXT_VERSION,
-);
+redis.call('HSET', K, slot(h.version, part), ARGV[9], fields(part, h))
+return {'written', int(h.version), int(token), packHead(h)}
+`);
 
 /**
  * part, nonce, ttl, holder, token of a lease whose holder is known to be dead, "1" to take it from anybody, whether the run has to
@@ -252,7 +255,7 @@ if h.token < token or h.lease == '0' then
   redis.call('HSET', K, 'w:' .. part, ARGV[4], 'top', int(math.max(top() or 0, token)))
 end
 h.renewed = now()
-redis.call('HSET', K, 'h:' .. part, packHead(h))
+redis.call('HSET', K, fields(part, h))
 return {'renewed', redis.call('HGET', K, 'born') or ''}
 `);
 
@@ -261,7 +264,7 @@ export const RELEASE = script(`
 local h = head(ARGV[1])
 if int(h.token) ~= ARGV[2] or h.lease ~= '1' then return 0 end
 h.lease = '2'
-redis.call('HSET', K, 'h:' .. ARGV[1], packHead(h))
+redis.call('HSET', K, fields(ARGV[1], h))
 return 1
 `);
 
@@ -304,7 +307,7 @@ if h.wrote == ARGV[3] then return 1 end
 if int(h.token) ~= ARGV[2] or h.lease ~= '1' then return 0 end
 h.version = 0 h.present = '0' h.sum = '-' h.wrote = ARGV[3] h.lease = '3' h.token = nextToken(h)
 redis.call('HDEL', K, '0:' .. part, '1:' .. part, 'w:' .. part, 'b:' .. part)
-redis.call('HSET', K, 'top', int(h.token), 'h:' .. part, packHead(h))
+redis.call('HSET', K, 'top', int(h.token), fields(part, h))
 return 1
 `);
 
@@ -341,41 +344,6 @@ end
 return 0
 `);
 
-/** key: the requests; nonce, request, channel */
-export const REQUEST = script(`
-local entry = ARGV[1] .. ' ' .. ARGV[2]
-for _, one in ipairs(redis.call('LRANGE', K, 0, -1)) do if one == entry then return 0 end end
-redis.call('RPUSH', K, entry)
--- Whoever may not publish is heard by those who look.
-redis.pcall('PUBLISH', ARGV[3], '')
-return 1
-`);
-
-/** key: the requests -> all of them */
-export const REQUESTS = script(`return redis.call('LRANGE', K, 0, -1)`);
-
-/** key: the requests; those that go */
-export const CLEAR = script(`
-for _, one in ipairs(ARGV) do redis.call('LREM', K, 0, one) end
-return 1
-`);
-
-/** key: the history; nonce, milliseconds since the epoch, checksum, entry */
-export const APPEND = script(`
-for _, one in ipairs(redis.call('ZRANGEBYSCORE', K, ARGV[2], ARGV[2])) do
-  if string.find(one, ' ' .. ARGV[1] .. ' ', 1, true) then return 0 end
-end
-local t = redis.call('TIME')
-redis.call('ZADD', K, ARGV[2], string.format('%016.0f ', t[1] * 1000000 + t[2]) .. ARGV[1] .. ' ' .. ARGV[3] .. ' ' .. ARGV[4])
-return 1
-`);
-
-/** key: the history; first and last position -> entries, newest first */
-export const HISTORY = script(`return redis.call('ZREVRANGE', K, ARGV[1], ARGV[2])`);
-
-/** key: the history; milliseconds since the epoch -> how many went */
-export const PRUNE_HISTORY = script(`return redis.call('ZREMRANGEBYSCORE', K, '-inf', ARGV[1])`);
-
 /** key: the set of run keys */
 export const RUNS = script(`return redis.call('SMEMBERS', K)`);
 export const ADD_RUN = script(`return redis.call('SADD', K, ARGV[1])`);
@@ -411,6 +379,6 @@ local h = {version = version, present = version > 0 and '1' or '0', token = 0, l
 -- Whoever held the lease before can't write any more.
 h.token = nextToken(h)
 redis.call('HDEL', K, 'w:' .. part, 'b:' .. part)
-redis.call('HSET', K, 'top', int(h.token), 'h:' .. part, packHead(h))
+redis.call('HSET', K, 'top', int(h.token), fields(part, h))
 return 1
 `);

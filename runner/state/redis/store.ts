@@ -2,36 +2,27 @@
  * The backend `redis`: each operation one script on the server, whose clock ends the leases. The history and the set of run keys
  * are in other slots of a cluster than a run: what touches both is done in steps of which each is safe to be the last one.
  */
-import { hash, randomBytes } from 'node:crypto';
 import { OxiError } from '../../engine/errors.ts';
-import { checkBody, checkRunKey, corrupt, finishedMs, isPrunable, lost } from '../faults.ts';
+import { checkBody, checkRunKey, isPrunable, lost } from '../faults.ts';
 import { isProvenDead } from '../host.ts';
 import { byNewestWrite, byPart, checkPart } from '../parts.ts';
-import { isMeant, type RequestFilter } from '../requests.ts';
+import type { RequestFilter } from '../requests.ts';
 import type * as store from '../store.ts';
 import { Connections, type RedisSettings } from './connection.ts';
+import { nextHead, writtenHead } from './head.ts';
+import { History, type HistoryFilter } from './history.ts';
 import { type Keys, keysOf } from './keys.ts';
 import { Memory } from './memory.ts';
+import { makeNonce } from './nonce.ts';
 import { RunNotes } from './notes.ts';
 import { Place } from './place.ts';
 import { repairRun } from './repair.ts';
-import {
-  type Body,
-  documentOf,
-  entryOf,
-  holderOf,
-  hostMark,
-  isoOf,
-  predecessorOf,
-  requestOf,
-  sealDocument,
-  standingOf,
-} from './rows.ts';
+import { Requests } from './requests.ts';
+import { type Body, documentOf, holderOf, hostMark, isoOf, predecessorOf, sealDocument, standingOf } from './rows.ts';
 import * as scripts from './scripts.ts';
 
 type Acquired = Extract<store.AcquireResult, { acquired: true }>;
 
-const HISTORY_PAGE = 500;
 /** Runs that are looked at at once. */
 const AT_ONCE = 32;
 
@@ -53,6 +44,8 @@ class RedisStore implements store.StateStore {
   readonly #keys: Keys;
   readonly #notes: RunNotes | undefined;
   readonly #warn: (text: string) => void;
+  readonly #requests: Requests;
+  readonly #history: History;
   readonly #memory = new Memory();
   /** Runs that are known to be in the set of run keys. */
   readonly #listed = new Set<string>();
@@ -64,6 +57,8 @@ class RedisStore implements store.StateStore {
     this.#notes = options.notes === true ? new RunNotes(settings.projectRoot, this.location) : undefined;
     this.#warn = options.warn ?? (() => undefined);
     this.#place = new Place(this.#connections, this.#keys.store, this.#warn);
+    this.#requests = new Requests(this.#place, this.#keys, this.location);
+    this.#history = new History(this.#place, this.#keys.history, this.location);
   }
 
   async read(runKey: string, part: store.Part): Promise<store.StoredDocument | undefined> {
@@ -88,24 +83,13 @@ class RedisStore implements store.StateStore {
     checkPart(part);
     checkBody(document.body);
     const identity = await this.#place.begin();
-    const { expected, token, body } = document;
-    const nonce = makeNonce();
-    const known = this.#memory.known(runKey, part);
-    const same = known?.version === expected ? known : undefined;
-    const { text, sum } = sealDocument(runKey, part, expected + 1, body);
-    const must = this.#memory.isHeld(runKey) ? this.#memory.born(runKey) : '';
-    const args = [part, expected, token, nonce, same?.wrote ?? '', same?.ours === token ? '1' : '0', must, sum, text];
-    const answer = (await this.#place.call(runKey, scripts.WRITE, [this.#keys.run(runKey)], args)) as string[];
-    const [outcome, version, itsToken] = answer;
-    if (outcome === 'lost') throw this.#lost(runKey);
-    const stored = { version: Number(version), token: Number(itsToken) };
-    if (outcome === 'fenced' || outcome === 'conflict') return { written: false, reason: outcome, ...stored };
-    this.#memory.know(runKey, part, { version: stored.version, wrote: nonce, ours: token });
-    await this.#list(runKey);
+    const result = await this.#replace(runKey, part, document);
+    if (!result.written) return result;
+    if (!this.#listed.has(runKey)) await this.#list(runKey);
     // Behind the write: where there is a note there was a document, so that a crash in between is not taken for a loss.
-    if (part === 'run' && body.status === 'finished') await this.#notes?.forget(runKey);
+    if (part === 'run' && document.body.status === 'finished') await this.#notes?.forget(runKey);
     else if (part === 'run' && this.#memory.isHeld(runKey)) await this.#note(runKey, identity);
-    return { written: true, version: stored.version };
+    return result;
   }
 
   async acquire(
@@ -217,21 +201,15 @@ class RedisStore implements store.StateStore {
   }
 
   async request(runKey: string, request: store.RunRequest): Promise<void> {
-    checkRunKey(runKey);
-    await this.#place.begin();
-    const args = [makeNonce(), JSON.stringify(request), this.#keys.channel(runKey)];
-    await this.#place.call(runKey, scripts.REQUEST, [this.#keys.requests(runKey)], args);
+    await this.#requests.add(runKey, request);
   }
 
   async requests(runKey: string): Promise<store.RunRequest[]> {
-    return (await this.#requests(runKey)).map(({ request }) => request);
+    return await this.#requests.all(runKey);
   }
 
   async clearRequests(runKey: string, which: RequestFilter = {}): Promise<void> {
-    const meant = (await this.#requests(runKey)).filter(({ request }) => isMeant(request, which));
-    if (meant.length === 0) return;
-    const args = meant.map(({ entry }) => entry);
-    await this.#place.call(runKey, scripts.CLEAR, [this.#keys.requests(runKey)], args);
+    await this.#requests.clear(runKey, which);
   }
 
   async subscribe(runKey: string, wake: () => void): Promise<AsyncDisposable> {
@@ -241,28 +219,11 @@ class RedisStore implements store.StateStore {
   }
 
   async appendHistory(entry: store.HistoryEntry): Promise<void> {
-    await this.#place.begin();
-    const text = JSON.stringify(entry);
-    const args = [makeNonce(), finishedMs(entry), hash('sha1', text), text];
-    await this.#place.call(entry.runKey, scripts.APPEND, [this.#keys.history], args);
+    await this.#history.append(entry);
   }
 
-  async history(filter: { runKey?: string; pipeline?: string; limit?: number } = {}): Promise<store.HistoryEntry[]> {
-    const { runKey, pipeline, limit = Number.POSITIVE_INFINITY } = filter;
-    const found: store.HistoryEntry[] = [];
-    for (let first = 0; found.length < limit; first += HISTORY_PAGE) {
-      const range = [first, first + HISTORY_PAGE - 1];
-      const page = (await this.#place.call(runKey, scripts.HISTORY, [this.#keys.history], range)) as string[];
-      for (const text of page) {
-        const entry = entryOf(text);
-        if (entry === undefined) throw corrupt(this.location, 'a history entry is damaged', runKey);
-        if (runKey !== undefined && entry.runKey !== runKey) continue;
-        if (pipeline !== undefined && entry.pipeline !== pipeline) continue;
-        if (found.length < limit) found.push(entry);
-      }
-      if (page.length < HISTORY_PAGE) break;
-    }
-    return found;
+  async history(filter: HistoryFilter = {}): Promise<store.HistoryEntry[]> {
+    return await this.#history.newest(filter);
   }
 
   async repair(runKey: string): Promise<{ quarantined: string[]; restored: { part: store.Part; version: number }[] }> {
@@ -294,8 +255,7 @@ class RedisStore implements store.StateStore {
     await this.#place.begin();
     const runKeys = (await this.#place.call(undefined, scripts.RUNS, [this.#keys.runs])) as string[];
     const pruned = await inTurns(runKeys, (runKey) => this.#pruneRun(runKey, cutoff, maxAgeMs));
-    const gone = await this.#place.call(undefined, scripts.PRUNE_HISTORY, [this.#keys.history], [cutoff]);
-    return { runs: pruned.filter((one) => one).length, history: Number(gone) };
+    return { runs: pruned.filter((one) => one).length, history: await this.#history.prune(cutoff) };
   }
 
   async close(): Promise<void> {
@@ -307,6 +267,40 @@ class RedisStore implements store.StateStore {
   }
 
   // ---------------------------------------------------------------- parts of operations
+
+  async #replace(
+    runKey: string,
+    part: store.Part,
+    { expected, token, body }: { expected: number; token: number; body: Body },
+  ): Promise<store.WriteResult> {
+    const keys = [this.#keys.run(runKey)];
+    const nonce = makeNonce();
+    const known = this.#memory.known(runKey, part);
+    const same = known?.version === expected ? known : undefined;
+    const ours = same?.ours?.token === token ? same.ours : undefined;
+    const { text, sum } = sealDocument(runKey, part, expected + 1, body);
+    if (ours !== undefined) {
+      const head = nextHead(ours.head, expected + 1, nonce, sum);
+      const next = scripts.NEXT[expected % 2 === 0 ? 0 : 1];
+      if ((await this.#place.call(runKey, next, keys, [part, ours.head.raw, head.raw, text])) === 1) {
+        this.#memory.know(runKey, part, { version: expected + 1, wrote: nonce, ours: { token, head } });
+        return { written: true, version: expected + 1 };
+      }
+    }
+    const must = this.#memory.isHeld(runKey) ? this.#memory.born(runKey) : '';
+    const args = [part, expected, token, nonce, same?.wrote ?? '', ours === undefined ? '0' : '1', must, sum, text];
+    const answer = (await this.#place.call(runKey, scripts.WRITE, keys, args)) as string[];
+    const [outcome, version, itsToken, head = ''] = answer;
+    if (outcome === 'lost') throw this.#lost(runKey);
+    const stored = { version: Number(version), token: Number(itsToken) };
+    if (outcome === 'fenced' || outcome === 'conflict') return { written: false, reason: outcome, ...stored };
+    this.#memory.know(runKey, part, {
+      version: stored.version,
+      wrote: nonce,
+      ours: { token, head: writtenHead(head) },
+    });
+    return { written: true, version: stored.version };
+  }
 
   async #parts(runKey: string, prefix: string): Promise<(store.PartStanding & { token: string })[]> {
     checkRunKey(runKey);
@@ -323,16 +317,6 @@ class RedisStore implements store.StateStore {
       });
     }
     return found.sort(byPart);
-  }
-
-  async #requests(runKey: string): Promise<{ entry: string; request: store.RunRequest }[]> {
-    checkRunKey(runKey);
-    const entries = (await this.#place.call(runKey, scripts.REQUESTS, [this.#keys.requests(runKey)])) as string[];
-    return entries.map((entry) => {
-      const request = requestOf(entry.slice(entry.indexOf(' ') + 1));
-      if (request === undefined) throw corrupt(this.location, 'it holds an unknown request', runKey);
-      return { entry, request };
-    });
   }
 
   /** True where its documents were removed; what is left of one that was removed long ago goes too. */
@@ -418,12 +402,4 @@ async function inTurns<T, R>(all: readonly T[], work: (one: T) => Promise<R>): P
   for (let i = 0; i < all.length; i += AT_ONCE)
     results.push(...(await Promise.all(all.slice(i, i + AT_ONCE).map(work))));
   return results;
-}
-
-/** Of this thread; the number behind it makes each nonce its own. */
-const origin = randomBytes(9).toString('base64url');
-let nonces = 0;
-
-function makeNonce(): string {
-  return `${origin}.${(nonces++).toString(36)}`;
 }

@@ -9,7 +9,7 @@ export type Trouble =
   | { kind: 'stored'; fault: 'damaged' | 'newer'; part: string; text: string }
   | { kind: 'bug' };
 
-const PASSING = /^(LOADING|READONLY|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|BUSY|NOREPLICAS|MISCONF|UNBLOCKED|NOSCRIPT|OOM)\b/;
+const PASSING = /^(LOADING|READONLY|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|BUSY|NOREPLICAS|MISCONF|UNBLOCKED|OOM)\b/;
 const LOST_CONNECTION =
   /^(Connection is closed|Too many Cluster redirections|Command aborted|Failed to refresh slots|None of startup nodes|connect E|All keys|Cluster isn't ready|Cluster is (ended|closed)|timed out|Stream isn't writeable|Socket timeout)/i;
 

@@ -16,6 +16,12 @@ export const commandCases: readonly BadCase[] = [
     message: 'run: --on-orphan drain needs --parent-fd N, the pipe whose end says that the launcher is gone',
   },
   {
+    title: 'a worker that waits for a launcher that it has no pipe to',
+    args: ['run', 'orders', '--join', '--when-told'],
+    code: 2,
+    message: 'run: --when-told needs --join, and --parent-fd N, the pipe that the launcher writes to',
+  },
+  {
     title: 'a pipeline that is like none',
     args: ['run', 'rides'],
     code: 125,

@@ -1,4 +1,4 @@
-"""The workloads in DuckDB: duck.py w1|w2|w4 INPUT OUTPUT ordered|any THREADS; without arguments, prints its version.
+"""The works in DuckDB: duckdb_works.py w1|w1js|w2|w4 INPUT OUTPUT ordered|any THREADS
 
 The columns are declared, so `ts` and `id` stay text as they are for the others and nothing is sniffed.
 """
@@ -6,10 +6,6 @@ The columns are declared, so `ts` and `id` stay text as they are for the others 
 import sys
 
 import duckdb
-
-if len(sys.argv) == 1:
-    print(duckdb.__version__)
-    sys.exit(0)
 
 workload, source, target, order, threads = sys.argv[1:]
 
@@ -28,9 +24,12 @@ RIDES = """{
   congestion_surcharge: 'DOUBLE'
 }"""
 
+W1 = """select id, seq, ts as timestamp, * exclude (id, seq, ts, ua), round(amount * 119) / 100 as total,
+        {country} || ':' || "user".id as user_key from events where ok"""
+
 SELECT = {
-    "w1": """select id, seq, ts as timestamp, * exclude (id, seq, ts, ua), round(amount * 119) / 100 as total,
-             "user".country || ':' || "user".id as user_key from events where ok""",
+    "w1": W1.format(country='"user".country'),
+    "w1js": W1.format(country='lower("user".country)'),
     "w2": "select * from rides where passenger_count > 0 and fare_amount > 10",
     "w4": "select * from events",
 }
