@@ -2,6 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { link, open, readFile, unlink } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
+import { text as streamed } from 'node:stream/consumers';
 import { errnoOf, ioError, OxiError } from '../engine/errors.ts';
 import { makeFolders } from '../engine/folders.ts';
 import { type Archive, archiveText, parseArchive } from '../state/archive.ts';
@@ -60,9 +61,9 @@ function countsOf({ runs, history }: Archive): Pick<Written, 'runs' | 'documents
 export async function backUp(
   store: StateStore,
   root: string,
-  { output, unchecked = false }: { output?: string | undefined; unchecked?: boolean } = {},
+  { output, ...how }: { output?: string | undefined } & Pick<TakeOptions, 'unchecked' | 'damaged'> = {},
 ): Promise<Written> {
-  const archive = await archiveOf(store, { unchecked });
+  const archive = await archiveOf(store, how);
   if (output !== undefined) return await writeArchive(archive, resolve(output));
   const folder = join(root, '.oxiflow', 'backups');
   await makeFolders(folder).catch((error) => {
@@ -72,12 +73,21 @@ export async function backUp(
   return await writeArchive(archive, join(folder, `state-${stamp}.json`));
 }
 
-/** Throws OxiError COMMAND_INVALID, STATE_CORRUPT, and what the system says as OxiError. */
+/** `-`: standard input. Throws OxiError COMMAND_INVALID, STATE_CORRUPT, and what the system says as OxiError. */
 export async function readArchive(path: string): Promise<Archive> {
+  if (path === '-') return parseArchive(await streamed(process.stdin), 'standard input');
   let text: string;
   try {
     text = await readFile(path, 'utf8');
   } catch (error) {
+    if (errnoOf(error) === 'EISDIR')
+      throw new OxiError(
+        'COMMAND_INVALID',
+        `${path} is a folder: name the file that state export or backup has written`,
+        {
+          place: { file: path },
+        },
+      );
     if (errnoOf(error) !== 'ERR_STRING_TOO_LONG' && errnoOf(error) !== 'ERR_FS_FILE_TOO_LARGE')
       throw ioError(error, path, { file: path });
     throw new OxiError('UNSUPPORTED', `${path} is too large to be read at once: export and import runs one by one`, {

@@ -20,6 +20,7 @@ import { stepMaker } from '../oxis/make.ts';
 import { registry } from '../oxis/registry.ts';
 import { thisHolder } from '../state/host.ts';
 import { openStore } from '../state/open.ts';
+import type { StateStore } from '../state/store.ts';
 import { type Keeper, startKeeper } from '../threads/keeper.ts';
 import { StagePool } from '../threads/pool.ts';
 import type { Sharing } from '../workers/begin.ts';
@@ -172,8 +173,9 @@ export async function attempt(a: AttemptInput): Promise<RunResult> {
     if (standing !== undefined) pause.close(standing.from);
     const { sharing } = a;
     if (sharing === undefined) return await alone(options, keep, worker);
-    const { refuseSharing } = await import('../workers/sharing.ts');
-    notices.push(...(await refuseSharing(plan, { oxis: registry, maxErrors: pipeline.maxErrors })));
+    const found = await sharingNotices({ plan, pipeline, store, sharing });
+    for (const notice of found) log.info(notice);
+    notices.push(...found);
     await using keeper = keep(0);
     worker.reportTo(keeper);
     const { runCrew } = await import('../workers/crew.ts');
@@ -195,6 +197,18 @@ export async function attempt(a: AttemptInput): Promise<RunResult> {
     if (bus !== undefined)
       await sayIfSlow((text) => log.info(text), 'handing out the last events', bus.close(EVENTS_DEADLINE_MS));
   }
+}
+
+/** What is different when the run is shared, as sentences. Throws OxiError where it can't be. */
+export async function sharingNotices({
+  plan,
+  pipeline,
+  store,
+  sharing,
+}: Pick<AttemptInput, 'plan' | 'pipeline'> & { store: StateStore; sharing: Sharing }): Promise<string[]> {
+  const { refuseLocalState, refuseSharing } = await import('../workers/sharing.ts');
+  await refuseLocalState(store, sharing);
+  return refuseSharing(plan, { oxis: registry, maxErrors: pipeline.maxErrors });
 }
 
 /** The whole run by this worker. Its keeper begins with the lease: requests to whoever had it before are not for this one. */

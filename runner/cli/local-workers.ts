@@ -54,8 +54,9 @@ export class LocalWorkers implements AsyncDisposable {
     for (const child of this.#children) pipeTo(child)?.write('\n');
   }
 
+  /** By the pipe: one whose whole group was told to end has had its signal, and a second one would stop it at once. */
   #drain(): void {
-    for (const child of this.#children) child.kill('SIGTERM');
+    for (const child of this.#children) pipeTo(child)?.destroy();
   }
 
   /** Waits for them: they end when the run does, or at once where there is none. */

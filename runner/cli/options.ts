@@ -14,11 +14,11 @@ export function wholeNumber(min: number, max = Number.MAX_SAFE_INTEGER): (text: 
   };
 }
 
-/** "10s", "500ms", "2m" or a number of seconds, as milliseconds. */
+/** "30d", "10s", "500ms", as milliseconds; never a bare number, as in oxiflow.yaml: whoever means days must not get seconds. */
 export function duration(text: string): number {
-  const value = /^\d+(\.\d+)?$/.test(text) ? Number(text) * 1000 : parseDuration(text);
-  if (value === undefined || !Number.isFinite(value))
-    throw new InvalidArgumentError('It must be a duration such as 10s, 500ms or 2m.');
+  const value = parseDuration(text);
+  if (value === undefined)
+    throw new InvalidArgumentError('It must be a duration with its unit, such as 30d, 12h, 5m, 10s or 500ms.');
   return value;
 }
 

@@ -18,8 +18,13 @@ import { filled, WIDTH } from './text.ts';
 /** Behind the word that says what a line is about. */
 const INDENT = 10;
 
-/** `input`: what the first segment would read; undefined where it is not there. */
-export function planText(name: string, plan: Plan, input: FirstInput | undefined): string {
+/** `input`: what the first segment would read; undefined where it is not there. `notices`: what is different when several share it. */
+export function planText(
+  name: string,
+  plan: Plan,
+  input: FirstInput | undefined,
+  notices: readonly string[] = [],
+): string {
   const lines = [name];
   plan.segments.forEach(({ planned, steps }, i) => {
     if (i > 0) lines.push('  then, when all of that has ended:');
@@ -31,6 +36,7 @@ export function planText(name: string, plan: Plan, input: FirstInput | undefined
     lines.push(
       ...line('', 'letters', `dead letters go to ${deadLetters.path}, ${humanCount(deadLetters.maxRecords)} at most`),
     );
+  for (const notice of notices) lines.push(...line('', 'shared', notice));
   return `${lines.join('\n')}\n`;
 }
 
@@ -136,7 +142,12 @@ function inputText(splits: readonly Split[]): string {
   return `${splits.length === 1 ? (splits[0]?.name ?? '') : `${splits.length} inputs`}${total}`;
 }
 
-export function planDocument(pipeline: Pipeline, plan: Plan, input: FirstInput | undefined): unknown {
+export function planDocument(
+  pipeline: Pipeline,
+  plan: Plan,
+  input: FirstInput | undefined,
+  notices: readonly string[] = [],
+): unknown {
   return {
     name: pipeline.name,
     description: pipeline.description,
@@ -156,6 +167,7 @@ export function planDocument(pipeline: Pipeline, plan: Plan, input: FirstInput |
     skipped: plan.segments.flatMap(({ planned }) => planned?.skipped ?? []),
     dead_letters: plan.deadLetters?.path ?? null,
     parameters: pipeline.parameters.map(parameterOf),
+    ...(notices.length === 0 ? {} : { notices }),
   };
 }
 

@@ -14,7 +14,9 @@ import { redactStrings } from '../observe/redaction.ts';
 import { summaryText } from '../observe/summary.ts';
 import { Terminal } from '../observe/terminal.ts';
 import type { EventListener, EventPayloads } from '../observe/types.ts';
-import { attempt, EVENTS_DEADLINE_MS } from './attempt.ts';
+import { openStore } from '../state/open.ts';
+import type { Sharing } from '../workers/begin.ts';
+import { attempt, EVENTS_DEADLINE_MS, sharingNotices } from './attempt.ts';
 import { rareOptions } from './help.ts';
 import { clean, firstInput, openPipeline, type PipelineOptions, planOf } from './load.ts';
 import { LocalWorkers } from './local-workers.ts';
@@ -29,6 +31,7 @@ import {
   sharing as sharingWays,
 } from './sharing-options.ts';
 import { Stopping } from './stopping.ts';
+import { storeSettings } from './store-settings.ts';
 import { checkSummary, writeSummary } from './summary-file.ts';
 
 interface Options extends PipelineOptions, SharingOptions {
@@ -84,7 +87,7 @@ export function command(): Command {
           .choices(['auto', 'drain', 'continue'])
           .default('auto'),
       )
-      .option('--parent-fd <n>', 'pipe whose end means that the launcher is gone', wholeNumber(0, 1023))
+      .option('--parent-fd <n>', 'pipe whose end means that the launcher is gone', wholeNumber(0, 9_999_999))
       .option('--when-told', 'join once the launcher writes to that pipe')
       .option('--state-backend <name>', 'auto, sqlite, file, nfs, redis'),
   ).action(async (name: string, options: Options) => {
@@ -120,7 +123,7 @@ async function run(name: string, options: Options): Promise<number> {
   else if (writer !== undefined && !options.dryRun) refuseClosedOutput(`step "${writer.id}"`);
   if (options.summary !== undefined) await checkSummary(options.summary);
   if (options.dryRun) {
-    return await dryRun(plan, pipeline, options, redact).catch((error) => {
+    return await dryRun(plan, project, pipeline, sharing, options, redact).catch((error) => {
       throw clean(error, redact);
     });
   }
@@ -153,7 +156,8 @@ async function run(name: string, options: Options): Promise<number> {
     joined: () => local.tell(),
     runKey,
     invocation,
-    workerId: options.workerId ?? process.env.OXIFLOW_WORKER_ID,
+    // An empty variable is one that is not set.
+    workerId: options.workerId ?? (process.env.OXIFLOW_WORKER_ID || undefined),
     fresh: options.fresh === true,
     acceptChanges: options.acceptChanges === true,
     limit: options.limit ?? Number.POSITIVE_INFINITY,
@@ -239,19 +243,27 @@ async function refuse(listeners: readonly EventListener[], code: string, message
 
 async function dryRun(
   plan: Plan,
+  project: Project,
   pipeline: Pipeline,
+  sharing: Sharing | undefined,
   options: Options,
   redact: (text: string) => string,
 ): Promise<number> {
   const { planDocument, planText } = await import('./plan-text.ts');
   const input = await firstInput(plan);
   await checkSinks(plan);
+  const notices = sharing === undefined ? [] : await noticesOf(plan, project, pipeline, sharing);
   const source = plan.segments[0]?.planned?.sources.find(({ step }) => step.id === input.source);
   if (source !== undefined) await refuseOverInput(plan, { index: 0, source, splits: input.splits });
   if (options.json)
-    process.stdout.write(`${JSON.stringify(redactStrings(planDocument(pipeline, plan, input), redact))}\n`);
-  else if (!options.quiet) process.stderr.write(redact(planText(pipeline.name, plan, input)));
+    process.stdout.write(`${JSON.stringify(redactStrings(planDocument(pipeline, plan, input, notices), redact))}\n`);
+  else if (!options.quiet) process.stderr.write(redact(planText(pipeline.name, plan, input, notices)));
   return EXIT.ok;
+}
+
+async function noticesOf(plan: Plan, project: Project, pipeline: Pipeline, sharing: Sharing): Promise<string[]> {
+  await using store = await openStore(storeSettings(project));
+  return sharingNotices({ plan, pipeline, store, sharing });
 }
 
 async function show(
@@ -264,8 +276,7 @@ async function show(
   redact: (text: string) => string,
 ): Promise<void> {
   const { summary, repeated } = result;
-  const since = options.join && options.invocation === undefined ? '' : ' under this invocation';
-  if (repeated) log.info(`run "${runKey}" has finished${since}: nothing to do`);
+  if (repeated) log.info(`run "${runKey}" has finished under this invocation: nothing to do`);
   if (!options.quiet && options.logFormat === 'text')
     terminal.write(summaryText(pipeline, summary as EventPayloads['run.finished'], terminal.columns));
   if (summary.error !== undefined) log.error(summary.error.message);

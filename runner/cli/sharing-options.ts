@@ -9,6 +9,7 @@ export interface SharingOptions {
   join?: true;
   workers?: number;
   shard?: { index: number; of: number };
+  sameHost?: true;
   splits?: number;
   limit?: number;
   fresh?: true;
@@ -32,6 +33,7 @@ export function sharing(verb: Command): Command {
 export function rareSharing(verb: Command): Command {
   return verb
     .option('--shard <i/n>', 'work on part i of n, from 0', shard)
+    .option('--same-host', 'all shards run on this host')
     .option('--splits <n>', 'cut a shared run in n parts at most', wholeNumber(1, MOST_SPLITS));
 }
 
@@ -49,6 +51,7 @@ export function sharingOf(o: SharingOptions): Sharing | undefined {
   const [way, other] = ways;
   if (o.whenTold && (!o.join || o.parentFd === undefined))
     throw refused('--when-told needs --join, and --parent-fd N, the pipe that the launcher writes to');
+  if (o.sameHost && o.shard === undefined) throw refused('--same-host needs --shard I/N');
   if (way === undefined) {
     if (o.splits !== undefined) throw refused('--splits needs --workers N or --join');
     return undefined;
@@ -61,8 +64,8 @@ export function sharingOf(o: SharingOptions): Sharing | undefined {
     throw refused(
       `--fresh with ${way} needs --invocation ID, the same for all workers: each of them would start over what the others do`,
     );
-  if (o.shard !== undefined) return { kind: 'shard', ...o.shard };
-  return { kind: 'join', splits: o.splits, workers: o.workers ?? USUAL_WORKERS };
+  if (o.shard !== undefined) return { kind: 'shard', ...o.shard, sameHost: o.sameHost === true };
+  return { kind: 'join', splits: o.splits, workers: o.workers ?? USUAL_WORKERS, onlyJoin: o.whenTold === true };
 }
 
 /** `--workers` is one request, whoever of them begins: it is named where nobody has. */

@@ -1,6 +1,6 @@
 /** `oxiflow state backup`: the whole store in a file that `state restore` takes. */
 import type { Command } from 'commander';
-import { printJson, type StateOptions, say, withStore } from './state-store.ts';
+import { leftOut, printJson, type StateOptions, say, withStore } from './state-store.ts';
 
 export function backupCommand(verb: Command): Command {
   return verb
@@ -10,7 +10,7 @@ export function backupCommand(verb: Command): Command {
     .action((options: StateOptions & { output?: string }) =>
       withStore(options, async (store, { root }) => {
         const { backUp } = await import('./archive-file.ts');
-        const written = await backUp(store, root, { output: options.output });
+        const written = await backUp(store, root, { output: options.output, damaged: leftOut });
         if (options.json === true) return printJson(written);
         say(`${written.runs} runs and ${written.history} entries of the history: ${written.file}`);
       }),

@@ -2,7 +2,7 @@
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { print } from './output.ts';
-import { mustBeThere, printJson, type StateOptions, say, withStore } from './state-store.ts';
+import { leftOut, mustBeThere, printJson, type StateOptions, say, withStore } from './state-store.ts';
 
 export function exportCommand(verb: Command): Command {
   return verb
@@ -17,7 +17,7 @@ export function exportCommand(verb: Command): Command {
           import('./archive-file.ts'),
           import('../state/archive.ts'),
         ]);
-        const archive = await archiveOf(store, { runKey });
+        const archive = await archiveOf(store, { runKey, damaged: runKey === undefined ? leftOut : undefined });
         if (runKey !== undefined && archive.runs.length === 0) await mustBeThere(store, runKey);
         if (output === undefined) {
           for (const text of archiveText(archive)) await print(text);

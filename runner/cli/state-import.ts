@@ -6,7 +6,7 @@ export function importCommand(verb: Command): Command {
   return verb
     .summary('take the runs of an export in')
     .description('take the runs of an export in; all of them, or none')
-    .argument('<file>', 'what state export or backup has written')
+    .argument('<file>', 'what state export or backup has written; - for standard input')
     .option('--replace', 'put them in the place of those that are there, after a backup')
     .option('--dry-run', 'only say what would be done')
     .action((file: string, options: PutCommand) => putArchive(file, options, false));

@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { hostname, userInfo } from 'node:os';
 import type { Command } from 'commander';
-import { OxiError } from '../engine/errors.ts';
+import { EXIT, OxiError } from '../engine/errors.ts';
 import type { LeaseReport, PipelineState } from '../state/pipeline-state.ts';
 import type { Holder, PartStanding, StateStore } from '../state/store.ts';
 
@@ -26,7 +26,7 @@ export async function withStore<T>(
 ): Promise<T> {
   const [{ openProject }, { openStore }] = await Promise.all([import('./open-project.ts'), import('../state/open.ts')]);
   const { state, root } = await openProject(options);
-  await using store = await openStore(state);
+  await using store = await openStore(state, { warn: say });
   const { sayIfSlow } = await import('../engine/slow.ts');
   return await sayIfSlow(say, `waiting for the state in ${store.location}`, work(store, { root }));
 }
@@ -55,6 +55,12 @@ async function noRun(store: StateStore, runKey: string): Promise<OxiError> {
 /** Somebody works on a run with this status, or died doing it. */
 export function isAtWork(status: string): boolean {
   return status === 'running' || status === 'finishing';
+}
+
+/** Of many, one that is damaged: the others are told all the same, and the exit code says that it is missing. */
+export function leftOut(error: OxiError, runKey: string | undefined): void {
+  say(`${runKey === undefined ? 'the history' : `run ${quoted(runKey)}`} is damaged and left out: ${error.message}`);
+  process.exitCode = EXIT.corruptState;
 }
 
 /** For people who read a request. */

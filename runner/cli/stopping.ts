@@ -27,6 +27,8 @@ export class Stopping implements Disposable {
   #parent: Socket | undefined;
   readonly #told = Promise.withResolvers<void>();
   #stuck: NodeJS.Timeout | undefined;
+  /** It stops because the launcher is gone, and no signal has come since. */
+  #orphaned = false;
 
   constructor(options: StoppingOptions) {
     this.#o = options;
@@ -62,7 +64,7 @@ export class Stopping implements Disposable {
       // Loaded here: a run that nobody launched this way starts without it.
       const net = process.getBuiltinModule('node:net');
       const parent = new net.Socket({ fd: parentFd, readable: true, writable: false });
-      const gone = (): void => this.request(new StopRequest('the program that started it is gone'));
+      const gone = (): void => this.#orphan();
       parent.once('data', () => this.#told.resolve());
       parent.on('end', gone).on('error', gone).resume();
       parent.unref();
@@ -72,17 +74,33 @@ export class Stopping implements Disposable {
     }
   }
 
+  /** A launcher that tells its group to end and ends itself has asked once, in whatever order the two arrive. */
+  #orphan(): void {
+    if (this.#stop.signal.aborted) return;
+    this.request(new StopRequest('the program that started it is gone'));
+    this.#orphaned = true;
+  }
+
   /** Until the launcher has written to its pipe. Throws the StopRequest that comes before. */
   async told(): Promise<void> {
     const { stop } = this;
     const onStop = (): void => this.#told.reject(stop.reason);
     stop.addEventListener('abort', onStop, { once: true });
     if (stop.aborted) onStop();
-    await this.#told.promise.finally(() => stop.removeEventListener('abort', onStop));
+    // Nothing else may keep the process alive by now.
+    this.#parent?.ref();
+    await this.#told.promise.finally(() => {
+      this.#parent?.unref();
+      stop.removeEventListener('abort', onStop);
+    });
   }
 
   request(request: StopRequest): void {
     if (this.#stop.signal.aborted) {
+      if (this.#orphaned) {
+        this.#orphaned = false;
+        return;
+      }
       this.#o.say(`${request.why} again: stopping at once; the last checkpoint is saved`);
       process.exit((this.#stop.signal.reason as StopRequest).exitCode);
     }

@@ -7,6 +7,7 @@ export function storeSettings({ state }: Project): StoreSettings {
   return {
     backend: state.backend,
     projectRoot: state.projectRoot,
+    from: state.from,
     file: { basePath: state.file.basePath },
     nfs: { mountPath: state.nfs.mountPath, cleanupIntervalMs: state.nfs.cleanupIntervalMs },
     sqlite: { path: state.sqlite.path },

@@ -32,7 +32,8 @@ const MOST_NAMED = 8;
 
 /** The worker with this id, or the only one whose id begins with it. Throws OxiError COMMAND_INVALID. */
 export async function findWorker(store: StateStore, id: string, runKey?: string): Promise<KnownWorker> {
-  const all = await listWorkers(store, { runKey });
+  const errors: OxiError[] = [];
+  const all = await listWorkers(store, { runKey, damaged: (error) => void errors.push(error) });
   const exact = all.filter((one) => workerIdOf(one) === id);
   const found = exact.length > 0 ? exact : all.filter((one) => workerIdOf(one).startsWith(id));
   const [first, ...others] = found;
@@ -42,6 +43,8 @@ export async function findWorker(store: StateStore, id: string, runKey?: string)
       'COMMAND_INVALID',
       `${quoted(id)} is more than one worker: ${named(found)}; ${exact.length > 1 ? 'say of which run with --run-key' : 'give more of its id'}`,
     );
+  // It may be one of those that can't be known.
+  if (errors[0] !== undefined) throw errors[0];
   const there = all.length === 0 ? 'no worker is registered' : `there are: ${named(all)}`;
   throw new OxiError('COMMAND_INVALID', `no worker ${quoted(id)} in ${store.location}: ${there}`);
 }

@@ -2,7 +2,7 @@
 import type { Command } from 'commander';
 import { shortCount } from '../observe/human.ts';
 import { listWorkers } from '../state/registration.ts';
-import { printJson, printRows, quoted, type StateOptions, say, withStore } from './state-store.ts';
+import { leftOut, printJson, printRows, quoted, type StateOptions, say, withStore } from './state-store.ts';
 import { stateText, workerReport } from './worker-known.ts';
 
 export function listCommand(verb: Command): Command {
@@ -13,7 +13,7 @@ export function listCommand(verb: Command): Command {
     .action((options: StateOptions & { pipeline?: string; runKey?: string }) =>
       withStore(options, async (store) => {
         const { pipeline, runKey } = options;
-        const workers = (await listWorkers(store, { pipeline, runKey })).map(workerReport);
+        const workers = (await listWorkers(store, { pipeline, runKey, damaged: leftOut })).map(workerReport);
         if (options.json === true) return printJson({ backend: store.backend, location: store.location, workers });
         if (workers.length > 0)
           return printRows([

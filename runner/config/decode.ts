@@ -26,6 +26,8 @@ export interface DecodeContext {
   readonly elsewhere?: ReadonlySet<string>;
   /** Something to add to the message on an unknown field at the top. */
   readonly hint?: (name: string) => string | undefined;
+  /** Fields at the top that are read elsewhere: they are allowed, too. */
+  readonly others?: readonly string[];
 }
 
 export interface Decoded<T> {
@@ -201,15 +203,16 @@ class FieldReader {
   }
 
   #unknown(key: string, known: readonly string[], where: Where, path: readonly string[]): void {
-    const { aliases = {}, hint, problems } = this.#context;
-    const names = path.length === 0 ? [...known, ...Object.keys(aliases)] : known;
+    const { aliases = {}, others = [], hint, problems } = this.#context;
+    const all = path.length === 0 ? [...known, ...others] : known;
+    const names = path.length === 0 ? [...all, ...Object.keys(aliases)] : known;
     this.#strange.add(JSON.stringify(path));
     const near = nearest(key, names);
     if (near !== undefined)
       this.#meant.add(JSON.stringify([...path, Object.hasOwn(aliases, near) ? aliases[near] : near]));
     const advice = (path.length === 0 ? hint?.(key) : undefined) ?? didYouMean(key, names);
     const inside = path.length === 0 ? '' : ` in "${path.join('.')}"`;
-    const allowed = known.length === 0 ? 'no fields are allowed here' : `allowed: ${listNames(known)}`;
+    const allowed = all.length === 0 ? 'no fields are allowed here' : `allowed: ${listNames(all)}`;
     problems.add(
       where,
       `unknown field "${key}"${inside}${advice === '' ? '' : advice}${advice.endsWith('?') ? ' ' : '; '}${allowed}`,

@@ -16,14 +16,15 @@ export function note<S extends z.core.$ZodType>(schema: S, about: string | Note)
   return schema;
 }
 
-/** A duration in text ("30s"), in milliseconds once read. */
-export const duration = (description: string) =>
+/** A duration in text ("30s"), in milliseconds once read; `least`: the shortest one that is taken. */
+export const duration = (description: string, least = '0s') =>
   z.pipe(
     note(z.string(), description),
     z.transform((text: string, context) => {
       const ms = parseDuration(text);
-      if (ms !== undefined) return ms;
-      context.issues.push({ code: 'custom', message: `must be ${DURATION_HINT}`, input: text });
+      if (ms !== undefined && ms >= (parseDuration(least) ?? 0)) return ms;
+      const message = ms === undefined ? `must be ${DURATION_HINT}` : `must be at least ${least}`;
+      context.issues.push({ code: 'custom', message, input: text });
       return z.NEVER;
     }),
   );

@@ -58,7 +58,7 @@ export function problem(where: Where, text: string, about: About = {}): OxiError
 }
 
 /** `file:line:column`, or the option. */
-function placeText(where: Where): string {
+export function placeText(where: Where): string {
   if (where.option !== undefined) return where.option;
   return where.line > 0 ? `${where.file}:${where.line}:${where.column}` : where.file;
 }

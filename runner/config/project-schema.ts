@@ -9,8 +9,8 @@ const count = (description: string) => z.optional(note(z.int().check(z.minimum(0
 const positive = (description: string) => z.optional(note(z.int().check(z.minimum(1)), description));
 const flag = (description: string) => z.optional(note(z.boolean(), description));
 const amount = (description: string) => z.optional(note(z.number().check(z.minimum(0)), description));
-const interval = (description: string) => z.optional(duration(description));
-const lockTimeout = () => interval('How long a lease lasts without being renewed.');
+const interval = (description: string, least?: string) => z.optional(duration(description, least));
+const lockTimeout = () => interval('How long a lease lasts without being renewed; 30s where left out.', '1s');
 const folder = (standard: string, description: string) =>
   z._default(note(z.string().check(z.regex(/^[^\0]+$/, 'must be the name of a folder')), description), standard);
 
@@ -95,7 +95,10 @@ export const backendSchemas = {
 export const stateManagerSchema = once(() =>
   z.strictObject({
     backend: z._default(note(z.enum(BACKENDS), 'Where the state is kept; auto is SQLite in .oxiflow/.'), 'auto'),
-    heartbeat_interval: interval('How often a worker says that it lives; 10s where left out.'),
+    heartbeat_interval: interval(
+      'How often a worker says that it lives, at most half of lock_timeout; 10s where left out.',
+      '100ms',
+    ),
     checkpoint_interval: interval('How often a hard checkpoint is made; 30s where left out.'),
     cleanup_interval: interval(NO_EFFECT),
   }),

@@ -7,7 +7,7 @@ import { type DecodeContext, decode } from './decode.ts';
 import { Environment, layered, readEnvFile } from './environment.ts';
 import { findProjectRoot, isFolder, PROJECT_FILE, readText, shownPath } from './files.ts';
 import { didYouMean, listNames } from './nearest.ts';
-import { Problems, problem, type Where } from './problems.ts';
+import { Problems, placeText, problem, type Where } from './problems.ts';
 import {
   BACKENDS,
   backendSchemas,
@@ -86,6 +86,15 @@ export async function loadProject(start: string, options: LoadProjectOptions): P
   problems.throwIfAny();
   return { ...project, file: text === undefined ? undefined : path, envFile };
 }
+
+const ADDRESS_FIELDS: Partial<Record<BackendName, string>> = {
+  file: 'base_path',
+  nfs: 'mount_path',
+  sqlite: 'path',
+  redis: 'connection_url',
+  http: 'base_url',
+  database: 'connection_url',
+};
 
 class ProjectReader {
   readonly #root: string;
@@ -203,16 +212,35 @@ class ProjectReader {
     }
     const secretUrl = url === undefined || url === '' ? undefined : new Secret(url);
     if (url !== undefined) this.#secrets.addPasswords(url);
-    return { manager: managed ?? {}, state: stateSettings(backend, this.#root, sections, secretUrl) };
+    const section = entries.get(backend);
+    const named = section ?? (managed?.backend === backend ? entries.get('backend') : undefined);
+    const from = {
+      section: named === undefined ? undefined : placeText(named.key),
+      address: this.#addressFrom(backend, section?.value),
+    };
+    const state = stateSettings(backend, this.#root, sections, { url: secretUrl, from });
+    const heartbeat = entries.get('heartbeat_interval')?.value.where;
+    const lease = lockTimeoutMs(state);
+    if (heartbeat !== undefined && (managed?.heartbeat_interval ?? 0) > lease / 2)
+      this.#problems.add(
+        heartbeat,
+        `must be at most half of lock_timeout (${lease / 1000} s), so that a lease outlives a heartbeat that comes late`,
+        { field: 'state_manager.heartbeat_interval' },
+      );
+    return { manager: managed ?? {}, state };
   }
 
   #stateContext(): DecodeContext {
-    const names = Object.keys(backendSchemas);
-    const hint = (name: string) => {
-      const near = didYouMean(name, names);
-      return near === '' ? undefined : near;
-    };
-    return { ...this.#context('state_manager'), hint };
+    return { ...this.#context('state_manager'), others: Object.keys(backendSchemas) };
+  }
+
+  /** Where the address of the backend stands: in its section, or in the variable. */
+  #addressFrom(backend: BackendName, section: Node | undefined): string {
+    const field = ADDRESS_FIELDS[backend];
+    const entry = section?.kind === 'map' && field !== undefined ? section.entries.get(field) : undefined;
+    return entry === undefined
+      ? 'OXIFLOW_STATE_URL'
+      : `${placeText(entry.value.where)}: state_manager.${backend}.${field}`;
   }
 
   /** The section of a backend that is not chosen may name variables that are not set: it is left out then. */

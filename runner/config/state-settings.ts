@@ -7,12 +7,19 @@ export type BackendName = (typeof BACKENDS)[number];
 
 type Sections = { [Name in keyof typeof backendSchemas]: output<ReturnType<(typeof backendSchemas)[Name]>> };
 
+/** For messages on the backend that was chosen: where its section stands, if anywhere, and where its address comes from. */
+export interface StateSource {
+  readonly section?: string | undefined;
+  readonly address: string;
+}
+
 /** Settings of every backend that has some; times in milliseconds, addresses with passwords as Secret. */
 export interface StateSettings {
   /** What was chosen: the command line, else the file, else OXIFLOW_STATE_BACKEND, else the kind of OXIFLOW_STATE_URL, else auto. */
   readonly backend: BackendName;
   /** Folder that relative paths count from. */
   readonly projectRoot: string;
+  readonly from: StateSource;
   readonly file: { readonly basePath?: string | undefined; readonly lockTimeoutMs: number };
   readonly nfs: {
     readonly mountPath?: string | undefined;
@@ -52,7 +59,7 @@ export function stateSettings(
   backend: BackendName,
   projectRoot: string,
   sections: Partial<Sections>,
-  url: Secret | undefined,
+  { url, from }: { url: Secret | undefined; from: StateSource },
 ): StateSettings {
   const { file, nfs, sqlite, redis, http, database } = sections;
   const lease = nfs?.lock_lease_seconds;
@@ -61,18 +68,19 @@ export function stateSettings(
   return {
     backend,
     projectRoot,
+    from,
     file: {
       basePath: file?.base_path ?? (backend === 'file' ? path : undefined),
       lockTimeoutMs: file?.lock_timeout ?? LOCK_TIMEOUT_MS,
     },
     nfs: {
-      mountPath: nfs?.mount_path,
+      mountPath: nfs?.mount_path ?? (backend === 'nfs' ? path : undefined),
       lockTimeoutMs: nfs?.lock_timeout ?? (lease === undefined ? LOCK_TIMEOUT_MS : lease * 1000),
       cleanupIntervalMs: nfs?.cleanup_interval,
     },
     sqlite: {
       path: sqlite?.path ?? (backend === 'sqlite' ? path : undefined),
-      lockTimeoutMs: sqlite?.lock_timeout ?? LOCK_TIMEOUT_MS,
+      lockTimeoutMs: sqlite?.lock_timeout ?? (backend === 'auto' ? file?.lock_timeout : undefined) ?? LOCK_TIMEOUT_MS,
     },
     redis: {
       connectionUrl: redis?.connection_url ?? own('redis'),
@@ -102,11 +110,12 @@ export function stateSettings(
 /** The path that an address names for a backend of files: `sqlite:///data/state.db`, or a plain path; not what is meant for another backend. */
 function pathOf(url: string, backend: BackendName): string | undefined {
   const kind = backendOfUrl(url);
-  if (kind === undefined ? /^[a-z][a-z0-9+.-]*:/i.test(url) : kind !== backend) return undefined;
+  const isFolder = kind === 'file' && backend === 'nfs';
+  if (kind === undefined ? /^[a-z][a-z0-9+.-]*:/i.test(url) : kind !== backend && !isFolder) return undefined;
   return url.replace(/^(file|sqlite):(\/\/)?/i, '');
 }
 
-/** The lease time of the chosen backend, in milliseconds; `auto` is SQLite, with the file backend's time where given. */
+/** The lease time of the chosen backend, in milliseconds; `auto` is SQLite, with the file backend's time where its own is not given. */
 export function lockTimeoutMs(settings: StateSettings): number {
   return settings[settings.backend === 'auto' ? 'sqlite' : settings.backend].lockTimeoutMs;
 }

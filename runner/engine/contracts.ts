@@ -375,6 +375,13 @@ export interface Output {
   columns?: string[];
 }
 
+/** What an earlier run of the same key has put in place, as the store knows it. `at`: ISO time by which that was done. */
+export interface EarlierOutput {
+  path: string;
+  bytes: number;
+  at: string;
+}
+
 export interface SinkRun {
   runKey: string;
   runId: string;
@@ -453,6 +460,14 @@ export interface Sink {
    * is done, nothing happens. Throws OxiError where they can't be joined: the parts stay.
    */
   readonly merge?: ((run: SinkRun, parts: readonly PartOutput[], how: MergeOptions) => Promise<Output>) | undefined;
+  /**
+   * Outputs of earlier runs go that stand beside that of this one: parts of another cut, or the whole where this one makes parts. Only
+   * those that are known and still as they were made. `of`: the parts that this run makes; undefined: none. `dry`: nothing goes.
+   * Returns the names of those that stay.
+   */
+  clearEarlier?(known: readonly EarlierOutput[], how: { of: number | undefined; dry: boolean }): Promise<string[]>;
+  /** What workers of earlier runs of this key have staged for parts of it goes; `of`: how many there were, 0 where nobody knows. */
+  sweepParts?(run: SinkRun, of: number): Promise<void>;
   /** The run starts over, or is given up: staged data of this sink goes, published data stays. */
   abort(): Promise<void>;
   close(): Promise<void>;

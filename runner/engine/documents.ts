@@ -95,6 +95,8 @@ const schemas = once(() => {
   const shared = z.strictObject({
     /** Of `--shard I/N`: N. Split group K belongs to shard K. */
     shards: z.exactOptional(count),
+    /** Of `--splits N`: the N of whoever began it. */
+    splits: z.exactOptional(count),
     groups: z.array(
       z.strictObject({
         splits,
@@ -122,7 +124,9 @@ const schemas = once(() => {
     pipeline: z.string(),
     attempt: count,
     status: z.enum(['running', 'finishing', 'finished', 'failed', 'interrupted']),
+    /** The request that it was last worked on for; `invocations`: all of them where there were several, see invocations.ts. */
     invocation: z.exactOptional(z.string()),
+    invocations: z.exactOptional(z.array(z.string())),
     plan: z.strictObject({
       steps: z.array(z.strictObject({ id: z.string(), hash: z.string() })),
       parameters_hash: z.string(),
@@ -137,6 +141,10 @@ const schemas = once(() => {
     source: z.exactOptional(count),
     /** What the segments before it have left. */
     done: z.exactOptional(z.array(doneSegment)),
+    /** Outputs of earlier runs of this key that it may have to take away, see earlier.ts. */
+    replaces: z.exactOptional(
+      z.array(z.strictObject({ step: z.string(), path: z.string(), bytes: count, at: z.string() })),
+    ),
     /** What the dead-letter file held when the segment began. */
     dead_letters: z.exactOptional(mark),
     /** ISO times. `finished_at`: when the run ended for good; retention counts from it. */

@@ -10,6 +10,7 @@ import {
   type RunDocument,
   type SplitDocument,
 } from './documents.ts';
+import { OxiError } from './errors.ts';
 import { onlyFields, onlyKey } from './only-record.ts';
 import type { Plan, Segment, StepMetadata } from './plan.ts';
 import type { RunFigures, RunSummary } from './report.ts';
@@ -22,6 +23,16 @@ export function parseSplit(stored: StoredDocument | undefined, run: RunDocument 
   const split = parseSplitDocument(stored.body);
   const same = split.run_id === run.run_id && (split.segment ?? 0) === (run.segment ?? 0);
   return same ? split : { checkpoint: {} };
+}
+
+/** What `parse` gives; undefined where it can't be parsed, and the run starts over. */
+export function unlessAnew<T>(fresh: boolean, parse: () => T): T | undefined {
+  try {
+    return parse();
+  } catch (error) {
+    if (fresh && error instanceof OxiError && error.code === 'STATE_CORRUPT') return undefined;
+    throw error;
+  }
 }
 
 /** What the run document says of the segment at work. */

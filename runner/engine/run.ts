@@ -3,7 +3,7 @@
  * segments run one after the other, and publishes. Whatever happens in between, the next attempt goes on from the last checkpoint.
  */
 import { randomUUID } from 'node:crypto';
-import type { Holder, Lease, StateStore } from '../state/store.ts';
+import type { Holder, Lease, StateStore, StoredDocument } from '../state/store.ts';
 import type { Assembly } from './assembly.ts';
 import { bottleneckOf, theProcess } from './bottleneck.ts';
 import { Committer, lost } from './checkpoint.ts';
@@ -17,14 +17,16 @@ import {
   type RunDocument,
   type SplitDocument,
 } from './documents.ts';
+import { clearEarlier, earlierOutputs, sweepParts } from './earlier.ts';
 import { OxiError } from './errors.ts';
 import { between, type FlowMoment, momentOf } from './flow-reading.ts';
 import { type Held, holdLease } from './hold.ts';
+import { alsoFor, isFor } from './invocations.ts';
 import { type Plan, type Segment, sinksOf } from './plan.ts';
 import { DEAD_LETTERS, isEmpty } from './planner.ts';
 import { countersReport, makeFigures, type RunFigures, type RunObserver, type RunSummary } from './report.ts';
 import { type Beginning, findBeginning, knownOf, type RecordedInput } from './resume.ts';
-import { countersBefore, doneSegment, earlierOf, inputOf, parseSplit, totalOf } from './run-parts.ts';
+import { countersBefore, doneSegment, earlierOf, inputOf, parseSplit, totalOf, unlessAnew } from './run-parts.ts';
 import { RunRecord } from './run-record.ts';
 import { refuseOverInput } from './same-place.ts';
 import { causeOf, checkSinks, type InputWaiting, openInput, SegmentRun } from './segment-run.ts';
@@ -121,20 +123,20 @@ class Run {
   }
 
   async execute(): Promise<RunResult> {
-    const { store, runKey, invocation, fresh, plan } = this.#o;
+    const { store, runKey, invocation, fresh, plan, input: shared } = this.#o;
     // A request to an earlier attempt must not end this one; a pause is for all of them.
     await store.clearRequests(runKey, { kinds: ['cancel', 'stop', 'rebalance'] });
     const stored = await store.read(runKey, 'run');
     const storedSplit = await store.read(runKey, PART);
-    // A finished run that nobody asks for again is only replaced: what it was is in the history.
-    const over =
-      stored?.body.status === 'finished' && (invocation === undefined || stored.body.invocation !== invocation);
-    const before = stored === undefined || over ? undefined : parseRunDocument(stored.body);
+    // A finished run that nobody asks for again is only replaced: what it was is in the history. So is what belongs to another
+    // shared run, which was cut otherwise.
+    const isOther = !isFor(stored?.body ?? {}, invocation);
+    const over = isOther && (stored?.body.status === 'finished' || shared !== undefined);
+    const before = stored === undefined || over ? undefined : unlessAnew(fresh, () => parseRunDocument(stored.body));
     await refuseShared(before, this.#o);
-    const split = parseSplit(storedSplit, before);
+    const split = unlessAnew(fresh, () => parseSplit(storedSplit, before)) ?? { checkpoint: {} };
     this.#record = new RunRecord(store, this.#lease, stored?.version ?? 0, this.#o.now);
-    if (!fresh && before?.status === 'finished' && invocation !== undefined && before.invocation === invocation)
-      return this.#repeat(before);
+    if (!fresh && before?.status === 'finished' && isFor(before, invocation)) return this.#repeat(before);
 
     const comparing = findBeginning(before, split, this.#o);
     const beginning = await sayIfSlow(this.#o.say, 'comparing the input with the last checkpoint', comparing);
@@ -153,6 +155,7 @@ class Run {
     this.#runId = run?.run_id ?? randomUUID();
     this.#splitVersion = storedSplit?.version ?? 0;
     this.#elapsedBefore = beginning.from?.elapsed_ms ?? run?.done?.at(-1)?.elapsed_ms ?? 0;
+    const earlier = run ?? (await this.#earlier(stored, segment));
     const begun = await this.#open(beginning, segment, input, split, storedSplit !== undefined);
     const { from } = begun;
     const attempt = (run?.attempt ?? 0) + 1;
@@ -162,7 +165,7 @@ class Run {
       pipeline: this.#o.pipeline,
       attempt,
       status: begun.finishing ? 'finishing' : 'running',
-      ...(invocation === undefined ? {} : { invocation }),
+      ...alsoFor(run, invocation),
       plan: beginning.hashes,
       ...inputOf(begun.index, input),
       started_at: run?.started_at ?? this.#o.now().toISOString(),
@@ -170,6 +173,7 @@ class Run {
       ...(from === undefined ? {} : { resumed_from: from.n }),
       ...(run?.done === undefined ? {} : { done: run.done }),
       ...(run?.dead_letters === undefined ? {} : { dead_letters: run.dead_letters }),
+      ...(earlier.replaces === undefined ? {} : { replaces: earlier.replaces }),
     };
     // With the first hard checkpoint this has to be durable, and not before.
     await this.#orLetGo(begun, this.#record.save(document, store.ordered ? 'soft' : 'hard'));
@@ -212,6 +216,15 @@ class Run {
   }
 
   // ---------------------------------------------------------------- beginning
+
+  /** Several workers have shared the run that this one takes the place of: their parts go, by and by. */
+  async #earlier(stored: StoredDocument | undefined, segment: Segment): Promise<Pick<RunDocument, 'replaces'>> {
+    const { store, runKey, input, plan } = this.#o;
+    if (stored?.body.shared === undefined || input !== undefined) return {};
+    const document = parseRunDocument(stored.body);
+    await sweepParts(segment, plan, this.#sinkRun(false), document.shared?.groups.length ?? 0);
+    return earlierOutputs(store, runKey, document);
+  }
 
   #input(segment: Segment, notices: string[]): Promise<RecordedInput> {
     const { input, projectRoot } = this.#o;
@@ -334,6 +347,8 @@ class Run {
       if (last === undefined) throw new Error('the flow ended without a checkpoint');
       this.#record.document = { ...this.#record.document, status: 'finishing' };
       const outputs = await sayIfSlow(this.#o.say, 'publishing the outputs', begun.run.publish(last));
+      const { replaces = [] } = this.#record.document;
+      if (replaces.length > 0) await clearEarlier(begun.run.segment, replaces, { of: undefined });
       const done = [
         ...(this.#record.document.done ?? []),
         doneSegment(begun.run.segment, begun.input, last, outputs, figures),

@@ -49,16 +49,18 @@ export const counters = z
     description: 'in + added = out + filtered + dropped + dead_lettered + failed + collected + in_flight.',
   });
 
-const stepCounters = z.strictObject({
-  step,
-  oxi,
-  busy_ms: amount('Time that its threads worked on records, summed over the threads, in this attempt.'),
-  sampled: flag('Its time was found by samples: it shares a pass with others.').optional(),
-  wait_input_ms: amount('Its node waited for input, in this attempt; steps of a stage are one node.').optional(),
-  wait_room_ms: amount('Its node waited for room in the queue behind it.').optional(),
-  wait_outside_ms: amount('The sink waited for what it writes to.').optional(),
-  counters: counters.meta({ description: 'Over all attempts.' }),
-});
+const stepCounters = z
+  .strictObject({
+    step,
+    oxi,
+    busy_ms: amount('Time that its threads worked on records, summed over the threads, in this attempt.'),
+    sampled: flag('Its time was found by samples: it shares a pass with others.').optional(),
+    wait_input_ms: amount('Its node waited for input, in this attempt; steps of a stage are one node.').optional(),
+    wait_room_ms: amount('Its node waited for room in the queue behind it.').optional(),
+    wait_outside_ms: amount('The sink waited for what it writes to.').optional(),
+    counters: counters.meta({ description: 'Over all attempts.' }),
+  })
+  .meta({ id: 'step_counters' });
 
 const position = z
   .strictObject({
@@ -74,86 +76,106 @@ const grade = z.enum(['soft', 'hard']).meta({
   description: 'soft survives the death of the process, hard the death of the machine.',
 });
 
-const output = z.strictObject({
-  step,
-  path: text('The file that was published.').optional(),
-  table: text('The table that was written.').optional(),
-  rows: count('Records in it.'),
-  bytes: count('Bytes in it.'),
-  columns: z.array(z.string()).meta({ description: 'Its columns, where it has a header.' }).optional(),
-});
+const output = z
+  .strictObject({
+    step,
+    path: text('The file that was published.').optional(),
+    table: text('The table that was written.').optional(),
+    rows: count('Records in it.'),
+    bytes: count('Bytes in it.'),
+    columns: z.array(z.string()).meta({ description: 'Its columns, where it has a header.' }).optional(),
+  })
+  .meta({ id: 'output' });
 
-const failure = z.strictObject({
-  code: z
-    .string()
-    .regex(/^[A-Z][A-Z0-9_]*$/)
-    .meta({ description: 'A stable name for the kind of failure; INTERNAL for a bug.' }),
-  message: text('One sentence: what happened, where, what to do.'),
-});
+const failure = z
+  .strictObject({
+    code: z
+      .string()
+      .regex(/^[A-Z][A-Z0-9_]*$/)
+      .meta({ description: 'A stable name for the kind of failure; INTERNAL for a bug.' }),
+    message: text('One sentence: what happened, where, what to do.'),
+  })
+  .meta({ id: 'failure' });
 
 /** The specification's OxiMetrics for one step. */
-const oxiMetrics = z.strictObject({
-  step,
-  oxi,
-  cpu_usage_percent: amount(
-    'Processor use of the threads that it runs on, shared out by the busy time of the steps on them; 100 is one core.',
-  ),
-  memory_usage_mb: amount('Memory in MiB, of what memory_of says; the steps there share it.'),
-  memory_of: z
-    .enum(['threads', 'process'])
-    .meta({ description: 'threads: heap and buffers of the threads of its stage. process: all resident memory.' })
-    .optional(),
-  io_read_bytes: count('Bytes read from outside, by a source.'),
-  io_write_bytes: count('Bytes written to the outside, by a sink.'),
-  bytes_in: count('Bytes that came into its stage, with its first step; 0 within.').optional(),
-  bytes_out: count('Bytes that left its stage, with its last step; 0 within.').optional(),
-  records_processed: count('Records that the step has dealt with.'),
-  processing_rate_per_sec: amount('Records a second since the sample before.'),
-  error_count: count('Bad records: dropped, dead-lettered, failed or passed on.'),
-  avg_processing_time_ms: amount('Busy time per record.'),
-  sampled: flag('Its busy time is found by samples: it shares a pass with other steps.').optional(),
-  threads: count('Threads of its own stage; 0 where it works on the main thread.').optional(),
-  busy_percent: amount('Busy time since the sample before; 100 is one thread.').optional(),
-  wait_input_percent: amount(
-    'Share of the time that its node waited for input; steps of a stage are one node.',
-  ).optional(),
-  wait_room_percent: amount('Share of the time that its node waited for room in the queue behind it.').optional(),
-  wait_outside_percent: amount('Share of the time that the sink waited for what it writes to.').optional(),
-});
+const oxiMetrics = z
+  .strictObject({
+    step,
+    oxi,
+    cpu_usage_percent: amount(
+      'Processor use of the threads that it runs on, shared out by the busy time of the steps on them; 100 is one core.',
+    ),
+    memory_usage_mb: amount('Memory in MiB, of what memory_of says; the steps there share it.'),
+    memory_of: z
+      .enum(['threads', 'process'])
+      .meta({ description: 'threads: heap and buffers of the threads of its stage. process: all resident memory.' })
+      .optional(),
+    io_read_bytes: count('Bytes read from outside, by a source.'),
+    io_write_bytes: count('Bytes written to the outside, by a sink.'),
+    bytes_in: count('Bytes that came into its stage, with its first step; 0 within.').optional(),
+    bytes_out: count('Bytes that left its stage, with its last step; 0 within.').optional(),
+    records_processed: count('Records that the step has dealt with.'),
+    processing_rate_per_sec: amount('Records a second since the sample before.'),
+    error_count: count('Bad records: dropped, dead-lettered, failed or passed on.'),
+    avg_processing_time_ms: amount('Busy time per record.'),
+    sampled: flag('Its busy time is found by samples: it shares a pass with other steps.').optional(),
+    threads: count('Threads of its own stage; 0 where it works on the main thread.').optional(),
+    busy_percent: amount('Busy time since the sample before; 100 is one thread.').optional(),
+    wait_input_percent: amount(
+      'Share of the time that its node waited for input; steps of a stage are one node.',
+    ).optional(),
+    wait_room_percent: amount('Share of the time that its node waited for room in the queue behind it.').optional(),
+    wait_outside_percent: amount('Share of the time that the sink waited for what it writes to.').optional(),
+  })
+  .meta({ id: 'oxi_metrics' });
 
-const queue = z.strictObject({
-  from: text('The step that fills it.'),
-  to: text('The step that empties it.'),
-  bytes: count('Bytes that wait in it.'),
-  records: count('Records that wait in it.'),
-  fill: z.number().min(0).max(1).meta({ description: 'How full it is; 1 while the step that fills it waits.' }),
-});
+const queue = z
+  .strictObject({
+    from: text('The step that fills it.'),
+    to: text('The step that empties it.'),
+    bytes: count('Bytes that wait in it.'),
+    records: count('Records that wait in it.'),
+    fill: z.number().min(0).max(1).meta({ description: 'How full it is; 1 while the step that fills it waits.' }),
+  })
+  .meta({ id: 'queue' });
 
 const bottleneck = z
   .strictObject({ step, reason: text('One sentence: why this step, and what helps.') })
   .meta({ id: 'bottleneck', description: 'What holds the run back, where it is plain to see.' });
 
-const plan = z.strictObject({
-  stages: z.array(
-    z.strictObject({
-      stage: count('Number of the stage.'),
-      threads: z.int().positive().meta({ description: 'Most threads that it may use.' }),
-      tier: z.enum(['bytes', 'spans', 'values']).meta({ description: 'How its records are worked on.' }),
-      steps: z.array(
-        z.strictObject({ step, oxi, kind: z.enum(['source', 'parser', 'step', 'formatter', 'sink', 'batch', 'tee']) }),
-      ),
-    }),
-  ),
-});
+const plan = z
+  .strictObject({
+    stages: z.array(
+      z
+        .strictObject({
+          stage: count('Number of the stage.'),
+          threads: z.int().positive().meta({ description: 'Most threads that it may use.' }),
+          tier: z.enum(['bytes', 'spans', 'values']).meta({ description: 'How its records are worked on.' }),
+          steps: z.array(
+            z
+              .strictObject({
+                step,
+                oxi,
+                kind: z.enum(['source', 'parser', 'step', 'formatter', 'sink', 'batch', 'tee']),
+              })
+              .meta({ id: 'planned_step' }),
+          ),
+        })
+        .meta({ id: 'planned_stage' }),
+    ),
+  })
+  .meta({ id: 'plan' });
 
 /** Each type's own fields. Record content appears in none of them. */
 export const payloads = {
   'run.started': z.strictObject({
     plan,
-    backend: z.strictObject({
-      name: text('file, sqlite, redis.'),
-      location: text('Where the state is kept, without secrets.'),
-    }),
+    backend: z
+      .strictObject({
+        name: text('file, sqlite, redis.'),
+        location: text('Where the state is kept, without secrets.'),
+      })
+      .meta({ id: 'backend' }),
     resumed_from: z
       .strictObject({
         checkpoint: count('Number of the checkpoint.'),
@@ -161,14 +183,17 @@ export const payloads = {
         positions,
         records: count('Records read before it.'),
       })
+      .meta({ id: 'resumed_from' })
       .nullable()
       .meta({ description: 'The checkpoint that this attempt goes on from; null from the beginning.' }),
     notices: z.array(z.string()).meta({ description: 'What the operator should know before the run.' }),
-    process: z.strictObject({
-      pid: count('Process id.'),
-      host: text('Host name.'),
-      version: text("The runner's version."),
-    }),
+    process: z
+      .strictObject({
+        pid: count('Process id.'),
+        host: text('Host name.'),
+        version: text("The runner's version."),
+      })
+      .meta({ id: 'runner_process' }),
   }),
   'step.started': z.strictObject({ step, oxi, stage: count('Number of its stage.') }),
   'step.finished': z.strictObject({
@@ -189,15 +214,17 @@ export const payloads = {
     eta_seconds: amount('Time left at this rate, where the total is known.').optional(),
     busiest: z
       .strictObject({ step, busy_percent: amount('Time that its threads worked of late; 100 is one thread.') })
-      .meta({ description: 'The step that works most at the moment, where one works at all.' })
+      .meta({ id: 'busiest', description: 'The step that works most at the moment, where one works at all.' })
       .optional(),
   }),
   metrics: z.strictObject({
     interval_ms: amount('Time since the sample before.'),
-    process: z.strictObject({
-      cpu_usage_percent: amount('100 is one core.'),
-      memory_usage_mb: amount('Resident memory, MiB.'),
-    }),
+    process: z
+      .strictObject({
+        cpu_usage_percent: amount('100 is one core.'),
+        memory_usage_mb: amount('Resident memory, MiB.'),
+      })
+      .meta({ id: 'process_metrics' }),
     steps: z.array(oxiMetrics),
     queues: z.array(queue).meta({ description: 'Between two stages, now.' }).optional(),
     bottleneck: bottleneck.optional(),
@@ -239,15 +266,19 @@ export const payloads = {
     exit_code: z.int().min(0).max(255),
     error: failure.optional(),
     checkpoint: count('The last checkpoint; 0 where there was none.'),
-    counters: z.strictObject({
-      total: counters.meta({ description: 'The run as one step, over all attempts: added is read, out is written.' }),
-      attempt: counters.meta({ description: 'The same for this attempt.' }),
-      steps: z.array(stepCounters),
-    }),
-    durations: z.strictObject({
-      attempt_ms: amount('This attempt.'),
-      total_ms: amount('All attempts, without the time between them.'),
-    }),
+    counters: z
+      .strictObject({
+        total: counters.meta({ description: 'The run as one step, over all attempts: added is read, out is written.' }),
+        attempt: counters.meta({ description: 'The same for this attempt.' }),
+        steps: z.array(stepCounters),
+      })
+      .meta({ id: 'run_counters' }),
+    durations: z
+      .strictObject({
+        attempt_ms: amount('This attempt.'),
+        total_ms: amount('All attempts, without the time between them.'),
+      })
+      .meta({ id: 'durations' }),
     outputs: z.array(output),
     bottleneck: bottleneck.optional(),
   }),

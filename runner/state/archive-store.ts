@@ -20,18 +20,28 @@ export interface TakeOptions {
   runKey?: string | undefined;
   /** Documents of a form that nobody knows are taken as they are. */
   unchecked?: boolean;
+  /** Told of what is damaged, which is left out; where it is not given, nothing is taken out. */
+  damaged?: ((error: OxiError, runKey: string | undefined) => void) | undefined;
 }
 
 /** Throws OxiError STATE_CORRUPT where a document is damaged, LEASE_HELD where one never stands still. */
-export async function takeOut(store: StateStore, { runKey, unchecked = false }: TakeOptions): Promise<Taken> {
+export async function takeOut(store: StateStore, { runKey, unchecked = false, damaged }: TakeOptions): Promise<Taken> {
   const keys = runKey === undefined ? (await store.list()).map((entry) => entry.runKey) : [runKey];
   const runs: ArchivedRun[] = [];
   for (const key of keys.sort()) {
-    const run = await takeRun(store, key, unchecked);
+    const run = await orDamaged(takeRun(store, key, unchecked), key);
     if (run !== undefined) runs.push(run);
   }
-  const history = await store.history(runKey === undefined ? {} : { runKey });
-  return { runs, history: history.reverse() };
+  const history = await orDamaged(store.history(runKey === undefined ? {} : { runKey }), undefined);
+  return { runs, history: history?.reverse() ?? [] };
+
+  function orDamaged<T>(taking: Promise<T>, key: string | undefined): Promise<T | undefined> {
+    return taking.catch((error: unknown) => {
+      if (damaged === undefined || !(error instanceof OxiError && error.code === 'STATE_CORRUPT')) throw error;
+      damaged(error, key);
+      return undefined;
+    });
+  }
 }
 
 /** Undefined where it is gone meanwhile. */

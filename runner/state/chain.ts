@@ -32,8 +32,8 @@ const TEMPORARY_NAME = new RegExp(
   `^tmp\\.(${PART_NAME}|other)\\.(\\d+)\\.([0-9a-z-]+)\\.[0-9a-f]+(-wal|-shm|-journal)?$`,
 );
 
-/** What a client makes of a file that is removed while somebody there has it open; it goes when that one closes it. */
-const SILLY_NAME = /^\.nfs/;
+/** Everything that we ever put into the folder of a run, but for temporary files. */
+const OWN_NAME = new RegExp(`^(key|(lease|request)-.+\\.json|(${PART_NAME})\\.\\d+\\.(json|hard))(\\.corrupt-.+)?$`);
 
 export interface Chain {
   /** Version numbers, ascending. */
@@ -182,11 +182,10 @@ export async function replaceFile(folder: string, name: string, text: string): P
   }
 }
 
-/** The names of a whole run in the order in which they may go: of each chain the newest last, so no old one ever counts. */
+/** Our names of a whole run in the order in which they may go: of each chain the newest last, so no old one ever counts. */
 export function removalOrder(names: readonly string[]): string[] {
   const rank = (name: string): number => Number(VERSION_NAME.exec(name)?.[2] ?? Number.POSITIVE_INFINITY);
-  const mayGo = (name: string): boolean => !TEMPORARY_NAME.test(name) && !SILLY_NAME.test(name);
-  return names.filter(mayGo).sort((a, b) => rank(a) - rank(b) || (a < b ? -1 : 1));
+  return names.filter((name) => OWN_NAME.test(name)).sort((a, b) => rank(a) - rank(b) || (a < b ? -1 : 1));
 }
 
 /** Makes the folder, and its name durable. Throws OxiError STATE_UNREACHABLE where the file system takes no folders. */

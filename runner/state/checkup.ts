@@ -28,7 +28,7 @@ export async function checkUp(store: StateStore, runKey?: string): Promise<Check
   const tell = (error: unknown, run_key: string | null, part: Part | null): void => {
     if (!(error instanceof OxiError && error.code === 'STATE_CORRUPT')) throw error;
     const place = error.place.file ?? store.location;
-    const sign = `${run_key} ${place} ${error.place.file === undefined ? part : ''}`;
+    const sign = `${run_key} ${place} ${error.place.file === undefined ? `${part} ${error.message}` : ''}`;
     if (told.has(sign)) return;
     told.add(sign);
     found.damage.push({ run_key, part, place, message: error.message });

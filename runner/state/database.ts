@@ -234,7 +234,7 @@ async function sizeOf(path: string): Promise<number | undefined> {
 let loading: Promise<typeof import('node:sqlite')> | undefined;
 
 /** Node 22 calls node:sqlite experimental on stderr; that one warning is kept back, all others pass. */
-function loadSqlite(): Promise<typeof import('node:sqlite')> {
+export function loadSqlite(): Promise<typeof import('node:sqlite')> {
   loading ??= (async () => {
     const emit = process.emitWarning;
     process.emitWarning = ((warning: string | Error, ...rest: unknown[]) => {

@@ -8,7 +8,7 @@ import * as chain from './chain.ts';
 import { checkRunKey, corrupt } from './faults.ts';
 import { thisMachine } from './host.ts';
 import { checkPart } from './parts.ts';
-import { folderName, type Glance, type Head, type Payload, parsePayload } from './payload.ts';
+import { folderName, type Glance, type Head, isFolderName, type Payload, parsePayload } from './payload.ts';
 import { seal, unseal } from './seal.ts';
 import type { Grade, Part } from './store.ts';
 
@@ -26,7 +26,7 @@ const REMEMBERED = 64;
 
 export class FileDocuments {
   readonly basePath: string;
-  /** Folder of all runs, and of nothing else. */
+  /** Folder of all runs. */
   readonly runs: string;
   readonly #tidied = new Set<string>();
   readonly #known = new Map<string, { made: string; glances: ReadonlyMap<Part, Glance> }>();
@@ -39,6 +39,11 @@ export class FileDocuments {
   folder(runKey: string): string {
     checkRunKey(runKey);
     return join(this.runs, folderName(runKey));
+  }
+
+  /** The names of the folders of all runs. */
+  async folders(): Promise<string[]> {
+    return (await chain.listFolder(this.runs)).filter(isFolderName);
   }
 
   async makeFolder(runKey: string): Promise<string> {

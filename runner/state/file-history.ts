@@ -8,6 +8,8 @@ import { FORMAT, seal, unseal } from './seal.ts';
 import type { HistoryEntry } from './store.ts';
 
 const DAY_MS = 86_400_000;
+/** Others in the folder are not ours. */
+const DAY_NAME = /^\d{4}-\d\d-\d\d$/;
 const ENTRY_NAME = /^(\d{8}T\d{9}Z)-\d+-\d+\.json$/;
 
 export class FileHistory {
@@ -50,7 +52,7 @@ export class FileHistory {
   async prune(cutoffMs: number): Promise<number> {
     const cutoff = new Date(cutoffMs).toISOString().replaceAll(/[-:.]/g, '');
     let removed = 0;
-    for (const day of await chain.listFolder(this.#folder)) {
+    for (const day of await this.#days()) {
       if (!(Date.parse(day) <= cutoffMs)) continue;
       const folder = join(this.#folder, day);
       for (const name of await chain.listFolder(folder)) {
@@ -77,15 +79,18 @@ export class FileHistory {
   /** What dead processes left half-written. */
   async dropLeftovers(): Promise<number> {
     let dropped = 0;
-    for (const day of await chain.listFolder(this.#folder))
-      dropped += await chain.dropLeftovers(join(this.#folder, day));
+    for (const day of await this.#days()) dropped += await chain.dropLeftovers(join(this.#folder, day));
     return dropped;
+  }
+
+  async #days(): Promise<string[]> {
+    return (await chain.listFolder(this.#folder)).filter((name) => DAY_NAME.test(name));
   }
 
   /** Newest first. */
   async #files(): Promise<string[]> {
     const files: string[] = [];
-    for (const day of (await chain.listFolder(this.#folder)).sort().reverse()) {
+    for (const day of (await this.#days()).sort().reverse()) {
       const folder = join(this.#folder, day);
       const names = (await chain.listFolder(folder)).filter((name) => ENTRY_NAME.test(name));
       files.push(

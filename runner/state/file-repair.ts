@@ -36,8 +36,10 @@ export async function repairFiles(
     const next = documents.next(runKey, part, good, Math.max(...known) + newest + 1);
     next.version += newest - (good?.number ?? 0) + 1;
     next.lease = null;
+    // The newest stays in its place until the next one is there; old ones would be cleared away as soon as that is.
+    for (const number of bad.slice(1)) await setAside(chain.versionFile(folder, part, number));
     if (!(await chain.extend(folder, part, newest, seal(next), 'hard'))) continue;
-    for (const number of bad) await setAside(chain.versionFile(folder, part, number));
+    await setAside(chain.versionFile(folder, part, newest));
     if (next.body !== null) restored.push({ part, version: next.version });
   }
   for (const path of others) {

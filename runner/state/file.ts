@@ -5,6 +5,7 @@
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { OxiError } from '../engine/errors.ts';
+import { acquireAnew } from './anew.ts';
 import * as chain from './chain.ts';
 import { checkBody, corrupt, lost, stateIoError } from './faults.ts';
 import { FileDocuments } from './file-documents.ts';
@@ -13,6 +14,7 @@ import { FileLeases } from './file-leases.ts';
 import { dropTombstones, pruneRun } from './file-prune.ts';
 import { repairFiles } from './file-repair.ts';
 import { sweepRun } from './file-sweep.ts';
+import { RunNotes } from './notes.ts';
 import { byNewestWrite, byPart, checkPart } from './parts.ts';
 import { type Body, documentOf, holds, openPayload } from './payload.ts';
 import { isMeant, parseRequest, type RequestFilter } from './requests.ts';
@@ -26,6 +28,8 @@ export interface FileStoreOptions extends store.StoreOptions {
   shared?: boolean;
   /** Between two sweeps. */
   sweepEveryMs?: number | undefined;
+  /** Unfinished runs are noted in this project: the folder may be on a disk that is not there the next time. */
+  notesIn?: string | undefined;
 }
 
 const SWEEP_EVERY_MS = 300_000;
@@ -42,11 +46,16 @@ class FileStore implements store.StateStore {
   readonly #leases: FileLeases;
   readonly #history: FileHistory;
 
+  readonly #notes: RunNotes | undefined;
+  readonly #warn: (text: string) => void;
   readonly #sweepEveryMs: number;
   /** A run that is over before the first interval sweeps nothing. */
   #sweptAt = performance.now();
 
-  constructor(basePath: string, { shared = false, sweepEveryMs = SWEEP_EVERY_MS, ...options }: FileStoreOptions) {
+  constructor(basePath: string, o: FileStoreOptions) {
+    const { shared = false, sweepEveryMs = SWEEP_EVERY_MS, notesIn, ...options } = o;
+    this.#notes = notesIn === undefined ? undefined : new RunNotes(notesIn, basePath);
+    this.#warn = options.warn ?? (() => undefined);
     this.backend = shared ? 'nfs' : 'file';
     this.location = basePath;
     this.#sweepEveryMs = sweepEveryMs;
@@ -76,7 +85,11 @@ class FileStore implements store.StateStore {
         else if (next.lease?.released === false) next.lease = this.#leases.renewed(next.lease);
         return { next: { ...next, version: next.version + 1, body: document.body, removed: false } };
       });
-      return 'answer' in done ? done.answer : { written: true, version: done.next.version };
+      if ('answer' in done) return done.answer;
+      // Behind the write: where there is a note there was a document, so that a crash in between is not taken for a loss.
+      if (part === 'run' && document.body.status === 'finished') await this.#notes?.forget(runKey);
+      else if (part === 'run') await this.#note(runKey);
+      return { written: true, version: done.next.version };
     });
   }
 
@@ -85,7 +98,23 @@ class FileStore implements store.StateStore {
     part: store.Part,
     holder: store.Holder,
     ttlMs: number,
-    { force = false }: { force?: boolean } = {},
+    { force = false, fresh = false }: { force?: boolean; fresh?: boolean } = {},
+  ): Promise<store.AcquireResult> {
+    const take = (): Promise<store.AcquireResult> => this.#take(runKey, part, holder, ttlMs, force);
+    return this.#guard(async () => {
+      if (fresh)
+        return acquireAnew(this, runKey, { acquire: take, repair: () => this.repair(runKey), warn: this.#warn });
+      await this.#mustBeThere(runKey);
+      return take();
+    });
+  }
+
+  #take(
+    runKey: string,
+    part: store.Part,
+    holder: store.Holder,
+    ttlMs: number,
+    force: boolean,
   ): Promise<store.AcquireResult> {
     return this.#guard(async () => {
       let predecessor: Extract<store.AcquireResult, { acquired: true }>['predecessor'];
@@ -114,6 +143,7 @@ class FileStore implements store.StateStore {
     ttlMs: number,
   ): Promise<Extract<store.AcquireResult, { acquired: true }> | undefined> {
     return this.#guard(async () => {
+      if (parts.length > 0) await this.#mustBeThere(runKey);
       const { glances, others } = await this.#documents.overview(runKey);
       for (const part of parts) {
         checkPart(part);
@@ -164,7 +194,7 @@ class FileStore implements store.StateStore {
   list(): Promise<{ runKey: string; run?: store.StoredDocument; error?: string }[]> {
     return this.#guard(async () => {
       const found: { runKey: string; run?: store.StoredDocument; error?: string }[] = [];
-      for (const name of await chain.listFolder(this.#documents.runs)) {
+      for (const name of await this.#documents.folders()) {
         const runKey = await this.#documents.keyOf(name);
         try {
           const run = documentOf(await this.#documents.head(runKey, 'run'));
@@ -217,7 +247,11 @@ class FileStore implements store.StateStore {
   repair(runKey: string): Promise<{ quarantined: string[]; restored: { part: store.Part; version: number }[] }> {
     return this.#guard(async () => {
       const others = [...(await this.#requestFiles(runKey)), ...(await this.#history.damaged())];
-      return repairFiles(this.#documents, runKey, others);
+      const done = await repairFiles(this.#documents, runKey, others);
+      // Who has seen it set aside knows that it is gone.
+      if (done.quarantined.length > 0 && !(await this.#documents.head(runKey, 'run'))?.body)
+        await this.#notes?.forget(runKey);
+      return done;
     });
   }
 
@@ -239,6 +273,7 @@ class FileStore implements store.StateStore {
       }
     });
     await this.clearRequests(runKey);
+    await this.#notes?.forget(runKey);
   }
 
   removePart(lease: store.Lease): Promise<void> {
@@ -258,7 +293,7 @@ class FileStore implements store.StateStore {
     const cutoff = Date.now() - maxAgeMs;
     return this.#guard(async () => {
       let runs = 0;
-      for (const name of await chain.listFolder(this.#documents.runs)) {
+      for (const name of await this.#documents.folders()) {
         const runKey = await this.#documents.keyOf(name);
         if (await pruneRun(this, this.#documents, this.#leases, runKey, cutoff)) runs++;
         else await dropTombstones(this.#documents, runKey);
@@ -273,7 +308,7 @@ class FileStore implements store.StateStore {
     this.#sweptAt = now;
     return this.#guard(async () => {
       let removed = (await chain.dropLeftovers(this.location)) + (await this.#history.dropLeftovers());
-      for (const name of await chain.listFolder(this.#documents.runs)) {
+      for (const name of await this.#documents.folders()) {
         removed += await sweepRun(this, this.#documents, this.#leases, await this.#documents.keyOf(name));
       }
       return removed;
@@ -284,6 +319,26 @@ class FileStore implements store.StateStore {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
+  }
+
+  /** Throws STATE_LOST where the project has a note of the run, and the folder has neither its document nor a trace of its removal. */
+  async #mustBeThere(runKey: string): Promise<void> {
+    if ((await this.#notes?.find(runKey)) === undefined) return;
+    const head = await this.#documents.head(runKey, 'run');
+    if (head !== undefined && (head.body !== null || head.removed)) return;
+    throw new OxiError(
+      'STATE_LOST',
+      `run "${runKey}" was in ${this.location} and is not there any more: is its disk or share mounted? Bring it back, or start over with --fresh`,
+      { place: { file: this.location } },
+    );
+  }
+
+  async #note(runKey: string): Promise<void> {
+    const trouble = await this.#notes?.keep(runKey, '');
+    if (trouble !== undefined)
+      this.#warn(
+        `the run can't be noted in the project (${trouble}): should ${this.location} lose its data, nobody will know`,
+      );
   }
 
   async #requestFiles(runKey: string): Promise<string[]> {

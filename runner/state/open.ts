@@ -1,6 +1,7 @@
 /** Which backend keeps the state, and where. Backends load when they are chosen. */
-import { join, resolve } from 'node:path';
-import { OxiError } from '../engine/errors.ts';
+import { stat } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
+import { errnoOf, OxiError } from '../engine/errors.ts';
 import { networkFileSystem } from './file-system.ts';
 import type { StateStore, StoreOptions } from './store.ts';
 
@@ -9,6 +10,8 @@ export interface StoreSettings {
   readonly backend: 'auto' | 'file' | 'nfs' | 'sqlite' | 'redis' | 'http' | 'database';
   /** Folder that relative paths count from. */
   readonly projectRoot: string;
+  /** For messages: where the section of the backend stands, and where its address comes from. */
+  readonly from?: { readonly section?: string | undefined; readonly address: string } | undefined;
   readonly file?: { readonly basePath?: string | undefined };
   readonly nfs?: { readonly mountPath?: string | undefined; readonly cleanupIntervalMs?: number | undefined };
   readonly sqlite?: { readonly path?: string | undefined };
@@ -41,7 +44,7 @@ export async function openStore(settings: StoreSettings, options: StoreOptions =
       return openFile(settings, options);
     case 'nfs': {
       const path = settings.nfs?.mountPath;
-      if (path === undefined) throw new OxiError('CONFIG_INVALID', 'state_manager.nfs needs mount_path');
+      if (path === undefined) throw missing(settings, 'a mount_path, or set OXIFLOW_STATE_URL');
       return openFile({ ...settings, file: { basePath: path } }, options, true);
     }
     case 'sqlite':
@@ -51,7 +54,8 @@ export async function openStore(settings: StoreSettings, options: StoreOptions =
     case 'database':
       if (settings.database?.type === 'sqlite') return openSqlite(settings, options);
       if (settings.database?.type === 'redis') return openRedis(settings, settings.database, options);
-      throw unsupported(settings.database?.type ?? 'database');
+      if (settings.database?.type === undefined) throw missing(settings, 'a type: sqlite or redis');
+      throw unsupported(settings.database.type);
     default:
       throw unsupported(settings.backend);
   }
@@ -59,8 +63,32 @@ export async function openStore(settings: StoreSettings, options: StoreOptions =
 
 async function openFile(settings: StoreSettings, options: StoreOptions, shared = false): Promise<StateStore> {
   const { openFileStore } = await import('./file.ts');
-  const path = resolve(settings.projectRoot, settings.file?.basePath ?? '.oxiflow/state');
-  return openFileStore(path, { ...options, shared, sweepEveryMs: settings.nfs?.cleanupIntervalMs });
+  const { projectRoot } = settings;
+  const path = resolve(projectRoot, settings.file?.basePath ?? '.oxiflow/state');
+  await checkFolder(path, shared, settings.from?.address ?? `state_manager.${settings.backend}`);
+  const isInside = path.startsWith(`${resolve(projectRoot)}/`);
+  const notesIn = shared || !isInside ? projectRoot : undefined;
+  return openFileStore(path, { ...options, shared, notesIn, sweepEveryMs: settings.nfs?.cleanupIntervalMs });
+}
+
+/** Throws CONFIG_INVALID where there is no place for the folder of the state. What else is wrong is told when it is used. */
+async function checkFolder(path: string, shared: boolean, from: string): Promise<void> {
+  const refused = (why: string): OxiError =>
+    new OxiError('CONFIG_INVALID', `${from}: ${path} ${why}`, { place: { file: path } });
+  const kind = await kindOf(path);
+  if (kind === 'file') throw refused('is a file, or below one, and no folder');
+  // A share that is not mounted must not be made anew on the disk below it.
+  if (shared && kind === 'nothing' && (await kindOf(dirname(path))) === 'nothing')
+    throw refused(`can't be made: ${dirname(path)} does not exist; is the share mounted?`);
+}
+
+async function kindOf(path: string): Promise<'folder' | 'file' | 'nothing' | 'unknown'> {
+  try {
+    return (await stat(path)).isDirectory() ? 'folder' : 'file';
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return 'nothing';
+    return errnoOf(error) === 'ENOTDIR' ? 'file' : 'unknown';
+  }
 }
 
 async function openSqlite(settings: StoreSettings, options: StoreOptions): Promise<StateStore> {
@@ -69,25 +97,40 @@ async function openSqlite(settings: StoreSettings, options: StoreOptions): Promi
 }
 
 async function openRedis(
-  { projectRoot, backend }: StoreSettings,
+  settings: StoreSettings,
   section: NonNullable<StoreSettings['redis']>,
   options: StoreOptions,
 ): Promise<StateStore> {
   const { connectionUrl: url, keyPrefix = KEY_PREFIX, clusterMode = false, lockTimeoutMs = LOCK_TIMEOUT_MS } = section;
-  if (url === undefined)
-    throw new OxiError('CONFIG_INVALID', `state_manager.${backend} needs a connection_url, or set OXIFLOW_STATE_URL`);
+  if (url === undefined) throw missing(settings, 'a connection_url, or set OXIFLOW_STATE_URL');
   const { openRedisStore } = await import('./redis/store.ts');
   const { poolSize, timeoutMs } = section;
+  const { projectRoot, from } = settings;
+  const addressFrom = from?.address;
   const connectionUrl = typeof url === 'string' ? url : url.reveal();
   return openRedisStore(
-    { projectRoot, connectionUrl, keyPrefix, clusterMode, poolSize, timeoutMs, lockTimeoutMs },
+    { projectRoot, connectionUrl, addressFrom, keyPrefix, clusterMode, poolSize, timeoutMs, lockTimeoutMs },
     { ...options, notes: true },
   );
 }
 
-/** Where the backend `sqlite` keeps its file. */
-export function databasePath({ projectRoot, sqlite }: Pick<StoreSettings, 'projectRoot' | 'sqlite'>): string {
-  return resolve(projectRoot, sqlite?.path ?? '.oxiflow/state.db');
+/** Where the backend `sqlite` keeps its file, under its own name or as a `database`. */
+export function databasePath({
+  projectRoot,
+  backend,
+  sqlite,
+  database,
+}: Pick<StoreSettings, 'projectRoot' | 'backend' | 'sqlite' | 'database'>): string {
+  const url = backend === 'database' && database?.type === 'sqlite' ? database.connectionUrl : undefined;
+  const path = typeof url === 'string' ? url : url?.reveal();
+  return resolve(projectRoot, path?.replace(/^(file|sqlite):(\/\/)?/i, '') ?? sqlite?.path ?? '.oxiflow/state.db');
+}
+
+function missing({ backend, from }: StoreSettings, what: string): OxiError {
+  const place = from?.section === undefined ? '' : `${from.section}: `;
+  return new OxiError('CONFIG_INVALID', `${place}state_manager.${backend} needs ${what}`, {
+    place: { field: `state_manager.${backend}` },
+  });
 }
 
 function unsupported(name: string): OxiError {

@@ -34,6 +34,11 @@ export function folderName(runKey: string): string {
   return `${runKey.replaceAll(/[^A-Za-z0-9_-]/g, '_').slice(0, 48)}-${hash('sha256', runKey).slice(0, 20)}`;
 }
 
+/** Others that stand beside the folders of runs are not ours. */
+export function isFolderName(name: string): boolean {
+  return /^[A-Za-z0-9_-]{0,48}-[0-9a-f]{20}$/.test(name);
+}
+
 export function beatName(part: Part, token: number): string {
   return `lease-${part}-${token}.json`;
 }

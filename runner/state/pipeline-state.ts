@@ -109,7 +109,7 @@ interface Progress {
 const NOTHING: Sum = { n: 0, records: 0, bytes: 0, counters: {} };
 
 async function plain(store: StateStore, run: RunDocument): Promise<Progress> {
-  const newest = await newestCheckpoint(store, run, 0);
+  const newest = await newestCheckpoint(store, run.run_key, 0, run.run_id);
   if (newest === undefined) return { sum: NOTHING, last: '' };
   return { sum: newest, last: placeOf(run.splits, newest) };
 }
@@ -119,7 +119,8 @@ async function shared(store: StateStore, run: RunDocument, parts: readonly PartS
   const groups: GroupState[] = [];
   let latest = { at: '', place: '' };
   for (const [group, { splits, done, failed }] of (run.shared?.groups ?? []).entries()) {
-    const checkpoint = await newestCheckpoint(store, run, group);
+    const attempts = await groupRunId(store, run, group);
+    const checkpoint = attempts === undefined ? undefined : await newestCheckpoint(store, run.run_key, group, attempts);
     const lease = leaseOf(parts, [`split-${group}`, `group-${group}`]);
     const held = lease?.over === false ? lease.holder.workerId : undefined;
     const { records, bytes } = done ?? checkpoint ?? NOTHING;
@@ -144,12 +145,24 @@ async function shared(store: StateStore, run: RunDocument, parts: readonly PartS
   return { sum, last: latest.place, groups };
 }
 
+/** By which id the attempts at a split group of this run go: its checkpoints belong to that. */
+async function groupRunId(store: StateStore, run: RunDocument, group: number): Promise<string | undefined> {
+  const stored = await store.read(run.run_key, `group-${group}`);
+  const attempts = stored && parseRunDocument(stored.body);
+  return attempts?.invocation === run.run_id ? attempts.run_id : undefined;
+}
+
 /** Of one group; those of another run count for nothing. */
-async function newestCheckpoint(store: StateStore, run: RunDocument, group: number): Promise<Checkpoint | undefined> {
-  const stored = await store.read(run.run_key, `split-${group}`);
+async function newestCheckpoint(
+  store: StateStore,
+  runKey: string,
+  group: number,
+  runId: string,
+): Promise<Checkpoint | undefined> {
+  const stored = await store.read(runKey, `split-${group}`);
   if (stored === undefined) return undefined;
   const { run_id, checkpoint } = parseSplitDocument(stored.body);
-  if (run_id !== undefined && run_id !== run.run_id) return undefined;
+  if (run_id !== undefined && run_id !== runId) return undefined;
   const { soft, hard } = checkpoint;
   return soft !== undefined && soft.n > (hard?.n ?? -1) ? soft : hard;
 }

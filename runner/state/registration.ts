@@ -59,12 +59,19 @@ export interface KnownWorker {
   error: string | undefined;
 }
 
-/** The workers of all runs, or of one run or pipeline; those of the newest run first, and of a run the oldest. */
+/**
+ * The workers of all runs, or of one run or pipeline; those of the newest run first, and of a run the oldest. `damaged`: told of a run
+ * whose workers can't be known; where it is not given, that is an error.
+ */
 export async function listWorkers(
   store: StateStore,
-  which: { runKey?: string | undefined; pipeline?: string | undefined } = {},
+  which: {
+    runKey?: string | undefined;
+    pipeline?: string | undefined;
+    damaged?: ((error: OxiError, runKey: string) => void) | undefined;
+  } = {},
 ): Promise<KnownWorker[]> {
-  const { runKey, pipeline } = which;
+  const { runKey, pipeline, damaged } = which;
   const runKeys =
     runKey !== undefined
       ? [runKey]
@@ -73,7 +80,11 @@ export async function listWorkers(
           .map((entry) => entry.runKey);
   const found: KnownWorker[] = [];
   for (const key of runKeys) {
-    const ofRun = await workersOf(store, key);
+    const ofRun = await workersOf(store, key).catch((error: unknown) => {
+      if (damaged === undefined || !(error instanceof OxiError && error.code === 'STATE_CORRUPT')) throw error;
+      damaged(error, key);
+      return [];
+    });
     found.push(
       ...ofRun.filter((one) => pipeline === undefined || (one.registration?.pipeline ?? pipeline) === pipeline),
     );

@@ -4,6 +4,7 @@
  */
 import { rename } from 'node:fs/promises';
 import { errnoOf, OxiError } from '../engine/errors.ts';
+import { acquireAnew } from './anew.ts';
 import { type Database, databaseExists, makeDatabase, openDatabase, sqliteError } from './database.ts';
 import { aboutRun, checkBody, checkRunKey, corrupt, finishedMs, isPrunable, lost } from './faults.ts';
 import { parseHistory } from './history.ts';
@@ -11,6 +12,7 @@ import { type LeaseRecord, LeaseWatch } from './lease.ts';
 import { byNewestWrite, byPart, checkPart } from './parts.ts';
 import type { RequestFilter } from './requests.ts';
 import { repairRows, verify } from './sqlite-repair.ts';
+import { rescue } from './sqlite-rescue.ts';
 import {
   type Body,
   clearRequests,
@@ -42,12 +44,14 @@ class SqliteStore implements store.StateStore {
   readonly ordered = true;
   readonly location: string;
   readonly #watch: LeaseWatch;
+  readonly #warn: (text: string) => void;
   #opening: Promise<Database> | undefined;
   #verified = false;
 
   constructor(path: string, options: store.StoreOptions) {
     this.location = path;
     this.#watch = new LeaseWatch(options);
+    this.#warn = options.warn ?? (() => undefined);
   }
 
   async read(runKey: string, part: store.Part): Promise<store.StoredDocument | undefined> {
@@ -92,15 +96,19 @@ class SqliteStore implements store.StateStore {
     part: store.Part,
     holder: store.Holder,
     ttlMs: number,
-    how: { force?: boolean } = {},
+    how: { force?: boolean; fresh?: boolean } = {},
   ): Promise<store.AcquireResult> {
     checkRunKey(runKey);
     // A machine that forgets a token in a crash has lost its holder too.
-    return this.#change('soft', (database) => this.#take(database, runKey, part, holder, ttlMs, how.force)).catch(
-      (error) => {
-        throw aboutRun(error, runKey);
-      },
-    );
+    const acquire = (): Promise<store.AcquireResult> =>
+      this.#change('soft', (database) => this.#take(database, runKey, part, holder, ttlMs, how.force)).catch(
+        (error) => {
+          throw aboutRun(error, runKey);
+        },
+      );
+    // Not the whole database: other runs are in it, too.
+    const repair = () => this.#repairRows(runKey);
+    return how.fresh ? acquireAnew(this, runKey, { acquire, repair, warn: this.#warn }) : acquire();
   }
 
   async claim(
@@ -229,19 +237,19 @@ class SqliteStore implements store.StateStore {
     );
   }
 
-  async repair(runKey: string): Promise<{ quarantined: string[]; restored: { part: store.Part; version: number }[] }> {
+  async repair(runKey: string): ReturnType<store.StateStore['repair']> {
     checkRunKey(runKey);
     try {
-      return await this.#change('hard', (database) => {
-        this.#verified = false;
-        return repairRows(database, runKey);
-      });
+      return await this.#repairRows(runKey);
     } catch (error) {
       // A newer format is nobody's damage: `use the newer oxiflow` stands.
       const beyondRows =
         error instanceof OxiError && error.code === 'STATE_CORRUPT' && !error.message.includes('newer');
       if (!beyondRows) throw error;
     }
+    this.#warn(
+      `${this.location} is damaged as a whole: it is set aside with all of its runs, and what can be read of them goes into a new one`,
+    );
     await this.close();
     const stamp = now().replaceAll(':', '');
     const quarantined: string[] = [];
@@ -256,7 +264,18 @@ class SqliteStore implements store.StateStore {
     }
     // Whoever still holds a token of the old file must not fit the new one: no run ever takes so many leases.
     await makeDatabase(this.location, Math.floor(Date.now() / 1000));
-    return { quarantined, restored: [] };
+    const aside = quarantined.at(-1);
+    const there = aside === undefined ? [] : await rescue(aside, await this.#open());
+    const restored = there.filter((row) => row.run_key === runKey).map(({ part, version }) => ({ part, version }));
+    const rescued = there.filter((row) => row.part === 'run' && row.run_key !== runKey).map((row) => row.run_key);
+    return { quarantined, restored, rescued };
+  }
+
+  #repairRows(runKey: string): ReturnType<store.StateStore['repair']> {
+    return this.#change('hard', (database) => {
+      this.#verified = false;
+      return repairRows(database, runKey);
+    });
   }
 
   remove(lease: store.Lease): Promise<void> {

@@ -179,8 +179,13 @@ export interface StateStore extends AsyncDisposable {
   /** Newest first. */
   history(filter?: { runKey?: string; pipeline?: string; limit?: number }): Promise<HistoryEntry[]>;
 
-  /** Sets corrupt documents of a run key aside (kept beside, never deleted) and puts the last good version in place, if there is one. */
-  repair(runKey: string): Promise<{ quarantined: string[]; restored: { part: Part; version: number }[] }>;
+  /**
+   * Sets corrupt documents of a run key aside (kept beside, never deleted) and puts the last good version in place, if there is one.
+   * `rescued`: the store was damaged as a whole and set aside; these are the other runs that could be taken over.
+   */
+  repair(
+    runKey: string,
+  ): Promise<{ quarantined: string[]; restored: { part: Part; version: number }[]; rescued?: string[] }>;
   /** Removes a run and its documents, for `--fresh` and retention; needs the token of the current lease. */
   remove(lease: Lease): Promise<void>;
   /** Removes the part that the lease is of, document and lease (a worker that goes). Throws LEASE_LOST where another holds it. */

@@ -6,7 +6,9 @@ import { randomUUID } from 'node:crypto';
 import type { Share, Split } from '../engine/contracts.ts';
 import { crashpoint } from '../engine/crashpoint.ts';
 import type { RunDocument } from '../engine/documents.ts';
+import { clearEarlier, earlierOutputs, sweepParts } from '../engine/earlier.ts';
 import { OxiError } from '../engine/errors.ts';
+import { alsoFor, isFor } from '../engine/invocations.ts';
 import type { Plan, Segment } from '../engine/plan.ts';
 import { type BeginningOptions, checkPlan, planHashes, type RecordedInput } from '../engine/resume.ts';
 import { inputOf } from '../engine/run-parts.ts';
@@ -15,17 +17,20 @@ import { checkSinks, type InputWaiting, openInput } from '../engine/segment-run.
 import { refuseLiving } from '../engine/shared-input.ts';
 import { sayIfSlow } from '../engine/slow.ts';
 import { listWorkers, workerIdOf } from '../state/registration.ts';
-import type { StateStore } from '../state/store.ts';
+import type { Lease, StateStore } from '../state/store.ts';
 import { cutInput } from './cut.ts';
 import { SMALLEST_BYTES, taperedSizes } from './group-sizes.ts';
 import type { Shared, SharedDocument, SharedRun, Stored } from './shared-run.ts';
 
 /** What a worker comes for. */
 export type Sharing =
-  /** As many split groups as it can get, until the whole run is done. `splits`: how many there are to be, at most. */
-  | { kind: 'join'; splits?: number | undefined; workers: number }
-  /** Split group `index` of `of`. */
-  | { kind: 'shard'; index: number; of: number };
+  /**
+   * As many split groups as it can get, until the whole run is done. `splits`: how many there are to be, at most. `onlyJoin`: somebody
+   * else begins the run.
+   */
+  | { kind: 'join'; splits?: number | undefined; workers: number; onlyJoin?: boolean }
+  /** Split group `index` of `of`. `sameHost`: all of them run on this one. */
+  | { kind: 'shard'; index: number; of: number; sameHost?: boolean };
 
 export interface BeginOptions extends BeginningOptions {
   store: StateStore;
@@ -50,24 +55,35 @@ export type Begun =
 export async function beginShared(shared: SharedRun, o: BeginOptions): Promise<Begun> {
   return shared.alone(async (stored) => {
     const { document } = stored;
-    const again = o.fresh && document?.invocation !== o.invocation;
-    if (document === undefined || again) return begin(shared, o, stored);
+    const isOurs = document !== undefined && isFor(document, o.invocation);
+    if (o.sharing.kind === 'join' && o.sharing.onlyJoin === true) mustBeThere(document, isOurs, o);
+    if (document === undefined || (o.fresh && !isOurs)) return begin(shared, o, stored);
     if (document.status === 'finished') return finished(shared, o, stored, document);
     return join(shared, o, stored, document);
   }, o.fresh);
 }
 
+/** Whoever came to join a run that is gone must not begin another one. Throws OxiError LEASE_LOST. */
+function mustBeThere(document: RunDocument | undefined, isOurs: boolean, { invocation, runKey }: BeginOptions): void {
+  if (document !== undefined && (isOurs || invocation === undefined)) return;
+  throw new OxiError(
+    'LEASE_LOST',
+    `run "${runKey}" that this worker was to join is gone, started over or finished long ago; it stops`,
+  );
+}
+
 function finished(shared: SharedRun, o: BeginOptions, stored: Stored, document: RunDocument): Promise<Begun> | Begun {
-  if (o.invocation !== undefined && document.invocation !== o.invocation) return begin(shared, o, stored);
-  if (o.invocation === undefined && o.sharing.kind === 'shard')
+  const { invocation, runKey, sharing } = o;
+  if (invocation === undefined) {
+    const [one, all] = sharing.kind === 'shard' ? ['a shard', 'shards'] : ['a worker that joins', 'workers'];
     throw new OxiError(
       'COMMAND_INVALID',
-      `run "${o.runKey}" has finished, and a shard can't know whether it is meant again: name the request with --invocation ID, the same for all shards`,
+      `run "${runKey}" has finished, and ${one} can't know whether it is meant again: name the request with --invocation ID, the same for all ${all}`,
     );
-  if (document.shared === undefined) {
-    if (o.invocation === undefined) return begin(shared, o, stored);
-    throw new OxiError('COMMAND_INVALID', `run "${o.runKey}" has finished under this invocation, by one worker`);
   }
+  if (!isFor(document, invocation)) return begin(shared, o, stored);
+  if (document.shared === undefined)
+    throw new OxiError('COMMAND_INVALID', `run "${runKey}" has finished under this invocation, by one worker`);
   return { kind: 'over', document: document as SharedDocument };
 }
 
@@ -87,11 +103,12 @@ async function join(
   const hashes = planHashes(o);
   const changes = checkPlan(document, hashes, o.plan, o.acceptChanges);
   const notices = changes.length === 0 ? [] : [`going on with a changed plan: ${changes.join(', ')}`];
+  notices.push(...splitsNotice(document.shared, sharing));
   await forgetRequests(o);
   const { error: _, summary: __, ...rest } = document;
   const joined = {
     ...rest,
-    ...(o.invocation === undefined ? {} : { invocation: o.invocation }),
+    ...alsoFor(document, o.invocation),
     attempt: document.attempt + 1,
     status: document.status === 'finishing' ? ('finishing' as const) : ('running' as const),
     plan: hashes,
@@ -112,7 +129,24 @@ function refuseOther({ shards }: Shared, sharing: Sharing, runKey: string): void
   );
 }
 
-async function begin(shared: SharedRun, o: BeginOptions, { version, lease, document }: Stored): Promise<Begun> {
+const MOST_NAMED = 5;
+
+function besideNotice(left: readonly string[]): string[] {
+  if (left.length === 0) return [];
+  const more = left.length > MOST_NAMED ? ` and ${left.length - MOST_NAMED} more` : '';
+  return [
+    `${left.slice(0, MOST_NAMED).join(', ')}${more}: parts of another cut, which this run does not replace; who reads all parts would read them too, so move them away`,
+  ];
+}
+
+/** The work is cut once, by whoever begins. */
+function splitsNotice({ splits, groups }: Shared, sharing: Sharing): string[] {
+  const asked = sharing.kind === 'join' ? sharing.splits : undefined;
+  if (asked === undefined || asked === (splits ?? groups.length)) return [];
+  return [`--splits ${asked} has no effect: the work of this run was cut into ${groups.length} when it began`];
+}
+
+async function begin(shared: SharedRun, o: BeginOptions, { lease, document }: Stored): Promise<Begun> {
   await refuseLiving(o);
   const notices: string[] = [];
   const [outline] = o.plan.segments;
@@ -124,8 +158,13 @@ async function begin(shared: SharedRun, o: BeginOptions, { version, lease, docum
   const groups = await sayIfSlow(o.say, 'looking where the input can be cut', cutting);
   await checkOutputs(o, input, groups.length);
   await closeSources(segment);
-  // The tokens stay, so that workers of an earlier run of this key change nothing any more.
-  if (document !== undefined) await o.store.remove(lease);
+  const { runKey, pipeline } = o;
+  const earlier = await earlierOutputs(o.store, runKey, document);
+  await clearAway(o, lease);
+  const sinkRun = { runKey, runId: '', pipeline, token: lease.token, finishing: false };
+  await sweepParts(segment, o.plan, (step) => ({ ...sinkRun, step }), document?.shared?.groups.length ?? 0);
+  const left = await clearEarlier(segment, earlier.replaces ?? [], { of: groups.length, dry: true });
+  notices.push(...besideNotice(left));
   await forgetRequests(o);
   const fresh: SharedDocument = {
     run_key: o.runKey,
@@ -133,22 +172,35 @@ async function begin(shared: SharedRun, o: BeginOptions, { version, lease, docum
     pipeline: o.pipeline,
     attempt: 1,
     status: 'running',
-    ...(o.invocation === undefined ? {} : { invocation: o.invocation }),
+    ...alsoFor(undefined, o.invocation),
     plan: planHashes(o),
     ...inputOf(0, input),
     started_at: o.now().toISOString(),
     worker_id: o.holder.workerId,
+    ...earlier,
     shared: {
       ...(o.sharing.kind === 'shard' ? { shards: o.sharing.of } : {}),
+      ...(o.sharing.kind === 'join' && o.sharing.splits !== undefined ? { splits: o.sharing.splits } : {}),
       groups: groups.map((splits) => ({ splits: [...splits] })),
     },
   };
   crashpoint('cut');
   // Whoever works on a split must find it in the table, whatever dies: the table is durable before anybody begins.
-  await shared.save(fresh, document === undefined ? version : 0, lease, 'hard');
+  await shared.save(fresh, 0, lease, 'hard');
   crashpoint('tabled');
   o.say(`the work is cut into ${groups.length} ${groups.length === 1 ? 'split' : 'splits'}`);
   return { kind: 'joined', document: fresh, notices };
+}
+
+/**
+ * All documents of this key go, those of parts too whose run is lost: they speak of other splits than these. The tokens stay, so
+ * that workers of an earlier run change nothing any more; and so does a pause.
+ */
+async function clearAway({ store, runKey }: BeginOptions, lease: Lease): Promise<void> {
+  if (!(await store.parts(runKey)).some(({ version }) => version > 0)) return;
+  const pauses = (await store.requests(runKey)).filter(({ kind }) => kind === 'pause');
+  await store.remove(lease);
+  for (const pause of pauses) await store.request(runKey, pause);
 }
 
 function wishOf(sharing: Sharing, splits: readonly Split[]): Parameters<typeof cutInput>[1] {

@@ -20,11 +20,12 @@ import { beginShared, mine, type Sharing } from './begin.ts';
 import { type Claimed, Claims, indexOf, type LeaseKeeper } from './claims.ts';
 import { CrewFigures } from './crew-figures.ts';
 import { CrewObserver, readIn } from './crew-observer.ts';
-import { crewSummary, sumGroups } from './crew-summary.ts';
+import { crewSummary, type GroupsSum, sumGroups } from './crew-summary.ts';
 import { finishShared } from './finish.ts';
 import { groupStore } from './group-store.ts';
 import { type Failure, GroupTable } from './group-table.ts';
-import { mergeParts } from './merge.ts';
+import { mergeParts, mergingSteps } from './merge.ts';
+import { dropDead } from './registrar.ts';
 import { type SharedDocument, SharedRun } from './shared-run.ts';
 
 export interface CrewOptions extends Omit<RunOptions, 'input' | 'keepLease' | 'pause'> {
@@ -268,7 +269,7 @@ class Crew {
 
   /** All that this worker was to do is done; the last one of all finishes the run. */
   async #completed(): Promise<RunSummary> {
-    const { sharing } = this.#o;
+    const { sharing, store, runKey, holder, lockTimeoutMs } = this.#o;
     if (this.#table.allDone) {
       return finishShared(this.#run, {
         ...this.#o,
@@ -276,6 +277,8 @@ class Crew {
         publish: (lease, gone) => this.#publish(lease, gone),
         summarize: (outputs) => this.#summary('succeeded', 0, undefined, outputs),
         deliver: (summary) => this.#o.deliver(this.#resultOf(summary)),
+        // What can't be taken away now is swept away later.
+        dropDead: () => dropDead(store, runKey, holder, lockTimeoutMs).catch(() => undefined),
       });
     }
     if (sharing.kind !== 'shard') throw new Error('a worker that joined ends with the run');
@@ -328,12 +331,22 @@ class Crew {
       exit_code,
       error,
       checkpoint: this.#observer.checkpoints,
-      outputs: outputs ?? total.outputs.flat(),
+      outputs: outputs ?? (await this.#published(groups, total.outputs)),
       plan,
       total,
       figures: this.#figures,
       attemptMs: performance.now() - this.#startedAt,
     });
+  }
+
+  /** Of what these groups have made, what this worker has put in place: parts that are to become one are not there yet. */
+  async #published(groups: readonly number[], made: GroupsSum['outputs']): Promise<RunSummary['outputs']> {
+    const { sharing, plan } = this.#o;
+    const own = sharing.kind === 'shard' ? new Set(groups) : this.#table.finished;
+    const merging = await mergingSteps(plan);
+    return groups
+      .flatMap((group, i) => (own.has(group) ? (made[i] ?? []) : []))
+      .filter(({ step }) => !merging.has(step));
   }
 
   /** Parts that are to become one are joined; called again where a worker died in it. */
@@ -346,6 +359,7 @@ class Crew {
       projectRoot,
       run: { runKey, runId: this.#runId, pipeline, token: lease.token },
       groups,
+      replaces: this.#table.document.replaces,
       mustHold: async () => {
         gone.throwIfAborted();
         if (!(await store.renew(lease))) throw lost(runKey);
@@ -379,6 +393,6 @@ class Crew {
     const atWork = this.#claims.isIdle ? 'waiting' : 'working';
     const state = stop.aborted ? 'draining' : pause.closedBy !== undefined ? 'paused' : atWork;
     const splits = this.#claims.held;
-    this.#o.about({ run_id: this.#runId, state, splits, done: this.#table.finished, ...this.#figures.own });
+    this.#o.about({ run_id: this.#runId, state, splits, done: this.#table.finished.size, ...this.#figures.own });
   }
 }

@@ -15,6 +15,8 @@ export interface FinishOptions {
   summarize(outputs: RunSummary['outputs']): Promise<RunSummary>;
   /** Hands out the result before the run is marked as finished. */
   deliver(summary: RunSummary): Promise<void>;
+  /** Takes away the registrations of workers that have died in it. */
+  dropDead(): Promise<void>;
   now(): Date;
 }
 
@@ -45,8 +47,19 @@ export async function finishShared(run: SharedRun, o: FinishOptions): Promise<Ru
     crashpoint('finish');
     await run.save(finished, begun, lease, 'soft');
     crashpoint('finished');
-    await o.store.appendHistory(historyEntry(o.runKey, finished, summary, at));
+    await o.store.appendHistory(historyEntry(o.runKey, finished, wholeRun(summary, finished), at));
     await o.store.prune(HISTORY_MS);
+    await o.dropDead();
     return summary;
   });
+}
+
+/** What the history tells is what all workers did, and how long it took by the clock on the wall. */
+function wholeRun(
+  summary: RunSummary,
+  { started_at, finished_at }: { started_at: string; finished_at: string },
+): RunSummary {
+  const { counters, durations } = summary;
+  const attempt_ms = Math.max(0, Date.parse(finished_at) - Date.parse(started_at));
+  return { ...summary, counters: { ...counters, attempt: counters.total }, durations: { ...durations, attempt_ms } };
 }

@@ -37,9 +37,9 @@ export class GroupTable {
     return this.#document.run_id;
   }
 
-  /** How many groups this worker has finished. */
-  get finished(): number {
-    return this.#finished.size;
+  /** The groups that this worker has finished. */
+  get finished(): ReadonlySet<number> {
+    return this.#finished;
   }
 
   /** Groups of this worker that nobody has finished. */

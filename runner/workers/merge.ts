@@ -3,6 +3,8 @@
  * Whoever commits the last group does it, under a lease; whoever does it again finds it done.
  */
 import type { MergeOptions, Output, SinkRun, StreamInfo } from '../engine/contracts.ts';
+import type { RunDocument } from '../engine/documents.ts';
+import { clearEarlier } from '../engine/earlier.ts';
 import { joinOf } from '../engine/make-sink.ts';
 import { type Plan, sinksOf } from '../engine/plan.ts';
 
@@ -15,6 +17,8 @@ export interface Merge {
   run: Omit<SinkRun, 'step' | 'finishing'>;
   /** What each split group has made, in order. */
   groups: readonly (readonly ({ step: string } & Output)[])[];
+  /** What earlier runs have left beside them, and is to go. */
+  replaces?: RunDocument['replaces'] | undefined;
   mustHold: MergeOptions['mustHold'];
 }
 
@@ -25,6 +29,7 @@ export async function mergeParts({
   projectRoot,
   run,
   groups,
+  replaces = [],
   mustHold,
 }: Merge): Promise<({ step: string } & Output)[]> {
   const segment = await plan.segments[0]?.plan(new Map());
@@ -50,5 +55,16 @@ export async function mergeParts({
       ...(parts.some((part) => part.columns !== undefined) ? { columns } : {}),
     });
   }
+  if (replaces.length > 0) {
+    await mustHold();
+    await clearEarlier(segment, replaces, { of: groups.length });
+  }
   return outputs;
+}
+
+/** The sinks of the whole run whose parts become one. */
+export async function mergingSteps(plan: Plan): Promise<ReadonlySet<string>> {
+  const segment = await plan.segments[0]?.plan(new Map());
+  const merging = sinksOf(segment?.nodes ?? []).filter(({ sink }) => sink.merge !== undefined);
+  return new Set(merging.map(({ step }) => step.id));
 }

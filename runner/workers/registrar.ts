@@ -47,7 +47,7 @@ export class Registrar {
       this.#lease = got.lease;
       this.#version = (await this.#store.read(this.#runKey, part))?.version ?? 0;
       this.#written = '';
-      await this.#sweep();
+      await dropDead(this.#store, this.#runKey, this.#holder, this.#ttlMs);
     }
     const body = JSON.stringify({ ...this.#latest, updated_at: '' });
     const news = newsOf(this.#latest);
@@ -68,14 +68,14 @@ export class Registrar {
   async leave(): Promise<void> {
     if (this.#lease !== undefined) await this.#store.removePart(this.#lease);
   }
+}
 
-  /** Registrations of workers that died are nobody's any more. */
-  async #sweep(): Promise<void> {
-    for (const { part, lease } of await this.#store.parts(this.#runKey, WORKER_PREFIX)) {
-      if (lease !== undefined && !lease.over) continue;
-      const got = await this.#store.acquire(this.#runKey, part, this.#holder, this.#ttlMs);
-      if (got.acquired) await this.#store.removePart(got.lease);
-    }
+/** Registrations of workers that died are nobody's any more. */
+export async function dropDead(store: StateStore, runKey: string, holder: Holder, ttlMs: number): Promise<void> {
+  for (const { part, lease } of await store.parts(runKey, WORKER_PREFIX)) {
+    if (lease !== undefined && !lease.over) continue;
+    const got = await store.acquire(runKey, part, holder, ttlMs);
+    if (got.acquired) await store.removePart(got.lease);
   }
 }
 

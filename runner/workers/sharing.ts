@@ -2,11 +2,30 @@
 import type { Oxi } from '../engine/contracts.ts';
 import { OxiError } from '../engine/errors.ts';
 import { type Plan, sinksOf } from '../engine/plan.ts';
+import { networkFileSystem } from '../state/file-system.ts';
+import type { StateStore } from '../state/store.ts';
+import type { Sharing } from './begin.ts';
 
 export interface SharingOptions {
   oxis: ReadonlyMap<string, Oxi>;
   /** `max_errors` of the pipeline, if it says so. */
   maxErrors?: unknown;
+}
+
+/** Backends whose state may lie on a disk of this host alone. */
+const ON_A_DISK: ReadonlySet<string> = new Set(['sqlite', 'file']);
+
+/** Shards elsewhere would find another state there, and each do a run of its own. Throws OxiError COMMAND_INVALID. */
+export async function refuseLocalState(
+  { backend, location }: Pick<StateStore, 'backend' | 'location'>,
+  sharing: Sharing,
+): Promise<void> {
+  if (sharing.kind !== 'shard' || sharing.of === 1 || sharing.sameHost === true || !ON_A_DISK.has(backend)) return;
+  if (backend === 'file' && (await networkFileSystem(location)) !== undefined) return;
+  throw new OxiError(
+    'COMMAND_INVALID',
+    `run: the state in ${location} is this host's alone, and --shard ${sharing.index}/${sharing.of} has others that may run elsewhere: keep it in Redis or on a shared folder (state_manager), or add --same-host where all of them run here`,
+  );
 }
 
 /** Returns what is different when the run is shared, as sentences. Throws OxiError CONFIG_INVALID where it can't be. */

@@ -118,6 +118,38 @@ describe('a project', () => {
     expect(state.http.authToken?.reveal()).toBe('canary-token');
   });
 
+  it.each([
+    ['lock_timeout: 0s', '4:19: field "state_manager.redis.lock_timeout": must be at least 1s'],
+    ['lock_timeout: 1ms', 'must be at least 1s'],
+    ['lock_timeout: 8s', '5:23: field "state_manager.heartbeat_interval": must be at most half of lock_timeout (8 s)'],
+  ])('refuses a lease that no heartbeat keeps: %s', async (lock, sentence) => {
+    const manager = `state_manager:\n  backend: redis\n  redis:\n    ${lock}\n  heartbeat_interval: 5s\n`;
+    expect((await refusal(project(manager))).message).toContain(sentence);
+  });
+
+  it('takes the lock_timeout of file for auto where sqlite has none', async () => {
+    const file = 'file: { lock_timeout: 7s }';
+    expect(await project(`state_manager: { ${file} }`)).toMatchObject({ lockTimeoutMs: 7000 });
+    const both = `state_manager: { ${file}, sqlite: { lock_timeout: 9s } }`;
+    expect(await project(both)).toMatchObject({ lockTimeoutMs: 9000 });
+    expect(await project(`state_manager: { backend: sqlite, ${file} }`)).toMatchObject({ lockTimeoutMs: 30_000 });
+  });
+
+  it('names what state_manager takes, its backends among it', async () => {
+    const { message } = await refusal(project('state_manager: { redsi: {} }'));
+    expect(message).toContain('did you mean "redis"? allowed: ');
+    expect(message).toContain('file, nfs, sqlite, redis');
+  });
+
+  it('takes the folder of files from OXIFLOW_STATE_URL', async () => {
+    const of = async (backend: string, url: string) =>
+      (await project('project: {}', { env: { OXIFLOW_STATE_BACKEND: backend, OXIFLOW_STATE_URL: url } })).state;
+    expect(await of('nfs', '/x')).toMatchObject({ backend: 'nfs', nfs: { mountPath: '/x' } });
+    expect(await of('nfs', 'file:///x')).toMatchObject({ backend: 'nfs', nfs: { mountPath: '/x' } });
+    expect(await of('file', '/x')).toMatchObject({ backend: 'file', file: { basePath: '/x' } });
+    expect(await of('nfs', 'redis://x')).toMatchObject({ nfs: { mountPath: undefined } });
+  });
+
   it('takes an address of the state from OXIFLOW_STATE_URL, and nothing from REDIS_URL alone', async () => {
     const { state } = await project('project: {}', { env: { OXIFLOW_STATE_URL: 'redis://:canary@host/1' } });
     expect(state.backend).toBe('redis');

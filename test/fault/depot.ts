@@ -22,7 +22,7 @@ import { openStore, type StoreSettings } from '../../runner/state/open.ts';
 import type { StateStore } from '../../runner/state/store.ts';
 import { RedisServer, until } from '../servers/redis.ts';
 import { randomOf } from './random.ts';
-import { Attempt, type AttemptOptions } from './runner.ts';
+import { Attempt, type AttemptOptions, type Ended } from './runner.ts';
 import { expectSame, perStep } from './scene.ts';
 
 export const SHARED_BACKENDS = ['sqlite', 'file', 'redis'] as const;
@@ -126,6 +126,8 @@ export interface DepotOptions {
   lockTimeout?: string;
   /** In place of the server's own. */
   redisUrl?: string;
+  /** That one is a cluster. */
+  cluster?: boolean;
   /** Of the server. */
   timeoutMs?: number;
   /** Steps in front of the scale. */
@@ -149,13 +151,14 @@ export class Depot {
       ...(ofRedis === undefined ? {} : { redis: { ...ofRedis, keyPrefix: `test:${basename(this.root)}` } }),
     };
     for (const name of ['in', 'out', 'pipelines', 'summaries']) mkdirSync(join(this.root, name));
-    const { connectionUrl, keyPrefix, timeoutMs } = this.#settings.redis ?? {};
+    const { connectionUrl, keyPrefix, timeoutMs, clusterMode } = this.#settings.redis ?? {};
     const section = {
       ...(lockTimeout === undefined ? {} : { lock_timeout: lockTimeout }),
       ...(connectionUrl === undefined
         ? {}
         : { connection_url: `\${DEPOT_STATE:-${connectionUrl}}`, key_prefix: keyPrefix }),
       ...(timeoutMs === undefined ? {} : { timeout_ms: timeoutMs }),
+      ...(clusterMode === undefined ? {} : { cluster_mode: clusterMode }),
     };
     this.write({
       ...parcels.files,
@@ -183,15 +186,15 @@ export class Depot {
   }
 
   static async open(parcels: Parcels, options: DepotOptions): Promise<Depot> {
-    const { backend, redisUrl, timeoutMs } = options;
+    const { backend, redisUrl, timeoutMs, cluster: clusterMode } = options;
     if (backend !== 'redis') return new Depot(parcels, { backend }, options);
     const connectionUrl = redisUrl ?? (await redis()).url;
-    return new Depot(parcels, { backend, redis: { connectionUrl, timeoutMs } }, options);
+    return new Depot(parcels, { backend, redis: { connectionUrl, timeoutMs, clusterMode } }, options);
   }
 
   /** A worker that shares the run. */
   worker(args: readonly string[] = [], options: AttemptOptions = {}): Attempt {
-    return this.attempt(['--join', '--splits', '12', ...args], options);
+    return this.attempt(['--join', '--splits', '12', '--invocation', 'nightly', ...args], options);
   }
 
   attempt(args: readonly string[], options: AttemptOptions = {}): Attempt {
@@ -199,9 +202,14 @@ export class Depot {
     return this.#start(['run', KEY, '--events', 'fd:3', '--summary', summary, ...args], options);
   }
 
-  /** Another verb on this project; what it prints. */
+  /** Another verb on this project. */
+  ask(...args: string[]): Promise<Ended> {
+    return this.#start(args, {}).ended;
+  }
+
+  /** What it prints. */
   async verb(...args: string[]): Promise<string> {
-    const { code, stdout, stderr } = await this.#start(args, {}).ended;
+    const { code, stdout, stderr } = await this.ask(...args);
     expect(code, `${args.join(' ')}: ${stderr}`).toBe(0);
     return stdout;
   }

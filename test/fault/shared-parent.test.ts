@@ -1,24 +1,28 @@
 /** `run --workers N`: whatever happens to the first of them, the others end by themselves, and the run can go on. */
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
+import type { Writable } from 'node:stream';
 import { describe, expect, test } from 'vitest';
 import { until } from '../servers/redis.ts';
 import { Depot, KEY, Parcels, SHARED_BACKENDS } from './depot.ts';
 import { SEED } from './random.ts';
+import type { Ended } from './runner.ts';
 
 const parcels = new Parcels(SEED + 17, 1_200_000);
 const ARGS = ['--workers', '3', '--splits', '12', '--invocation', 'nightly'];
 const SIGNALS = [
-  ['SIGKILL', null],
-  ['SIGTERM', 143],
-  ['SIGINT', 130],
+  ['SIGKILL', 'the first one', null],
+  ['SIGTERM', 'the first one', 143],
+  ['SIGINT', 'the first one', 130],
+  // As from a terminal, or from a launcher: each has its own, and is not told twice.
+  ['SIGTERM', 'all of them', 143],
 ] as const;
 
 describe.each(SHARED_BACKENDS)('three workers that one command has started, state in %s', (backend) => {
   // How a signal is heard is no matter of the state.
   test.each(SIGNALS.filter(([signal]) => signal === 'SIGKILL' || backend === 'sqlite'))(
-    '%s to the first one',
-    async (signal, code) => {
+    '%s to %s',
+    async (signal, to, code) => {
       const depot = await Depot.open(parcels, { backend, pace: 0.2 });
       // The attempt is over when nobody of its group is left.
       const parent = depot.attempt(ARGS, { othersMs: 15_000 });
@@ -26,11 +30,13 @@ describe.each(SHARED_BACKENDS)('three workers that one command has started, stat
         const standing = await depot.look((store) => store.parts(KEY, 'split-'));
         return standing.filter(({ version }) => version > 0).length >= 2;
       });
-      parent.kill(signal);
+      if (to === 'all of them') process.kill(-parent.pid, signal);
+      else parent.kill(signal);
       await depot.untilDraining();
       depot.quicken();
       const ended = await parent.ended;
       expect(ended.code, ended.stderr).toBe(code);
+      expect(ended.stderr).not.toContain('stopping at once');
       const standing = await depot.look((store) => store.parts(KEY, 'split-'));
       if (signal !== 'SIGKILL') expect(standing.filter(({ lease }) => lease !== undefined)).toEqual([]);
       const left = await depot.left();
@@ -54,3 +60,51 @@ test('a first one that can not begin leaves nobody waiting for it', async () => 
   expect(ended.stderr).not.toContain('worker ');
   depot.remove();
 });
+
+test('two commands at once do the run once; who comes late to either of them finds it done, and a stranger begins none', async () => {
+  const depot = await Depot.open(parcels, { backend: 'sqlite', pace: 0 });
+  depot.hold();
+  const both = [ARGS.slice(0, 4), ARGS.slice(0, 2)].map((args) => depot.attempt(args));
+  await Promise.all(both.map((one) => one.until('it has joined', ({ events }) => events.length > 0)));
+  depot.goOn();
+  for (const { code, stderr } of await Promise.all(both.map(({ ended }) => ended))) expect(code, stderr).toBe(0);
+  await depot.expectDone('two commands');
+  const run = await depot.run();
+  // Either of them may have cut it.
+  expect((await depot.groups()).attempts).toBe(run?.shared?.groups.length);
+  expect(run?.invocations).toHaveLength(2);
+  expect(await depot.look((store) => store.history({ runKey: KEY }))).toHaveLength(1);
+
+  const late = async (invocation: string): Promise<Ended> => {
+    const args = ['--join', '--when-told', '--parent-fd', '4', '--invocation', invocation];
+    const worker = depot.attempt(args, { parent: true });
+    (worker.child.stdio[4] as Writable).write('\n');
+    return worker.ended;
+  };
+  for (const invocation of run?.invocations ?? []) {
+    const { code, stderr } = await late(invocation);
+    expect(code, stderr).toBe(0);
+    expect(stderr).toContain('nothing to do');
+  }
+  const { code, stderr } = await late('of another day');
+  expect(code, stderr).toBe(75);
+  expect(stderr).toContain('that this worker was to join is gone');
+  expect((await depot.run())?.run_id).toBe(run?.run_id);
+  depot.remove();
+}, 60_000);
+
+test('a worker that was killed is not listed any more once the others have finished the run', async () => {
+  const depot = await Depot.open(parcels, { backend: 'sqlite', pace: 0.2 });
+  const parent = depot.attempt(ARGS);
+  const victim = await until('another one works', async () =>
+    (await depot.workers()).find(({ pid, state }) => pid !== parent.pid && state === 'working'),
+  );
+  process.kill(victim.pid, 'SIGKILL');
+  depot.quicken();
+  const { code, stderr } = await parent.ended;
+  expect(code, stderr).toBe(0);
+  expect(stderr).toContain(`worker ${victim.pid} ended with SIGKILL`);
+  expect(JSON.parse(await depot.verb('worker', 'list', '--json'))).toMatchObject({ workers: [] });
+  await depot.expectDone('killed');
+  depot.remove();
+}, 60_000);

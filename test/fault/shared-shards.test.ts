@@ -3,7 +3,9 @@ import { Depot, Parcels, SHARED_BACKENDS } from './depot.ts';
 import { SEED } from './random.ts';
 
 const parcels = new Parcels(SEED + 15, 1_200_000);
-const shard = (index: number, of: number): string[] => ['--shard', `${index}/${of}`, '--invocation', 'nightly'];
+const shard = (index: number, of: number): string[] => [
+  ...['--shard', `${index}/${of}`, '--invocation', 'nightly', '--same-host'],
+];
 
 describe.each(SHARED_BACKENDS)('shards, state in %s', (backend) => {
   test('one of three is killed and tried again; another number and workers that join are refused', async () => {

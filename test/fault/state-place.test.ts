@@ -120,7 +120,7 @@ describe.runIf(canMount).each(BACKENDS)('a disk of its own for the state in %s',
 });
 
 const MERGED = [{ name: 'write_file', id: 'priced', config: { path: 'out/priced.ndjson', merge: true } }];
-const JOIN = ['--join', '--splits', '4'];
+const JOIN = ['--join', '--splits', '4', '--invocation', 'nightly'];
 
 /** The newest file of a part, by the number of its version. */
 function newestFile(root: string, part: string): string {

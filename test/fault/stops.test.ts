@@ -59,6 +59,21 @@ describe.each(BACKENDS)('state in %s', (backend) => {
     await shop.expectDone(resumed, 'orphan');
     shop.remove();
   });
+
+  test('a launcher that says SIGTERM and ends before the run has is one that asks once: the run drains', async () => {
+    const shop = new Shop(day, { backend });
+    const both = (attempt: Attempt): void => {
+      attempt.kill('SIGTERM');
+      attempt.orphan();
+    };
+    const stopped = await inTheMiddle(shop, both, ['--parent-fd', '4'], { parent: true });
+    expect(stopped.code, stopped.stderr).toBe(143);
+    expect(stopped.stderr).not.toContain('stopping at once');
+    expect(stopped.events.at(-1)).toMatchObject({ type: 'run.finished', status: 'interrupted', exit_code: 143 });
+    expect(stopped.events.findLast(({ type }) => type === 'checkpoint')).toMatchObject({ grade: 'hard' });
+    await shop.expectDone(await shop.attempt().ended, 'SIGTERM and orphan');
+    shop.remove();
+  });
 });
 
 test.each([

@@ -35,7 +35,9 @@ test('the second command is what CI runs, and it runs every check there is', () 
   expect(checks).toBe('npm ci && npm run check\n');
   expect(readFileSync(join(ROOT, '.ci/run'), 'utf8')).toContain(checks.trim());
   const { scripts } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'));
-  expect(scripts.check).toBe('npm run lint && npm run typecheck && npm run unused && npm run build && npm test');
+  expect(scripts.check).toBe(
+    'npm run lint && npm run typecheck && npm run unused && npm run build && npm test && npm run python',
+  );
   expect(Object.keys(scripts)).toEqual(expect.arrayContaining(['lint', 'typecheck', 'unused', 'build', 'test']));
 });
 
@@ -89,7 +91,14 @@ test('the oxi table and the reference are those of the schemas', () => {
 });
 
 describe('links lead somewhere', () => {
-  const documents = ['README.md', 'SECURITY.md', 'CHANGELOG.md', 'providers/README.md', 'examples/README.md'];
+  const documents = [
+    'README.md',
+    'SECURITY.md',
+    'CHANGELOG.md',
+    'providers/README.md',
+    'providers/oxiflow/README.md',
+    'examples/README.md',
+  ];
   test.each(documents)('of %s', (document) => {
     const text = readFileSync(join(ROOT, document), 'utf8');
     const links = [...text.matchAll(/\]\(([^)#]+)(#[^)]*)?\)/g)].flatMap(([, to = '']) =>

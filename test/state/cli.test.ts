@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, rm, truncate } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, truncate } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Command } from 'commander';
@@ -6,6 +6,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { command as cancel } from '../../runner/cli/cancel.ts';
 import { command as state } from '../../runner/cli/state.ts';
 import { command as status } from '../../runner/cli/status.ts';
+import { command as worker } from '../../runner/cli/worker.ts';
 import { openFileStore } from '../../runner/state/file.ts';
 import { folderName } from '../../runner/state/payload.ts';
 import type { Json, StateStore } from '../../runner/state/store.ts';
@@ -30,6 +31,7 @@ beforeEach(async () => {
   });
 });
 afterEach(async () => {
+  process.exitCode = undefined;
   vi.restoreAllMocks();
   await rm(root, { recursive: true });
 });
@@ -102,6 +104,51 @@ async function saveCheckpoint(runKey: string): Promise<void> {
   const body = { checkpoint: { hard: checkpoint(4, 'hard'), soft: checkpoint(6, 'soft') } };
   await store.write(runKey, 'split-0', { expected: 0, token: 1, body, grade: 'soft' });
 }
+
+describe('one damaged run', () => {
+  async function damage(runKey: string): Promise<void> {
+    const folder = join(root, '.oxiflow/state/runs', folderName(runKey));
+    for (const name of await readdir(folder)) if (name.startsWith('run.')) await truncate(join(folder, name), 9);
+  }
+
+  test('keeps no other run out of an export, a backup and the list of workers: it is named, and the exit code is 74', async () => {
+    for (const key of ['quakes', 'rides', 'trips']) await saveRun(key);
+    await damage('rides');
+    for (const words of [
+      ['export', '--output', join(root, 'some.json')],
+      ['backup', '--output', join(root, 'all.json')],
+    ]) {
+      process.exitCode = undefined;
+      await say(state(), ...words);
+      expect(process.exitCode).toBe(74);
+      expect(err).toMatch(/^run "rides" is damaged and left out: the saved state in .* can't be used/);
+    }
+    expect(await readFile(join(root, 'all.json'), 'utf8')).toMatch(/"run_key":"quakes".*"run_key":"trips"/s);
+    process.exitCode = undefined;
+    await say(worker(), 'list', '--json');
+    expect(process.exitCode).toBe(74);
+    expect(JSON.parse(out)).toMatchObject({ workers: [] });
+    expect(err).toContain('run "rides" is damaged');
+    process.exitCode = undefined;
+    await expect(say(state(), 'export', '--run-key', 'rides')).rejects.toMatchObject({ exitCode: 74 });
+    await say(state(), 'repair', '--run-key', 'rides');
+    expect(out).toContain('set aside');
+  });
+});
+
+test('repair of a run that is not there, and import of a folder, are refused in one sentence', async () => {
+  await saveRun('quakes');
+  await expect(say(state(), 'repair', '--run-key', 'nope')).rejects.toMatchObject({
+    exitCode: 2,
+    message: expect.stringContaining('no run "nope"'),
+  });
+  await say(state(), 'repair', '--run-key', 'quakes');
+  expect(err).toContain('nothing of run "quakes" is damaged');
+  await expect(say(state(), 'import', root)).rejects.toMatchObject({
+    exitCode: 2,
+    message: expect.stringContaining('is a folder'),
+  });
+});
 
 describe('oxiflow state show', () => {
   test('prints the PipelineState of the specification, from the newest checkpoint', async () => {

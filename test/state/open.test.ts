@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -20,6 +20,12 @@ describe('the choice of a backend', () => {
     ['file takes its folder', { backend: 'file', file: { basePath: 'kept' } }, 'file', 'kept'],
     ['nfs is on its mount', { backend: 'nfs', nfs: { mountPath: 'mnt' } }, 'nfs', 'mnt'],
     ['database sqlite is sqlite', { backend: 'database', database: { type: 'sqlite' } }, 'sqlite', '.oxiflow/state.db'],
+    [
+      'a database that is sqlite has its path in its address',
+      { backend: 'database', database: { type: 'sqlite', connectionUrl: 'sqlite://kept/s.db' } },
+      'sqlite',
+      'kept/s.db',
+    ],
   ];
   test.each(cases)('%s', async (_, settings, backend, path) => {
     await using store = await openStore({ ...settings, projectRoot: root });
@@ -27,11 +33,30 @@ describe('the choice of a backend', () => {
     expect(await readdir(root)).toEqual([]);
   });
 
-  test.each(['http', 'database'] as const)('%s is refused with that word and what there is', async (backend) => {
-    const opening = openStore({ backend, projectRoot: root });
+  test('http is refused with that word and what there is', async () => {
+    const opening = openStore({ backend: 'http', projectRoot: root });
     await expect(opening).rejects.toMatchObject({ code: 'UNSUPPORTED', exitCode: 2 });
-    await expect(opening).rejects.toThrow(`"${backend}"`);
+    await expect(opening).rejects.toThrow('"http"');
     await expect(opening).rejects.toThrow('sqlite, file');
+  });
+
+  test.each([
+    ['backend: nfs', {}, 'oxiflow.yaml:2:3: state_manager.nfs needs a mount_path'],
+    ['backend: redis\n  redis: { pool_size: 3 }', {}, 'oxiflow.yaml:3:3: state_manager.redis needs a connection_url'],
+    ['backend: database', {}, 'oxiflow.yaml:2:3: state_manager.database needs a type'],
+    [
+      'backend: redis\n  redis:\n    connection_url: redis://:a/b@cache',
+      {},
+      'oxiflow.yaml:4:21: state_manager.redis.connection_url names a database that is no number; signs like / in a password are percent-encoded',
+    ],
+    ['heartbeat_interval: 5s', { OXIFLOW_STATE_URL: 'redis://cache/x' }, 'OXIFLOW_STATE_URL names a database'],
+    ['heartbeat_interval: 5s', { OXIFLOW_STATE_BACKEND: 'nfs' }, 'state_manager.nfs needs a mount_path, or set'],
+  ])('what is missing or wrong is told with its place: %s', async (manager, env, sentence) => {
+    await writeFile(join(root, 'oxiflow.yaml'), `state_manager:\n  ${manager}\n`);
+    const { state } = await loadProject(root, { env, exact: true });
+    const error = await openStore(state).catch((failure: unknown) => failure);
+    expect(error).toMatchObject({ exitCode: 2, message: expect.stringContaining(sentence) });
+    expect(String(error)).not.toContain('a/b');
   });
 
   test('redis is what its address, its own section or that of a database says, and opens no connection yet', async () => {

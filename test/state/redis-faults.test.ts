@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { checkUp } from '../../runner/state/checkup.ts';
 import { thisHolder } from '../../runner/state/host.ts';
 import type { RedisSettings } from '../../runner/state/redis/connection.ts';
 import { openRedisStore } from '../../runner/state/redis/store.ts';
@@ -556,6 +557,32 @@ describe('damage', () => {
     await server.cli('hset', keys.store, 'id', 'x', 'format', '9');
     await expect(take(open())).rejects.toThrow('newer oxiflow');
     expect(await server.cli('keys', '*rides*')).toBe('');
+  });
+
+  test('keys of another type are named with exit code 74; those of a run are set aside, the others left to people', async () => {
+    const store = openRedisStore(settingsFor(server.url));
+    stores.push(store);
+    const lease = leaseOf(await store.acquire('rides', 'split-0', here(), TTL_MS));
+    await store.write('rides', 'run', { expected: 0, token: lease.token, body: { ride: 1 }, grade: 'soft' });
+    await server.cli('set', keys.run('trips'), 'x');
+    await server.cli('set', keys.requests('trips'), 'x');
+    await server.cli('sadd', keys.runs, 'trips');
+    const refused = (key: string) => ({ exitCode: 74, message: expect.stringContaining(`the key "${key}" holds`) });
+    await expect(store.read('trips', 'run')).rejects.toMatchObject(refused(keys.run('trips')));
+    await expect(store.read('trips', 'run')).rejects.toThrow('oxiflow state repair --run-key trips');
+    await expect(store.requests('trips')).rejects.toMatchObject(refused(keys.requests('trips')));
+    expect((await checkUp(store)).damage.map(({ run_key }) => run_key)).toContain('trips');
+    const { quarantined } = await store.repair('trips');
+    expect(quarantined).toHaveLength(2);
+    expect(await server.cli('get', quarantined[0] ?? '')).toBe('x');
+    expect(await store.acquire('trips', 'split-0', here(), TTL_MS)).toMatchObject({ acquired: true });
+    expect((await checkUp(store)).damage.map(({ run_key }) => run_key)).not.toContain('trips');
+    for (const key of [keys.runs, keys.history]) {
+      await server.cli('set', key, 'x');
+      await expect(key === keys.runs ? store.list() : store.history()).rejects.toMatchObject(refused(key));
+    }
+    expect((await checkUp(store)).damage).toMatchObject([{ run_key: null }, { run_key: null }]);
+    expect(await store.read('rides', 'run')).toMatchObject({ version: 1 });
   });
 
   test('what was set aside by a repair stays beside the run', async () => {

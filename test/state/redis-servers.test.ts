@@ -6,7 +6,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, describe, expect, test } from 'vitest';
+import { afterEach, describe, expect, test, vi } from 'vitest';
 import { thisHolder } from '../../runner/state/host.ts';
 import { parseAddress } from '../../runner/state/redis/address.ts';
 import type { RedisSettings } from '../../runner/state/redis/connection.ts';
@@ -175,6 +175,42 @@ describe('a server', { timeout: 60_000 }, () => {
       expect(`${error}${JSON.stringify(error)}`).not.toContain('hunter2');
     }
     expect(await take(open(`redis://:letmein@127.0.0.1:${server.port}`))).toMatchObject({ acquired: true });
+  });
+
+  test('that has no such database, or lets nobody choose it, is refused before anything is written, also later', async () => {
+    await using server = await RedisServer.start();
+    await server.cli('acl', 'setuser', 'oxi', 'on', '>hunter2', ...RIGHTS);
+    const chosen = `redis://oxi:hunter2@127.0.0.1:${server.port}/3`;
+    const store = open(chosen);
+    expect(await take(store)).toMatchObject({ acquired: true });
+    await expect(take(open(`${server.url}/99`))).rejects.toMatchObject({
+      exitCode: 2,
+      message: expect.stringContaining('has no database of that number'),
+    });
+    await server.cli('acl', 'setuser', 'oxi', '-select');
+    await server.cli('client', 'kill', 'type', 'normal');
+    for (const one of [store, open(chosen)])
+      await expect(one.acquire('rides', 'run', thisHolder('rides-1'), 1000)).rejects.toMatchObject({
+        exitCode: 126,
+        message: expect.stringContaining('(the command select)'),
+      });
+    expect(await server.cli('dbsize')).toBe('0');
+    expect(() => open(chosen, { clusterMode: true })).toThrow('only the database 0');
+  });
+
+  test('that asks for no password is told of once, on no console', async () => {
+    await using server = await RedisServer.start();
+    const onConsole = vi.spyOn(console, 'warn');
+    const warnings: string[] = [];
+    const store = open(`redis://:hunter2@127.0.0.1:${server.port}`, { poolSize: 4 }, (text) => warnings.push(text));
+    await Promise.all(Array.from({ length: 9 }, (_, n) => store.read(`rides-${n}`, 'run')));
+    expect(warnings).toEqual([expect.stringContaining('asks for no password')]);
+    expect(onConsole).not.toHaveBeenCalled();
+  });
+
+  test('without TLS is not waited for in vain by who asks for it', async () => {
+    await using server = await RedisServer.start();
+    await expect(take(open(server.url.replace('redis:', 'rediss:')))).rejects.toThrow('a port that speaks TLS');
   });
 
   test('that is not there is waited for, ten seconds, and then named', async () => {

@@ -64,6 +64,35 @@ test('a database that a dead process left half-made is cleared away', async () =
   expect((await readdir(folder)).filter((name) => name.startsWith('tmp.'))).toEqual([]);
 });
 
+test('of a database with a damaged page the runs that can be read are taken over, each as it was', async () => {
+  const filler = 'x'.repeat(700);
+  const names = Array.from({ length: 60 }, (_, i) => `orders-${String(i).padStart(2, '0')}`);
+  for (const name of names)
+    await store.write(name, 'run', { expected: 0, token: 1, body: { name, filler }, grade: 'soft' });
+  const entry = { runId: 'x', pipeline: 'x', attempt: 1, status: 'finished', summary: {} };
+  await store.appendHistory({ ...entry, runKey: 'orders-00', finishedAt: '2026-01-01T00:00:00Z' });
+  await store.close();
+  const bytes = await readFile(path);
+  const page = bytes.readUInt16BE(16);
+  // In the midst of the documents.
+  const at = Math.floor(bytes.indexOf('"orders-30"') / page) * page;
+  await writeFile(path, bytes.fill(255, at, at + page));
+  await expect(store.list()).rejects.toMatchObject({ exitCode: 74 });
+  const told: string[] = [];
+  await using mending = openSqliteStore(path, { warn: (text) => told.push(text) });
+  const { quarantined, restored, rescued = [] } = await mending.repair('orders-00');
+  expect(told).toEqual([expect.stringContaining('damaged as a whole')]);
+  expect(quarantined.at(-1)).toMatch(/state\.db\.corrupt-[\dTZ.-]+$/);
+  expect(restored).toEqual([{ part: 'run', version: 1 }]);
+  expect(rescued).toEqual(expect.arrayContaining(['orders-01', 'orders-59']));
+  expect(rescued).not.toContain('orders-30');
+  expect(rescued.length).toBeGreaterThan(40);
+  expect((await mending.list()).map(({ run }) => run?.body.name).sort()).toEqual(['orders-00', ...rescued].sort());
+  expect(await mending.history()).toHaveLength(1);
+  const late = { expected: 1, token: 1, body: { late: true }, grade: 'soft' } as const;
+  expect(await mending.write('orders-59', 'run', late)).toMatchObject({ written: false, reason: 'fenced' });
+});
+
 test("a damaged version is kept in the database's own table", async () => {
   await put('orders', 1);
   await put('orders', 2, 1);

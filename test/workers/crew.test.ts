@@ -116,7 +116,7 @@ describe('--join', () => {
   test('workers that join do each split once; one that comes late has nothing to do', async () => {
     const folder = project();
     const join = (): ReturnType<typeof oxiflow> =>
-      oxiflow(['run', 'orders', '--join', '--splits', '6', '--json'], { cwd: folder });
+      oxiflow(['run', 'orders', '--join', '--splits', '6', '--invocation', 'a', '--json'], { cwd: folder });
     const ended = await Promise.all([join(), join(), join()]);
     for (const { code, stderr } of ended) expect(code, stderr).toBe(0);
     expect(idsOf(folder)).toEqual(KEPT);
@@ -133,7 +133,11 @@ describe('--join', () => {
   test('each worker tells its own story, in events of one run', async () => {
     const folder = project();
     const join_ = (n: number): ReturnType<typeof oxiflow> =>
-      oxiflow(['run', 'orders', '--join', '--splits', '6', '--events', `events-${n}`], { cwd: folder });
+      oxiflow(['run', 'orders', '--join', '--splits', '6', '--invocation', 'a', '--events', `events-${n}`], {
+        // An empty one is none.
+        env: { OXIFLOW_WORKER_ID: '' },
+        cwd: folder,
+      });
     const codes = (await Promise.all([join_(0), join_(1)])).map(({ code }) => code);
     expect(codes).toEqual([0, 0]);
     const stories = [0, 1].map((n) =>
@@ -153,6 +157,7 @@ describe('--join', () => {
     expect(one?.run_id).toBe(other?.run_id);
     expect(one?.attempt).not.toBe(other?.attempt);
     expect(one?.worker_id).not.toBe(other?.worker_id);
+    for (const story of stories) expect(story[0]?.worker_id).toMatch(/^[^-]/);
   });
 
   test('while it works, a worker is listed with what it does; afterwards it is gone', async () => {
@@ -177,11 +182,112 @@ describe('--join', () => {
   });
 });
 
+describe('a run of an earlier day', () => {
+  test('is not joined without a name for the request: the second night must not pass for done', async () => {
+    const folder = project();
+    const run = (...args: string[]): ReturnType<typeof oxiflow> => oxiflow(['run', 'orders', ...args], { cwd: folder });
+    expect((await run('--join', '--splits', '2', '--invocation', 'monday')).code).toBe(0);
+    const tuesday = await run('--join', '--splits', '2');
+    expect(tuesday.code).toBe(2);
+    expect(tuesday.stderr).toContain('name the request with --invocation ID, the same for all workers');
+    expect((await run('--join', '--splits', '2', '--invocation', 'tuesday')).code).toBe(0);
+    const { stdout } = await oxiflow(['history', '--json'], { cwd: folder });
+    expect((JSON.parse(stdout) as { runs: unknown[] }).runs).toHaveLength(2);
+  });
+
+  test('leaves no parts of another cut beside the new ones, and of those that are not its own the next one warns', async () => {
+    const folder = project();
+    const run = async (...args: string[]): Promise<string> => {
+      const ended = await oxiflow(['run', 'orders', ...args], { cwd: folder });
+      expect(ended.code, ended.stderr).toBe(0);
+      return ended.stderr;
+    };
+    await run();
+    expect(outputs(folder)).toEqual(['kept.ndjson']);
+    await run('--workers', '2', '--splits', '4');
+    expect(outputs(folder)).toEqual([0, 1, 2, 3].map((k) => `kept-0000${k}-of-00004.ndjson`));
+    // Somebody has gone on with it since: it is theirs now.
+    writeFileSync(join(folder, 'out/kept-00001-of-00004.ndjson'), '{"id":"mine"}\n');
+    writeFileSync(join(folder, 'out/other-00001-of-00004.ndjson'), '{"id":"other"}\n');
+    const said = await run('--workers', '2', '--splits', '3');
+    expect(said).toContain('out/kept-00001-of-00004.ndjson: parts of another cut');
+    expect(outputs(folder)).toEqual(
+      [
+        ...[0, 1, 2].map((k) => `kept-0000${k}-of-00003.ndjson`),
+        'kept-00001-of-00004.ndjson',
+        'other-00001-of-00004.ndjson',
+      ].sort(),
+    );
+    await run();
+    expect(outputs(folder)).toEqual(['kept-00001-of-00004.ndjson', 'kept.ndjson', 'other-00001-of-00004.ndjson']);
+  });
+});
+
+describe('what is told', () => {
+  test('of a finished run: its checkpoints, all of its records in the history, and how it differs from one worker', async () => {
+    const folder = project();
+    const say = async (...args: string[]): Promise<{ stdout: string; stderr: string }> => {
+      const ended = await oxiflow(args, { cwd: folder });
+      expect(ended.code, ended.stderr).toBe(0);
+      return ended;
+    };
+    writeFileSync(
+      join(folder, 'pipelines/orders.yaml'),
+      `max_errors: 5\n${readFileSync(join(folder, 'pipelines/orders.yaml'), 'utf8')}`,
+    );
+    const ways = ['run', 'orders', '--workers', '3', '--splits', '4'];
+    expect((await say(...ways, '--dry-run')).stderr).toContain('"max_errors" counts in each part by itself');
+    expect((await say(...ways)).stderr).toContain('"max_errors" counts in each part by itself');
+    const state = JSON.parse((await say('state', 'show', 'orders', '--json')).stdout);
+    expect(state.groups.map(({ checkpoint }: { checkpoint: number }) => checkpoint > 0)).toEqual(Array(4).fill(true));
+    expect(state).toMatchObject({ records_processed: RECORDS, step_states: { filter: { in: RECORDS } } });
+    const { runs } = JSON.parse((await say('history', 'orders', '--json')).stdout);
+    expect(runs).toHaveLength(1);
+    expect(runs[0]).toMatchObject({ records_in: RECORDS, records_out: KEPT.length, status: 'succeeded' });
+    expect(runs[0].bytes_in).toBe(readFileSync(join(folder, 'in.ndjson')).length);
+    expect(runs[0].duration_ms).toBe(Date.parse(state.finished_at) - Date.parse(state.started_at));
+  });
+
+  test('of outputs: with merge, a shard that is done before the others tells of none', async () => {
+    const folder = project('{ path: out/kept.ndjson, merge: true }');
+    const shard = async (i: number): Promise<Summary> => {
+      const args = ['run', 'orders', '--shard', `${i}/2`, '--same-host', '--invocation', 'a', '--json'];
+      const ended = await oxiflow(args, { cwd: folder });
+      expect(ended.code, ended.stderr).toBe(0);
+      return summaryOf(ended.stdout);
+    };
+    expect((await shard(1)).outputs).toEqual([]);
+    expect((await shard(0)).outputs.map(({ path }) => path)).toEqual([join(folder, 'out/kept.ndjson')]);
+  });
+
+  test('who joins with another number of splits hears that it is ignored', async () => {
+    const folder = project(undefined, true);
+    const run = (...args: string[]): ReturnType<typeof start> =>
+      start(['run', 'orders', '--join', '--invocation', 'a', '--drain-timeout', '500ms', ...args], { cwd: folder });
+    const first = run('--splits', '4');
+    await until('the run is there', async () => {
+      const { code } = await oxiflow(['status', '--run-key', 'orders'], { cwd: folder });
+      return code === 0 ? true : undefined;
+    });
+    first.child.kill('SIGTERM');
+    await first.ended;
+    const second = run('--splits', '9');
+    let said = '';
+    second.child.stderr?.on('data', (text: Buffer) => {
+      said += text;
+    });
+    await until('it has joined', async () => said.includes('--splits 9 has no effect') || undefined);
+    expect(said).toContain('cut into 4 when it began');
+    second.child.kill('SIGTERM');
+    await second.ended;
+  });
+});
+
 describe('--shard I/N', () => {
   test('each shard does its part of one run, in whatever order, alone', async () => {
     const folder = project();
     const shard = (i: number): ReturnType<typeof oxiflow> =>
-      oxiflow(['run', 'orders', '--shard', `${i}/3`, '--invocation', 'a', '--json'], { cwd: folder });
+      oxiflow(['run', 'orders', '--shard', `${i}/3`, '--same-host', '--invocation', 'a', '--json'], { cwd: folder });
     const ids = new Set<string>();
     for (const i of [2, 0, 1]) {
       const ended = await shard(i);
@@ -202,8 +308,8 @@ describe('--shard I/N', () => {
     const folder = project();
     const run = (...args: string[]): ReturnType<typeof oxiflow> =>
       oxiflow(['run', 'orders', '--invocation', 'a', ...args], { cwd: folder });
-    expect((await run('--shard', '0/3')).code).toBe(0);
-    const other = await run('--shard', '0/4');
+    expect((await run('--shard', '0/3', '--same-host')).code).toBe(0);
+    const other = await run('--shard', '0/4', '--same-host');
     expect(other.code).toBe(2);
     expect(other.stderr).toContain('cut for 3 shards');
     expect((await run('--join')).code).toBe(2);
@@ -216,8 +322,8 @@ describe('--shard I/N', () => {
   test('a finished run is not begun again by a shard that does not say whether it is meant', async () => {
     const folder = project();
     for (const i of [0, 1])
-      expect((await oxiflow(['run', 'orders', '--shard', `${i}/2`], { cwd: folder })).code).toBe(0);
-    const ended = await oxiflow(['run', 'orders', '--shard', '0/2'], { cwd: folder });
+      expect((await oxiflow(['run', 'orders', '--shard', `${i}/2`, '--same-host'], { cwd: folder })).code).toBe(0);
+    const ended = await oxiflow(['run', 'orders', '--shard', '0/2', '--same-host'], { cwd: folder });
     expect(ended.code).toBe(2);
     expect(ended.stderr).toContain('--invocation');
   });
@@ -226,7 +332,7 @@ describe('--shard I/N', () => {
     const folder = project();
     writeFileSync(join(folder, 'in.ndjson'), '{"id":0}\n{"id":3}\n');
     for (const i of [0, 1, 2, 3])
-      expect((await oxiflow(['run', 'orders', '--shard', `${i}/4`], { cwd: folder })).code).toBe(0);
+      expect((await oxiflow(['run', 'orders', '--shard', `${i}/4`, '--same-host'], { cwd: folder })).code).toBe(0);
     expect(outputs(folder)).toHaveLength(4);
     expect(idsOf(folder)).toEqual([0, 3]);
   });
@@ -243,6 +349,10 @@ describe('what can not be is refused before anything starts', () => {
     [['--shard', '0/2', '--splits', '4'], 'leave --splits out'],
     [['--join', '--limit', '5'], '--limit'],
     [['--join', '--fresh'], '--invocation'],
+    [['--join', '--same-host'], '--same-host needs --shard'],
+    [['--shard', '0/2'], ".oxiflow/state.db is this host's alone"],
+    [['--shard', '0/2', '--state-backend', 'file'], ".oxiflow/state is this host's alone"],
+    [['--shard', '0/2', '--dry-run'], 'or add --same-host'],
   ])('%j', async (args, sentence) => {
     const folder = project();
     const ended = await oxiflow(['run', 'orders', ...args], { cwd: folder });

@@ -76,6 +76,21 @@ describe.each([
   );
 });
 
+test('a group is not gone on with where its attempts belong to another shared run', async () => {
+  using scene = new Scene(pipeline('parse_json'), { 'in/0.ndjson': jsonLines(new Chance(SEED), 15_000) });
+  const whole = await scene.whole();
+  const split = await scene.cut({ groups: 2, exactly: true, minBytes: 1 });
+  await using store = openFileStore(state);
+  const first = await scene.interrupted(split, 0, store, 3, { sharedRun: 'monday', attempts: 2 });
+  expect(first.summary.status).toBe('interrupted');
+  expect(first.positions).toHaveLength(1);
+  const all = await scene.cut({ groups: 1, exactly: true, minBytes: 1 });
+  const { summary, positions } = await scene.interrupted(all, 0, store, 1000, { sharedRun: 'tuesday' });
+  expect(positions).toEqual([]);
+  expect(summary.outputs[0]?.rows).toBe(whole.outputs[0]?.rows);
+  expect(scene.read('out/orders-00000-of-00001.ndjson').equals(scene.read('out/orders.ndjson'))).toBe(true);
+});
+
 test('an input that was rewritten is noticed by whoever goes on in a range', async () => {
   const chance = new Chance(SEED);
   const lines = jsonLines(chance, 20_000).replace('\ufeff', '');

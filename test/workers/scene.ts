@@ -23,6 +23,9 @@ import { mergeParts } from '../../runner/workers/merge.ts';
 
 const NOW = Date.UTC(2026, 10, 30);
 
+/** Id of the run whose groups they are. */
+const SHARED_RUN = 'run-1';
+
 /** Of one read, where a run is stopped often. */
 const READ_BYTES = 30_011;
 
@@ -101,16 +104,20 @@ export class Scene implements Disposable {
     return summaries;
   }
 
-  /** A group in many attempts: each is stopped after so many small reads. Returns the positions that they went on from. */
+  /**
+   * A group in many attempts: each is stopped after so many small reads. Returns the positions that they went on from. `attempts`: at
+   * most so many.
+   */
   async interrupted(
     groups: readonly Split[][],
     index: number,
     store: StateStore,
     most: number,
+    { sharedRun = SHARED_RUN, attempts = Number.POSITIVE_INFINITY }: { sharedRun?: string; attempts?: number } = {},
   ): Promise<{ summary: RunSummary; positions: Checkpoint['position'][] }> {
     const stream = (await this.input()).input.stream;
     const positions: Checkpoint['position'][] = [];
-    for (;;) {
+    for (let attempt = 1; ; attempt++) {
       const plan = await this.plan({ index, of: groups.length });
       const stop = new AbortController();
       const source = plan.segments[0]?.planned?.sources[0]?.source;
@@ -129,6 +136,7 @@ export class Scene implements Disposable {
       const summary = await this.#run(plan, {
         input: { source: 0, splits: groups[index] ?? [], stream },
         store,
+        invocation: sharedRun,
         fresh: false,
         stop: stop.signal,
         observe: async () => ({
@@ -138,7 +146,7 @@ export class Scene implements Disposable {
           },
         }),
       });
-      if (summary.status !== 'interrupted') return { summary, positions };
+      if (summary.status !== 'interrupted' || attempt >= attempts) return { summary, positions };
     }
   }
 
@@ -150,7 +158,7 @@ export class Scene implements Disposable {
       plan,
       stream: input.stream,
       projectRoot: this.folder,
-      run: { runKey: 'orders', runId: 'run-1', pipeline: 'orders', token },
+      run: { runKey: 'orders', runId: SHARED_RUN, pipeline: 'orders', token },
       groups: summaries.map(({ outputs }) => outputs),
       mustHold: async () => undefined,
     });
@@ -169,7 +177,7 @@ export class Scene implements Disposable {
         store,
         holder: thisHolder('test'),
         runKey: 'orders',
-        invocation: undefined,
+        invocation: SHARED_RUN,
         fresh: true,
         acceptChanges: false,
         limit: Number.POSITIVE_INFINITY,

@@ -19,12 +19,12 @@ import { readBlocks } from './staged-file.ts';
 import { readText, StagedText, type TextMark, type TextOptions } from './staged-text.ts';
 import { remove, stemOf, syncFolder } from './staging.ts';
 
-const SUFFIX = '.oxiflow-merge';
+export const MERGE_SUFFIX = '.oxiflow-merge';
 
 /** Where a worker leaves its part of the output `path`: a name that nobody takes for an output. */
 export function hiddenPart(path: string, run: SinkRun, share: Share): string {
   const target = behindLinks(path);
-  return join(dirname(target), `${stemOf(basename(target), run)}${partNumber(share)}${SUFFIX}`);
+  return join(dirname(target), `${stemOf(basename(target), run)}${partNumber(share)}${MERGE_SUFFIX}`);
 }
 
 interface Part extends PartOutput {
@@ -167,7 +167,7 @@ async function sweep(path: string, run: SinkRun): Promise<void> {
   const folder = dirname(target);
   const stems = [run, { ...run, step: mergeStep(run) }].map((one) => stemOf(basename(target), one));
   for (const name of await readdir(folder))
-    if (name.endsWith(SUFFIX) && stems.some((stem) => name.startsWith(stem))) await remove(join(folder, name));
+    if (name.endsWith(MERGE_SUFFIX) && stems.some((stem) => name.startsWith(stem))) await remove(join(folder, name));
 }
 
 function mergeStep({ step }: SinkRun): string {
@@ -226,12 +226,14 @@ class Notes {
 
   /** Tokens of those that are there, up to our own. */
   async #all(): Promise<number[]> {
-    const names = (await readdir(this.#folder)).filter((name) => name.startsWith(this.#stem) && name.endsWith(SUFFIX));
-    const tokens = names.map((name) => Number(name.slice(this.#stem.length, -SUFFIX.length)));
+    const names = (await readdir(this.#folder)).filter(
+      (name) => name.startsWith(this.#stem) && name.endsWith(MERGE_SUFFIX),
+    );
+    const tokens = names.map((name) => Number(name.slice(this.#stem.length, -MERGE_SUFFIX.length)));
     return tokens.filter((token) => token <= this.#token);
   }
 
   #pathOf(token: number): string {
-    return join(this.#folder, `${this.#stem}${token}${SUFFIX}`);
+    return join(this.#folder, `${this.#stem}${token}${MERGE_SUFFIX}`);
   }
 }

@@ -3,7 +3,17 @@ import { readdirSync, statSync } from 'node:fs';
 import { lstat, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import * as z from 'zod/mini';
-import type { FilePlace, Held, Mark, Output, Rewrite, Share, Sink, SinkRun } from '../../engine/contracts.ts';
+import type {
+  EarlierOutput,
+  FilePlace,
+  Held,
+  Mark,
+  Output,
+  Rewrite,
+  Share,
+  Sink,
+  SinkRun,
+} from '../../engine/contracts.ts';
 import { errnoOf, ioError, OxiError } from '../../engine/errors.ts';
 import { makeFolders } from '../../engine/folders.ts';
 import { partName } from '../../engine/part-name.ts';
@@ -12,6 +22,7 @@ import type { Codec } from '../../kernel/unpack.ts';
 import type { Grade } from '../../state/store.ts';
 import { defineSink, field } from '../define.ts';
 import { jsonFormat } from '../formats/format-json.ts';
+import { partsBeside, removeEarlier, sweepParts } from './earlier-parts.ts';
 import { hiddenPart, mergeFiles } from './merging.ts';
 import { isTooLong, refuseNul, tooLong } from './path.ts';
 import { behindLinks, keysOf, pathKey } from './place.ts';
@@ -85,8 +96,11 @@ export const writeFile = defineSink({
 
 /** Names of the parts that other workers make. */
 function otherParts(path: string, { index, of }: Share): string[] {
-  const all = Array.from({ length: of }, (_, i) => partName(path, { index: i, of }));
-  return all.filter((_, i) => i !== index);
+  return partsOf(path, of).filter((_, i) => i !== index);
+}
+
+function partsOf(path: string, of: number): string[] {
+  return Array.from({ length: of }, (_, index) => partName(path, { index, of }));
 }
 
 interface SinkOptions {
@@ -230,6 +244,30 @@ class FileSink implements Sink {
 
   async abort(): Promise<void> {
     await this.#text.discard();
+  }
+
+  /** Called on the whole output, not on a part of it. */
+  async clearEarlier(
+    known: readonly EarlierOutput[],
+    { of, dry }: { of: number | undefined; dry: boolean },
+  ): Promise<string[]> {
+    const { path, name, overwrite, append, backup } = this.#o;
+    // Where nothing may be lost, nothing is taken away.
+    const byPath = new Map(overwrite && !append && !backup ? known.map((one) => [one.path, one]) : []);
+    const parts = of === undefined || this.merge !== undefined ? [] : partsOf(path, of);
+    const made = new Set(parts.length === 0 ? [path] : parts);
+    const left: string[] = [];
+    for (const beside of await partsBeside(path)) {
+      const at = join(dirname(path), beside);
+      if (!made.has(at) && !(await removeEarlier(at, byPath.get(at), dry))) left.push(join(dirname(name), beside));
+    }
+    // The whole output of an earlier run: whose it is where nobody knows is no matter of parts.
+    if (!made.has(path)) await removeEarlier(path, byPath.get(path), dry);
+    return left;
+  }
+
+  async sweepParts(run: SinkRun, of: number): Promise<void> {
+    await sweepParts(this.#o.path, run, of);
   }
 
   async close(): Promise<void> {

@@ -15,6 +15,8 @@ import { judge } from './trouble.ts';
 export interface RedisSettings {
   /** With the password in it: revealed for the driver, and for nobody else. */
   readonly connectionUrl: string;
+  /** Where that comes from, for messages. */
+  readonly addressFrom?: string | undefined;
   readonly keyPrefix: string;
   readonly clusterMode: boolean;
   /** Connections at most, of each thread; one of them listens. */
@@ -69,14 +71,20 @@ export class Connections {
   /** Nodes of the cluster that were seen: the ones in the address may be gone when the next connection is made. */
   #nodes: { host: string; port: number }[];
   #answered = false;
+  readonly #warn: (text: string) => void;
+  #warned = false;
 
-  constructor(settings: RedisSettings) {
+  /** `warn`: told what people should know of the server, once. */
+  constructor(settings: RedisSettings, warn: (text: string) => void = () => undefined) {
     this.#settings = settings;
-    this.#address = parseAddress(settings.connectionUrl, settings.projectRoot);
+    this.#warn = warn;
+    this.#address = parseAddress(settings.connectionUrl, settings.projectRoot, settings.addressFrom);
     this.#timeoutMs = settings.timeoutMs ?? TIMEOUT_MS;
     // One listens, if there may be more than one.
     this.#size = Math.max(1, (settings.poolSize ?? POOL_SIZE) - 1);
     this.#nodes = this.#address.nodes;
+    if (settings.clusterMode && this.#address.db !== 0)
+      throw new OxiError('CONFIG_INVALID', `${this.#address.location}: a cluster has only the database 0`);
     this.location = `${this.#address.location} (${settings.keyPrefix})`;
   }
 
@@ -102,6 +110,7 @@ export class Connections {
 
   async try<T>(work: (client: Client) => Promise<T>): Promise<T> {
     const began = performance.now();
+    let reason = '';
     for (let pause = FIRST_PAUSE_MS; ; pause = Math.min(2 * pause, LONGEST_PAUSE_MS)) {
       const line = this.#line();
       try {
@@ -118,9 +127,11 @@ export class Connections {
         }
         if (trouble.kind !== 'passing') throw error;
         this.#drop(line);
+        // A connection that closed tells less than one that could not be made.
+        if (reason === '' || !isVague(error)) reason = trouble.reason;
         const budget = this.#answered ? this.#settings.lockTimeoutMs : START_MS;
         const left = began + budget - performance.now();
-        if (left <= 0 || this.#closing.signal.aborted) throw this.#unreachable(trouble.reason);
+        if (left <= 0 || this.#closing.signal.aborted) throw this.#unreachable(reason);
         // Many that wait for one server do not come back all at once.
         const wait = Math.min(left, pause * (0.5 + Math.random()));
         await sleep(wait, undefined, { signal: this.#closing.signal }).catch(() => {
@@ -226,9 +237,7 @@ export class Connections {
   #why({ why }: Line, failure: unknown): unknown {
     // What was sent is in there, too.
     if (failure instanceof Error && 'command' in failure) delete failure.command;
-    const isVague =
-      failure instanceof Error && /^(Connection is closed|timed out|None of startup)/.test(failure.message);
-    return isVague && why !== undefined ? why : failure;
+    return isVague(failure) && why !== undefined ? why : failure;
   }
 
   #remember(cluster: Cluster): void {
@@ -238,11 +247,17 @@ export class Connections {
   }
 
   #open(): Client {
-    const { Cluster, Redis } = loadDriver();
-    if (!this.#settings.clusterMode)
-      return new Redis({ ...this.#options(), ...this.#place(this.#nodes[0]), retryStrategy: () => null });
+    const { Cluster, Redis, NEEDLESS_PASSWORD } = loadDriver();
+    const needless = (): void => {
+      if (!this.#warned) this.#warn(`${this.location} asks for no password: the one in its address is not needed`);
+      this.#warned = true;
+    };
+    if (!this.#settings.clusterMode) {
+      const client = new Redis({ ...this.#options(), ...this.#place(this.#nodes[0]), retryStrategy: () => null });
+      return client.on(NEEDLESS_PASSWORD, needless);
+    }
     const { tls } = this.#address;
-    return new Cluster(this.#nodes, {
+    const cluster = new Cluster(this.#nodes, {
       clusterRetryStrategy: () => null,
       enableReadyCheck: false,
       slotsRefreshTimeout: this.#timeoutMs,
@@ -250,6 +265,7 @@ export class Connections {
       // Names are left as they are where certificates are held against them.
       ...(tls === undefined ? {} : { dnsLookup: (name, done) => done(null, name) }),
     });
+    return cluster.on('+node', (node: Redis) => node.on(NEEDLESS_PASSWORD, needless));
   }
 
   #place(node: { host: string; port: number } | undefined): { host: string; port: number } | { path: string } {
@@ -276,6 +292,14 @@ export class Connections {
   }
 
   #unreachable(reason: string): OxiError {
-    return new OxiError('STATE_UNREACHABLE', `the state in ${this.location} is out of reach: ${reason}`);
+    // A server without TLS waits for the rest of what it takes for a command.
+    const isTls = this.#address.tls !== undefined && /^(ETIMEDOUT|ECONNRESET|EPROTO|timed out)/.test(reason);
+    const hint = isTls && !this.#answered ? '; rediss:// is for a port that speaks TLS, redis:// for one without' : '';
+    return new OxiError('STATE_UNREACHABLE', `the state in ${this.location} is out of reach: ${reason}${hint}`);
   }
+}
+
+/** Tells that something is wrong, and not what. */
+function isVague(error: unknown): boolean {
+  return error instanceof Error && /^(Connection is closed|timed out|None of startup)/.test(error.message);
 }

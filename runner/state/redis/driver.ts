@@ -1,2 +1,35 @@
-/** The driver, in a chunk of its own: `load.ts` loads it when a store is opened that is in Redis. */
-export { Cluster, Redis } from 'ioredis';
+/**
+ * The driver, in a chunk of its own: `load.ts` loads it when a store is opened that is in Redis. Two things of it are made stricter:
+ * a connection whose database may not be chosen would go on with another one, and a password that is not needed would be told on
+ * the console, once for each connection.
+ */
+import { Cluster, Redis } from 'ioredis';
+
+export { Cluster, Redis };
+
+/** Told by a client that has given a password to a server that asks for none. */
+export const NEEDLESS_PASSWORD = 'needless password';
+
+const { auth, select } = Redis.prototype;
+
+Redis.prototype.select = async function (this: Redis, ...args: Parameters<typeof select>) {
+  try {
+    return await Reflect.apply(select, this, args);
+  } catch (error) {
+    // Whatever waits for this connection is refused with that error, and nothing is sent.
+    if (error instanceof Error) this.recoverFromFatalError(error, error, {});
+    throw error;
+  }
+} as typeof select;
+
+Redis.prototype.auth = async function (this: Redis, ...args: Parameters<typeof auth>) {
+  try {
+    return await Reflect.apply(auth, this, args);
+  } catch (error) {
+    const isNeedless =
+      error instanceof Error && /no password is set|without any password configured/.test(error.message);
+    if (!isNeedless) throw error;
+    this.emit(NEEDLESS_PASSWORD);
+    return 'OK';
+  }
+} as typeof auth;

@@ -47,3 +47,8 @@ export function keysOf(prefix: string): Keys {
     history: `${prefix}:history`,
   };
 }
+
+/** The key is one of those that a run has for itself. */
+export function isOfRun(key: string): boolean {
+  return /:\{[^{}]+\}:(run|requests|aside)$/.test(key);
+}

@@ -1,8 +1,10 @@
 /** The store as a whole: its identity, the settings of its server, and how its scripts are asked. */
 import { randomBytes } from 'node:crypto';
+import { OxiError } from '../../engine/errors.ts';
 import { corrupt, newer } from '../faults.ts';
 import type { Connections } from './connection.ts';
 import { FORMAT } from './head.ts';
+import { isOfRun } from './keys.ts';
 import { IDENTITY, type Script } from './scripts.ts';
 import { judge } from './trouble.ts';
 
@@ -49,6 +51,7 @@ export class Place {
     try {
       return await this.#connections.call(script, keys, args);
     } catch (error) {
+      if (error instanceof Error && error.message.includes('WRONGTYPE')) throw foreign(location, keys, runKey);
       const trouble = judge(error, location);
       if (trouble.kind !== 'stored') throw error;
       if (trouble.fault === 'newer') throw newer(location, Number(trouble.text), FORMAT);
@@ -63,4 +66,12 @@ export class Place {
         `${this.#connections.location} throws data away when its memory is full (maxmemory-policy ${policy}), the state of runs too: set it to noeviction`,
       );
   }
+}
+
+/** What stands there was not put there by us: of a run's keys `repair` sets it aside, the others are for people. */
+function foreign(location: string, keys: readonly string[], runKey: string | undefined): OxiError {
+  const names = keys.map((key) => `"${key}"`).join(' or ');
+  const why = `the key ${names} holds a value of another type, which oxiflow did not put there`;
+  if (runKey !== undefined && keys.every(isOfRun)) return corrupt(location, why, runKey);
+  return new OxiError('STATE_CORRUPT', `the saved state in ${location} can't be used: ${why}. Rename that key`);
 }

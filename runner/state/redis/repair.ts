@@ -6,7 +6,7 @@ import { type Head, FORMAT as LAYOUT, unpackHead } from './head.ts';
 import type { Keys } from './keys.ts';
 import type { Place } from './place.ts';
 import { unsealDocument } from './rows.ts';
-import { DUMP, MEND } from './scripts.ts';
+import { DUMP, EVICT, MEND } from './scripts.ts';
 
 type Fields = Map<string, string>;
 
@@ -30,6 +30,15 @@ export async function repairRun(
 ): Promise<{ quarantined: string[]; restored: { part: Part; version: number }[] }> {
   const quarantined: string[] = [];
   const restored: { part: Part; version: number }[] = [];
+  const types = [
+    [keys.run(runKey), 'hash'],
+    [keys.requests(runKey), 'list'],
+    [keys.aside(runKey), 'hash'],
+  ] as const;
+  for (const [key, type] of types) {
+    const away = `${key}:foreign:${new Date().toISOString()}`;
+    if (Number(await place.call(runKey, EVICT, [key, away], [type])) === 1) quarantined.push(away);
+  }
   for (let round = 0; round < ROUNDS; round++) {
     const fields = await dump(place, keys.run(runKey));
     const damages = partsOf(fields).flatMap((part) => damageOf(fields, part, runKey, location) ?? []);

@@ -382,3 +382,11 @@ redis.call('HDEL', K, 'w:' .. part, 'b:' .. part)
 redis.call('HSET', K, 'top', int(h.token), fields(part, h))
 return 1
 `);
+
+/** keys: one of a run, and where it goes; the type that it should have -> 1 where it had another one, and is there now */
+export const EVICT = script(`
+local found = redis.call('TYPE', K)
+found = found.ok or found
+if found == 'none' or found == ARGV[1] then return 0 end
+return redis.call('RENAMENX', K, KEYS[2])
+`);

@@ -3,8 +3,10 @@
  * are in other slots of a cluster than a run: what touches both is done in steps of which each is safe to be the last one.
  */
 import { OxiError } from '../../engine/errors.ts';
+import { acquireAnew } from '../anew.ts';
 import { checkBody, checkRunKey, isPrunable, lost } from '../faults.ts';
 import { isProvenDead } from '../host.ts';
+import { RunNotes } from '../notes.ts';
 import { byNewestWrite, byPart, checkPart } from '../parts.ts';
 import type { RequestFilter } from '../requests.ts';
 import type * as store from '../store.ts';
@@ -14,7 +16,6 @@ import { History, type HistoryFilter } from './history.ts';
 import { type Keys, keysOf } from './keys.ts';
 import { Memory } from './memory.ts';
 import { makeNonce } from './nonce.ts';
-import { RunNotes } from './notes.ts';
 import { Place } from './place.ts';
 import { repairRun } from './repair.ts';
 import { Requests } from './requests.ts';
@@ -51,11 +52,11 @@ class RedisStore implements store.StateStore {
   readonly #listed = new Set<string>();
 
   constructor(settings: RedisSettings, options: RedisStoreOptions) {
-    this.#connections = new Connections(settings);
+    this.#warn = options.warn ?? (() => undefined);
+    this.#connections = new Connections(settings, this.#warn);
     this.#keys = keysOf(settings.keyPrefix);
     this.location = this.#connections.location;
     this.#notes = options.notes === true ? new RunNotes(settings.projectRoot, this.location) : undefined;
-    this.#warn = options.warn ?? (() => undefined);
     this.#place = new Place(this.#connections, this.#keys.store, this.#warn);
     this.#requests = new Requests(this.#place, this.#keys, this.location);
     this.#history = new History(this.#place, this.#keys.history, this.location);
@@ -101,6 +102,18 @@ class RedisStore implements store.StateStore {
   ): Promise<store.AcquireResult> {
     checkRunKey(runKey);
     checkPart(part);
+    const acquire = (): Promise<store.AcquireResult> => this.#take(runKey, part, holder, ttlMs, how);
+    if (how.fresh !== true) return await acquire();
+    return await acquireAnew(this, runKey, { acquire, repair: () => this.repair(runKey), warn: this.#warn });
+  }
+
+  async #take(
+    runKey: string,
+    part: store.Part,
+    holder: store.Holder,
+    ttlMs: number,
+    how: { force?: boolean; fresh?: boolean },
+  ): Promise<store.AcquireResult> {
     const must = await this.#mustBeThere(runKey, how.fresh === true);
     const nonce = makeNonce();
     let dead = '';
@@ -230,7 +243,11 @@ class RedisStore implements store.StateStore {
     checkRunKey(runKey);
     await this.#place.begin();
     this.#memory.forgetDocuments(runKey);
-    return await repairRun(this.#place, this.#keys, runKey, this.location);
+    const done = await repairRun(this.#place, this.#keys, runKey, this.location);
+    // Who has seen it set aside knows that it is gone.
+    if (done.quarantined.length > 0 && (await this.read(runKey, 'run')) === undefined)
+      await this.#notes?.forget(runKey);
+    return done;
   }
 
   async remove(lease: store.Lease): Promise<void> {

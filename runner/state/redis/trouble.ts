@@ -64,7 +64,7 @@ function refused(code: string | undefined, message: string, location: string): O
   }
   return new OxiError(
     'PERMISSION_DENIED',
-    `${location}: the server refuses ${code === 'NOAUTH' ? 'to serve without a password' : 'this user or password'}; see state_manager.redis.connection_url`,
+    `${location}: the server refuses ${code === 'NOAUTH' ? 'to serve without a password' : 'this user or password'}; see the address that it is given (state_manager.redis.connection_url, or OXIFLOW_STATE_URL)`,
   );
 }
 

@@ -108,7 +108,14 @@ export const commandCases: readonly BadCase[] = [
     args: ['run', 'orders', '--drain-timeout', '5parsecs'],
     code: 2,
     message:
-      'oxiflow run: option "--drain-timeout <time>" argument "5parsecs" is invalid: it must be a duration such as 10s, 500ms or 2m; oxiflow run --help shows how',
+      'oxiflow run: option "--drain-timeout <time>" argument "5parsecs" is invalid: it must be a duration with its unit, such as 30d, 12h, 5m, 10s or 500ms; oxiflow run --help shows how',
+  },
+  {
+    title: 'an age without a unit, which is never taken for seconds,',
+    args: ['state', 'cleanup', '--older-than', '5'],
+    code: 2,
+    message:
+      'oxiflow state cleanup: option "--older-than <time>" argument "5" is invalid: it must be a duration with its unit, such as 30d, 12h, 5m, 10s or 500ms; oxiflow state cleanup --help shows how',
   },
   {
     title: '--set without a value',

@@ -38,6 +38,29 @@ export function describeDamage(scene: Scene): void {
       expect(found.find((entry) => entry.runKey === 'night rides')?.run?.body).toEqual({ ride: 'first-ride' });
     });
 
+    test('a run that starts over is held up by none of its damaged documents, and by those of nobody else', async () => {
+      for (const part of ['run', 'split-0', 'group-1'] as const) {
+        const first = await scene.put({ ride: 1 }, 0, 1, part);
+        await scene.put({ ride: 2 }, first.version, 1, part);
+        await scene.bench.damage('rides', part, 'wrong shape');
+      }
+      await scene.put({ ride: 1 }, 0, 1, 'run', 'night rides');
+      const told: string[] = [];
+      const store = scene.bench.open({ warn: (text) => told.push(text) });
+      await expect(store.acquire('rides', 'split-0', scene.here(), TTL_MS)).rejects.toMatchObject({ exitCode: 74 });
+      expect(told).toEqual([]);
+      const got = await store.acquire('rides', 'split-0', scene.here(), TTL_MS, { fresh: true });
+      if (!got.acquired) throw new Error('not acquired');
+      expect(told).toEqual([expect.stringContaining('run "rides" starts over')]);
+      const before = await store.read('rides', 'run');
+      const document = { expected: before?.version ?? 0, token: got.lease.token, body: { ride: 9 } };
+      expect(await store.write('rides', 'run', { ...document, grade: 'hard' })).toMatchObject({ written: true });
+      expect(await store.renew(got.lease)).toBe(true);
+      for (const { part } of await store.parts('rides')) await store.read('rides', part);
+      expect(await store.read('night rides', 'run')).toMatchObject({ version: 1, body: { ride: 1 } });
+      await store.close();
+    });
+
     test('repair of what is whole changes nothing', async () => {
       const { version } = await scene.put({ ride: 1 }, 0);
       expect(await scene.store.repair('rides')).toEqual({ quarantined: [], restored: [] });

@@ -1,14 +1,14 @@
 /**
- * What a project remembers of the unfinished runs that it keeps elsewhere, so that a server which lost its data is not taken for
- * one that never had any: a file a run in `.oxiflow/elsewhere/`, made behind the first document of the run, and gone when the run
+ * What a project remembers of the unfinished runs that it keeps elsewhere, so that a server which lost its data, or a share that is
+ * not mounted, is not taken for one that never had any: a file a run in `.oxiflow/elsewhere/`, made behind the first document of the run, and gone when the run
  * is finished. Where there is a note, and the store has neither the document nor a trace of its removal, the store has lost it.
  */
 import { hash } from 'node:crypto';
 import { mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { errnoOf } from '../../engine/errors.ts';
-import { folderName } from '../payload.ts';
-import { seal, unseal } from '../seal.ts';
+import { errnoOf } from '../engine/errors.ts';
+import { folderName } from './payload.ts';
+import { seal, unseal } from './seal.ts';
 
 /**
  * A run that another host has finished is removed at the earliest 30 days later, and the last trace of it 30 days after that: a
@@ -17,7 +17,7 @@ import { seal, unseal } from '../seal.ts';
 const TRUSTED_MS = 60 * 24 * 3600 * 1000;
 
 export interface Note {
-  /** Identity of the store in which the run was. */
+  /** Identity of the store in which the run was; empty where stores have none. */
   store: string;
 }
 

@@ -1,0 +1,82 @@
+"""What is asked of `oxiflow run`, and the words of its command line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """Fields are the options of `oxiflow run` with the same names; what is None is left to the runner."""
+
+    #: A name, or the path of a file.
+    pipeline: str
+    project: str | None = None
+    #: What is resumed: a second start with the same key goes on where the first one stopped.
+    run_key: str | None = None
+    #: Names the request: one that has finished is not repeated. A launcher that retries should give it.
+    invocation: str | None = None
+    worker_id: str | None = None
+    #: Parameters of the pipeline.
+    params: Mapping[str, Any] = field(default_factory=dict)
+    #: Fields of steps by `step.field`.
+    set: Mapping[str, Any] = field(default_factory=dict)
+    env_file: str | None = None
+    fresh: bool = False
+    accept_changes: bool = False
+    limit: int | None = None
+    threads: int | None = None
+    workers: int | None = None
+    join: bool = False
+    splits: int | None = None
+    #: Which part of how many, from 0.
+    shard: tuple[int, int] | None = None
+    #: As the runner takes them: "10s", "2m".
+    drain_timeout: str | None = None
+    lease_wait: str | None = None
+    state_backend: str | None = None
+    #: Standard error says only what went wrong; the events say all.
+    quiet: bool = True
+    verbose: bool = False
+
+    def arguments(self) -> list[str]:
+        """Each option is one word with its value, so that no value is taken for an option."""
+        values = {
+            "--project": self.project,
+            "--run-key": self.run_key,
+            "--invocation": self.invocation,
+            "--worker-id": self.worker_id,
+            "--env-file": self.env_file,
+            "--limit": self.limit,
+            "--threads": self.threads,
+            "--workers": self.workers,
+            "--splits": self.splits,
+            "--shard": None if self.shard is None else f"{self.shard[0]}/{self.shard[1]}",
+            "--drain-timeout": self.drain_timeout,
+            "--lease-wait": self.lease_wait,
+            "--state-backend": self.state_backend,
+        }
+        flags = {
+            "--fresh": self.fresh,
+            "--accept-changes": self.accept_changes,
+            "--join": self.join,
+            "--quiet": self.quiet and not self.verbose,
+            "--verbose": self.verbose,
+        }
+        return [
+            "run",
+            *(f"{option}={value}" for option, value in values.items() if value is not None),
+            *(option for option, given in flags.items() if given),
+            *(f"--param={name}={text_of(value)}" for name, value in self.params.items()),
+            *(f"--set={name}={text_of(value)}" for name, value in self.set.items()),
+            "--",
+            self.pipeline,
+        ]
+
+
+def text_of(value: Any) -> str:
+    """Text as it is, all else as JSON."""
+    return value if isinstance(value, str) else json.dumps(value, allow_nan=False)

@@ -1,0 +1,83 @@
+"""The words of the command line are those that the runner knows."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+from oxiflow.runner import runner_command
+
+from oxiflow import RunRequest
+
+EVERYTHING = RunRequest(
+    "-odd name",
+    project="-shop",
+    run_key="k",
+    invocation="i",
+    worker_id="w",
+    params={"day": "2026-03-01", "limit": 7, "deep": {"a": [1, None]}, "on": True},
+    set={"filter.where": "km > 3"},
+    env_file=".env",
+    fresh=True,
+    accept_changes=True,
+    limit=10,
+    threads=2,
+    workers=3,
+    join=True,
+    splits=4,
+    shard=(0, 2),
+    drain_timeout="5s",
+    lease_wait="1m",
+    state_backend="redis",
+    verbose=True,
+)
+
+
+def test_every_option_is_one_of_the_runner() -> None:
+    told = subprocess.run(
+        [*runner_command(), "run", "--help", "--all"], capture_output=True, text=True, check=True
+    ).stdout
+    told += subprocess.run([*runner_command(), "run", "--help"], capture_output=True, text=True, check=True).stdout
+    known = set(re.findall(r"--[a-z-]+", told))
+    quiet = RunRequest("rides", quiet=True).arguments()
+    used = {
+        word.partition("=")[0] for word in [*EVERYTHING.arguments(), *quiet] if word.startswith("--") and word != "--"
+    }
+    assert used <= known
+    assert len(used) == 20
+
+
+def test_values_are_part_of_their_option_and_the_pipeline_comes_last() -> None:
+    words = EVERYTHING.arguments()
+    assert words[0] == "run"
+    assert words[-2:] == ["--", "-odd name"]
+    assert all(word.startswith("--") for word in words[1:-2])
+    assert "--project=-shop" in words
+    assert "--param=day=2026-03-01" in words
+    assert "--param=limit=7" in words
+    assert "--param=on=true" in words
+    assert '--param=deep={"a": [1, null]}' in words
+    assert "--set=filter.where=km > 3" in words
+    assert "--shard=0/2" in words
+
+
+def test_what_is_left_out_is_left_to_the_runner() -> None:
+    assert RunRequest("rides").arguments() == ["run", "--quiet", "--", "rides"]
+
+
+def test_the_runner_takes_them(tmp_path: Path) -> None:
+    (tmp_path / "rides.yaml").write_text(
+        "pipeline:\n"
+        "  - name: read_file\n    config: { path: rides.ndjson }\n"
+        "  - name: parse_json\n"
+        "  - name: filter\n    config: { where: km > params.least }\n"
+        "  - name: write_file\n    config: { path: far.ndjson }\n"
+        "parameters: { least: { type: float } }\n"
+    )
+    (tmp_path / "rides.ndjson").write_text('{"km":1}\n{"km":9}\n')
+    request = RunRequest(
+        "rides.yaml", project=str(tmp_path), params={"least": 2.5}, set={"write_file.path": "-far.ndjson"}, threads=1
+    )
+    subprocess.run([*runner_command(), *request.arguments()], check=True)
+    assert (tmp_path / "-far.ndjson").read_text() == '{"km":9}\n'
