@@ -2,7 +2,7 @@
 import type { StateStore } from '../state/store.ts';
 import type { EarlierOutput, SinkRun } from './contracts.ts';
 import { parseRunDocument, type RunDocument } from './documents.ts';
-import { type Plan, type PlannedSink, type Segment, sinksOf } from './plan.ts';
+import { type Plan, type Segment, sinksOf } from './plan.ts';
 import { DEAD_LETTERS } from './planner.ts';
 import type { RunSummary } from './report.ts';
 
@@ -53,7 +53,7 @@ export async function sweepParts(
   runOf: (step: string) => SinkRun,
   of: number,
 ): Promise<void> {
-  const sinks = sinksOf(nodes).map(({ step, sink }: PlannedSink) => ({ id: step.id, sink }));
+  const sinks = sinksOf(nodes).map(({ step, sink }) => ({ id: step.id, sink }));
   if (deadLetters !== undefined) sinks.push({ id: DEAD_LETTERS, sink: deadLetters.sink });
   for (const { id, sink } of sinks) await sink.sweepParts?.(runOf(id), of);
 }

@@ -109,6 +109,11 @@ export class ConfigErrors extends OxiError {
 }
 
 /** `error` has a Node error code such as ENOENT; returns it, or undefined. */
+/** Something stored is damaged: somebody's to repair. */
+export function isCorrupt(error: unknown): error is OxiError {
+  return error instanceof OxiError && error.code === 'STATE_CORRUPT';
+}
+
 export function errnoOf(error: unknown): string | undefined {
   return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined;
 }

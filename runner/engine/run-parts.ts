@@ -10,7 +10,7 @@ import {
   type RunDocument,
   type SplitDocument,
 } from './documents.ts';
-import { OxiError } from './errors.ts';
+import { isCorrupt } from './errors.ts';
 import { onlyFields, onlyKey } from './only-record.ts';
 import type { Plan, Segment, StepMetadata } from './plan.ts';
 import type { RunFigures, RunSummary } from './report.ts';
@@ -30,7 +30,7 @@ export function unlessAnew<T>(fresh: boolean, parse: () => T): T | undefined {
   try {
     return parse();
   } catch (error) {
-    if (fresh && error instanceof OxiError && error.code === 'STATE_CORRUPT') return undefined;
+    if (fresh && isCorrupt(error)) return undefined;
     throw error;
   }
 }

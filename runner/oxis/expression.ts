@@ -3,7 +3,7 @@ import type { FieldPath, RecordStep, RecordView, StepContext } from '../engine/c
 import { RecordError } from '../engine/contracts.ts';
 import { OxiError } from '../engine/errors.ts';
 import { byteForm, NoForm } from '../expressions/byte-form.ts';
-import { type CompiledExpression, compileExpression, type RecordReader, type Scope } from '../expressions/compile.ts';
+import { compileExpression, type RecordReader, type Scope } from '../expressions/compile.ts';
 import { ExpressionError } from '../expressions/errors.ts';
 import type { Value } from '../expressions/values.ts';
 import type { Form, StepForm } from '../kernel/bytes/forms.ts';
@@ -16,25 +16,9 @@ export interface RecordExpression {
   evaluate(record: RecordView, context: StepContext): Value;
 }
 
-/**
- * Expressions by their text: those of the split groups of a run are the same ones, and code that is made anew is slow again at
- * first. An evaluation is never interrupted by another one.
- */
-const compiledTexts = new Map<string, CompiledExpression>();
-const MOST_TEXTS = 1000;
-
-function compiledOnce(text: string): CompiledExpression {
-  const known = compiledTexts.get(text);
-  if (known !== undefined) return known;
-  const compiled = compileExpression(text, { allowed: 'record' });
-  if (compiledTexts.size >= MOST_TEXTS) compiledTexts.clear();
-  compiledTexts.set(text, compiled);
-  return compiled;
-}
-
 /** Throws OxiError CONFIG_INVALID that names the step and the field of its configuration. */
 export function compileRecordExpression(text: string, step: string, field: string): RecordExpression {
-  const compiled = naming(step, field, () => compiledOnce(text));
+  const compiled = naming(step, field, () => compileExpression(text, { allowed: 'record' }));
   const usesMeta = /\bmeta\b/.test(text);
   const meta = new Map<string, Value>();
   const scope: { -readonly [K in keyof Scope]: Scope[K] } = {

@@ -2,7 +2,7 @@
  * The lease of a run that starts over (`fresh`): what is damaged of it is in nobody's way. It is set aside, as `repair` does it, for
  * nothing of it is gone on from; a run that is only resumed is never mended without being asked.
  */
-import { OxiError } from '../engine/errors.ts';
+import { isCorrupt } from '../engine/errors.ts';
 import type { AcquireResult, StateStore } from './store.ts';
 
 interface Ways {
@@ -18,7 +18,7 @@ export async function acquireAnew(
   { acquire, repair, warn }: Ways,
 ): Promise<AcquireResult> {
   const mend = async (error: unknown): Promise<void> => {
-    if (!(error instanceof OxiError && error.code === 'STATE_CORRUPT')) throw error;
+    if (!isCorrupt(error)) throw error;
     const { quarantined } = await repair();
     warn(`run "${runKey}" starts over, and what was damaged of it is set aside: ${quarantined.join(', ')}`);
   };

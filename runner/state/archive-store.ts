@@ -2,7 +2,7 @@
  * Takes runs out of a store, and puts them into one. Taken out is what stood there at one moment. Put in is all or nothing as far as
  * anybody who works can see: every lease that there is of these runs is held from before the first write until behind the last.
  */
-import { OxiError } from '../engine/errors.ts';
+import { isCorrupt, OxiError } from '../engine/errors.ts';
 import type { Archive, ArchivedRun } from './archive.ts';
 import { finishedMs } from './faults.ts';
 import { checkDocument } from './part-documents.ts';
@@ -37,7 +37,7 @@ export async function takeOut(store: StateStore, { runKey, unchecked = false, da
 
   function orDamaged<T>(taking: Promise<T>, key: string | undefined): Promise<T | undefined> {
     return taking.catch((error: unknown) => {
-      if (damaged === undefined || !(error instanceof OxiError && error.code === 'STATE_CORRUPT')) throw error;
+      if (damaged === undefined || !isCorrupt(error)) throw error;
       damaged(error, key);
       return undefined;
     });

@@ -1,5 +1,5 @@
 /** Reads everything that a store holds and tells what of it is damaged. Nothing is changed; `repair` is who mends. */
-import { OxiError } from '../engine/errors.ts';
+import { isCorrupt } from '../engine/errors.ts';
 import { checkDocument } from './part-documents.ts';
 import type { Part, StateStore } from './store.ts';
 
@@ -26,7 +26,7 @@ export async function checkUp(store: StateStore, runKey?: string): Promise<Check
   /** The same file may be met several times. */
   const told = new Set<string>();
   const tell = (error: unknown, run_key: string | null, part: Part | null): void => {
-    if (!(error instanceof OxiError && error.code === 'STATE_CORRUPT')) throw error;
+    if (!isCorrupt(error)) throw error;
     const place = error.place.file ?? store.location;
     const sign = `${run_key} ${place} ${error.place.file === undefined ? `${part} ${error.message}` : ''}`;
     if (told.has(sign)) return;

@@ -2,7 +2,7 @@
  * Takes away what nobody needs any more: registrations of workers whose lease is over, leases of holders that are proven dead,
  * finished runs and history that are old. Never touches the living: every step is one that the store refuses where somebody works.
  */
-import { OxiError } from '../engine/errors.ts';
+import { isCorrupt } from '../engine/errors.ts';
 import { finishedMs, isPrunable } from './faults.ts';
 import type { Holder, Part, PartStanding, StateStore } from './store.ts';
 import { WORKER_PREFIX } from './worker-part.ts';
@@ -38,7 +38,7 @@ export async function cleanUp(store: StateStore, o: CleanupOptions): Promise<Cle
       try {
         for (const standing of await store.parts(runKey)) await sweep(store, runKey, standing, o, done);
       } catch (error) {
-        if (!(error instanceof OxiError && error.code === 'STATE_CORRUPT')) throw error;
+        if (!isCorrupt(error)) throw error;
         done.damaged.push(runKey);
       }
     }

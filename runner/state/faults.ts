@@ -1,5 +1,5 @@
 /** The errors that every backend reports in the same words, and the run keys that none accepts. */
-import { errnoOf, ioError, OxiError } from '../engine/errors.ts';
+import { errnoOf, ioError, isCorrupt, OxiError } from '../engine/errors.ts';
 import type { HistoryEntry, Json, Lease } from './store.ts';
 
 /** Longest run key, in UTF-16 units. */
@@ -28,7 +28,7 @@ export function corrupt(file: string, reason: string, runKey: string | undefined
 
 /** The same error with the run's own key in its command, where whoever found it did not know which run was asked for. */
 export function aboutRun(error: unknown, runKey: string): unknown {
-  if (error instanceof OxiError && error.code === 'STATE_CORRUPT' && error.message.endsWith(ANY_RUN))
+  if (isCorrupt(error) && error.message.endsWith(ANY_RUN))
     error.message = `${error.message.slice(0, -ANY_RUN.length)} --run-key ${quote(runKey)}`;
   return error;
 }

@@ -1,7 +1,7 @@
 /** What the backend `file` removes in the end: finished runs, what is left of removed ones, workers that went. */
 import { rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { errnoOf, OxiError } from '../engine/errors.ts';
+import { errnoOf, isCorrupt } from '../engine/errors.ts';
 import * as chain from './chain.ts';
 import { isPrunable } from './faults.ts';
 import { type FileDocuments, writeNote } from './file-documents.ts';
@@ -83,11 +83,6 @@ export async function dropTombstones(documents: FileDocuments, runKey: string): 
     dropped++;
   }
   return dropped;
-}
-
-/** A corrupt run is somebody's to repair, not ours to remove. */
-export function isCorrupt(error: unknown): boolean {
-  return error instanceof OxiError && error.code === 'STATE_CORRUPT';
 }
 
 async function dropFolder(folder: string, runKey: string): Promise<void> {

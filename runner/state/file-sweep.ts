@@ -4,11 +4,11 @@
  */
 import { rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { errnoOf } from '../engine/errors.ts';
+import { errnoOf, isCorrupt } from '../engine/errors.ts';
 import * as chain from './chain.ts';
 import type { FileDocuments } from './file-documents.ts';
 import type { FileLeases } from './file-leases.ts';
-import { dropTombstones, isCorrupt } from './file-prune.ts';
+import { dropTombstones } from './file-prune.ts';
 import { thisHolder } from './host.ts';
 import type { StateStore } from './store.ts';
 

@@ -4,7 +4,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
-import { OxiError } from '../engine/errors.ts';
+import { isCorrupt, OxiError } from '../engine/errors.ts';
 import { acquireAnew } from './anew.ts';
 import * as chain from './chain.ts';
 import { checkBody, corrupt, lost, stateIoError } from './faults.ts';
@@ -109,31 +109,29 @@ class FileStore implements store.StateStore {
     });
   }
 
-  #take(
+  async #take(
     runKey: string,
     part: store.Part,
     holder: store.Holder,
     ttlMs: number,
     force: boolean,
   ): Promise<store.AcquireResult> {
-    return this.#guard(async () => {
-      let predecessor: Extract<store.AcquireResult, { acquired: true }>['predecessor'];
-      const done = await this.#documents.advance<store.AcquireResult>(runKey, part, 'hard', async (head) => {
-        const standing = await this.#leases.judge(runKey, head, { force });
-        if (standing?.over === false) {
-          return { answer: { acquired: false, holder: standing.holder, remainingMs: standing.remainingMs } };
-        }
-        predecessor = standing?.predecessor;
-        const token = (await this.#documents.highestToken(runKey)) + 1;
-        return {
-          next: { ...this.#documents.next(runKey, part, head, token), lease: this.#leases.begin(holder, ttlMs) },
-        };
-      });
-      if ('answer' in done) return done.answer;
-      if (predecessor !== undefined) await this.#leases.dropBeat(runKey, part, predecessor.token);
-      const lease = { runKey, part, token: done.next.token, ttlMs, holder };
-      return predecessor === undefined ? { acquired: true, lease } : { acquired: true, lease, predecessor };
+    let predecessor: Extract<store.AcquireResult, { acquired: true }>['predecessor'];
+    const done = await this.#documents.advance<store.AcquireResult>(runKey, part, 'hard', async (head) => {
+      const standing = await this.#leases.judge(runKey, head, { force });
+      if (standing?.over === false) {
+        return { answer: { acquired: false, holder: standing.holder, remainingMs: standing.remainingMs } };
+      }
+      predecessor = standing?.predecessor;
+      const token = (await this.#documents.highestToken(runKey)) + 1;
+      return {
+        next: { ...this.#documents.next(runKey, part, head, token), lease: this.#leases.begin(holder, ttlMs) },
+      };
     });
+    if ('answer' in done) return done.answer;
+    if (predecessor !== undefined) await this.#leases.dropBeat(runKey, part, predecessor.token);
+    const lease = { runKey, part, token: done.next.token, ttlMs, holder };
+    return predecessor === undefined ? { acquired: true, lease } : { acquired: true, lease, predecessor };
   }
 
   claim(
@@ -200,7 +198,7 @@ class FileStore implements store.StateStore {
           const run = documentOf(await this.#documents.head(runKey, 'run'));
           if (run !== undefined) found.push({ runKey, run });
         } catch (error) {
-          if (!(error instanceof OxiError && error.code === 'STATE_CORRUPT')) throw error;
+          if (!isCorrupt(error)) throw error;
           found.push({ runKey, error: error.message });
         }
       }

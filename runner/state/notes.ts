@@ -1,7 +1,8 @@
 /**
  * What a project remembers of the unfinished runs that it keeps elsewhere, so that a server which lost its data, or a share that is
- * not mounted, is not taken for one that never had any: a file a run in `.oxiflow/elsewhere/`, made behind the first document of the run, and gone when the run
- * is finished. Where there is a note, and the store has neither the document nor a trace of its removal, the store has lost it.
+ * not mounted, is not taken for one that never had any: a file a run in `.oxiflow/elsewhere/`, made behind the first document of the
+ * run, and gone when the run is finished. Where there is a note, and the store has neither the document nor a trace of its removal,
+ * the store has lost it.
  */
 import { hash } from 'node:crypto';
 import { mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises';

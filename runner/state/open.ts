@@ -107,7 +107,7 @@ async function openRedis(
   const { poolSize, timeoutMs } = section;
   const { projectRoot, from } = settings;
   const addressFrom = from?.address;
-  const connectionUrl = typeof url === 'string' ? url : url.reveal();
+  const connectionUrl = revealed(url);
   return openRedisStore(
     { projectRoot, connectionUrl, addressFrom, keyPrefix, clusterMode, poolSize, timeoutMs, lockTimeoutMs },
     { ...options, notes: true },
@@ -122,8 +122,12 @@ export function databasePath({
   database,
 }: Pick<StoreSettings, 'projectRoot' | 'backend' | 'sqlite' | 'database'>): string {
   const url = backend === 'database' && database?.type === 'sqlite' ? database.connectionUrl : undefined;
-  const path = typeof url === 'string' ? url : url?.reveal();
+  const path = url && revealed(url);
   return resolve(projectRoot, path?.replace(/^(file|sqlite):(\/\/)?/i, '') ?? sqlite?.path ?? '.oxiflow/state.db');
+}
+
+function revealed(url: { reveal(): string } | string): string {
+  return typeof url === 'string' ? url : url.reveal();
 }
 
 function missing({ backend, from }: StoreSettings, what: string): OxiError {

@@ -4,7 +4,7 @@
  */
 import * as z from 'zod/mini';
 import { parseBody } from '../engine/documents.ts';
-import { OxiError } from '../engine/errors.ts';
+import { isCorrupt, type OxiError } from '../engine/errors.ts';
 import { once } from '../engine/once.ts';
 import type { Json, LeaseStanding, Part, StateStore } from './store.ts';
 import { WORKER_PREFIX } from './worker-part.ts';
@@ -81,7 +81,7 @@ export async function listWorkers(
   const found: KnownWorker[] = [];
   for (const key of runKeys) {
     const ofRun = await workersOf(store, key).catch((error: unknown) => {
-      if (damaged === undefined || !(error instanceof OxiError && error.code === 'STATE_CORRUPT')) throw error;
+      if (damaged === undefined || !isCorrupt(error)) throw error;
       damaged(error, key);
       return [];
     });
@@ -109,7 +109,7 @@ async function workersOf(store: StateStore, runKey: string): Promise<KnownWorker
       if (stored === undefined && version > 0) continue;
       if (stored !== undefined) known.registration = parseRegistration(stored.body);
     } catch (error) {
-      if (!(error instanceof OxiError && error.code === 'STATE_CORRUPT')) throw error;
+      if (!isCorrupt(error)) throw error;
       known.error = error.message;
     }
     found.push(known);

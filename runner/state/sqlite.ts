@@ -3,7 +3,7 @@
  * process, hard ones are synced. Bodies carry a checksum, and the version before the newest is kept for `repair`.
  */
 import { rename } from 'node:fs/promises';
-import { errnoOf, OxiError } from '../engine/errors.ts';
+import { errnoOf, isCorrupt } from '../engine/errors.ts';
 import { acquireAnew } from './anew.ts';
 import { type Database, databaseExists, makeDatabase, openDatabase, sqliteError } from './database.ts';
 import { aboutRun, checkBody, checkRunKey, corrupt, finishedMs, isPrunable, lost } from './faults.ts';
@@ -190,7 +190,7 @@ class SqliteStore implements store.StateStore {
           const run = documentOf(database, row);
           return run === undefined ? { runKey: row.run_key } : { runKey: row.run_key, run };
         } catch (error) {
-          if (!(error instanceof OxiError && error.code === 'STATE_CORRUPT')) throw error;
+          if (!isCorrupt(error)) throw error;
           return { runKey: row.run_key, error: error.message };
         }
       });
@@ -243,8 +243,7 @@ class SqliteStore implements store.StateStore {
       return await this.#repairRows(runKey);
     } catch (error) {
       // A newer format is nobody's damage: `use the newer oxiflow` stands.
-      const beyondRows =
-        error instanceof OxiError && error.code === 'STATE_CORRUPT' && !error.message.includes('newer');
+      const beyondRows = isCorrupt(error) && !error.message.includes('newer');
       if (!beyondRows) throw error;
     }
     this.#warn(
@@ -373,7 +372,7 @@ class SqliteStore implements store.StateStore {
       return document !== undefined && isPrunable(document.body, cutoff);
     } catch (error) {
       // A corrupt run is somebody's to repair, not ours to remove.
-      if (error instanceof OxiError && error.code === 'STATE_CORRUPT') return false;
+      if (isCorrupt(error)) return false;
       throw error;
     }
   }

@@ -7,6 +7,7 @@ import { OxiError } from '../engine/errors.ts';
 import type { StoreSettings } from '../state/open.ts';
 import type { Registration } from '../state/registration.ts';
 import type { Holder, Lease, RunRequest } from '../state/store.ts';
+import { threadEntry } from './entry.ts';
 import { startThread } from './start.ts';
 
 export interface KeeperStart {
@@ -67,7 +68,7 @@ export function startKeeper(start: KeeperStart, on: KeeperEvents, delayMs = DELA
   const tell = (command: KeeperCommand): void => worker?.postMessage(command);
 
   const begin = setTimeout(() => {
-    worker = startThread({ name: 'lease', data: start, youngMb: YOUNG_MB }, 'keeper-thread');
+    worker = startThread({ name: 'lease', data: start, youngMb: YOUNG_MB }, threadEntry('keeper-thread'));
     worker.on('message', (message: KeeperMessage) => {
       if (message.kind === 'lost') {
         const { token, why } = message;

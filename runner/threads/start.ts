@@ -1,6 +1,5 @@
 /** Starts a thread. What that needs loads with the first one: a run that needs none starts without it. */
 import type { Worker } from 'node:worker_threads';
-import { threadEntry } from './entry.ts';
 
 interface Thread {
   name: string;
@@ -11,14 +10,11 @@ interface Thread {
 }
 
 /** `entry`: its code. */
-export function startThread(
-  { name, data, youngMb, heapMb }: Thread,
-  entry: URL | 'stage-thread' | 'keeper-thread',
-): Worker {
+export function startThread({ name, data, youngMb, heapMb }: Thread, entry: URL): Worker {
   // A thread copies the compiled code of V8's own functions, 2 MB, to have it near its own code; it is no faster for it.
   process.getBuiltinModule('node:v8').setFlagsFromString('--no-short-builtin-calls');
   const { Worker } = process.getBuiltinModule('node:worker_threads');
-  return new Worker(typeof entry === 'string' ? threadEntry(entry) : entry, {
+  return new Worker(entry, {
     workerData: data,
     name: `oxiflow: ${name}`,
     resourceLimits: {

@@ -153,11 +153,15 @@ class Crew {
   // ---------------------------------------------------------------- working
 
   async #work(): Promise<RunSummary> {
-    const { stop, kill } = this.#o;
+    const { stop, kill, pause } = this.#o;
     for (;;) {
       if (kill.aborted) throw kill.reason;
       if (this.#gone.signal.aborted) throw this.#gone.signal.reason;
       if (stop.aborted) return this.#interrupted();
+      if (pause.closedBy !== undefined) {
+        await pause.opened(AbortSignal.any([stop, kill, this.#gone.signal]));
+        continue;
+      }
       const claimed = await this.#claims.next();
       if (claimed !== undefined) {
         const summary = await this.#workOn(claimed);

@@ -6,19 +6,29 @@
  * --seconds 60 --runner FILE --out FILE
  */
 import { execFileSync, spawnSync } from 'node:child_process';
-import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { generateFile } from '../fixtures/generate.ts';
 import { RedisServer } from '../servers/redis.ts';
-import { bytesOf, count, diskFolder, fail, processor, say, workFolder } from './ground.ts';
+import {
+  bytesOf,
+  count,
+  diskFolder,
+  fail,
+  processor,
+  RUNNER,
+  SEED,
+  say,
+  tools,
+  untilTheEnd,
+  workFolder,
+} from './ground.ts';
 import { measureBeats } from './state-beats.ts';
 import { measureCommits } from './state-commits.ts';
 import { PARTS, type PartOfState, stateMarkdown } from './state-report.ts';
 import { compareCheckpoints, compareWorkers } from './state-runs.ts';
 
-const ROOT = resolve(import.meta.dirname, '../..');
-const SEED = 7;
 /** Room, in sizes of an input: itself, three outputs, their parts, and one joined from parts. */
 const COPIES = 7;
 /** Room for states, which are small. */
@@ -37,7 +47,7 @@ const { values, positionals } = parseArgs({
     each: { type: 'string', default: '500' },
     workers: { type: 'string', default: '200' },
     seconds: { type: 'string', default: '60' },
-    runner: { type: 'string', default: join(ROOT, 'dist', 'oxiflow.mjs') },
+    runner: { type: 'string', default: RUNNER },
     out: { type: 'string', default: join(import.meta.dirname, 'STATE.md') },
   },
 });
@@ -52,22 +62,11 @@ const series = count('series', values.series);
 const each = count('each', values.each);
 const workers = count('workers', values.workers);
 const seconds = count('seconds', values.seconds);
-const runner = resolve(values.runner);
-if (!existsSync(runner)) fail(`${runner}: not there; build it with npm run build`);
-const pinned = join(ROOT, 'node_modules', 'node', 'bin', 'node');
-const node = existsSync(pinned) ? pinned : process.execPath;
-const python = 'python3';
-if (spawnSync(python, ['--version']).status !== 0) fail('python3: not found; it measures the processes (wait4)');
+const { runner, node, python } = tools(values.runner);
 
-const folders: string[] = [];
-process.on('exit', () => {
-  for (const folder of folders) rmSync(folder, { recursive: true, force: true });
-});
-for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => process.exit(1));
-const work = workFolder(Math.max(isWanted('checkpoints') ? size : 0, isWanted('workers') ? sharedSize : 0) * COPIES);
-folders.push(work);
-const disk = diskFolder(STATE_BYTES);
-folders.push(disk);
+const largest = Math.max(isWanted('checkpoints') ? size : 0, isWanted('workers') ? sharedSize : 0);
+const work = untilTheEnd(workFolder(largest * COPIES));
+const disk = untilTheEnd(diskFolder(STATE_BYTES));
 
 const input = join(work, 'events.ndjson');
 function makeInput(bytes: number): string {

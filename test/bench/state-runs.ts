@@ -5,6 +5,7 @@ import { pipeline } from 'node:stream/promises';
 import { differences } from './compare.ts';
 import { buildWithCrashPoints } from './contenders.ts';
 import { measureCommand, say } from './ground.ts';
+import { runsOf } from './race.ts';
 import type { Runs } from './report.ts';
 import { MIDDLE, makeProject, pipelineText, UNOBSERVED } from './works.ts';
 
@@ -22,10 +23,6 @@ interface Turn {
   name: string;
   command: string[];
   env: Record<string, string>;
-}
-
-function runsOf(turns: readonly { name: string }[]): Runs[] {
-  return turns.map(({ name }) => ({ name, costs: [] }));
 }
 
 /**

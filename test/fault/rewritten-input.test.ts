@@ -127,6 +127,8 @@ describe('a quote that is open at the end of a CSV file', () => {
     expect(code, stderr).toBe(3);
     expect(stderr).toContain(`error: ${path}: byte ${at}: a quote opens here and is not closed to the end of the file`);
     expect(readFileSync(join(cwd, 'pipelines/rides.yaml'), 'utf8')).toContain(onError);
-    expect(Object.keys(snapshot(cwd)).filter((name) => name.startsWith('output/'))).toEqual([]);
+    // A checkpoint before the quote leaves its part for the next attempt; nothing is published.
+    const published = (name: string): boolean => name.startsWith('output/') && !name.endsWith('.oxiflow-part');
+    expect(Object.keys(snapshot(cwd)).filter(published)).toEqual([]);
   });
 });

@@ -2,7 +2,7 @@
  * The backend `redis`: each operation one script on the server, whose clock ends the leases. The history and the set of run keys
  * are in other slots of a cluster than a run: what touches both is done in steps of which each is safe to be the last one.
  */
-import { OxiError } from '../../engine/errors.ts';
+import { isCorrupt, OxiError } from '../../engine/errors.ts';
 import { acquireAnew } from '../anew.ts';
 import { checkBody, checkRunKey, isPrunable, lost } from '../faults.ts';
 import { isProvenDead } from '../host.ts';
@@ -206,7 +206,7 @@ class RedisStore implements store.StateStore {
         const run = await this.read(runKey, 'run');
         return run === undefined ? undefined : { runKey, run };
       } catch (error) {
-        if (!(error instanceof OxiError && error.code === 'STATE_CORRUPT')) throw error;
+        if (!isCorrupt(error)) throw error;
         return { runKey, error: error.message };
       }
     });
@@ -355,7 +355,7 @@ class RedisStore implements store.StateStore {
       return outcome === 1;
     } catch (error) {
       // A corrupt run is somebody's to repair, not ours to remove.
-      if (error instanceof OxiError && error.code === 'STATE_CORRUPT') return false;
+      if (isCorrupt(error)) return false;
       throw error;
     }
   }
