@@ -3,8 +3,8 @@
  * through the steps as the value tier has them, at their places.
  */
 import { giveBuffer } from '../kernel/buffers.ts';
-import { ByteKernel, type Totals, type Turn } from '../kernel/bytes/kernel.ts';
-import { compileSteps, type Program } from '../kernel/bytes/program.ts';
+import { ByteKernel, type Laps, type Totals, type Turn } from '../kernel/bytes/kernel.ts';
+import { checkSteps, compileSteps, type OwnedForms, type Program } from '../kernel/bytes/program.ts';
 import { Unfit } from '../kernel/bytes/unfit.ts';
 import type { World } from '../kernel/bytes/world.ts';
 import { SpanList } from '../kernel/spans.ts';
@@ -13,6 +13,8 @@ import type { Block, StepContext } from './contracts.ts';
 import type { Op, Pass, PassEvents } from './fuse.ts';
 
 const LF = 0x0a;
+/** A record has about 2^8 bytes. */
+const USUAL_SHIFT = 8;
 
 /** Why steps have no program, as a clause; `owner`: which of them is to blame, where it is one. */
 export interface NoProgram {
@@ -20,16 +22,41 @@ export interface NoProgram {
   owner: number | undefined;
 }
 
-/** The program of these steps; `world`: as of compileSteps. */
-export function programOf(ops: readonly Op[], world?: World): Program | NoProgram {
-  const steps: Parameters<typeof compileSteps>[0][number][] = [];
+/** The programs of these steps: to work with, and to time each of them, where that fits too. */
+export interface Programs {
+  plain: Program;
+  timed: Program | undefined;
+}
+
+export function programsOf(ops: readonly Op[], world: World): Programs | NoProgram {
+  return withForms(ops, (forms) => {
+    const plain = compileSteps(forms, world);
+    try {
+      return { plain, timed: compileSteps(forms, world, true) };
+    } catch (error) {
+      if (!(error instanceof Unfit)) throw error;
+      return { plain, timed: undefined };
+    }
+  });
+}
+
+/** Why these steps have no program, whatever a run is given; undefined where they have. */
+export function noProgram(ops: readonly Op[]): NoProgram | undefined {
+  return withForms(ops, (forms) => {
+    checkSteps(forms);
+    return undefined;
+  });
+}
+
+function withForms<T>(ops: readonly Op[], work: (forms: OwnedForms) => T): T | NoProgram {
+  const forms: OwnedForms[number][] = [];
   for (const { owner, step } of ops) {
     const form = step.forms?.bytes;
     if (form === undefined) return { why: step.forms?.why ?? 'it has no form for bytes', owner };
-    steps.push({ owner, form });
+    forms.push({ owner, form });
   }
   try {
-    return compileSteps(steps, world);
+    return work(forms);
   } catch (error) {
     if (!(error instanceof Unfit)) throw error;
     return { why: error.message, owner: error.owner };
@@ -42,24 +69,29 @@ export interface Worked extends Totals {
 
 export class BytePass {
   readonly #pass: Pass;
-  readonly #kernel: ByteKernel;
+  readonly #programs: Programs;
+  readonly #laps: Laps;
+  readonly #kernel = new ByteKernel();
   readonly #spans = new SpanList();
-  /** So far, and those of them that went the way of values. */
-  records = 0;
+  #isTimed = false;
+  /** Records of the last piece that went the way of values. */
   deferred = 0;
 
-  /** `pass`: the same steps on the value tier; `owners`: how many steps there are in the stage. */
-  constructor(program: Program, pass: Pass, owners: number) {
+  /** `pass`: the same steps on the value tier. Throws NoKernel. */
+  constructor(programs: Programs, pass: Pass) {
+    const { clock, parser, writer } = pass;
     this.#pass = pass;
-    this.#kernel = new ByteKernel(program, owners);
+    this.#programs = programs;
+    this.#laps = { lap: (owner) => clock.lap(owner), whole: (owner) => clock.whole(owner), parser, writer };
   }
 
   /**
    * The records of `piece`, whose lines begin at `offset`. Events are of deferred records; `failed` is given their places in the
-   * block that `given` was called with before.
+   * block that `given` was called with before. Throws NoKernel, before anything was done, where there is no memory for the piece.
    */
   run(piece: Block, offset: number, context: StepContext, events: PassEvents, given: (block: Block) => void): Worked {
     const { bytes } = piece;
+    this.#begin(bytes.byteLength);
     let out: ByteWriter | undefined;
     let isSame = false;
     const writer = (): ByteWriter => {
@@ -87,11 +119,22 @@ export class BytePass {
       }
       this.#copy(turn, bytes, from, turn.count, writer());
     });
-    this.records += totals.records;
     const { split, columns } = piece;
     const text = isSame ? bytes : writer().bytes.subarray(0, writer().length);
     const named = columns === undefined ? {} : { columns };
     return { block: { bytes: text, ...this.#spans.take(), split, whole: false, ...named }, ...totals };
+  }
+
+  /** Of a piece: whether each step is timed, as it is of some blocks on the value tier. */
+  #begin(size: number): void {
+    const { plain, timed } = this.#programs;
+    const { clock } = this.#pass;
+    this.deferred = 0;
+    this.#isTimed = clock.due(size >> USUAL_SHIFT) && timed !== undefined;
+    if (this.#isTimed && timed !== undefined) {
+      this.#kernel.load(timed, this.#laps);
+      clock.start();
+    } else this.#kernel.load(plain);
   }
 
   /** The deferred records of a turn through the pass of values; what is returned writes the one at an offset, if it is left. */
@@ -114,16 +157,18 @@ export class BytePass {
     const { bytes, split } = piece;
     const block: Block = { bytes, spans, offsets, count, split, whole: false };
     given(block);
-    const left = this.#pass.run(block, context, events);
+    const left = this.#pass.runPart(block, context, events, this.#isTimed);
     const text = Buffer.from(left.bytes.buffer, left.bytes.byteOffset, left.bytes.byteLength);
+    const isOwn = left.bytes.buffer !== bytes.buffer;
     let next = 0;
+    if (isOwn && left.count === 0) giveBuffer(left.bytes);
     return (offset, out) => {
       if (next >= left.count || left.offsets[next] !== offset) return;
       const at = out.length;
       out.copy(text, left.spans[2 * next] as number, left.spans[2 * next + 1] as number);
       this.#spans.add(at, out.length, offset);
       out.byte(LF);
-      if (++next === left.count && left.bytes.buffer !== bytes.buffer) giveBuffer(left.bytes);
+      if (++next === left.count && isOwn) giveBuffer(left.bytes);
     };
   }
 

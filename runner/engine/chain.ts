@@ -13,6 +13,7 @@ import type {
   SourceOxi,
   Step,
   StepOxi,
+  Tier,
 } from './contracts.ts';
 import { OxiError } from './errors.ts';
 import { columnsOf } from './first-look.ts';
@@ -33,7 +34,7 @@ import type { Places } from './same-place.ts';
 import { splitOrdered } from './split-ordered.ts';
 import type { OnError } from './stage-spec.ts';
 import { locating, locatingLater, stepError } from './step-error.ts';
-import { tiersOf } from './tiers.ts';
+import { noteTiers } from './tiers.ts';
 
 export interface ChainOptions {
   oxis: ReadonlyMap<string, Oxi>;
@@ -41,6 +42,8 @@ export interface ChainOptions {
   share?: Share | undefined;
   /** Threads of stages that say nothing. */
   threads: number;
+  /** The tier that everything runs on that can; undefined: the fastest. */
+  tier?: Tier | undefined;
   delivery: 'at_least_once' | 'exactly_once';
   /** Evaluates a `condition` at the start. */
   condition(step: StepInput, text: string, steps: ReadonlyMap<string, StepMetadata>): boolean;
@@ -389,24 +392,10 @@ export class ChainBuilder {
   }
 
   #tiered(nodes: PlannedNode[]): PlannedNode[] {
-    nodes.forEach((node, i) => {
-      if (node.kind !== 'stage') return;
-      const made = node.steps.flatMap((step, owner) =>
-        (this.#made.get(step) ?? []).map((part) => ({ owner, step: part })),
-      );
-      const passing = new Set(node.steps.flatMap(({ onError }, owner) => (onError === 'pass' ? [owner] : [])));
-      const isFirst = i === 0 && !this.#isBranch && !node.checked && node.place === 'main';
-      const tiers = tiersOf(made, {
-        ids: node.steps.map(({ id }) => id),
-        isFirst: isFirst && this.#parser?.oxi.chunk !== undefined,
-        passing,
-      });
-      node.steps.forEach((step, owner) => {
-        const tier = tiers[owner];
-        if (tier !== undefined) step.tier = tier;
-      });
-      node.cutsBytes = tiers[0]?.tier === 'bytes';
-      node.tier = tiers.every(({ tier }) => tier === 'bytes') ? 'bytes' : 'values';
+    nodes.forEach((stage, i) => {
+      if (stage.kind !== 'stage') return;
+      const parser = i === 0 && !this.#isBranch ? this.#parser : undefined;
+      noteTiers({ stage, made: this.#made, parser, select: this.#select, forced: this.#o.tier });
     });
     return nodes;
   }

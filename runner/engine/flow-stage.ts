@@ -69,7 +69,13 @@ export async function runStage(node: StageNode, input: Flow, out: Flow): Promise
   const work = async (item: BlockItem, how: (block: Block) => Promise<StageResult>): Promise<Worked> => {
     const result = await how(item.block);
     const broken = item.broken.concat(brokenIn(result, item.block.split));
-    if (broken.length > 0) node.refuse(result, broken);
+    try {
+      if (broken.length > 0) node.refuse(result, broken);
+    } catch (error) {
+      // It ends the run: what was found up to here counts all the same.
+      if (result.cut !== undefined) node.found(result.cut);
+      throw error;
+    }
     return { result, before: item.letters };
   };
   const inline = (item: BlockItem): Promise<Worked> =>

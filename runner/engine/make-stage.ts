@@ -25,7 +25,7 @@ export function stageNode(
   measured: NodeFigures,
   enough: () => void,
 ): StageNode {
-  const spec = m.spec(stageSteps(stage), stage.checked);
+  const spec: StageSpec = { ...m.spec(stageSteps(stage), stage.checked), tier: stage.forced };
   const { from } = m.start;
   const { keeps } = stage;
   let program: StageProgram | undefined;

@@ -87,6 +87,8 @@ export interface PlannedStage {
   explicit: boolean;
   /** The cheapest that all of its steps have. */
   tier: Tier;
+  /** The tier that everything runs on that can; undefined: the fastest. */
+  forced?: Tier | undefined;
   /** Its first steps run on the byte kernel, which cuts the lines that the source reads. */
   cutsBytes: boolean;
   /** A step of it has state that needs every block in order: it runs on one thread, here. */

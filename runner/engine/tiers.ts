@@ -1,16 +1,16 @@
 /** Which tier the steps of a stage run on, and why on no faster one. */
-import { programOf } from './byte-pass.ts';
+import { noProgram } from './byte-pass.ts';
 import { type Step, TIERS, type Tier } from './contracts.ts';
 import { OxiError } from './errors.ts';
 import { fuse } from './fuse.ts';
-import type { StepTier } from './plan.ts';
+import type { PlannedStage, PlannedStep, Segment, StepTier } from './plan.ts';
 
 /** The tiers that this build has. */
 const AVAILABLE: readonly Tier[] = ['bytes', 'values'];
 
-/** `OXIFLOW_TIER`: the tier that everything runs on that can. Throws OxiError CONFIG_INVALID. */
-export function forcedTier(): Tier | undefined {
-  const text = process.env.OXIFLOW_TIER;
+/** What OXIFLOW_TIER says: the tier that everything runs on that can. Throws OxiError CONFIG_INVALID. */
+export function tierAsked(env: Readonly<Record<string, string | undefined>>): Tier | undefined {
+  const text = env.OXIFLOW_TIER;
   if (text === undefined || text === '') return undefined;
   const tier = AVAILABLE.find((one) => one === text);
   if (tier === undefined)
@@ -23,38 +23,70 @@ export function forcedTier(): Tier | undefined {
 
 const FORCED = 'OXIFLOW_TIER says so';
 
-export interface MadeStep {
+interface MadeStep {
   /** Place among the steps of the stage. */
   owner: number;
   step: Step;
 }
 
-/**
- * Tiers of the steps of a stage, by their place. `isFirst`: it gets lines that nobody has cut yet; `passing`: steps that pass on what
- * they fail at.
- */
-export function tiersOf(
+export interface TieredStage {
+  stage: PlannedStage;
+  made: ReadonlyMap<PlannedStep, readonly Step[]>;
+  /** The parser that it begins with, where nobody has looked at what comes in; and what the framer may do of its work. */
+  parser: Segment['parser'];
+  select: Segment['select'];
+  forced: Tier | undefined;
+}
+
+/** Notes the tier of every step of a stage, and of the stage. */
+export function noteTiers({ stage, made, parser, select, forced }: TieredStage): void {
+  const steps = stage.steps.flatMap((step, owner) => (made.get(step) ?? []).map((part) => ({ owner, step: part })));
+  const passing = new Set(stage.steps.flatMap(({ onError }, owner) => (onError === 'pass' ? [owner] : [])));
+  const ids = stage.steps.map(({ id }) => id);
+  const whyCut = forced === 'values' ? FORCED : whyNoLines(stage, parser, select);
+  const tiers = tiersOf(steps, { ids, passing, whyCut, isForced: forced === 'values' });
+  stage.steps.forEach((step, owner) => {
+    const tier = tiers[owner];
+    if (tier !== undefined) step.tier = tier;
+  });
+  stage.cutsBytes = tiers[0]?.tier === 'bytes';
+  stage.tier = tiers.every(({ tier }) => tier === 'bytes') ? 'bytes' : 'values';
+  stage.forced = forced;
+}
+
+/** Why whole lines never come into this stage, as far as the configuration tells; undefined where they may. */
+function whyNoLines(stage: PlannedStage, parser: Segment['parser'], select: Segment['select']): string | undefined {
+  if (parser === undefined || stage.checked || stage.place !== 'main' || stage.steps[0] !== parser.step) return CUT;
+  const { oxi, step } = parser;
+  const config = step.config as never;
+  const stream = oxi.detect(config, new Uint8Array(), '', select);
+  if (oxi.chunk?.(config, stream, { offset: 0, state: null, name: '' }) !== undefined) return undefined;
+  return `"${step.id}" does not read plain lines`;
+}
+
+const CUT = 'its records come cut, and the kernel takes whole lines';
+
+function tiersOf(
   made: readonly MadeStep[],
-  about: { ids: readonly string[]; isFirst: boolean; passing: ReadonlySet<number> },
+  about: { ids: readonly string[]; passing: ReadonlySet<number>; whyCut: string | undefined; isForced: boolean },
 ): StepTier[] {
   const tiers: StepTier[] = [];
   const note = (owner: number, tier: Tier, why: string | undefined): void => {
     const known = tiers[owner];
     if (known === undefined || TIERS.indexOf(tier) > TIERS.indexOf(known.tier)) tiers[owner] = { tier, why };
   };
-  const isForced = forcedTier() === 'values';
   fuse(made, about.passing).forEach((part, i) => {
     if (!Array.isArray(part)) {
-      note(part.owner, 'values', isForced ? FORCED : 'it works on whole blocks');
+      note(part.owner, 'values', about.isForced ? FORCED : 'it works on whole blocks');
       return;
     }
-    const program = i === 0 && about.isFirst && !isForced ? programOf(part) : undefined;
+    const whyCut = i === 0 || about.isForced ? about.whyCut : CUT;
+    const unfit = whyCut === undefined ? noProgram(part) : undefined;
     for (const { owner } of part) {
-      if (program !== undefined && !('why' in program)) note(owner, 'bytes', undefined);
-      else if (program === undefined)
-        note(owner, 'values', isForced ? FORCED : 'its records come cut, and the kernel takes whole lines');
-      else if (program.owner === undefined || program.owner === owner) note(owner, 'values', program.why);
-      else note(owner, 'values', `"${about.ids[program.owner]}" is in the same pass`);
+      if (whyCut !== undefined) note(owner, 'values', whyCut);
+      else if (unfit === undefined) note(owner, 'bytes', undefined);
+      else if (unfit.owner === undefined || unfit.owner === owner) note(owner, 'values', unfit.why);
+      else note(owner, 'values', `"${about.ids[unfit.owner]}" is in the same pass`);
     }
   });
   return tiers;

@@ -5,6 +5,7 @@ import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import asc from 'assemblyscript/asc';
+import { shapeOf } from './bytes/shape.ts';
 
 const FOLDER = fileURLToPath(new URL('./wasm', import.meta.url));
 const FLAGS = ['-O3', '--converge', '--noAssert', '--runtime', 'stub', '--enable', 'simd', '--initialMemory', '16'];
@@ -13,6 +14,8 @@ const FLAGS = ['-O3', '--converge', '--noAssert', '--runtime', 'stub', '--enable
 export async function kernelWasm(kept: string): Promise<Uint8Array> {
   const files = globSync('*.ts', { cwd: FOLDER }).sort();
   const sources = await Promise.all(files.map((file) => readFile(join(FOLDER, file), 'utf8')));
+  files.push('shape.ts');
+  sources.push(`export const SHAPE: u32 = ${shapeOf()};\n`);
   const hash = createHash('sha256')
     .update(JSON.stringify([asc.version, FLAGS, files, sources]))
     .digest('hex');

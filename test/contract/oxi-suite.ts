@@ -8,6 +8,7 @@ import type { Block, MakeContext, Sink, SinkRun, Source, Split } from '../../run
 import { OxiError } from '../../runner/engine/errors.ts';
 import { StageProgram } from '../../runner/engine/stage.ts';
 import type { OnError, StageSpec } from '../../runner/engine/stage-spec.ts';
+import { tierAsked } from '../../runner/engine/tiers.ts';
 import { makeSteps } from '../../runner/oxis/make.ts';
 import { registry } from '../../runner/oxis/registry.ts';
 
@@ -221,6 +222,7 @@ export function stageOf(
     now: 0,
     params: [],
     env: [],
+    tier: tierAsked(process.env),
   };
 }
 

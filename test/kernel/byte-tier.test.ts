@@ -1,6 +1,6 @@
 /** One meaning: what steps make of a record on the byte kernel is what they make of it on the value tier, errors and counters too. */
 import { expect, test } from 'vitest';
-import { programOf } from '../../runner/engine/byte-pass.ts';
+import { noProgram } from '../../runner/engine/byte-pass.ts';
 import { OxiError } from '../../runner/engine/errors.ts';
 import { fuse, type Op } from '../../runner/engine/fuse.ts';
 import { filter } from '../../runner/oxis/transforms/filter.ts';
@@ -142,6 +142,116 @@ test('every operation means the same for every form of token, at least 50 times 
   expect(least).toBeGreaterThanOrEqual(50);
 });
 
+const PLAIN = ['plain text', 'text beyond ASCII'];
+const TEXT = [...PLAIN, 'text with usual escapes'];
+const NUMBER = ['whole number', 'number with decimals', 'long number', 'number in other form'];
+const SCALAR = [...TEXT, ...NUMBER, 'boolean', 'null'];
+const CONTAINER = ['object', 'list'];
+const MISSING = ['null', 'absent'];
+
+type Own = readonly [x: readonly string[], y: readonly string[]][];
+const compared: Own = [
+  [PLAIN, PLAIN],
+  [NUMBER, NUMBER],
+  [['boolean'], ['boolean']],
+];
+const numbers: Own = [[NUMBER, NUMBER]];
+const number: Own = [[NUMBER, FORMS]];
+const truths: Own = [[['boolean'], ['boolean']]];
+const anything: Own = [[FORMS, FORMS]];
+const intoAnything: Own = [[FORMS, SCALAR]];
+const equal: Own = [[[...SCALAR, ...CONTAINER], SCALAR]];
+
+/** What the kernel does by itself: for each operation the forms of x and of y that go together. */
+const OWN: Readonly<Record<string, Own>> = {
+  '==': equal,
+  '!=': equal,
+  '<': compared,
+  '<=': compared,
+  '>': compared,
+  '>=': compared,
+  '+': [[TEXT, TEXT], ...numbers],
+  '-': numbers,
+  '*': numbers,
+  '/': numbers,
+  '%': [[['whole number'], ['whole number']]],
+  contains: [[PLAIN, PLAIN]],
+  startsWith: [[TEXT, TEXT]],
+  endsWith: [[PLAIN, PLAIN]],
+  'round(x)': number,
+  'floor(x)': number,
+  'ceil(x)': number,
+  'abs(x)': number,
+  'int(x)': number,
+  'string(x)': [[[...TEXT, ...NUMBER, 'boolean'], FORMS]],
+  'size(x)': [[PLAIN, FORMS]],
+  '-(x)': number,
+  '!(x)': [[['boolean'], FORMS]],
+  'round(x, 2)': number,
+  in: [[[...SCALAR, ...CONTAINER], FORMS]],
+  '&&': truths,
+  '||': truths,
+  '?': truths,
+  has: anything,
+  default: [[[...SCALAR, 'absent'], SCALAR]],
+  'a field': [[SCALAR, FORMS]],
+  'an element': [[['list'], FORMS]],
+  'equal to a constant': [[[...SCALAR, ...CONTAINER], FORMS]],
+  'set what is there': intoAnything,
+  'set inside': [[['object'], SCALAR]],
+  'set and read': intoAnything,
+  'cast to int': [[[...NUMBER, 'boolean', ...MISSING], FORMS]],
+  'cast to float': [[[...NUMBER, 'boolean', ...MISSING], NUMBER]],
+  'cast to string': [[[...TEXT, ...NUMBER, 'boolean', ...MISSING], FORMS]],
+  'cast to bool': [[['boolean', ...MISSING], FORMS]],
+  'cast and read': [[[...NUMBER, 'boolean'], FORMS]],
+  'set, cast and rename': intoAnything,
+  select: anything,
+  'select and set': [[SCALAR, FORMS]],
+  'select twice': [[SCALAR, FORMS]],
+  'select what was renamed': anything,
+  'rename and read': equal,
+  'drop and ask': intoAnything,
+  rename: anything,
+  'rename to a new one': anything,
+  'trade names': anything,
+  'rename inside': anything,
+  drop: anything,
+  'drop inside': anything,
+  'drop and set': intoAnything,
+  filter: [[['boolean'], FORMS]],
+  'filter by both': equal,
+};
+
+test('every operation that is meant to run in the kernel does, at least 50 times for every form of token', {
+  timeout: 120_000,
+}, () => {
+  expect(Object.keys(OWN)).toEqual(Object.keys(OPERATIONS));
+  const random = new RandomSteps(2);
+  const rare: string[] = [];
+  let least = Number.POSITIVE_INFINITY;
+  for (const [operation, ops] of Object.entries(OPERATIONS)) {
+    const stage = new ByteStage(ops());
+    for (const [firsts, seconds] of OWN[operation] ?? [])
+      for (const first of firsts) {
+        const lines = Array.from({ length: 200 }, () => {
+          const members = [
+            ['x', random.token(first)],
+            ['y', random.token(random.pick(seconds))],
+            ['n', '"text"'],
+          ].flatMap(([key, value]) => (value === undefined ? [] : [`"${key}":${value}`]));
+          return `{${members.join(',')}}\n`;
+        });
+        stage.run(Buffer.from(lines.join('')));
+        const own = lines.length - stage.deferred;
+        least = Math.min(least, own);
+        if (own < 50) rare.push(`${operation} of ${first}: ${own} of ${lines.length}`);
+      }
+  }
+  process.stdout.write(`the kernel itself: each at least ${least} times\n`);
+  expect(rare).toEqual([]);
+});
+
 test('the kernel does the usual by itself', () => {
   const lines = Array.from(
     { length: 500 },
@@ -181,9 +291,9 @@ test('random steps over random and damaged records come to the same on both', { 
       continue;
     }
     if (fuse(ops, new Set()).length > 1) continue;
-    const program = programOf(ops);
-    if ('why' in program) {
-      whyNot.set(program.why, (whyNot.get(program.why) ?? 0) + 1);
+    const unfit = noProgram(ops);
+    if (unfit !== undefined) {
+      whyNot.set(unfit.why, (whyNot.get(unfit.why) ?? 0) + 1);
       continue;
     }
     pipelines++;
@@ -204,5 +314,6 @@ test('random steps over random and damaged records come to the same on both', { 
   process.stdout.write(
     `seed ${seed}: ${pipelines} pipelines, ${records} records, ${deferred} of them deferred; no program: ${JSON.stringify([...whyNot])}\n`,
   );
-  expect(deferred).toBeLessThan(records);
+  // Much of it is made to be deferred; the rest is what the two tests above look at.
+  expect(deferred).toBeLessThan(0.7 * records);
 });

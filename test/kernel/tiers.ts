@@ -1,7 +1,8 @@
 /** The same steps over the same lines on the value tier and on the byte kernel, as texts that can be compared. */
-import { BytePass, programOf } from '../../runner/engine/byte-pass.ts';
+import { BytePass, programsOf } from '../../runner/engine/byte-pass.ts';
 import type { Block, RecordError, RecordStep, Step, StepContext } from '../../runner/engine/contracts.ts';
 import { type Op, Pass, type PassEvents } from '../../runner/engine/fuse.ts';
+import { giveBuffer } from '../../runner/kernel/buffers.ts';
 import { LineCutter } from '../../runner/kernel/lines.ts';
 
 export interface Outcome {
@@ -17,10 +18,16 @@ export interface Outcome {
 /** Where the first line stands in its split. */
 const OFFSET = 1000;
 
-const context = (): StepContext => ({
+/** What expressions find beside the record. */
+export interface Given {
+  params?: ReadonlyMap<string, unknown>;
+  env?: ReadonlyMap<string, string>;
+}
+
+const context = ({ params = new Map(), env = new Map() }: Given = {}): StepContext => ({
   now: 0,
-  params: new Map(),
-  env: new Map(),
+  params,
+  env,
   stream: { framing: 'lines', selected: false },
   splitName: 'events',
   offset: 0,
@@ -65,12 +72,12 @@ class Notes implements PassEvents {
   }
 }
 
-export function onValues(ops: readonly Op[], lines: Buffer): Outcome {
+export function onValues(ops: readonly Op[], lines: Buffer, given?: Given): Outcome {
   const framed = new LineCutter(1 << 26).cut({ bytes: Buffer.from(lines), offset: OFFSET });
   const notes = new Notes(ops.length);
   const block: Block = { ...framed, split: 0, whole: false };
   notes.block = block;
-  const out = new Pass(ops, { parser: 0, checked: false }).run(block, context(), notes);
+  const out = new Pass(ops, { parser: 0, checked: false }).run(block, context(given), notes);
   return { left: recordsOf(out), failed: notes.failed_, filtered: notes.counts, records: framed.count };
 }
 
@@ -78,17 +85,26 @@ export function onValues(ops: readonly Op[], lines: Buffer): Outcome {
 export class ByteStage {
   readonly #ops: readonly Op[];
   readonly #pass: BytePass;
+  readonly #given: Given | undefined;
   /** Records of the last run that went to the value tier. */
   deferred = 0;
 
-  constructor(ops: readonly Op[]) {
-    const program = programOf(ops);
-    if ('why' in program) throw new Error(program.why);
+  constructor(ops: readonly Op[], given?: Given) {
+    const programs = programsOf(ops, context(given));
+    this.#given = given;
+    if ('why' in programs) throw new Error(programs.why);
     this.#ops = ops;
-    this.#pass = new BytePass(program, new Pass(ops, { parser: 0, checked: false }), ops.length);
+    this.#pass = new BytePass(programs, new Pass(ops, { parser: 0, checked: false }));
   }
 
   run(lines: Buffer): Outcome {
+    const { outcome, block } = this.work(lines);
+    giveBuffer(block.bytes);
+    return outcome;
+  }
+
+  /** The block itself, too: its bytes are the caller's. */
+  work(lines: Buffer): { outcome: Outcome; block: Block } {
     const notes = new Notes(this.#ops.length);
     const piece: Block = {
       bytes: Buffer.from(lines),
@@ -97,12 +113,12 @@ export class ByteStage {
       count: 0,
       split: 0,
     };
-    const before = this.#pass.deferred;
-    const { block, records, filtered } = this.#pass.run(piece, OFFSET, context(), notes, (given) => {
+    const { block, records, filtered } = this.#pass.run(piece, OFFSET, context(this.#given), notes, (given) => {
       notes.block = given;
     });
-    this.deferred = this.#pass.deferred - before;
-    const counts = notes.counts.map((n, owner) => n + (filtered[owner] as number));
-    return { left: recordsOf(block), failed: notes.failed_, filtered: counts, records };
+    this.deferred = this.#pass.deferred;
+    const counts = notes.counts.map((n, owner) => n + (filtered[owner] ?? 0));
+    const outcome = { left: recordsOf(block), failed: notes.failed_, filtered: counts, records };
+    return { outcome, block };
   }
 }

@@ -1,40 +1,45 @@
-/** Writes the operations of a program; the order of their numbers is that of `kernel/wasm/program.ts`. */
-import { CASTS, type Cast, CHANGES, type Form, type FormPath, PAIRS } from './forms.ts';
+/** Writes the operations of a program. */
+import { MAX_VALUES } from '../wasm/memory.ts';
+import * as OPS from '../wasm/operations.ts';
+import type { Cast, Change, Form, FormPath, Pair } from './forms.ts';
 import type { Image } from './image.ts';
-import { LONGEST_TEXT, MAX_VALUES } from './layout.ts';
+import { LONGEST_TEXT } from './layout.ts';
 import { Unfit } from './unfit.ts';
 import type { World } from './world.ts';
 
-export const OPS = {
-  end: 0,
-  filter: 1,
-  drop: 2,
-  rename: 3,
-  set: 4,
-  take: 5,
-  pushField: 6,
-  pushOr: 7,
-  pushHas: 8,
-  pushNull: 9,
-  pushBoolean: 10,
-  pushNumber: 11,
-  pushText: 12,
-  combine: 13,
-  change: 14,
-  roundTo: 15,
-  oneOf: 16,
-  decided: 17,
-  isBoolean: 18,
-  choose: 19,
-  jump: 20,
-  select: 21,
-  pushString: 22,
-  pushIs: 23,
-  pushNow: 24,
-  pushNowOr: 25,
-  pushHasNow: 26,
-  cast: 27,
-} as const;
+const PAIR_OPS: Readonly<Record<Pair, number>> = {
+  '==': OPS.EQUAL,
+  '!=': OPS.UNEQUAL,
+  '<': OPS.BELOW,
+  '<=': OPS.AT_MOST,
+  '>': OPS.ABOVE,
+  '>=': OPS.AT_LEAST,
+  '+': OPS.PLUS,
+  '-': OPS.MINUS,
+  '*': OPS.TIMES,
+  '/': OPS.OVER,
+  '%': OPS.REST,
+  contains: OPS.CONTAINS,
+  startsWith: OPS.STARTS_WITH,
+  endsWith: OPS.ENDS_WITH,
+};
+const CHANGE_OPS: Readonly<Record<Change, number>> = {
+  '-': OPS.NEGATE,
+  '!': OPS.NOT,
+  round: OPS.ROUND,
+  floor: OPS.FLOOR,
+  ceil: OPS.CEIL,
+  abs: OPS.ABSOLUTE,
+  int: OPS.TRUNCATE,
+  string: OPS.STRING,
+  size: OPS.SIZE,
+};
+const CAST_OPS: Readonly<Record<Cast, number>> = {
+  int: OPS.TO_INT,
+  float: OPS.TO_FLOAT,
+  string: OPS.TO_STRING,
+  bool: OPS.TO_BOOLEAN,
+};
 
 /** Where the value of a field is found; `now`: steps before have changed it. */
 export interface Place {
@@ -76,7 +81,7 @@ export class Code {
 
   /** Writes the program into the image; returns its address. */
   finish(): number {
-    this.word(OPS.end);
+    this.word(OPS.END);
     const at = this.#image.reserve(4 * this.#words.length);
     for (const { at: place, uses } of this.#labels)
       for (const use of uses) this.#words[use] = at + 4 * (place as number);
@@ -117,14 +122,14 @@ export class Code {
         return;
       case 'field': {
         const { slot, now } = find(form.path);
-        this.word(now ? OPS.pushNow : OPS.pushField, slot);
+        this.word(now ? OPS.PUSH_NOW : OPS.PUSH_FIELD, slot);
         this.#pushed();
         return;
       }
       case 'default': {
         const { slot, now } = find(form.path);
         const end = this.#label();
-        this.word(now ? OPS.pushNowOr : OPS.pushOr, slot);
+        this.word(now ? OPS.PUSH_NOW_OR : OPS.PUSH_OR, slot);
         this.#toLabel(end);
         this.expression(form.other, find);
         this.#here(end);
@@ -132,7 +137,7 @@ export class Code {
       }
       case 'has': {
         const { slot, now } = find(form.path);
-        this.word(now ? OPS.pushHasNow : OPS.pushHas, slot);
+        this.word(now ? OPS.PUSH_HAS_NOW : OPS.PUSH_HAS, slot);
         this.#pushed();
         return;
       }
@@ -141,22 +146,22 @@ export class Code {
         this.expression(form.left, find);
         this.expression(form.right, find);
         this.#depth--;
-        this.word(OPS.combine, PAIRS.indexOf(form.op));
+        this.word(OPS.COMBINE, PAIR_OPS[form.op]);
         return;
       case 'change':
         if (this.#string(form, find)) return;
         this.expression(form.of, find);
-        this.word(OPS.change, CHANGES.indexOf(form.op));
+        this.word(OPS.CHANGE, CHANGE_OPS[form.op]);
         return;
       case 'round':
         this.expression(form.of, find);
-        this.word(OPS.roundTo, form.places);
+        this.word(OPS.ROUND_TO, form.places);
         return;
       case 'in':
         this.expression(form.of, find);
         for (const item of form.items) this.#constant(item);
         this.#depth -= form.items.length;
-        this.word(OPS.oneOf, form.items.length);
+        this.word(OPS.ONE_OF, form.items.length);
         return;
       case 'logic':
         this.#logic(form.op === '||' ? 1 : 0, form.items, find);
@@ -165,11 +170,11 @@ export class Code {
         const no = this.#label();
         const end = this.#label();
         this.expression(form.condition, find);
-        this.word(OPS.choose);
+        this.word(OPS.CHOOSE);
         this.#toLabel(no);
         this.#depth--;
         this.expression(form.yes, find);
-        this.word(OPS.jump);
+        this.word(OPS.JUMP);
         this.#toLabel(end);
         this.#here(no);
         this.#depth--;
@@ -183,7 +188,7 @@ export class Code {
   /** The field in `slot` as another type, into a text; `then` writes what follows where there is one. */
   cast(slot: number, type: Cast, text: number, then: () => void): void {
     const end = this.#label();
-    this.word(OPS.cast, slot, CASTS.indexOf(type), text);
+    this.word(OPS.CAST, slot, CAST_OPS[type], text);
     this.#toLabel(end);
     then();
     this.#here(end);
@@ -209,7 +214,7 @@ export class Code {
     const place = find(left.path);
     const { value } = right;
     if (place.now || (value !== null && typeof value !== 'boolean')) return false;
-    this.word(OPS.pushIs, place.slot, String(value).charCodeAt(0), Number(op === '=='));
+    this.word(OPS.PUSH_IS, place.slot, String(value).charCodeAt(0), Number(op === '=='));
     this.#pushed();
     return true;
   }
@@ -219,7 +224,7 @@ export class Code {
     if (op !== 'string' || of.is !== 'field') return false;
     const place = find(of.path);
     if (place.now) return false;
-    this.word(OPS.pushString, place.slot);
+    this.word(OPS.PUSH_STRING, place.slot);
     this.#pushed();
     return true;
   }
@@ -228,9 +233,9 @@ export class Code {
     const end = this.#label();
     items.forEach((item, i) => {
       this.expression(item, find);
-      if (i === items.length - 1) this.word(OPS.isBoolean);
+      if (i === items.length - 1) this.word(OPS.IS_BOOLEAN);
       else {
-        this.word(OPS.decided, decisive);
+        this.word(OPS.DECIDED, decisive);
         this.#toLabel(end);
         this.#depth--;
       }
@@ -240,14 +245,14 @@ export class Code {
 
   #constant(value: null | boolean | number | string): void {
     this.#pushed();
-    if (value === null) this.word(OPS.pushNull);
-    else if (typeof value === 'boolean') this.word(OPS.pushBoolean, Number(value));
+    if (value === null) this.word(OPS.PUSH_NULL);
+    else if (typeof value === 'boolean') this.word(OPS.PUSH_BOOLEAN, Number(value));
     else if (typeof value === 'number') {
       const bits = new Uint32Array(new Float64Array([value]).buffer);
-      this.word(OPS.pushNumber, ...bits);
+      this.word(OPS.PUSH_NUMBER, ...bits);
     } else {
       const json = JSON.stringify(value).slice(1, -1);
-      this.word(OPS.pushText, ...this.text(json), Number(json.includes('\\')));
+      this.word(OPS.PUSH_TEXT, ...this.text(json), Number(json.includes('\\')));
     }
   }
 }

@@ -1,5 +1,5 @@
 /** The memory of a program, as it will be copied into the kernel: addresses are those that it has there. */
-import { PROGRAM, PROGRAM_END } from './layout.ts';
+import { PROGRAM, PROGRAM_END } from '../wasm/memory.ts';
 import { Unfit } from './unfit.ts';
 
 const ALIGN = 16;

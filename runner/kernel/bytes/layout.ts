@@ -1,17 +1,6 @@
-/** Where things stand in the memory of the kernel; what is fixed stands in `kernel/wasm/memory.ts` too. */
+/** Where things stand in the memory of the kernel that depend on how much it is given; the others are in `kernel/wasm/memory.ts`. */
+import { DYNAMIC } from '../wasm/memory.ts';
 
-export const COUNTS = 0x39000;
-export const PROGRAM = 0x3a000;
-export const PROGRAM_END = 0x4a000;
-/** Below it is the kernel's own. */
-const DYNAMIC = 0x90000;
-
-export const MAX_SLOTS = 256;
-/** Of `set` in a program. */
-export const MAX_TEXTS = 256;
-export const MAX_OWNERS = 1024;
-/** Values that an expression has on its stack. */
-export const MAX_VALUES = 256;
 /** Longest constant text, in UTF-16 units. */
 export const LONGEST_TEXT = 4096;
 /** Longest key that a path may have; the kernel takes longer ones for none. */

@@ -1,7 +1,8 @@
 /** The paths of a program as the kernel looks keys up: nodes, what each of them wants, and tables of hashes. */
+import { MAX_SLOTS } from '../wasm/memory.ts';
 import type { FormPath } from './forms.ts';
 import type { Image } from './image.ts';
-import { MAX_KEY_BYTES, MAX_SLOTS } from './layout.ts';
+import { MAX_KEY_BYTES } from './layout.ts';
 import { Unfit } from './unfit.ts';
 
 /** A key or an element that some path goes through. */

@@ -1,8 +1,9 @@
 /** From the forms of steps to a program of the byte kernel: paths, slots and operations. */
-import { Code, OPS, type Place } from './code.ts';
+import { MAX_OWNERS, MAX_TEXTS } from '../wasm/memory.ts';
+import * as OPS from '../wasm/operations.ts';
+import { Code, type Place } from './code.ts';
 import type { Cast, Form, FormPath, StepForm } from './forms.ts';
 import { Image } from './image.ts';
-import { MAX_OWNERS, MAX_TEXTS } from './layout.ts';
 import { Paths } from './path-image.ts';
 import { Unfit } from './unfit.ts';
 import type { World } from './world.ts';
@@ -15,19 +16,35 @@ export interface Program {
   slots: number;
   changed: number;
   changedCount: number;
+  /** Steps are counted under their places, which lie below that. */
+  owners: number;
+  /** It has a lap behind each step. */
+  isTimed: boolean;
 }
+
+/** Steps with their places, under which what they filter is counted. */
+export type OwnedForms = readonly { owner: number; form: StepForm }[];
 
 /** A parent that is the record itself. */
 const ROOT = 0xffffffff;
 
-/** `owner`: the place of a step, under which what it filters is counted. Throws Unfit. */
-export function compileSteps(steps: readonly { owner: number; form: StepForm }[], world?: World): Program {
+/** Throws Unfit. */
+export function compileSteps(steps: OwnedForms, world: World, isTimed = false): Program {
+  return compile(steps, world, isTimed);
+}
+
+/** Throws Unfit where the steps have no program, whatever the run is given. */
+export function checkSteps(steps: OwnedForms): void {
+  compile(steps, undefined, false);
+}
+
+function compile(steps: OwnedForms, world: World | undefined, isTimed: boolean): Program {
   const paths = new Paths();
   for (const { form, owner } of steps) {
     if (owner >= MAX_OWNERS) throw new Unfit(`its stage has more than ${MAX_OWNERS} steps`);
     addPaths(form, paths);
   }
-  return new Compiler(paths, world).compile(steps);
+  return new Compiler(paths, world, isTimed).compile(steps);
 }
 
 class Compiler {
@@ -41,17 +58,21 @@ class Compiler {
   #texts = 0;
   #entries: number;
 
-  constructor(paths: Paths, world: World | undefined) {
+  readonly #isTimed: boolean;
+
+  constructor(paths: Paths, world: World | undefined, isTimed: boolean) {
     this.#paths = paths;
+    this.#isTimed = isTimed;
     this.#code = new Code(this.#image, world);
     this.#entries = paths.slots;
   }
 
-  compile(steps: readonly { owner: number; form: StepForm }[]): Program {
+  compile(steps: OwnedForms): Program {
     for (const { form } of steps) for (const path of changedBy(form)) this.#changed.add(this.#paths.add(path).slot);
     for (const { owner, form } of steps) {
       try {
         this.#step(owner, form);
+        if (form.do !== 'pass' && form.do !== 'filter') this.#lap(owner);
       } catch (error) {
         if (error instanceof Unfit) error.owner = owner;
         throw error;
@@ -72,6 +93,8 @@ class Compiler {
       slots: this.#paths.slots,
       changed,
       changedCount: this.#changed.size,
+      owners: 1 + Math.max(0, ...steps.map(({ owner }) => owner)),
+      isTimed: this.#isTimed,
     };
   }
 
@@ -87,14 +110,15 @@ class Compiler {
       case 'filter':
         code.expression(form.where, this.#find);
         code.popped();
-        code.word(OPS.filter, owner);
+        this.#lap(owner);
+        code.word(OPS.FILTER, owner);
         return;
       case 'set':
         this.#set(form.fields);
         return;
       case 'rename': {
-        const moves = form.fields.filter(({ from, to }) => from.join('\n') !== to.join('\n'));
-        code.word(OPS.rename, moves.length);
+        const moves = form.fields.filter(({ from, to }) => !isSamePath(from, to));
+        code.word(OPS.RENAME, moves.length);
         for (const { from, to } of moves) {
           if (from.length !== to.length || !from.slice(0, -1).every((name, i) => name === to[i]))
             throw new Unfit(`"${from.join('.')}" goes into another object`);
@@ -104,7 +128,7 @@ class Compiler {
         return;
       }
       case 'drop':
-        for (const path of form.paths) code.word(OPS.drop, this.#change(path));
+        for (const path of form.paths) code.word(OPS.DROP, this.#change(path));
         this.#written.push(...form.paths);
         return;
       case 'cast':
@@ -116,6 +140,10 @@ class Compiler {
     }
   }
 
+  #lap(owner: number): void {
+    if (this.#isTimed) this.#code.word(OPS.LAP, owner);
+  }
+
   /** Every value is made before the first field changes. */
   #set(fields: readonly { path: readonly string[]; value: Form }[]): void {
     const code = this.#code;
@@ -125,7 +153,7 @@ class Compiler {
     fields.forEach(({ value }, i) => {
       code.expression(value, this.#find);
       code.popped();
-      code.word(OPS.take, first + i);
+      code.word(OPS.TAKE, first + i);
     });
     fields.forEach(({ path }, i) => {
       this.#put(path, first + i);
@@ -136,7 +164,7 @@ class Compiler {
   /** A field gets what stands in a text. */
   #put(path: readonly string[], text: number): void {
     const parent = path.length === 1 ? ROOT : this.#paths.add(path.slice(0, -1)).slot;
-    this.#code.word(OPS.set, text, this.#change(path), parent, this.#entries++, ...this.#key(path));
+    this.#code.word(OPS.SET, text, this.#change(path), parent, this.#entries++, ...this.#key(path));
   }
 
   #cast(path: readonly string[], to: Cast): void {
@@ -154,7 +182,7 @@ class Compiler {
     this.#isSelected = true;
     const kept = new Set(paths.map(([name]) => name));
     const known = [...this.#paths.root.children].filter(([, { slot }]) => this.#changed.has(slot));
-    this.#code.word(OPS.select, known.length);
+    this.#code.word(OPS.SELECT, known.length);
     for (const [name, { slot }] of known) this.#code.word(slot, Number(kept.has(name as string)));
     for (const [name] of this.#paths.root.children) this.#written.push([name]);
   }
@@ -179,6 +207,10 @@ class Compiler {
       throw new Unfit(`it reads "${path.join('.')}", and another step has changed it`);
     return { slot, now: others.length > 0 };
   };
+}
+
+function isSamePath(a: readonly string[], b: readonly string[]): boolean {
+  return a.length === b.length && a.every((name, i) => name === b[i]);
 }
 
 /** One lies within the other, or they are the same. */

@@ -1,11 +1,13 @@
 // The byte kernel: lines of JSON in, what a program makes of them out. Its caller is kernel/bytes/kernel.ts, which says where
 // everything stands; bounds of what it writes are those that it is given here.
-import { DEFERRED, FILTERED, runProgram, setProgram } from './program';
+import { DEFERRED, FILTERED, lap, runProgram, setProgram } from './program';
 import { BLANK, SOUND, hasTwins, lineKind, lineStart, nextLine, sameLine, setPaths, startWalk, walk } from './walk';
 import { isSpace } from './tokens';
 import { scan } from './scan';
 import { setChanged, startEdits, startSpaces, writeRecord } from './edits';
 import { RECORD } from './memory';
+
+export { SHAPE } from './shape';
 
 let index: usize = 0;
 let suspects: usize = 0;
@@ -26,6 +28,10 @@ let base: f64 = 0;
 let stays: bool = false;
 /** The program does nothing to records. */
 let isIdle: bool = false;
+/** The steps that walks and writes count as, where each piece of work is timed. */
+let isTimed: bool = false;
+let parser: u32 = 0;
+let writer: u32 = 0;
 
 /** What came of the lines since `start`; of those since the last `work` the first three. */
 export let outEnd: usize = 0;
@@ -33,7 +39,6 @@ export let kept: u32 = 0;
 export let deferred: u32 = 0;
 export let records: u32 = 0;
 export let recordBytes: u32 = 0;
-export let longestLine: u32 = 0;
 
 /** The program, its paths with so many slots, and the slots that it changes. */
 export function setup(code: usize, root: usize, slots: u32, changed: usize, changedCount: u32): void {
@@ -41,6 +46,13 @@ export function setup(code: usize, root: usize, slots: u32, changed: usize, chan
   setPaths(root, slots);
   setChanged(changed, changedCount);
   isIdle = load<u32>(code) == 0;
+}
+
+/** From now on each piece of work is timed, or none: walks as the work of step `parser_`, and writes as that of `writer_`. */
+export function time(isTimed_: bool, parser_: u32, writer_: u32): void {
+  isTimed = isTimed_;
+  parser = parser_;
+  writer = writer_;
 }
 
 /** Where the lists of the scan stand, and what it makes: its bytes, spans and offsets of records, and records that are deferred. */
@@ -84,7 +96,6 @@ export function start(p: usize, size: usize, offset: f64): bool {
   stays = isIdle && load<u32>(spaces) >= 0xffffff00;
   records = 0;
   recordBytes = 0;
-  longestLine = 0;
   return stays;
 }
 
@@ -97,7 +108,7 @@ export function work(): bool {
     if (kept == tableMost || deferred == deferredMost) return true;
     const next = walk(ix);
     const end = <usize>load<u32>(next - 4);
-    longestLine = max(longestLine, <u32>(end - lineStart));
+    if (isTimed) lap(parser);
     if (lineKind == SOUND) {
       const verdict = hasTwins ? DEFERRED : judge();
       if (verdict == DEFERRED) defer(end);
@@ -113,6 +124,7 @@ export function work(): bool {
           nextLine(end);
           return true;
         }
+        if (isTimed) lap(writer);
         count();
       } else count();
     } else if (lineKind != BLANK) defer(end);

@@ -35,7 +35,11 @@ export function wantAt(node: usize, i: u32): usize {
 
 /** The same as `wantOf` for a key [a, e) that may be written with escapes. */
 export function wantEscaped(node: usize, a: usize, e: usize): usize {
-  for (let t = a; t < e; t++) if (load<u8>(t) == 92) return wantOf(node, KEY_TEXT, plainKey(a, e));
+  for (let t = a; t < e; t++) {
+    if (load<u8>(t) != 92) continue;
+    const length = plainKey(a, e);
+    return length ? wantOf(node, KEY_TEXT, length) : 0;
+  }
   return wantOf(node, a, <u32>(e - a));
 }
 

@@ -2,6 +2,7 @@
 // stays, that a step filters it, or that this tier is not sure.
 import { cast, change, combine, drop, popJson, pushBoolean, pushIsOneOf, pushJson, pushNull, pushNumber, pushString, pushText, roundTo, startValues, truth } from './values';
 import { dropMember, renameMembers, selectMembers, setMember, slotOf, valueNow } from './edits';
+import { END, FILTER, DROP, RENAME, SET, TAKE, PUSH_FIELD, PUSH_OR, PUSH_HAS, PUSH_NULL, PUSH_BOOLEAN, PUSH_NUMBER, PUSH_TEXT, COMBINE, CHANGE, ROUND_TO, ONE_OF, DECIDED, IS_BOOLEAN, CHOOSE, JUMP, SELECT, PUSH_STRING, PUSH_IS, PUSH_NOW, PUSH_NOW_OR, PUSH_HAS_NOW, CAST, LAP } from './operations';
 import { COUNTS, RECORD, SLOT_BYTES, TEXTS } from './memory';
 
 /** Ends of a program. */
@@ -9,35 +10,11 @@ export const STAYS: u32 = 0;
 export const FILTERED: u32 = 1;
 export const DEFERRED: u32 = 2;
 
-// Operations; the order is that of kernel/bytes/code.ts.
-const END: u32 = 0;
-const FILTER: u32 = 1;
-const DROP: u32 = 2;
-const RENAME: u32 = 3;
-const SET: u32 = 4;
-const TAKE: u32 = 5;
-const PUSH_FIELD: u32 = 6;
-const PUSH_OR: u32 = 7;
-const PUSH_HAS: u32 = 8;
-const PUSH_NULL: u32 = 9;
-const PUSH_BOOLEAN: u32 = 10;
-const PUSH_NUMBER: u32 = 11;
-const PUSH_TEXT: u32 = 12;
-const COMBINE: u32 = 13;
-const CHANGE: u32 = 14;
-const ROUND_TO: u32 = 15;
-const ONE_OF: u32 = 16;
-const DECIDED: u32 = 17;
-const IS_BOOLEAN: u32 = 18;
-const CHOOSE: u32 = 19;
-const JUMP: u32 = 20;
-const SELECT: u32 = 21;
-const PUSH_STRING: u32 = 22;
-const PUSH_IS: u32 = 23;
-const PUSH_NOW: u32 = 24;
-const PUSH_NOW_OR: u32 = 25;
-const PUSH_HAS_NOW: u32 = 26;
-const CAST: u32 = 27;
+
+/** What went by since the last lap was the work of the step at that place. */
+// @ts-ignore: decorator
+@external('js', 'lap')
+export declare function lap(owner: u32): void;
 
 let code: usize = 0;
 
@@ -135,6 +112,10 @@ export function runProgram(): u32 {
         pc += 20;
         continue;
       }
+      case LAP:
+        lap(load<u32>(pc, 4));
+        pc += 8;
+        continue;
       case SELECT: {
         const count = load<u32>(pc, 4);
         selectMembers(pc + 8, count);

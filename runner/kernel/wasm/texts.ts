@@ -52,10 +52,47 @@ export function compareBytes(a: usize, m: u32, b: usize, n: u32): i32 {
   return <i32>m - <i32>n;
 }
 
+/** Bytes that a search compares in vain for each byte that it looks at, before it goes on with hashes. */
+const SEARCH_COST: u32 = 16;
+const BASE: u64 = 257;
+const MODULUS: u64 = 4294967291;
+
+/** Whether the `m` bytes at `a` have the `n` at `b` among them; the work grows with m, whatever the texts are. */
 export function containsBytes(a: usize, m: u32, b: usize, n: u32): bool {
   if (!n) return true;
-  const first = load<u8>(b);
-  for (; m >= n; a++, m--) if (load<u8>(a) == first && sameBytes(a, b, n)) return true;
+  if (m < n) return false;
+  const first = i8x16.splat(load<u8>(b));
+  const last = i8x16.splat(load<u8>(b + n - 1));
+  let left = SEARCH_COST * m + 4096;
+  const places = m - n + 1;
+  for (let i: u32 = 0; i < places; i += 16) {
+    let found = <u32>i8x16.bitmask(v128.and(i8x16.eq(v128.load(a + i), first), i8x16.eq(v128.load(a + i + n - 1), last)));
+    if (places - i < 16) found &= (1 << (places - i)) - 1;
+    for (; found; found &= found - 1) {
+      if (sameBytes(a + i + ctz(found), b, n)) return true;
+      if (left < n) return containsByHash(a + i, m - i, b, n);
+      left -= n;
+    }
+  }
+  return false;
+}
+
+/** The same for texts that are alike almost everywhere: a rolling hash of n bytes, and a comparison only where it is the right one. */
+function containsByHash(a: usize, m: u32, b: usize, n: u32): bool {
+  let wanted: u64 = 0;
+  let hash: u64 = 0;
+  let power: u64 = 1;
+  for (let i: u32 = 0; i < n; i++) {
+    wanted = (wanted * BASE + load<u8>(b + i)) % MODULUS;
+    hash = (hash * BASE + load<u8>(a + i)) % MODULUS;
+    if (i) power = (power * BASE) % MODULUS;
+  }
+  for (let i: u32 = 0; ; i++) {
+    if (hash == wanted && sameBytes(a + i, b, n)) return true;
+    if (i + n == m) break;
+    const gone = (power * load<u8>(a + i)) % MODULUS;
+    hash = ((hash + MODULUS - gone) * BASE + load<u8>(a + i + n)) % MODULUS;
+  }
   return false;
 }
 

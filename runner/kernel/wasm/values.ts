@@ -3,6 +3,7 @@
 import { PLAIN, compareBytes, containsBytes, countPoints, formOf, sameBytes } from './texts';
 import { isPlainWhole, numberOf, plainNumber, printNumber } from './numbers';
 import { copy } from './bits';
+import { EQUAL, UNEQUAL, BELOW, AT_MOST, ABOVE, AT_LEAST, PLUS, MINUS, TIMES, OVER, REST, CONTAINS, STARTS_WITH, ENDS_WITH, NEGATE, NOT, ROUND, FLOOR, CEIL, ABSOLUTE, TRUNCATE, STRING, SIZE, TO_INT, TO_FLOAT, TO_STRING, TO_BOOLEAN } from './operations';
 import { SCRATCH, SCRATCH_END, TEXT_MOST, VALUES } from './memory';
 
 // Kinds.
@@ -12,33 +13,6 @@ const NUMBER: u32 = 2;
 const TEXT: u32 = 3;
 /** A list or an object. */
 const CONTAINER: u32 = 4;
-
-// Operations on two values; the order is that of kernel/bytes/code.ts.
-const EQUAL: u32 = 0;
-const UNEQUAL: u32 = 1;
-const BELOW: u32 = 2;
-const AT_MOST: u32 = 3;
-const ABOVE: u32 = 4;
-const AT_LEAST: u32 = 5;
-const PLUS: u32 = 6;
-const MINUS: u32 = 7;
-const TIMES: u32 = 8;
-const OVER: u32 = 9;
-const REST: u32 = 10;
-const CONTAINS: u32 = 11;
-const STARTS_WITH: u32 = 12;
-const ENDS_WITH: u32 = 13;
-
-// Operations on one.
-const NEGATE: u32 = 0;
-const NOT: u32 = 1;
-const ROUND: u32 = 2;
-const FLOOR: u32 = 3;
-const CEIL: u32 = 4;
-const ABSOLUTE: u32 = 5;
-const TRUNCATE: u32 = 6;
-const STRING: u32 = 7;
-const SIZE: u32 = 8;
 
 // @ts-ignore: decorator
 @external('js', 'round')
@@ -297,12 +271,6 @@ export function roundTo(places: u32): bool {
   store<f64>(a, value, 8);
   return true;
 }
-
-// Types of casts; the order is that of kernel/bytes/forms.ts.
-const TO_INT: u32 = 0;
-const TO_FLOAT: u32 = 1;
-const TO_STRING: u32 = 2;
-const TO_BOOLEAN: u32 = 3;
 
 /** The value on top becomes another type. */
 export function cast(type: u32): bool {
