@@ -1,4 +1,6 @@
 /** Makes the nodes of one chain, step by step: what kind of stream flows at each place, and where stages begin and end. */
+
+import { checkDelivery, checkEnds, needRecords, needSource, refuseIdle, type Stream } from './chain-checks.ts';
 import type {
   BatchOxi,
   BlockStep,
@@ -8,14 +10,13 @@ import type {
   ParserOxi,
   RecordStep,
   Share,
-  Sink,
   SinkOxi,
   SourceOxi,
   Step,
   StepOxi,
   Tier,
 } from './contracts.ts';
-import { OxiError } from './errors.ts';
+import type { OxiError } from './errors.ts';
 import { columnsOf } from './first-look.ts';
 import { tightenLimits } from './limits.ts';
 import {
@@ -56,9 +57,6 @@ export interface ChainOptions {
 }
 
 const MB = 1024 * 1024;
-
-/** What leaves the last step. */
-type Stream = 'nothing' | 'bytes' | 'records' | 'text';
 
 export class ChainBuilder {
   readonly #o: ChainOptions;
@@ -128,7 +126,7 @@ export class ChainBuilder {
     this.#steps.push(step);
     if (oxi.kind === 'source') await this.#addSource(input, step, oxi);
     else {
-      this.#needSource(input);
+      needSource(input, this.#stream);
       if (oxi.kind === 'parser') await this.#addParser(input, step, oxi);
       else if (oxi.kind === 'step') await this.#addStep(input, step, oxi);
       else if (oxi.kind === 'formatter') this.#addFormatter(input, step, oxi);
@@ -235,7 +233,7 @@ export class ChainBuilder {
   }
 
   async #addStep(input: StepInput, step: PlannedStep, oxi: StepOxi): Promise<void> {
-    this.#needRecords(input);
+    needRecords(input, this.#stream, this.#formatter);
     await locatingLater(input, oxi.check?.(step.config as never, this.#context(input)));
     if (oxi.select !== undefined && this.#parser !== undefined && this.#steps.at(-2) === this.#parser.step) {
       this.#select = oxi.select(step.config as never);
@@ -245,7 +243,7 @@ export class ChainBuilder {
   }
 
   #addFormatter(input: StepInput, step: PlannedStep, oxi: FormatterOxi): void {
-    this.#needRecords(input);
+    needRecords(input, this.#stream, this.#formatter);
     this.#join(input, step, oxi);
     this.#formatter = { oxi, config: step.config, id: input.id, layOut: false };
     this.#stream = 'text';
@@ -257,7 +255,7 @@ export class ChainBuilder {
     const sink = locating(input, () => oxi.make(step.config as never, this.#context(input)));
     const twin = this.#o.places.claim(input.id, sink);
     if (twin !== undefined) throw this.#error(input, twin);
-    this.#checkDelivery(input, sink);
+    if (this.#o.delivery === 'exactly_once') checkDelivery(input, this.#sources, sink);
     let formatter = this.#formatter;
     if (this.#stream === 'records') {
       const implicit = oxi.implicitFormat(step.config as never);
@@ -265,23 +263,12 @@ export class ChainBuilder {
       if (format?.kind !== 'formatter') throw new Error(`${implicit.oxi} is no formatter`);
       const made = format.make(implicit.config as never, this.#context(input));
       formatter = { oxi: format, config: implicit.config, id: input.id, layOut: made.form === 'block' };
-    } else this.#refuseIdle(input, oxi.onlyImplicit?.(step.config as never) ?? []);
+    } else refuseIdle(input, this.#formatter, oxi.onlyImplicit?.(step.config as never) ?? []);
     this.#nodes.push({ kind: 'sink', step, oxi, sink, formatter });
   }
 
-  /** Fields of a sink that speak of its own formatter, which has nothing to do here. */
-  #refuseIdle(input: StepInput, [field]: readonly string[]): void {
-    if (field === undefined) return;
-    const by = this.#formatter === undefined ? 'no records come here' : `"${this.#formatter.id}" lays the records out`;
-    locating(input, () => {
-      throw new OxiError('CONFIG_INVALID', `step "${input.id}", field "${field}": has no effect: ${by}`, {
-        place: { step: input.id, field },
-      });
-    });
-  }
-
   #addBatch(input: StepInput, step: PlannedStep, oxi: BatchOxi): void {
-    this.#needRecords(input);
+    needRecords(input, this.#stream, this.#formatter);
     const asked = locating(input, () => oxi.batch(step.config as never, input.threads ?? 1));
     const { maxBatchSize = asked.maxRecords, maxMemoryMb } = step.limits;
     const spec = {
@@ -302,23 +289,6 @@ export class ChainBuilder {
     this.#steps.push(...steps);
     this.#skipped.push(...skipped);
     this.#nodes.push({ kind: 'tee', step, nodes });
-  }
-
-  #checkDelivery(input: StepInput, sink: Sink): void {
-    if (this.#o.delivery !== 'exactly_once') return;
-    const once = this.#sources.find(({ source }) => source.kind === 'once');
-    if (once !== undefined)
-      throw this.#error(
-        input,
-        `"delivery: exactly_once" can't hold: "${once.step.id}" can be read only once`,
-        'DELIVERY_IMPOSSIBLE',
-      );
-    if (sink.guarantee === 'append')
-      throw this.#error(
-        input,
-        `"delivery: exactly_once" can't hold: what "${input.id}" has written can't be taken back; write to a file, or say at_least_once`,
-        'DELIVERY_IMPOSSIBLE',
-      );
   }
 
   #join(input: StepInput, step: PlannedStep, oxi: ParserOxi | StepOxi | FormatterOxi): void {
@@ -379,7 +349,8 @@ export class ChainBuilder {
   /** `next`: the source that begins the segment behind this one. */
   finish(inputs: readonly StepInput[], next?: StepInput): Segment {
     const [first] = inputs;
-    if (!this.#isIdle) this.#checkEnds(first, next);
+    if (!this.#isIdle && first !== undefined)
+      checkEnds({ first, last: this.#last, next }, { sources: this.#sources, end: this.#nodes.at(-1) });
     return {
       sources: this.#sources,
       parser: this.#parser,
@@ -398,39 +369,6 @@ export class ChainBuilder {
       noteTiers({ stage, made: this.#made, parser, select: this.#select, forced: this.#o.tier });
     });
     return nodes;
-  }
-
-  #checkEnds(first: StepInput | undefined, next: StepInput | undefined): void {
-    if (this.#sources.length === 0 && first !== undefined)
-      throw this.#error(first, 'the pipeline has no source: begin it with read_file or read_stdin');
-    if (this.#nodes.at(-1)?.kind !== 'sink') {
-      const last = this.#last ?? first;
-      if (last !== undefined)
-        throw this.#error(
-          last,
-          next === undefined
-            ? `the pipeline ends with "${last.oxi}" and what it makes goes nowhere: end it with write_file or write_stdout`
-            : `what "${last.oxi}" makes goes nowhere: "${next.id}" behind it is a source and begins anew; end this part with write_file or write_stdout`,
-        );
-    }
-  }
-
-  #needSource(input: StepInput): void {
-    if (this.#stream === 'nothing')
-      throw this.#error(input, 'nothing comes into this step: begin the pipeline with a source such as read_file');
-  }
-
-  #needRecords(input: StepInput): void {
-    if (this.#stream === 'bytes')
-      throw this.#error(
-        input,
-        `"${input.oxi}" works on records and bytes come here: put parse_json or parse_csv before it`,
-      );
-    if (this.#stream === 'text')
-      throw this.#error(
-        input,
-        `"${input.oxi}" works on records and text comes here: put it before "${this.#formatter?.id ?? 'the formatter'}"`,
-      );
   }
 
   #context(input: StepInput): MakeContext {

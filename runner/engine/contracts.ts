@@ -276,8 +276,8 @@ export interface RecordStep {
   /** Those of them that it gives another value, place or name. */
   readonly writes?: readonly FieldPath[];
   /**
-   * The same meaning in cheaper tiers, as data that the tier compiles; the bytes that leave are the same in every tier. A stage
-   * runs on the cheapest tier that all of its steps have a form for, and on `apply` where there is none.
+   * The same meaning in cheaper tiers, as data that the tier compiles; the bytes that leave are the same in every tier. The first
+   * pass of a stage runs on the byte kernel where all of its steps have a form for that, and on `apply` otherwise.
    */
   readonly forms?: {
     readonly bytes?: StepForm;

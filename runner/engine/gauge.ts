@@ -90,7 +90,7 @@ const USUAL_FROM = 32;
 const SMALL = 500;
 
 /**
- * Shares out the time of a pass: in every 16th block each piece of work is timed, and the whole time is
+ * Shares out the time of a pass: in every 32nd block each piece of work is timed, and the whole time is
  * split in that ratio, in which older blocks count less and less.
  */
 export class PassClock {

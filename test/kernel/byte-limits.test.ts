@@ -157,10 +157,10 @@ test('a search finds what ends at the very end, at every length', () => {
 
 test('a piece whose records all fail in the steps gives every buffer back', () => {
   const stage = new ByteStage(setOps({ z: 'n * 2' }));
-  const lines = Buffer.from(Array.from({ length: 20_000 }, (_, i) => `{"n":"text ${i}"}\n`).join(''));
+  const lines = Buffer.from(Array.from({ length: 3000 }, (_, i) => `{"n":"${'text'.repeat(25)} ${i}"}\n`).join(''));
   const round = (): void => {
     const { outcome, block } = stage.work(lines);
-    expect(outcome.failed).toHaveLength(20_000);
+    expect(outcome.failed).toHaveLength(3000);
     giveBuffer(block.bytes);
   };
   round();
@@ -168,7 +168,7 @@ test('a piece whose records all fail in the steps gives every buffer back', () =
   const made = vi.spyOn(globalThis, 'SharedArrayBuffer');
   try {
     for (let i = 0; i < 5; i++) round();
-    // What lies idle is let go now and then; one lost in each turn would be two hundred.
+    // What lies idle is let go now and then; one lost in each turn would be thirty.
     expect(made.mock.calls.length).toBeLessThan(10);
   } finally {
     made.mockRestore();

@@ -7,8 +7,6 @@ import { scan } from './scan';
 import { setChanged, startEdits, startSpaces, writeRecord } from './edits';
 import { RECORD } from './memory';
 
-export { SHAPE } from './shape';
-
 let index: usize = 0;
 let suspects: usize = 0;
 let escapes: usize = 0;
