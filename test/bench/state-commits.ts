@@ -79,7 +79,7 @@ export async function measureCommits(rounds: number, each: number): Promise<Comm
     if (!taken.acquired) throw new Error('a new server has no lease');
     const { token } = taken.lease;
     let version = 0;
-    const sealed = sealDocument(RUN_KEY, PART, 1, checkpointOf(1)).text;
+    const sealed = sealDocument(RUN_KEY, PART, 1, checkpointOf(1));
     const commit = async (body: ReturnType<typeof checkpointOf>): Promise<void> => {
       const result = await store.write(RUN_KEY, PART, { expected: version, token, body, grade: 'soft' });
       if (!result.written) throw new Error(`the commit was refused: ${result.reason}`);
