@@ -1,4 +1,5 @@
 /** What the backend `redis` does when its server restarts, forgets, stands still, cuts connections, goes back or turns it away. */
+import { hash } from 'node:crypto';
 import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -558,6 +559,40 @@ describe('damage', () => {
     await server.cli('hset', keys.store, 'id', 'x', 'format', '9');
     await expect(take(open())).rejects.toThrow('newer oxiflow');
     expect(await server.cli('keys', '*rides*')).toBe('');
+  });
+
+  test('a store of the format before is refused before anything is changed, and so is a run of it', async () => {
+    await server.cli('hset', keys.store, 'id', 'x', 'format', '1');
+    await expect(take(open())).rejects.toThrow(
+      'has format 1, this oxiflow knows 2: finish what is open with the older',
+    );
+    expect(await server.cli('keys', '*rides*')).toBe('');
+    await server.cli('del', keys.store);
+    const text = '1 1 1 1 0 0 nonce - sum';
+    const head = `${hash('sha1', text).slice(0, 8)} ${text}`;
+    await server.cli('hset', keys.run('rides'), 'h:run', head, 't:run', '1 0 1 0', '1:run', '{}');
+    for (const attempt of [
+      () => open().read('rides', 'run'),
+      () => open().repair('rides'),
+      () => open().acquire('rides', 'run', here(), TTL_MS),
+    ])
+      await expect(attempt()).rejects.toMatchObject({
+        code: 'STATE_CORRUPT',
+        message: expect.stringContaining('has format 1, this oxiflow knows 2'),
+      });
+    expect(await server.cli('hget', keys.run('rides'), '1:run')).toBe('{}');
+  });
+
+  test('documents of another type are named, and set aside by a repair', async () => {
+    const store = open();
+    await store.write('rides', 'run', { expected: 0, token: 1, body: { ride: 1 }, grade: 'soft' });
+    const key = keys.documents('rides', 'run');
+    await server.cli('set', key, 'x');
+    await expect(store.read('rides', 'run')).rejects.toMatchObject({ exitCode: 74 });
+    await expect(store.read('rides', 'run')).rejects.toThrow('oxiflow state repair --run-key rides');
+    const { quarantined } = await store.repair('rides');
+    expect(await server.cli('get', quarantined.find((name) => name.startsWith(`${key}:`)) ?? '')).toBe('x');
+    expect(await store.read('rides', 'run')).toBeUndefined();
   });
 
   test('keys of another type are named with exit code 74; those of a run are set aside, the others left to people', async () => {

@@ -98,17 +98,11 @@ export class Connections {
     }
   }
 
-  /** False where there is no such stream, or the id is not above its last one. Throws as `call`. */
-  async append(key: string, id: string, field: string, value: string): Promise<boolean> {
-    const { Append } = loadDriver();
-    try {
-      return (
-        (await this.try((client) => client.sendCommand(new Append(key, id, field, value)) as Promise<unknown>)) !== null
-      );
-    } catch (error) {
-      if (error instanceof Error && error.message.includes('equal or smaller')) return false;
-      throw error;
-    }
+  /** An entry behind the others of a stream: see `Append` in the driver. Throws OxiError as `call`. */
+  append(key: string, id: string, field: string, value: string): Promise<unknown> {
+    return this.try(
+      (client) => client.sendCommand(new (loadDriver().Append)(key, id, field, value)) as Promise<unknown>,
+    );
   }
 
   /** What the server says of itself, or undefined where it may not be asked. Of a cluster: one of its servers. */

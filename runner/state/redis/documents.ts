@@ -1,5 +1,4 @@
 /** The documents of runs: how one is read, and how a version follows another. */
-import { monotonicMs } from '../host.ts';
 import type * as store from '../store.ts';
 import type { Keys } from './keys.ts';
 import type { Memory } from './memory.ts';
@@ -26,7 +25,7 @@ export class Documents {
     this.#keys = keys;
     this.#memory = memory;
     this.#location = location;
-    this.#now = clock ?? monotonicMs;
+    this.#now = clock ?? (() => performance.now());
   }
 
   async read(runKey: string, part: store.Part): Promise<store.StoredDocument | undefined> {
@@ -66,12 +65,13 @@ export class Documents {
     if (same !== undefined && ours !== undefined && began < ours.until) {
       const field = `${nonce} ${Math.round(began + ours.ahead)}`;
       const key = this.#keys.documents(runKey, part);
-      if (await this.#place.append(runKey, key, `${token}-${version}`, field, text)) {
+      if ((await this.#place.append(key, `${token}-${version}`, field, text)) !== null) {
         same.version = version;
         same.wrote = nonce;
         return { written: true, version };
       }
     }
+    await this.#place.begin();
     const args = [part, expected, token, nonce, same?.wrote ?? '', ours === undefined ? '0' : '1', must, text];
     const answer = (await this.#place.call(runKey, WRITE, [this.#keys.run(runKey)], args)) as string[];
     const [outcome, itsVersion, itsToken, at, lease, ttl] = answer;

@@ -11,17 +11,21 @@ export { Cluster, Redis };
 export const NEEDLESS_PASSWORD = 'needless password';
 
 /**
- * One entry behind the others of a stream that is there; of these a few stay. As one text: what the driver makes of so many short
- * arguments takes longer than the server's work.
+ * One entry behind the others of a stream; of these a few stay. Answered with null where there is no such stream, or the id is not
+ * above the last one. As one text: what the driver makes of so many short arguments takes longer than the server's work.
  */
 export class Append extends Command {
   readonly #sent: string;
 
-  /** Answered with nothing where there is no such stream, and refused where the id is not above the last one. */
   constructor(key: string, id: string, field: string, value: string) {
     // A cluster's client finds the node by the key.
     super('xadd', [key]);
     const head = `*9\r\n$4\r\nXADD\r\n${bulk(key)}$10\r\nNOMKSTREAM\r\n$6\r\nMAXLEN\r\n$1\r\n~\r\n$1\r\n2\r\n`;
+    const { reject } = this;
+    this.reject = (error) => {
+      if (/equal or smaller|^WRONGTYPE/.test(error.message)) this.resolve(null);
+      else reject(error);
+    };
     this.#sent = `${head}${bulk(id)}${bulk(field)}${bulk(value)}`;
   }
 

@@ -58,12 +58,8 @@ export class Place {
   }
 
   /** See `Connections.append`. */
-  async append(runKey: string, key: string, id: string, field: string, value: string): Promise<boolean> {
-    try {
-      return await this.#connections.append(key, id, field, value);
-    } catch (error) {
-      throw this.#inWords(error, [key], runKey);
-    }
+  append(key: string, id: string, field: string, value: string): Promise<unknown> {
+    return this.#connections.append(key, id, field, value);
   }
 
   #inWords(error: unknown, keys: readonly string[], runKey: string | undefined): unknown {

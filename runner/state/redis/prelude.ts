@@ -50,7 +50,10 @@ local function head(part)
 end
 -- The last entry, without a look at the head.
 local function newest(part)
-  local entry = redis.call('XREVRANGE', stream(part), '+', '-', 'COUNT', 1)[1]
+  local found = redis.pcall('XREVRANGE', stream(part), '+', '-', 'COUNT', 1)
+  if found.err and string.find(found.err, 'WRONGTYPE', 1, true) then fault('damaged', part, 'its documents are no stream') end
+  if found.err then error(found.err) end
+  local entry = found[1]
   if not entry then return nil end
   local token, version = string.match(entry[1], '^(%d+)%-(%d+)$')
   local wrote, at = string.match(entry[2][1], '^(%S+) (%d+)$')

@@ -78,7 +78,6 @@ class RedisStore implements store.StateStore {
     checkRunKey(runKey);
     checkPart(part);
     checkBody(document.body);
-    const identity = await this.#place.begin();
     const must = this.#memory.isHeld(runKey) ? this.#memory.born(runKey) : '';
     const result = await this.#documents.replace(runKey, part, document, must);
     if (result === undefined) throw this.#lost(runKey);
@@ -86,7 +85,7 @@ class RedisStore implements store.StateStore {
     if (!this.#listed.has(runKey)) await this.#list(runKey);
     // Behind the write: where there is a note there was a document, so that a crash in between is not taken for a loss.
     if (part === 'run' && document.body.status === 'finished') await this.#notes?.forget(runKey);
-    else if (part === 'run' && this.#memory.isHeld(runKey)) await this.#note(runKey, identity);
+    else if (part === 'run' && this.#memory.isHeld(runKey)) await this.#note(runKey);
     return result;
   }
 
@@ -357,8 +356,8 @@ class RedisStore implements store.StateStore {
     return (await this.#notes?.find(runKey)) === undefined ? '' : '~';
   }
 
-  async #note(runKey: string, identity: string): Promise<void> {
-    const trouble = await this.#notes?.keep(runKey, identity);
+  async #note(runKey: string): Promise<void> {
+    const trouble = await this.#notes?.keep(runKey, await this.#place.begin());
     if (trouble !== undefined)
       this.#warn(
         `the run can't be noted in the project (${trouble}): should ${this.location} lose its data, nobody will know`,
