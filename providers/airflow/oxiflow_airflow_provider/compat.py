@@ -5,20 +5,24 @@ base classes, which whoever parses a DAG has loaded already.
 
 from __future__ import annotations
 
-from typing import Any
+import importlib
+from typing import TYPE_CHECKING, Any
 
 from airflow import __version__ as _version
 
-try:
+if TYPE_CHECKING:
     from airflow.sdk import BaseHook, BaseOperator
-except ImportError:
-    from airflow.hooks.base import BaseHook
-    from airflow.models.baseoperator import BaseOperator
-
-try:
     from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowTaskTimeout
-except ImportError:
-    from airflow.exceptions import AirflowException, AirflowFailException, AirflowTaskTimeout
+else:
+    try:
+        from airflow.sdk import BaseHook, BaseOperator
+    except ImportError:
+        from airflow.hooks.base import BaseHook
+        from airflow.models.baseoperator import BaseOperator
+    try:
+        from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowTaskTimeout
+    except ImportError:
+        from airflow.exceptions import AirflowException, AirflowFailException, AirflowTaskTimeout
 
 __all__ = ["AirflowException", "AirflowFailException", "AirflowTaskTimeout", "BaseHook", "BaseOperator"]
 
@@ -37,10 +41,10 @@ def state_store(context: Any) -> Any:
 
 def mask_secret(text: str) -> None:
     """Keeps it out of the task's log."""
-    try:
+    if VERSION >= (3, 0):
         from airflow.sdk.log import mask_secret as mask
-    except ImportError:
-        from airflow.utils.log.secrets_masker import mask_secret as mask
+    else:
+        mask = importlib.import_module("airflow.utils.log.secrets_masker").mask_secret
     mask(text)
 
 
@@ -49,9 +53,7 @@ def check_cycle(dag: Any) -> None:
     if hasattr(dag, "check_cycle"):
         dag.check_cycle()
         return
-    from airflow.utils.dag_cycle_tester import check_cycle as check
-
-    check(dag)
+    importlib.import_module("airflow.utils.dag_cycle_tester").check_cycle(dag)
 
 
 def set_xcom(ti: Any, key: str, value: Any) -> None:
@@ -76,10 +78,11 @@ def clear_number(context: Any) -> int:
 
 def on_2_form(fields: dict[str, tuple[str, Any]]) -> dict[str, Any]:
     """Fields of a connection form of Airflow 2; 3 reads them from the provider's metadata."""
-    from flask_appbuilder.fieldwidgets import BS3TextFieldWidget
-    from wtforms import BooleanField, StringField
-
+    widgets = importlib.import_module("flask_appbuilder.fieldwidgets")
+    forms = importlib.import_module("wtforms")
     return {
-        name: BooleanField(label) if "boolean" in kind else StringField(label, widget=BS3TextFieldWidget())
+        name: forms.BooleanField(label)
+        if "boolean" in kind
+        else forms.StringField(label, widget=widgets.BS3TextFieldWidget())
         for name, (label, kind) in fields.items()
     }

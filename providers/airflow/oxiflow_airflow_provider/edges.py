@@ -5,9 +5,39 @@ the rest when the file is loaded. Ids are looked for in the own task group first
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from .compat import check_cycle
+
+
+def listed(ids: str | Iterable[str]) -> list[str]:
+    return [ids] if isinstance(ids, str) else list(ids)
+
+
+def partial(made: Any, depends_on: str | Iterable[str]) -> Any:
+    """What `.partial()` of an operator has made, so that the task that `.expand()` makes of it gets its edges."""
+    ids = listed(depends_on)
+    if not ids:
+        return made
+
+    class Wired(type(made)):  # type: ignore[misc]
+        def _expand(self, *words: Any, **options: Any) -> Any:
+            task = super()._expand(*words, **options)
+            wire(task, ids)
+            load = task.resolve_template_files
+
+            def loaded() -> None:
+                complete(task, ids)
+                load()
+
+            # A mapped task is Airflow's own class.
+            task.__dict__["resolve_template_files"] = loaded
+            return task
+
+    # Or it says that nobody has expanded it.
+    made._expand_called = True
+    return Wired(operator_class=made.operator_class, kwargs=made.kwargs, params=made.params)
 
 
 def wire(task: Any, ids: list[str]) -> list[str]:
@@ -43,7 +73,9 @@ def spellings(task: Any, name: str) -> list[str]:
 
 def complete(task: Any, ids: list[str]) -> None:
     """The file is loaded: throws ValueError for an id that nobody has, and Airflow's own error for a cycle."""
-    before = set(task.upstream_task_ids) if task.has_dag() else set()
+    if not task.has_dag():
+        return
+    before = set(task.upstream_task_ids)
     missing = wire(task, ids)
     if missing:
         raise ValueError(

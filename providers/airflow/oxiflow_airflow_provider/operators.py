@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Union
+from typing import TYPE_CHECKING, Any, ClassVar, Union
 
 from . import edges
 from .compat import HAS_STATE_STORE, TRIGGERS_ARE_TOLD, AirflowFailException, BaseOperator
@@ -57,8 +57,30 @@ class OxiFlowOperator(BaseOperator):
         "oxiflow_conn_id",
         "runner_path",
     )
-    _given_params: Mapping[str, Any]
-    template_fields_renderers: Mapping[str, str] = {
+    _given_params: dict[str, Any]
+    #: Made of a mapped task to run: its edges are those of the map.
+    _of_map: bool
+    #: Of depends_on, what was not there yet.
+    _missing: list[str]
+    _work: Work | None
+    pipeline_name: str
+    project_dir: str | None
+    state_backend: str | None
+    worker_id: str | None
+    pipeline_params: dict[str, Any]
+    set: dict[str, Any]
+    env: dict[str, Any]
+    conn_env: dict[str, str]
+    run_key: str | None
+    shard: Shard | None
+    oxiflow_conn_id: str | None
+    runner_path: str | None
+    deferrable: bool
+    durable: bool
+    fresh: bool
+    drain_timeout: Duration | None
+    depends_on: list[str]
+    template_fields_renderers: ClassVar[dict[str, str]] = {
         "pipeline_params": "json",
         "set": "json",
         "env": "json",
@@ -72,6 +94,7 @@ class OxiFlowOperator(BaseOperator):
         self = super().__new__(cls)
         # Not by assignment, which Airflow watches.
         self.__dict__["_given_params"] = own_params(kwargs)
+        self.__dict__["_of_map"] = bool(kwargs.get("_airflow_from_mapped"))
         return self
 
     def __init__(
@@ -96,31 +119,40 @@ class OxiFlowOperator(BaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.pipeline_name = pipeline_name
-        self.project_dir = project_dir
-        self.state_backend = state_backend
-        self.worker_id = worker_id
-        self.pipeline_params = self._given_params
-        self.set = dict(set or {})
-        self.env = dict(env or {})
-        self.conn_env = dict(conn_env or {})
-        self.run_key = run_key
-        self.shard = shard
-        self.oxiflow_conn_id = oxiflow_conn_id
-        self.runner_path = runner_path
-        self.deferrable = deferrable
-        self.durable = durable
-        self.fresh = fresh
-        self.drain_timeout = drain_timeout
-        self.depends_on = [depends_on] if isinstance(depends_on, str) else list(depends_on)
-        self._work: Work | None = None
+        # At once: Airflow looks at each assignment, which is most of what parsing costs.
+        self.__dict__.update(
+            pipeline_name=pipeline_name,
+            project_dir=project_dir,
+            state_backend=state_backend,
+            worker_id=worker_id,
+            pipeline_params=self._given_params,
+            set=dict(set or {}),
+            env=dict(env or {}),
+            conn_env=dict(conn_env or {}),
+            run_key=run_key,
+            shard=shard,
+            oxiflow_conn_id=oxiflow_conn_id,
+            runner_path=runner_path,
+            deferrable=deferrable,
+            durable=durable,
+            fresh=fresh,
+            drain_timeout=drain_timeout,
+            depends_on=edges.listed(depends_on),
+            _missing=[],
+            _work=None,
+        )
         refuse(self)
-        edges.wire(self, self.depends_on)
+        if self.depends_on and not self._of_map:
+            self._missing[:] = edges.wire(self, self.depends_on)
+
+    @classmethod
+    def partial(cls, **kwargs: Any) -> Any:
+        return edges.partial(super().partial(**kwargs), kwargs.get("depends_on", ()))
 
     def resolve_template_files(self) -> None:
         # Airflow calls this for every task when all of its file is loaded, and before the DAG goes anywhere.
-        if self.depends_on:
-            edges.complete(self, self.depends_on)
+        if self._missing:
+            edges.complete(self, self._missing)
         super().resolve_template_files()
 
     def execute(self, context: Any) -> dict[str, Any]:
@@ -154,7 +186,7 @@ class OxiFlowOperator(BaseOperator):
 
 
 def own_params(kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """Those that were given to the task. For a task of a map Airflow has mixed the DAG's in: what is the same there is the DAG's."""
+    """Those of the task. For a task of a map Airflow has mixed the DAG's in: what is the same there is the DAG's."""
     given = dict(kwargs.get("params") or {})
     dag = kwargs.get("dag")
     if not kwargs.get("_airflow_from_mapped") or dag is None:

@@ -39,7 +39,7 @@ class OxiFlowTrigger(BaseTrigger):
     """`env` and the ids in `conn_env` are kept by Airflow; what connections hold is asked for here, and never kept."""
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._kwargs = kwargs
         self._handle = Handle(**kwargs["handle"])
         self._run_key: str = kwargs["run_key"]
@@ -79,7 +79,7 @@ class OxiFlowTrigger(BaseTrigger):
         live = Live(keep["pipeline"], self._run_key, keep["invocation"], keep["worker_id"], now())
         surface = Surface(lambda key, value: set_xcom(self.task_instance, key, value), self.log)
         try:
-            while run.running:
+            while True:
                 items = await asyncio.to_thread(run.poll)
                 for item in items:
                     log.tell(item)

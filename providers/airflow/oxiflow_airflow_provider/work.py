@@ -307,8 +307,7 @@ class Work:
 
     def _folder(self) -> str:
         named = self._task.project_dir or self._settings.project_dir or ""
-        beside = self._task.dag.folder if self._task.has_dag() else os.getcwd()
-        return os.path.normpath(os.path.join(beside, os.path.expanduser(named)))
+        return os.path.normpath(os.path.join(self._task.dag.folder, os.path.expanduser(named)))
 
 
 def is_at(to: str | None, uri: str) -> bool:

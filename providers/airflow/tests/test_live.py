@@ -20,7 +20,8 @@ from oxiflow.events import (
     RunStarted,
 )
 from oxiflow.stream import decode
-from oxiflow_airflow_provider.live import CHECKPOINT, CHECKPOINTS, KEPT, POINTS, RUN, Live
+from oxiflow_airflow_provider.documents import CHECKPOINT, CHECKPOINTS, RUN
+from oxiflow_airflow_provider.live import KEPT, POINTS, Live
 from oxiflow_airflow_provider.logs import MOST_LETTERS, MOST_LINES, TaskLog
 from oxiflow_airflow_provider.surface import Surface
 

@@ -130,7 +130,9 @@ class Api:
             return seen if right_try and seen["state"] in states else None
 
         wanted = f"{task.task_id} to be {' or '.join(states)}"
-        return dict(until(wanted, there, within, 0.3) or {})
+        seen = until(wanted, there, within, 0.3)
+        assert seen is not None
+        return seen
 
     def mapped(self, dag_id: str, run_id: str, task_id: str) -> list[dict[str, Any]]:
         """The instances of a mapped task."""

@@ -28,7 +28,7 @@ pipeline:
     config: { path: few.ndjson }
   - name: parse_json
   - name: exec
-    config: { command: [python3, slowly.py] }
+    config: { command: [python3, slowly.py, %s.shut] }
   - name: write_file
     config: { path: %s.ndjson }
 """
@@ -42,11 +42,13 @@ pipeline:
   - name: write_file
     config: { path: shards.ndjson, merge: true }
 """
-#: Hands each line on, a little later.
-PROGRAM = """
-import sys, time
+#: Hands each line on, a little later, and the last one not while the file that it is told of is there.
+PROGRAM = f"""
+import os, sys, time
 for line in sys.stdin:
     time.sleep(0.001)
+    while os.path.exists(sys.argv[1]) and '"order": {FEW - 1},' in line:
+        time.sleep(0.05)
     print(line, end="", flush=True)
 """
 
@@ -61,7 +63,7 @@ def make_shop(folder: Path) -> None:
     (pipelines / "orders.yaml").write_text(PIPELINE)
     (pipelines / "shards.yaml").write_text(SHARDED)
     for name in SLOW:
-        (pipelines / f"{name}.yaml").write_text(SLOWLY % name)
+        (pipelines / f"{name}.yaml").write_text(SLOWLY % (name, name))
     (folder / "slowly.py").write_text(PROGRAM)
     (folder / "orders.ndjson").write_text(lines(range(ORDERS)))
     (folder / "few.ndjson").write_text(lines(range(FEW), "x" * 5000))

@@ -5,15 +5,19 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from .client import Api, Task
+from .programs import need
 from .shop import FEW, ORDERS, make_shop, numbers_in, order
 from .standalone import Airflow
-from .waiting import command_of, processes_of, until
+from .waiting import command_of, free_port, processes_of, until
 
 #: Nobody may see it.
 SECRET = "-".join(("s3cret", "of", "the", "shop"))
@@ -37,7 +41,7 @@ def programs(shop: Path) -> list[int]:
     """The programs that runs have started; they see none of Airflow's variables."""
     found = []
     for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and command_of(int(entry.name)) == "python3 slowly.py":
+        if entry.name.isdigit() and command_of(int(entry.name)).startswith("python3 slowly.py "):
             try:
                 at_home = os.readlink(entry / "cwd") == str(shop)
             except OSError:
@@ -170,6 +174,7 @@ def test_clearing_a_failure_starts_over_where_that_is_asked_for(api: Api, airflo
 def test_a_durable_run_survives_its_task_and_the_retry_goes_on_following_it(
     api: Api, airflow: Airflow, shop: Path
 ) -> None:
+    (shop / "slow_durable.shut").touch()
     run_id = api.trigger("slow_durable")
     task = Task("slow_durable", run_id, "load")
     until("a checkpoint", lambda: is_under_way(api, task))
@@ -178,6 +183,7 @@ def test_a_durable_run_survives_its_task_and_the_retry_goes_on_following_it(
     os.kill(parent, signal.SIGKILL)
     api.wait_for_task(task, ["running"], try_number=2)
     assert runners(airflow, "slow_durable") == [runner]
+    (shop / "slow_durable.shut").unlink()
     assert api.wait_for_run("slow_durable", run_id) == "success", all_texts(api, task, 2)
     summary = api.xcom(task)
     assert (summary["attempt"], summary["resumed_from"], summary["records_read"]) == (1, None, FEW)
@@ -231,3 +237,37 @@ def test_depends_on_makes_edges_in_any_order(api: Api) -> None:
     assert tasks["transform_data"] == ["load"]
     assert tasks["load"] == ["night.count"]
     assert tasks["night.fetch"] == ["night.count"]
+
+
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[int]:
+    """The port of a Redis server of this test's own."""
+    port = free_port()
+    words = [need("redis-server"), "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(tmp_path)]
+    with subprocess.Popen(words, stdout=subprocess.DEVNULL) as server:
+        try:
+            until("Redis", lambda: answers(port))
+            yield port
+        finally:
+            server.terminate()
+
+
+def answers(port: int) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1) as one:
+            one.sendall(b"PING\r\n")
+            return one.recv(7).startswith(b"+PONG")
+    except OSError:
+        return False
+
+
+def test_the_tasks_of_a_map_do_their_parts_of_one_run(api: Api, shop: Path, redis: int) -> None:
+    api.add_connection("oxiflow_redis", "oxiflow", host="127.0.0.1", port=redis)
+    run_id, state = api.run("shards")
+    tasks = [Task("shards", run_id, "load", index) for index in (0, 1)]
+    assert state == "success", [all_texts(api, task) for task in tasks]
+    summaries = [api.xcom(task) for task in tasks]
+    assert summaries[0]["run_key"] == summaries[1]["run_key"]
+    expected = [number for number in range(ORDERS) if order(number)["total"] >= 10]
+    assert numbers_in(shop / "shards.ndjson") == expected
+    assert api.stored(tasks[1], "oxiflow_run")["backend"].startswith("redis: ")

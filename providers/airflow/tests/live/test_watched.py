@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
-from oxiflow_airflow_provider.live import CHECKPOINT, RUN
+from oxiflow_airflow_provider.documents import CHECKPOINT, RUN
 from playwright.sync_api import FrameLocator, expect
 
 from .browser import chromium, figure, listen, look_again, number, open_tab, session
@@ -43,6 +44,10 @@ def make(project: Path) -> None:
         file.writelines(f'{{"ride":{ride},"km":{ride % 7}.5}}\n' for ride in range(ROWS))
 
 
+def done_beyond(tab: FrameLocator, least: int) -> int:
+    return max(0, done(tab) - least)
+
+
 def done(tab: FrameLocator) -> int:
     """Records that the program has handed on; a dash stands for those of which nothing is known yet."""
     said = tab.locator("#oxis tr", has_text="exec").locator("td.number").nth(1).inner_text()
@@ -68,7 +73,7 @@ def test_the_numbers_move_while_the_run_goes_on_and_are_its_summary_at_the_end(a
             if gate == GATES[-1]:
                 break
             least = before
-            before = until(f"more than {least} rows in the tab", lambda least=least: max(0, done(tab) - least)) + least
+            before = until(f"more than {least} rows in the tab", partial(done_beyond, tab, least)) + least
             assert before <= gate + 40_000, "the next gate is closed"
             assert api.task(task)["state"] == "running"
 

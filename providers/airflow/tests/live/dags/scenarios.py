@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from datetime import datetime, timedelta
+from typing import Any
 
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG, Asset, TaskGroup
@@ -30,12 +31,13 @@ with dag("orders"):
         conn_env={"SHOP_URL": "shop_db"},
     )
 
-for name, more in (
-    ("slow", {}),
-    ("slow_durable", {"durable": True}),
-    ("slow_deferrable", {"deferrable": True}),
-    ("slow_fresh", {"fresh": True}),
-):
+WAYS: dict[str, dict[str, Any]] = {
+    "slow": {},
+    "slow_durable": {"durable": True},
+    "slow_deferrable": {"deferrable": True},
+    "slow_fresh": {"fresh": True},
+}
+for name, more in WAYS.items():
     with dag(name):
         OxiFlowOperator(
             task_id="load",
