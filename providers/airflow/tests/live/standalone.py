@@ -91,8 +91,10 @@ class Airflow:
             "DAG_PROCESSOR__REFRESH_INTERVAL": "2",
             "DAG_PROCESSOR__BUNDLE_REFRESH_CHECK_INTERVAL": "1",
             "DAG_PROCESSOR__PARSING_PROCESSES": "1",
+            # On a busy machine an answer takes its time, and a task is not to fail for that.
+            "WORKERS__EXECUTION_API_TIMEOUT": "60",
             # A worker that died is noticed soon.
-            "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "20",
+            "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "60",
             "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "2",
             "USAGE_DATA_COLLECTION__ENABLED": "False",
         }
