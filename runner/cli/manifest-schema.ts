@@ -48,6 +48,15 @@ const output = once(() =>
     ),
     columns: note(z.nullable(z.array(column())), 'The columns, where the pipeline knows all of them.'),
     fields: note(z.array(column()), 'Where not all columns are known: those that a step sets or checks.'),
+    validations: note(
+      z.array(
+        z.strictObject({
+          step: text('Id of the validate step.'),
+          on_error: note(z.enum(['stop', 'drop', 'dead_letter', 'pass']), 'What becomes of a record that it refuses.'),
+        }),
+      ),
+      'Steps that its records have passed and that refuse bad ones; those of later segments are planned while the pipeline runs.',
+    ),
   }),
 );
 
@@ -65,6 +74,10 @@ const pipeline = once(() =>
     dead_letters: note(
       z.nullable(z.strictObject({ path: text('Their file.'), max_records: z.int() })),
       'Where bad records go; null where no step sends any.',
+    ),
+    max_errors: note(
+      z.nullable(z.union([z.int().check(z.minimum(0)), z.string()])),
+      'The run stops beyond so many record errors, or such a share of the records ("1%"); null where there is no limit.',
     ),
     parameters: z.array(parameter()),
     environment: note(z.array(z.string()), 'Variables that have to be set.'),
