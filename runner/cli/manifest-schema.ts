@@ -75,10 +75,7 @@ const pipeline = once(() =>
       z.nullable(z.strictObject({ path: text('Their file.'), max_records: z.int() })),
       'Where bad records go; null where no step sends any.',
     ),
-    max_errors: note(
-      z.nullable(z.union([z.int().check(z.minimum(0)), z.string()])),
-      'The run stops beyond so many record errors, or such a share of the records ("1%"); null where there is no limit.',
-    ),
+    max_errors: textOrNull('The run stops beyond so many record errors, or such a share of the records ("10", "1%").'),
     parameters: z.array(parameter()),
     environment: note(z.array(z.string()), 'Variables that have to be set.'),
     delivery: note(z.enum(['at_least_once', 'exactly_once']), 'What the pipeline asks for.'),

@@ -64,12 +64,7 @@ export async function entryOf(project: Project, pipeline: Pipeline): Promise<Pip
       deadLetters === undefined
         ? null
         : { path: shown(deadLetters.path, project.root), max_records: deadLetters.maxRecords },
-    max_errors:
-      maxErrors === undefined
-        ? null
-        : 'count' in maxErrors
-          ? maxErrors.count
-          : `${Number((maxErrors.share * 100).toFixed(9))}%`,
+    max_errors: maxErrors === undefined ? null : limitText(maxErrors),
     parameters: parameters.map(parameterOf),
     environment: [...pipeline.unset],
     delivery: pipeline.delivery,
@@ -77,6 +72,10 @@ export async function entryOf(project: Project, pipeline: Pipeline): Promise<Pip
     tests: pipeline.tests.length,
     plan_hash: hashOf(plan.steps.map(({ id, hash, after }) => [id, hash, after ?? null])),
   };
+}
+
+function limitText(limit: NonNullable<Pipeline['maxErrors']>): string {
+  return 'count' in limit ? String(limit.count) : `${Number((limit.share * 100).toFixed(9))}%`;
 }
 
 /** The oxis with sources that are never looked at, and parsers that ask for nothing in them. */
