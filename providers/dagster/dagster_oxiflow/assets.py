@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import wraps
 from typing import Any
 
 import dagster as dg
@@ -125,15 +126,16 @@ def build_oxiflow_assets(
 ) -> Sequence[dg.AssetsDefinition]:
     """
     As `oxiflow_assets`, but each pipeline is a step of its own: they run side by side and are retried one by one. `name`
-    stands in front of the names of the steps; `body(context)` is what they do.
+    stands in front of the names of the steps; `body` is what they do, as the function under `oxiflow_assets`.
     """
     document = load_manifest(manifest, project)
     upstream = upstream_of(document)
     made = []
     for pipeline in select_pipelines(document, select, exclude):
-
-        def run(context: dg.AssetExecutionContext) -> Any:
-            yield from body(context)
+        # A function of its own for each step: it carries what the step needs to know.
+        @wraps(body)
+        def run(*arguments: Any, **named: Any) -> Any:
+            yield from body(*arguments, **named)
 
         step = word_of(pipeline.name if name is None else f"{name}__{pipeline.name}")
         decorate = _decorator(

@@ -1,7 +1,6 @@
 """A project for `dg`: a folder with a defs.yaml, and no line of Python."""
 
-from __future__ import annotations
-
+# Dagster reads the annotations of this file while it runs.
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any, Optional
 
 import dagster as dg
+from dagster._core.definitions.resource_annotation import TreatAsResourceParam
 from dagster._core.pipes.client import PipesClientCompletedInvocation
 
 from oxiflow import OxiFlowError, RunRequest, start
@@ -16,7 +17,7 @@ from .identity import identity_of
 from .partitions import Part
 
 
-class OxiFlowPipesClient(dg.PipesClient):
+class OxiFlowPipesClient(dg.PipesClient, TreatAsResourceParam):
     """
     Runs one pipeline in a Pipes session: `pipes.run(context=context, request=RunRequest("rides", project="bikes"))`. Beyond what
     PipesSubprocessClient does: checkpoints are observations while it runs, a stop drains and ends the whole process group, a
