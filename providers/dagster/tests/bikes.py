@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -103,18 +104,25 @@ def far_rides(count: int) -> str:
     return "".join(line for ride, line in enumerate(lines) if ride % 7 + 0.5 > 3)
 
 
-def write_project(root: Path, long: bool = False) -> Path:
+def write_project(root: Path) -> Path:
     for name, text in FILES.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(text)
     (root / "in/daily").mkdir(parents=True)
     (root / "in/steady.ndjson").write_text(rides(STEADY, WIDE))
-    if long:
-        (root / "in/long.ndjson").write_text(rides(LONG, WIDE))
+    (root / "in/long.ndjson").write_text(rides(LONG, WIDE))
     (root / "in/contract.ndjson").write_text(rides(3))
     for i, month in enumerate(MONTHS, 1):
         (root / f"in/daily/{month}.ndjson").write_text(rides(i))
     write_manifest(root)
+    return root
+
+
+def copy_project(project: Path, root: Path) -> Path:
+    """Without the large files, which are the same."""
+    shutil.copytree(project, root, dirs_exist_ok=True, ignore=shutil.ignore_patterns("steady.ndjson", "long.ndjson"))
+    for name in ("steady", "long"):
+        (root / f"in/{name}.ndjson").symlink_to(project / f"in/{name}.ndjson")
     return root
 
 

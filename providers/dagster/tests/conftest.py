@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from .bikes import write_project
+from .bikes import copy_project, write_project
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -27,6 +27,11 @@ def _environment() -> Iterator[None]:
     os.environ.update(kept)
 
 
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_project(tmp_path_factory.mktemp("template"))
+
+
 @pytest.fixture
-def bikes(tmp_path: Path) -> Path:
-    return write_project(tmp_path)
+def bikes(template: Path, tmp_path: Path) -> Path:
+    return copy_project(template, tmp_path)

@@ -38,24 +38,23 @@ class Api:
         nodes = found.get("nodes") or []
         return (nodes[0]["name"], nodes[0]["location"]["name"]) if nodes else None
 
-    def launch(self, *keys: str, partition: str | None = None, config: Any = None, **tags: str) -> str:
-        """Materializes assets, as the button does; gives the run's id."""
+    def launch(self, *keys: str, job: str = "__ASSET_JOB", **tags: str) -> str:
+        """Materializes assets, as the button does; gives the run's id. A tag's name is written with __ for /."""
         if self._location is None:
             self._location = self.location()
         assert self._location is not None
         repository, location = self._location
-        all_tags = {**tags, **({} if partition is None else {"dagster/partition": partition})}
         params = {
             "selector": {
                 "repositoryName": repository,
                 "repositoryLocationName": location,
-                "pipelineName": "__ASSET_JOB",
+                "pipelineName": job,
                 "assetSelection": [{"path": key.split("/")} for key in keys],
             },
-            "runConfigData": config or {},
+            "runConfigData": {},
             "mode": "default",
             "executionMetadata": {
-                "tags": [{"key": key.replace("__", "/"), "value": value} for key, value in all_tags.items()]
+                "tags": [{"key": key.replace("__", "/"), "value": value} for key, value in tags.items()]
             },
         }
         done = self.ask(

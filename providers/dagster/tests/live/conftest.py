@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from ..bikes import MONTHS, write_project
+from ..bikes import MONTHS, copy_project
 from .api import Api
 from .server import Dagster
 
 
 @pytest.fixture(scope="session")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_project(tmp_path_factory.mktemp("bikes"), long=True)
+def project(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return copy_project(template, tmp_path_factory.mktemp("bikes"))
 
 
 @pytest.fixture(scope="session")

@@ -44,6 +44,9 @@ def own_pipes(context: dg.AssetExecutionContext, own: OxiFlowPipesClient) -> Ite
 
 
 defs = dg.Definitions(
+    # A process for each run is enough; one for each step is Dagster's own way, and the way of one job here.
+    executor=dg.in_process_executor,
+    jobs=[dg.define_asset_job("apart", dg.AssetSelection.assets("long"), executor_def=dg.multiprocess_executor)],
     assets=[bikes, daily, plain_pipes, own_pipes],
     resources={
         "oxiflow": OxiFlowResource(project=PROJECT, observe_seconds=1),

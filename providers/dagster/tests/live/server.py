@@ -22,7 +22,7 @@ run_retries: { enabled: true }
 run_coordinator:
   module: dagster.core.run_coordinator
   class: QueuedRunCoordinator
-  config: { max_concurrent_runs: 3, dequeue_interval_seconds: 1 }
+  config: { max_concurrent_runs: 2, dequeue_interval_seconds: 1 }
 """
 
 
@@ -42,6 +42,8 @@ class Dagster:
             "LANG": "C.UTF-8",
             "PYTHONDONTWRITEBYTECODE": "1",
             "DAGSTER_HOME": str(home),
+            # A busy machine is slow, not wrong.
+            "DAGSTER_GRPC_TIMEOUT_SECONDS": "300",
             **env,
         }
         self._process: subprocess.Popen[bytes] | None = None
@@ -65,10 +67,8 @@ class Dagster:
             return False
 
     def runners(self) -> dict[int, str]:
-        """The runner's processes, and what it started."""
-        return {
-            pid: command for pid, command in processes_of(self.mark).items() if "oxiflow.mjs" in command or "paced" in command
-        }
+        """The runner's processes."""
+        return {pid: command for pid, command in processes_of(self.mark).items() if "oxiflow.mjs run" in command}
 
     def last_words(self, lines: int = 60) -> str:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
