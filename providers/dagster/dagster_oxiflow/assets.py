@@ -190,18 +190,16 @@ def _decorator(
             raise dg.DagsterInvalidDefinitionError(f"{body.__name__} is decorated already")
         setattr(body, _PLAN, plan)
         given = {key: value for key, value in options.items() if value is not None}
-        return dg.multi_asset(
-            specs=specs, check_specs=checks, partitions_def=partitions_def, can_subset=True, **given
-        )(body)
+        return dg.multi_asset(specs=specs, check_specs=checks, partitions_def=partitions_def, can_subset=True, **given)(
+            body
+        )
 
     return decorate
 
 
 def _deps(pipeline: Pipeline, upstream: Upstream, translator: OxiFlowTranslator) -> list[dg.AssetKey]:
     keys = [translator.get_asset_key(one, output) for one, output in upstream[pipeline.name]]
-    keys += [
-        key for source in pipeline.inputs if (key := translator.get_input_asset_key(pipeline, source)) is not None
-    ]
+    keys += [key for source in pipeline.inputs if (key := translator.get_input_asset_key(pipeline, source)) is not None]
     return list(dict.fromkeys(keys))
 
 

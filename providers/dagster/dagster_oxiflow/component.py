@@ -120,5 +120,3 @@ class _Translator(OxiFlowTranslator):
         key = super().get_asset_key(pipeline, output)
         # The same attributes say the keys of what is upstream.
         return key if self._translation is None else self._translation(dg.AssetSpec(key), (pipeline, output)).key
-
-

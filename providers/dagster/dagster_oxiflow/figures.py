@@ -1,4 +1,4 @@
-"""What Dagster is shown of a run: the metadata of observations and of materializations. Numbers keep their names, so they plot."""
+"""What Dagster is shown of a run: the metadata of observations and materializations. Numbers keep their names, so they plot."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dagster as dg
-
 from oxiflow.events import Checkpoint, Output, Progress, RunFinished
 
 from .manifest import Output as PlannedOutput
@@ -150,7 +149,8 @@ def schema_of(outputs: Sequence[Output], planned: PlannedOutput | None) -> dg.Ta
     types = {column.name: column for column in known}
     return dg.TableSchema(
         columns=[
-            table_schema([types[name]]).columns[0] if name in types else dg.TableColumn(name, "string") for name in names
+            table_schema([types[name]]).columns[0] if name in types else dg.TableColumn(name, "string")
+            for name in names
         ]
     )
 

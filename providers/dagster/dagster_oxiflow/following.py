@@ -9,19 +9,18 @@ from contextlib import contextmanager
 from typing import Any
 
 import dagster as dg
-
-from oxiflow import Line, OxiFlowError, Result, Run, RunFailed
 from oxiflow.events import Alert, Checkpoint, Log, Progress
 
-from .figures import Metadata, observed
+from oxiflow import Line, OxiFlowError, Result, Run, RunFailed
 
+from .figures import Metadata, observed
 
 LEVELS = {"debug": "DEBUG", "info": "INFO", "warn": "WARNING", "error": "ERROR"}
 
 
 @contextmanager
 def stopping(run: Run, log: Any, grace: float) -> Iterator[None]:
-    """Whatever ends the block early, Dagster's interrupt first of all, ends the run: drained, checkpointed, with all its children."""
+    """What ends the block early, Dagster's interrupt first of all, ends the run: drained, checkpointed, and its children too."""
     try:
         yield
     except BaseException:

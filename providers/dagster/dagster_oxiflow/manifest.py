@@ -1,4 +1,4 @@
-"""The manifest of a project, as `oxiflow pipeline manifest` writes it. Read when the definitions are loaded; nothing is started."""
+"""The manifest of a project, as `oxiflow pipeline manifest` writes it: read when the definitions are loaded."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ class Manifest:
 
 
 def load_manifest(manifest: ManifestLike | None, project: str | os.PathLike[str] | None = None) -> Manifest:
-    """The manifest itself, its document, its file, or the one in the folder of `project`. Throws DagsterInvalidDefinitionError."""
+    """The manifest, its document, its file, or the one in the folder of `project`. Throws DagsterInvalidDefinitionError."""
     if isinstance(manifest, Manifest):
         return manifest
     if isinstance(manifest, Mapping):

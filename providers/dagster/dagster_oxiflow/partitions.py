@@ -96,9 +96,7 @@ def dimensions_of(partitions_def: dg.PartitionsDefinition[Any]) -> list[str]:
     return [dimension.name for dimension in partitions_def.partitions_defs]
 
 
-def _value(
-    word: str, keys: Sequence[str], partitions_def: dg.PartitionsDefinition[Any], parameter: Parameter
-) -> str:
+def _value(word: str, keys: Sequence[str], partitions_def: dg.PartitionsDefinition[Any], parameter: Parameter) -> str:
     if word in ("key", "first"):
         return str(keys[0])
     if word == "last":

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import replace
-from typing import Any, Optional
+from typing import Any
 
 import dagster as dg
 from dagster._core.definitions.resource_annotation import TreatAsResourceParam
@@ -27,11 +27,11 @@ class OxiFlowPipesClient(dg.PipesClient, TreatAsResourceParam):
     def __init__(
         self,
         *,
-        runner: Optional[str] = None,
-        env: Optional[Mapping[str, str]] = None,
-        cwd: Optional[str] = None,
-        context_injector: Optional[dg.PipesContextInjector] = None,
-        message_reader: Optional[dg.PipesMessageReader] = None,
+        runner: str | None = None,
+        env: Mapping[str, str] | None = None,
+        cwd: str | None = None,
+        context_injector: dg.PipesContextInjector | None = None,
+        message_reader: dg.PipesMessageReader | None = None,
         observe_seconds: float = 10.0,
         grace_seconds: float = 15.0,
     ) -> None:
@@ -48,23 +48,25 @@ class OxiFlowPipesClient(dg.PipesClient, TreatAsResourceParam):
         *,
         context: dg.AssetExecutionContext,
         request: RunRequest,
-        extras: Optional[Mapping[str, Any]] = None,
+        extras: Mapping[str, Any] | None = None,
     ) -> PipesClientCompletedInvocation:
         """To the end of the run. Throws Failure."""
-        stream = self.stream(context=context, request=request, extras=extras)
-        while True:
-            try:
-                next(stream)
-            except StopIteration as end:
-                return PipesClientCompletedInvocation(end.value)
+        sessions: list[Any] = []
+
+        def whole() -> Generator[Any, None, None]:
+            sessions.append((yield from self.stream(context=context, request=request, extras=extras)))
+
+        for _ in whole():
+            pass
+        return PipesClientCompletedInvocation(sessions[0])
 
     def stream(
         self,
         *,
         context: dg.AssetExecutionContext,
         request: RunRequest,
-        extras: Optional[Mapping[str, Any]] = None,
-    ) -> Iterator[Any]:
+        extras: Mapping[str, Any] | None = None,
+    ) -> Generator[Any, None, Any]:
         """
         What the runner reports, as it comes. The request is given a run key and an invocation where it has none. `extras`:
         `{"oxiflow_assets": {step: asset key}}` says which output is which of several assets. Throws Failure.

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import replace
-from typing import Any, Optional, Union
+from typing import Any, Union
 
 import dagster as dg
+from oxiflow.events import RunFinished
 from pydantic import Field
 
 from oxiflow import OxiFlowError, Result, RunFailed, RunRequest, start
-from oxiflow.events import RunFinished
 
 from .assets import AssetPlan, Target, plan_of
 from .checks import verdict_of
@@ -27,16 +27,16 @@ class OxiFlowResource(dg.ConfigurableResource[Any]):
     """Starts the runner; its fields are options of `oxiflow run`, and what is left out is left to the runner."""
 
     project: str = Field(description="Folder of the project.")
-    runner: Optional[str] = Field(
+    runner: str | None = Field(
         default=None, description="The runner; otherwise the one in OXIFLOW_RUNNER, or the one that pip installed."
     )
     env: dict[str, str] = Field(default_factory=dict, description="Variables for the pipelines.")
-    env_file: Optional[str] = Field(default=None, description="A file of variables, one NAME=value a line.")
-    state_backend: Optional[str] = Field(default=None, description="auto, sqlite, file, nfs or redis.")
-    threads: Optional[int] = Field(default=None, description="Threads of stages that name none.")
-    workers: Optional[int] = Field(default=None, description="Share each run between so many processes.")
-    drain_timeout: Optional[str] = Field(default=None, description='How long a stop may take, as "10s".')
-    lease_wait: Optional[str] = Field(default=None, description="How long to wait for another worker of the same run.")
+    env_file: str | None = Field(default=None, description="A file of variables, one NAME=value a line.")
+    state_backend: str | None = Field(default=None, description="auto, sqlite, file, nfs or redis.")
+    threads: int | None = Field(default=None, description="Threads of stages that name none.")
+    workers: int | None = Field(default=None, description="Share each run between so many processes.")
+    drain_timeout: str | None = Field(default=None, description='How long a stop may take, as "10s".')
+    lease_wait: str | None = Field(default=None, description="How long to wait for another worker of the same run.")
     grace_seconds: float = Field(default=15.0, description="What is left so long after a stop is killed.")
     observe_seconds: float = Field(default=10.0, description="At most one observation in so many seconds.")
 
@@ -44,9 +44,9 @@ class OxiFlowResource(dg.ConfigurableResource[Any]):
         self,
         *,
         context: dg.AssetExecutionContext,
-        pipeline: Optional[str] = None,
-        params: Optional[Mapping[str, Any]] = None,
-        set: Optional[Mapping[str, Any]] = None,
+        pipeline: str | None = None,
+        params: Mapping[str, Any] | None = None,
+        set: Mapping[str, Any] | None = None,
         fresh: bool = False,
         accept_changes: bool = False,
     ) -> OxiFlowInvocation:
@@ -126,9 +126,7 @@ class OxiFlowInvocation:
         first = plan.translator.get_asset_key(pipeline, pipeline.outputs[0])
         done: list[RunFinished] = []
         for part in parts:
-            request = replace(
-                self._template, pipeline=pipeline.name, params={**known, **part.params}, shard=part.shard
-            )
+            request = replace(self._template, pipeline=pipeline.name, params={**known, **part.params}, shard=part.shard)
             keys = [target.key for target in targets]
             try:
                 done.append((yield from self._run(request, part, first, keys, targets)))
@@ -154,7 +152,7 @@ class OxiFlowInvocation:
 
     def _run(
         self, request: RunRequest, part: Part, named: dg.AssetKey, keys: list[dg.AssetKey], targets: list[Target]
-    ) -> Iterator[Any]:
+    ) -> Generator[Told, None, RunFinished]:
         """One run to its end; returns its last event."""
         resource, context = self._resource, self._context
         identity = identity_of(context, named, part)

@@ -16,7 +16,7 @@ Words = str | Sequence[str] | None
 
 def select_pipelines(manifest: Manifest, select: Words = None, exclude: Words = None) -> list[Pipeline]:
     """
-    In the order of the manifest. A word is a name (`rides`, `rides_*`), `tag:nightly`, `category:bikes` or `file:pipelines/bikes/*`;
+    In the order of the manifest. A word is a name (`rides`, `rides_*`), `tag:nightly`, `category:bikes` or `file:pipelines/b/*`;
     several ask for all of them together. Throws DagsterInvalidDefinitionError for a word that nothing answers to.
     """
     wanted = _matching(manifest, select, "select")
@@ -27,7 +27,7 @@ def select_pipelines(manifest: Manifest, select: Words = None, exclude: Words = 
 
 def _matching(manifest: Manifest, words: Words, what: str) -> set[str]:
     found: set[str] = set()
-    for word in (words.split() if isinstance(words, str) else words or ()):
+    for word in words.split() if isinstance(words, str) else words or ():
         names = {pipeline.name for pipeline in manifest.pipelines if _answers(pipeline, word)}
         if not names:
             broken = next((one for one in manifest.errors if one.pipeline == word), None)
@@ -52,7 +52,7 @@ Upstream = dict[str, list[tuple[Pipeline, Output]]]
 
 
 def upstream_of(manifest: Manifest) -> Upstream:
-    """By name of a pipeline: the outputs of others that it reads. Throws DagsterInvalidDefinitionError where they go in a circle."""
+    """By name of a pipeline: outputs of others that it reads. Throws DagsterInvalidDefinitionError where they go in a circle."""
     made: dict[str, list[tuple[Pipeline, Output]]] = {}
     for pipeline in manifest.pipelines:
         for output in pipeline.outputs:
@@ -91,16 +91,16 @@ def _regex(glob: str) -> re.Pattern[str]:
     words = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]", "{": "(?:", "}": ")", ",": "|"}
     depth = 0
     parts: list[str] = []
-    for token in re.findall(r"\$\{[^}]*\}|\*\*/|\*\*|\[[^\]/]+\]|.", glob, re.DOTALL):
-        depth += (token == "{") - (token == "}" and depth > 0)
-        if token == "," and depth == 0:
+    for piece in re.findall(r"\$\{[^}]*\}|\*\*/|\*\*|\[[^\]/]+\]|.", glob, re.DOTALL):
+        depth += (piece == "{") - (piece == "}" and depth > 0)
+        if piece == "," and depth == 0:
             parts.append(",")
-        elif token in words and not (token == "}" and depth < 0):
-            parts.append(words[token])
-        elif len(token) > 1 and token.startswith("["):
-            parts.append(token.replace("[!", "[^").replace("\\", "\\\\"))
+        elif piece in words and not (piece == "}" and depth < 0):
+            parts.append(words[piece])
+        elif len(piece) > 1 and piece.startswith("["):
+            parts.append(piece.replace("[!", "[^").replace("\\", "\\\\"))
         else:
-            parts.append(re.escape(token))
+            parts.append(re.escape(piece))
     try:
         return re.compile("".join(parts))
     except re.error:

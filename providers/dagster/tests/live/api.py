@@ -21,32 +21,33 @@ METADATA = """metadataEntries { __typename label
 class Api:
     def __init__(self, url: str):
         self._client = httpx.Client(base_url=url, timeout=60)
-        self._location: tuple[str, str] | None = None
 
     def ask(self, query: str, **variables: Any) -> Any:
         answer = self._client.post("/graphql", json={"query": query, "variables": variables}).json()
         assert "errors" not in answer, answer["errors"]
         return answer["data"]
 
-    def location(self) -> tuple[str, str] | None:
-        """Names of the repository and of its location, as soon as the definitions are loaded."""
+    def locations(self) -> dict[str, str]:
+        """Name of each code location whose definitions are loaded, and of its repository."""
         found = self.ask(
-            "{ repositoriesOrError { __typename ... on RepositoryConnection { nodes { name location { name } } }"
-            " ... on PythonError { message } } }"
-        )["repositoriesOrError"]
-        assert found["__typename"] != "PythonError", found["message"]
-        nodes = found.get("nodes") or []
-        return (nodes[0]["name"], nodes[0]["location"]["name"]) if nodes else None
+            "{ workspaceOrError { __typename ... on PythonError { message } ... on Workspace { locationEntries { name"
+            " locationOrLoadError { __typename ... on PythonError { message }"
+            " ... on RepositoryLocation { repositories { name } } } } } } }"
+        )["workspaceOrError"]
+        assert found["__typename"] == "Workspace", found
+        loaded = {}
+        for entry in found["locationEntries"]:
+            location = entry["locationOrLoadError"] or {"__typename": None}
+            assert location["__typename"] != "PythonError", location["message"]
+            if location["__typename"] == "RepositoryLocation":
+                loaded[entry["name"]] = location["repositories"][0]["name"]
+        return loaded
 
-    def launch(self, *keys: str, job: str = "__ASSET_JOB", **tags: str) -> str:
+    def launch(self, *keys: str, job: str = "__ASSET_JOB", location: str = "bikes", **tags: str) -> str:
         """Materializes assets, as the button does; gives the run's id. A tag's name is written with __ for /."""
-        if self._location is None:
-            self._location = self.location()
-        assert self._location is not None
-        repository, location = self._location
         params = {
             "selector": {
-                "repositoryName": repository,
+                "repositoryName": self.locations()[location],
                 "repositoryLocationName": location,
                 "pipelineName": job,
                 "assetSelection": [{"path": key.split("/")} for key in keys],
@@ -77,7 +78,8 @@ class Api:
 
     def terminate(self, run: str) -> None:
         done = self.ask(
-            "mutation($r: String!) { terminateRun(runId: $r) { __typename ... on TerminateRunFailure { message } } }", r=run
+            "mutation($r: String!) { terminateRun(runId: $r) { __typename ... on TerminateRunFailure { message } } }",
+            r=run,
         )["terminateRun"]
         assert done["__typename"] == "TerminateRunSuccess", done
 

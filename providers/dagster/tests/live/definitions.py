@@ -5,18 +5,16 @@ from collections.abc import Iterator
 from typing import Any
 
 import dagster as dg
-
 from dagster_oxiflow import OxiFlowPipesClient, OxiFlowResource, oxiflow_assets
-from oxiflow import RunRequest
 from oxiflow.runner import runner_command
+
+from oxiflow import RunRequest
 
 PROJECT = os.environ["OXIFLOW_BIKES"]
 MONTHS = dg.StaticPartitionsDefinition([f"2026-{month:02}-01" for month in range(1, 13)])
 
 
-@oxiflow_assets(
-    project=PROJECT, exclude="daily", name="bikes", retry_policy=dg.RetryPolicy(max_retries=1)
-)
+@oxiflow_assets(project=PROJECT, exclude="daily", name="bikes", retry_policy=dg.RetryPolicy(max_retries=1))
 def bikes(context: dg.AssetExecutionContext, oxiflow: OxiFlowResource) -> Iterator[Any]:
     yield from oxiflow.run(context=context).stream()
 

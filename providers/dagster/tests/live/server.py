@@ -1,7 +1,9 @@
-"""A real Dagster, webserver and daemon, in a folder of its own and on a free port of the loopback; ended with all that came of it."""
+"""A real Dagster, webserver and daemon, in a folder of its own and on a free port; ended with all that came of it."""
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -27,7 +29,8 @@ run_coordinator:
 
 
 class Dagster:
-    def __init__(self, home: Path, definitions: Path, env: dict[str, str]):
+    def __init__(self, home: Path, definitions: dict[str, Path], env: dict[str, str]):
+        """`definitions`: files, each a code location by its name."""
         self.home = home
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -50,8 +53,14 @@ class Dagster:
 
     def start(self) -> None:
         (self.home / "dagster.yaml").write_text(SETTINGS)
+        workspace = self.home / "workspace.yaml"
+        files = [
+            {"python_file": {"relative_path": str(path), "location_name": name}}
+            for name, path in self._definitions.items()
+        ]
+        workspace.write_text(json.dumps({"load_from": files}))
         program = str(Path(sys.executable).with_name("dagster"))
-        command = [program, "dev", "-f", str(self._definitions), "-h", "127.0.0.1", "-p", str(self.port)]
+        command = [program, "dev", "-w", str(workspace), "-h", "127.0.0.1", "-p", str(self.port)]
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(
                 command, env=self.env, cwd=self.home, stdout=log, stderr=log, start_new_session=True
@@ -62,7 +71,7 @@ class Dagster:
         assert self._process is not None
         assert self._process.poll() is None, self.last_words()
         try:
-            return self.api.location() is not None
+            return self.api.locations().keys() == self._definitions.keys()
         except (httpx.HTTPError, ValueError):
             return False
 
@@ -77,10 +86,8 @@ class Dagster:
         """Ends it as a group, waits for all that came of it, and throws when something would not end."""
         if self._process is None:
             return
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGTERM)
-        except ProcessLookupError:
-            pass
         late = end_all(self.mark, GRACE)
         self._process.wait()
         self._process = None

@@ -1,4 +1,4 @@
-"""A real webserver and daemon, asked as Dagster's own pages ask: what shows while a run goes on, how it ends, and what is left."""
+"""A real webserver and daemon, asked as Dagster's own pages ask: what shows while a run goes on, and how it ends."""
 
 from __future__ import annotations
 
@@ -82,7 +82,9 @@ def lives(pid: int) -> bool:
         return False
 
 
-def test_a_runner_that_is_killed_is_resumed_by_the_retry_with_exact_output(api: Api, dagster: Dagster, project: Path) -> None:
+def test_a_runner_that_is_killed_is_resumed_by_the_retry_with_exact_output(
+    api: Api, dagster: Dagster, project: Path
+) -> None:
     run = api.launch("steady")
     first = until("an observation", lambda: seen(api, "steady", run))[0]
     (runner,) = [pid for pid, command in dagster.runners().items() if command.endswith("steady")]

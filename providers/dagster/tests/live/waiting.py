@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -57,8 +58,6 @@ def end_all(mark: str, within: float) -> list[str]:
         time.sleep(0.1)
     late = processes_of(mark)
     for pid in late:
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            continue
     return list(late.values())
