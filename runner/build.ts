@@ -8,6 +8,7 @@ import { setFlagsFromString } from 'node:v8';
 import { type BuildOptions, build, type Plugin } from 'esbuild';
 import { loadProgram, WRAPPER } from './cli/program.ts';
 import { readTemplates } from './cli/templates.ts';
+import { kernelWasm } from './kernel/build-wasm.ts';
 import { jqWasm } from './oxis/packages/load.ts';
 
 const { values } = parseArgs({
@@ -112,6 +113,7 @@ await Promise.all([
 ]);
 await writeFile(`${fresh}/templates.json`, JSON.stringify(await readTemplates(`${root}/runner/templates`)));
 await copyFile(jqWasm(), `${fresh}/jq.wasm`);
+await writeFile(`${fresh}/kernel.wasm`, await kernelWasm(`${root}/node_modules/.cache/oxiflow`));
 await chmod(`${fresh}/oxiflow.mjs`, 0o755);
 await wrap(`${fresh}/program.cjs`);
 await writeFile(`${fresh}/program.cache`, await warm(fresh));

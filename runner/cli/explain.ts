@@ -1,7 +1,18 @@
 /** Why a plan is as it is: tiers of steps, ends of stages, threads, and what parts of a pipeline wait for. */
 import type { Pipeline } from '../config/pipeline.ts';
 import type { StepSpec } from '../config/steps.ts';
-import { allNodes, type Plan, type PlannedNode, type PlannedStage, stepsOf } from '../engine/plan.ts';
+import type { Framing, StreamInfo } from '../engine/contracts.ts';
+import { once } from '../engine/once.ts';
+import {
+  allNodes,
+  type Plan,
+  type PlannedNode,
+  type PlannedStage,
+  type Segment,
+  type StepTier,
+  stepsOf,
+} from '../engine/plan.ts';
+import { kernelProblem } from '../kernel/bytes/wasm.ts';
 import { registry } from '../oxis/registry.ts';
 
 export interface ExplainedStage {
@@ -11,10 +22,12 @@ export interface ExplainedStage {
   ends: string;
 }
 
-/** Every stage, in order. `threads`: what stages get that name none. */
-export function explainStages(plan: Plan, pipeline: Pipeline): ExplainedStage[] {
+/** Every stage, in order. `stream`: how the records of the first input stand, where that is known. */
+export function explainStages(plan: Plan, pipeline: Pipeline, stream?: StreamInfo): ExplainedStage[] {
   const asked = new Map(flat(pipeline.steps).map(({ id, threads }) => [id, threads]));
-  return plan.segments.flatMap(({ planned }) => {
+  const problem = once(kernelProblem);
+  return plan.segments.flatMap(({ planned }, segment) => {
+    const bytes = bytesNote(planned, segment === 0 ? stream : undefined, problem);
     const readers = planned?.sources.map(({ step }) => asked.get(step.id)).findLast((n) => n !== undefined);
     return chains(planned?.nodes ?? []).flatMap((nodes) =>
       nodes.flatMap((node, i) =>
@@ -22,11 +35,10 @@ export function explainStages(plan: Plan, pipeline: Pipeline): ExplainedStage[] 
           ? []
           : [
               {
-                steps: node.steps.map(({ id, tier }) => ({
-                  id,
-                  tier: tier?.tier ?? node.tier,
-                  why: tier?.why ?? null,
-                })),
+                steps: node.steps.map(({ id, tier = { tier: node.tier, why: undefined } }) => {
+                  const held = tier.tier === 'bytes' ? bytes() : tier;
+                  return { id, tier: held.tier, why: held.why ?? null };
+                }),
                 threads: { most: node.threads, why: threadsReason(node, i === 0 ? readers : undefined) },
                 ends: endReason(node, nodes[i + 1]),
               },
@@ -35,6 +47,35 @@ export function explainStages(plan: Plan, pipeline: Pipeline): ExplainedStage[] 
     );
   });
 }
+
+/** What holds for the steps of a segment that the kernel has a program for. */
+function bytesNote(
+  planned: Segment | undefined,
+  stream: StreamInfo | undefined,
+  problem: () => string | undefined,
+): () => StepTier {
+  return once(() => {
+    const { parser, select } = planned ?? {};
+    const why = problem();
+    if (why !== undefined) return { tier: 'values', why: `the byte kernel can't run here: ${why}` };
+    if (parser === undefined) return { tier: 'bytes', why: undefined };
+    const config = parser.step.config as never;
+    const at = { offset: 0, state: null, name: '' };
+    if (stream !== undefined)
+      return parser.oxi.chunk?.(config, stream, at) === undefined
+        ? { tier: 'values', why: `the input is ${NAMES[stream.framing]}, and the kernel takes whole lines` }
+        : { tier: 'bytes', why: undefined };
+    const [array, blank] = ['[', ''].map((text) => parser.oxi.detect(config, Buffer.from(text), '', select));
+    return { tier: 'bytes', why: array?.framing === blank?.framing ? undefined : 'where its input is lines' };
+  });
+}
+
+const NAMES: Readonly<Record<Framing, string>> = {
+  lines: 'lines that have to be changed first',
+  array: 'one array',
+  document: 'one document',
+  rows: 'rows',
+};
 
 /** A chain, and the chains within it. */
 function chains(nodes: readonly PlannedNode[]): (readonly PlannedNode[])[] {

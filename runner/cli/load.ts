@@ -2,11 +2,13 @@
 import { basename } from 'node:path';
 import { type LoadPipelineOptions, loadPipeline, type Pipeline } from '../config/pipeline.ts';
 import type { Project } from '../config/project.ts';
-import type { Oxi, Share, Split } from '../engine/contracts.ts';
+import type { Oxi, Share, Split, StreamInfo } from '../engine/contracts.ts';
 import { ConfigErrors, OxiError } from '../engine/errors.ts';
-import type { Plan, StepInput } from '../engine/plan.ts';
+import { detectStream } from '../engine/first-look.ts';
+import type { Plan, PlannedSource, Segment, StepInput } from '../engine/plan.ts';
 import { makePlan } from '../engine/planner.ts';
 import { mayFail } from '../engine/segment-run.ts';
+import { tierAsked } from '../engine/tiers.ts';
 import { evaluateCondition } from '../oxis/expression.ts';
 import { registry } from '../oxis/registry.ts';
 import { keptPlaces } from './kept-places.ts';
@@ -40,6 +42,7 @@ export async function planOf(
     projectRoot: project.root,
     share: world.share,
     threads,
+    tier: tierAsked(process.env),
     delivery: pipeline.delivery,
     deadLetter: pipeline.deadLetter,
     deadLetterPath: `${project.settings.outputDir}/dead_letters/${basename(pipeline.name)}.ndjson`,
@@ -53,14 +56,19 @@ export interface FirstInput {
   /** Id of the source that reads it; undefined where none can, and none has to. */
   source: string | undefined;
   splits: readonly Split[];
+  /** How its records stand, where somebody wants to know and a look at it takes nothing from a run. */
+  stream?: StreamInfo;
 }
 
 /** The input that the first segment would read; none where every source may fail and does. Throws what one throws that may not. */
-export async function firstInput({ segments }: Plan): Promise<FirstInput> {
-  const sources = segments[0]?.planned?.sources ?? [];
-  for (const { source, step } of sources) {
+export async function firstInput({ segments }: Plan, isLookedAt = false): Promise<FirstInput> {
+  const segment = segments[0]?.planned;
+  for (const planned of segment?.sources ?? []) {
+    const { source, step } = planned;
     try {
-      return { source: step.id, splits: await source.splits() };
+      const splits = await source.splits();
+      const stream = isLookedAt ? await streamOf(planned, segment, splits) : undefined;
+      return { source: step.id, splits, ...(stream === undefined ? {} : { stream }) };
     } catch (error) {
       if (!step.continues || !mayFail(error)) throw error;
     } finally {
@@ -68,6 +76,20 @@ export async function firstInput({ segments }: Plan): Promise<FirstInput> {
     }
   }
   return { source: undefined, splits: [] };
+}
+
+async function streamOf(
+  { source }: PlannedSource,
+  segment: Segment | undefined,
+  splits: readonly Split[],
+): Promise<StreamInfo | undefined> {
+  const { parser, select } = segment ?? {};
+  if (parser === undefined || source.kind !== 'offset' || splits.length === 0) return undefined;
+  return detectStream(source, splits, { oxi: parser.oxi, config: parser.step.config, select }).catch((error) => {
+    // What can't be read now is the business of the run.
+    if (error instanceof OxiError) return undefined;
+    throw error;
+  });
 }
 
 /** The same error without secrets in its sentences. */

@@ -7,7 +7,7 @@ import type { Plan } from '../engine/plan.ts';
 import { humanCount } from '../observe/human.ts';
 import { redactStrings } from '../observe/redaction.ts';
 import { barriersOf, explainStages, guaranteeOf, tightenedLimits } from './explain.ts';
-import { clean, firstInput, openPipeline, type PipelineOptions, planOf } from './load.ts';
+import { clean, type FirstInput, firstInput, openPipeline, type PipelineOptions, planOf } from './load.ts';
 import { mermaidText } from './mermaid.ts';
 import { openProject } from './open-project.ts';
 import { overriding } from './options.ts';
@@ -44,15 +44,18 @@ async function info(name: string, options: Options): Promise<void> {
       process.stdout.write(redact(mermaidText(pipeline.name, plan)));
       return;
     }
-    const input = await firstInput(plan).catch((error) => {
+    const input = await firstInput(plan, options.explain).catch((error) => {
       if (error instanceof OxiError) return undefined;
       throw error;
     });
     if (options.json) {
-      const document = { ...(planDocument(pipeline, plan, input) as object), ...details(pipeline, plan, options) };
+      const document = {
+        ...(planDocument(pipeline, plan, input) as object),
+        ...details(pipeline, plan, options, input),
+      };
       printJson(redactStrings(document, redact));
     } else {
-      const more = moreLines(pipeline, plan, options.explain === true).map(printable);
+      const more = moreLines(pipeline, plan, options.explain === true, input).map(printable);
       process.stdout.write(redact(`${planText(pipeline.name, plan, input)}${more.map((one) => `${one}\n`).join('')}`));
     }
   } catch (error) {
@@ -60,7 +63,7 @@ async function info(name: string, options: Options): Promise<void> {
   }
 }
 
-function details(pipeline: Pipeline, plan: Plan, options: Options): object {
+function details(pipeline: Pipeline, plan: Plan, options: Options, input: FirstInput | undefined): object {
   return {
     parameters: pipeline.parameters.map((spec) => ({ ...parameterOf(spec), value: usedValue(spec, pipeline) })),
     ...guaranteeOf(plan),
@@ -69,7 +72,7 @@ function details(pipeline: Pipeline, plan: Plan, options: Options): object {
     dead_letters_most: plan.deadLetters?.maxRecords ?? null,
     max_errors: pipeline.maxErrors ?? null,
     tests: pipeline.tests.map((test) => test.name),
-    ...(options.explain ? { explained: explainStages(plan, pipeline) } : {}),
+    ...(options.explain ? { explained: explainStages(plan, pipeline, input?.stream) } : {}),
   };
 }
 
@@ -85,7 +88,7 @@ const HOLDS = {
   starts_over: 'a run that is stopped starts over',
 } as const;
 
-function moreLines(pipeline: Pipeline, plan: Plan, explain: boolean): string[] {
+function moreLines(pipeline: Pipeline, plan: Plan, explain: boolean, input: FirstInput | undefined): string[] {
   const { guarantee, because } = guaranteeOf(plan);
   const lines = line('', 'holds', `${HOLDS[guarantee]}${because === null ? '' : `: because of "${because}"`}`);
   for (const { before, because: references } of barriersOf(plan, pipeline)) {
@@ -110,7 +113,7 @@ function moreLines(pipeline: Pipeline, plan: Plan, explain: boolean): string[] {
   }
   for (const spec of pipeline.parameters) lines.push(...line('', 'param', parameterText(spec, pipeline)));
   for (const { name } of pipeline.tests) lines.push(...line('', 'test', name));
-  return explain ? [...lines, ...explainLines(plan, pipeline)] : lines;
+  return explain ? [...lines, ...explainLines(plan, pipeline, input)] : lines;
 }
 
 function parameterText(spec: ParameterSpec, pipeline: Pipeline): string {
@@ -124,8 +127,8 @@ function parameterText(spec: ParameterSpec, pipeline: Pipeline): string {
   return `${name} = ${value} (${facts.join('; ')})${description === null || description === '' ? '' : `: ${description}`}`;
 }
 
-function explainLines(plan: Plan, pipeline: Pipeline): string[] {
-  return explainStages(plan, pipeline).flatMap(({ steps, threads, ends }) => [
+function explainLines(plan: Plan, pipeline: Pipeline, input: FirstInput | undefined): string[] {
+  return explainStages(plan, pipeline, input?.stream).flatMap(({ steps, threads, ends }) => [
     '',
     ...line('', 'why', `the stage of ${steps.map(({ id }) => id).join(' -> ')}`),
     ...line('', 'threads', `${threads.most}: ${threads.why}`),

@@ -1,4 +1,6 @@
 /** Makes the nodes of one chain, step by step: what kind of stream flows at each place, and where stages begin and end. */
+
+import { checkDelivery, checkEnds, needRecords, needSource, refuseIdle, type Stream } from './chain-checks.ts';
 import type {
   BatchOxi,
   BlockStep,
@@ -8,15 +10,13 @@ import type {
   ParserOxi,
   RecordStep,
   Share,
-  Sink,
   SinkOxi,
   SourceOxi,
   Step,
   StepOxi,
   Tier,
 } from './contracts.ts';
-import { TIERS } from './contracts.ts';
-import { OxiError } from './errors.ts';
+import type { OxiError } from './errors.ts';
 import { columnsOf } from './first-look.ts';
 import { tightenLimits } from './limits.ts';
 import {
@@ -35,6 +35,7 @@ import type { Places } from './same-place.ts';
 import { splitOrdered } from './split-ordered.ts';
 import type { OnError } from './stage-spec.ts';
 import { locating, locatingLater, stepError } from './step-error.ts';
+import { noteTiers } from './tiers.ts';
 
 export interface ChainOptions {
   oxis: ReadonlyMap<string, Oxi>;
@@ -42,6 +43,8 @@ export interface ChainOptions {
   share?: Share | undefined;
   /** Threads of stages that say nothing. */
   threads: number;
+  /** The tier that everything runs on that can; undefined: the fastest. */
+  tier?: Tier | undefined;
   delivery: 'at_least_once' | 'exactly_once';
   /** Evaluates a `condition` at the start. */
   condition(step: StepInput, text: string, steps: ReadonlyMap<string, StepMetadata>): boolean;
@@ -53,13 +56,7 @@ export interface ChainOptions {
   fields: ReadonlyMap<string, ReadonlySet<string>>;
 }
 
-/** The tiers that this build can run. */
-const AVAILABLE: ReadonlySet<Tier> = new Set<Tier>(['values']);
-
 const MB = 1024 * 1024;
-
-/** What leaves the last step. */
-type Stream = 'nothing' | 'bytes' | 'records' | 'text';
 
 export class ChainBuilder {
   readonly #o: ChainOptions;
@@ -129,7 +126,7 @@ export class ChainBuilder {
     this.#steps.push(step);
     if (oxi.kind === 'source') await this.#addSource(input, step, oxi);
     else {
-      this.#needSource(input);
+      needSource(input, this.#stream);
       if (oxi.kind === 'parser') await this.#addParser(input, step, oxi);
       else if (oxi.kind === 'step') await this.#addStep(input, step, oxi);
       else if (oxi.kind === 'formatter') this.#addFormatter(input, step, oxi);
@@ -236,7 +233,7 @@ export class ChainBuilder {
   }
 
   async #addStep(input: StepInput, step: PlannedStep, oxi: StepOxi): Promise<void> {
-    this.#needRecords(input);
+    needRecords(input, this.#stream, this.#formatter);
     await locatingLater(input, oxi.check?.(step.config as never, this.#context(input)));
     if (oxi.select !== undefined && this.#parser !== undefined && this.#steps.at(-2) === this.#parser.step) {
       this.#select = oxi.select(step.config as never);
@@ -246,7 +243,7 @@ export class ChainBuilder {
   }
 
   #addFormatter(input: StepInput, step: PlannedStep, oxi: FormatterOxi): void {
-    this.#needRecords(input);
+    needRecords(input, this.#stream, this.#formatter);
     this.#join(input, step, oxi);
     this.#formatter = { oxi, config: step.config, id: input.id, layOut: false };
     this.#stream = 'text';
@@ -258,7 +255,7 @@ export class ChainBuilder {
     const sink = locating(input, () => oxi.make(step.config as never, this.#context(input)));
     const twin = this.#o.places.claim(input.id, sink);
     if (twin !== undefined) throw this.#error(input, twin);
-    this.#checkDelivery(input, sink);
+    if (this.#o.delivery === 'exactly_once') checkDelivery(input, this.#sources, sink);
     let formatter = this.#formatter;
     if (this.#stream === 'records') {
       const implicit = oxi.implicitFormat(step.config as never);
@@ -266,23 +263,12 @@ export class ChainBuilder {
       if (format?.kind !== 'formatter') throw new Error(`${implicit.oxi} is no formatter`);
       const made = format.make(implicit.config as never, this.#context(input));
       formatter = { oxi: format, config: implicit.config, id: input.id, layOut: made.form === 'block' };
-    } else this.#refuseIdle(input, oxi.onlyImplicit?.(step.config as never) ?? []);
+    } else refuseIdle(input, this.#formatter, oxi.onlyImplicit?.(step.config as never) ?? []);
     this.#nodes.push({ kind: 'sink', step, oxi, sink, formatter });
   }
 
-  /** Fields of a sink that speak of its own formatter, which has nothing to do here. */
-  #refuseIdle(input: StepInput, [field]: readonly string[]): void {
-    if (field === undefined) return;
-    const by = this.#formatter === undefined ? 'no records come here' : `"${this.#formatter.id}" lays the records out`;
-    locating(input, () => {
-      throw new OxiError('CONFIG_INVALID', `step "${input.id}", field "${field}": has no effect: ${by}`, {
-        place: { step: input.id, field },
-      });
-    });
-  }
-
   #addBatch(input: StepInput, step: PlannedStep, oxi: BatchOxi): void {
-    this.#needRecords(input);
+    needRecords(input, this.#stream, this.#formatter);
     const asked = locating(input, () => oxi.batch(step.config as never, input.threads ?? 1));
     const { maxBatchSize = asked.maxRecords, maxMemoryMb } = step.limits;
     const spec = {
@@ -305,23 +291,6 @@ export class ChainBuilder {
     this.#nodes.push({ kind: 'tee', step, nodes });
   }
 
-  #checkDelivery(input: StepInput, sink: Sink): void {
-    if (this.#o.delivery !== 'exactly_once') return;
-    const once = this.#sources.find(({ source }) => source.kind === 'once');
-    if (once !== undefined)
-      throw this.#error(
-        input,
-        `"delivery: exactly_once" can't hold: "${once.step.id}" can be read only once`,
-        'DELIVERY_IMPOSSIBLE',
-      );
-    if (sink.guarantee === 'append')
-      throw this.#error(
-        input,
-        `"delivery: exactly_once" can't hold: what "${input.id}" has written can't be taken back; write to a file, or say at_least_once`,
-        'DELIVERY_IMPOSSIBLE',
-      );
-  }
-
   #join(input: StepInput, step: PlannedStep, oxi: ParserOxi | StepOxi | FormatterOxi): void {
     // Made once to find what is wrong with it before anything starts, and which forms it has; the stages make their own.
     const made = locating(input, () => oxi.make(step.config as never, this.#context(input)));
@@ -338,16 +307,12 @@ export class ChainBuilder {
       this.#orderedSteps.add(step);
     }
     if (parts.some((part) => part.form === 'block' || part.passes !== true)) stage.idle = false;
-    for (const part of parts) {
-      const tier = tierOf(part);
-      if (step.tier === undefined || TIERS.indexOf(tier) > TIERS.indexOf(step.tier.tier))
-        step.tier = { tier, why: whyNotFaster(part, tier) };
-      if (TIERS.indexOf(tier) > TIERS.indexOf(stage.tier)) stage.tier = tier;
-    }
+    this.#made.set(step, parts);
     this.#checked = true;
   }
 
   readonly #orderedSteps = new Set<PlannedStep>();
+  readonly #made = new Map<PlannedStep, readonly Step[]>();
 
   /**
    * The stage that this step joins: the last one, unless another node stands between, both name different thread counts, or one
@@ -369,7 +334,8 @@ export class ChainBuilder {
       steps: [],
       threads: input.threads ?? (first ? this.#readers : undefined) ?? (place === 'main' ? this.#o.threads : 1),
       explicit: input.threads !== undefined,
-      tier: 'bytes',
+      tier: 'values',
+      cutsBytes: false,
       ordered: false,
       place,
       keepsOrder: !this.#unordered,
@@ -383,49 +349,26 @@ export class ChainBuilder {
   /** `next`: the source that begins the segment behind this one. */
   finish(inputs: readonly StepInput[], next?: StepInput): Segment {
     const [first] = inputs;
-    if (!this.#isIdle) this.#checkEnds(first, next);
+    if (!this.#isIdle && first !== undefined)
+      checkEnds({ first, last: this.#last, next }, { sources: this.#sources, end: this.#nodes.at(-1) });
     return {
       sources: this.#sources,
       parser: this.#parser,
       select: this.#select,
-      nodes: splitOrdered(this.#nodes.map(narrowed), this.#orderedSteps),
+      nodes: this.#tiered(splitOrdered(this.#nodes.map(narrowed), this.#orderedSteps)),
       steps: this.#steps,
       skipped: this.#skipped,
       opened: this.#opened,
     };
   }
 
-  #checkEnds(first: StepInput | undefined, next: StepInput | undefined): void {
-    if (this.#sources.length === 0 && first !== undefined)
-      throw this.#error(first, 'the pipeline has no source: begin it with read_file or read_stdin');
-    if (this.#nodes.at(-1)?.kind !== 'sink') {
-      const last = this.#last ?? first;
-      if (last !== undefined)
-        throw this.#error(
-          last,
-          next === undefined
-            ? `the pipeline ends with "${last.oxi}" and what it makes goes nowhere: end it with write_file or write_stdout`
-            : `what "${last.oxi}" makes goes nowhere: "${next.id}" behind it is a source and begins anew; end this part with write_file or write_stdout`,
-        );
-    }
-  }
-
-  #needSource(input: StepInput): void {
-    if (this.#stream === 'nothing')
-      throw this.#error(input, 'nothing comes into this step: begin the pipeline with a source such as read_file');
-  }
-
-  #needRecords(input: StepInput): void {
-    if (this.#stream === 'bytes')
-      throw this.#error(
-        input,
-        `"${input.oxi}" works on records and bytes come here: put parse_json or parse_csv before it`,
-      );
-    if (this.#stream === 'text')
-      throw this.#error(
-        input,
-        `"${input.oxi}" works on records and text comes here: put it before "${this.#formatter?.id ?? 'the formatter'}"`,
-      );
+  #tiered(nodes: PlannedNode[]): PlannedNode[] {
+    nodes.forEach((stage, i) => {
+      if (stage.kind !== 'stage') return;
+      const parser = i === 0 && !this.#isBranch ? this.#parser : undefined;
+      noteTiers({ stage, made: this.#made, parser, select: this.#select, forced: this.#o.tier });
+    });
+    return nodes;
   }
 
   #context(input: StepInput): MakeContext {
@@ -447,25 +390,6 @@ function narrowed(node: PlannedNode): PlannedNode {
   if (node.kind !== 'stage') return node;
   const most = node.steps.map(({ limits }) => limits.concurrentOperations ?? Number.POSITIVE_INFINITY);
   return { ...node, threads: Math.min(node.idle && !node.explicit ? 1 : node.threads, ...most) };
-}
-
-/** The cheapest tier that a step has a form for, of those that this build can run. */
-function tierOf(step: Step): Tier {
-  if (step.form !== 'record' || step.forms === undefined) return 'values';
-  if (AVAILABLE.has('bytes') && step.forms.bytes !== undefined) return 'bytes';
-  return AVAILABLE.has('spans') && step.forms.spans !== undefined ? 'spans' : 'values';
-}
-
-/** For people who ask why a step is not in a cheaper tier. */
-function whyNotFaster(step: Step, tier: Tier): string | undefined {
-  if (tier === TIERS[0]) return undefined;
-  if (step.form === 'block') return 'it works on whole blocks, and has no form for a faster tier';
-  const known = TIERS.slice(0, TIERS.indexOf(tier)).filter(
-    (one) => one !== 'values' && step.forms?.[one] !== undefined,
-  );
-  return known.length === 0
-    ? 'this build has no faster tier for it'
-    : `this build can not run its form for ${known[0]}`;
 }
 
 function isList<T>(value: T | readonly T[]): value is readonly T[] {

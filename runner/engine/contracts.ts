@@ -7,6 +7,7 @@
  * stages behind the records before it. *Mark*: what a sink holds durably at a barrier.
  */
 import type { $ZodType } from 'zod/v4/core';
+import type { StepForm } from '../kernel/bytes/forms.ts';
 import type { Grade, Json } from '../state/store.ts';
 
 export type JsonObject = { [key: string]: Json };
@@ -202,6 +203,8 @@ export interface Chunker {
 
 /** The other half: cuts a piece into records, on any thread, with no state between two pieces. */
 export interface Cutter {
+  /** It cuts lines, and gives up those that are longer. */
+  readonly longestLine?: number;
   cut(piece: Piece): FramedRecords;
 }
 
@@ -273,10 +276,15 @@ export interface RecordStep {
   /** Those of them that it gives another value, place or name. */
   readonly writes?: readonly FieldPath[];
   /**
-   * The same meaning in cheaper tiers, as data that the tier compiles; the bytes that leave are the same in every tier. A stage
-   * runs on the cheapest tier that all of its steps have a form for, and on `apply` where there is none.
+   * The same meaning in cheaper tiers, as data that the tier compiles; the bytes that leave are the same in every tier. The first
+   * pass of a stage runs on the byte kernel where all of its steps have a form for that, and on `apply` otherwise.
    */
-  readonly forms?: { readonly bytes?: JsonObject; readonly spans?: JsonObject };
+  readonly forms?: {
+    readonly bytes?: StepForm;
+    readonly spans?: JsonObject;
+    /** Why there is none for bytes, as a clause. */
+    readonly why?: string;
+  };
   /** Keeps every record as it is: of records that were checked before, nothing has to be looked at again. */
   readonly passes?: true;
   /** Of a parser: cuts what its chunker has found to be whole. */

@@ -38,6 +38,8 @@ export interface StageNode {
   /** All blocks have been worked on. Throws what the steps find wrong only now. */
   end(): Promise<void>;
   done(result: StageResult): void;
+  /** Records that it cut out of a piece in which one of them ends the run. */
+  found(cut: NonNullable<StageResult['cut']>): void;
   failed(failures: readonly Failure[]): void;
   lettersSent(letters: readonly Letter[]): void;
   /** Counts records that the framer could not cut as refused by the first step; throws where such a record stops the run. */
@@ -67,10 +69,23 @@ export async function runStage(node: StageNode, input: Flow, out: Flow): Promise
   const work = async (item: BlockItem, how: (block: Block) => Promise<StageResult>): Promise<Worked> => {
     const result = await how(item.block);
     const broken = item.broken.concat(brokenIn(result, item.block.split));
-    if (broken.length > 0) node.refuse(result, broken);
+    try {
+      if (broken.length > 0) node.refuse(result, broken);
+    } catch (error) {
+      // It ends the run: what was found up to here counts all the same.
+      if (result.cut !== undefined) node.found(result.cut);
+      throw error;
+    }
     return { result, before: item.letters };
   };
-  const inline = (item: BlockItem): Promise<Worked> => work(item, (block) => node.program().process(block));
+  const inline = (item: BlockItem): Promise<Worked> =>
+    work(item, (block) => {
+      const program = node.program();
+      return program.process(block).catch((error) => {
+        if (program.cut !== undefined) node.found(program.cut);
+        throw error;
+      });
+    });
   const pass = async (barrier: Barrier): Promise<void> => {
     if (barrier.last !== 'no') await node.end();
     if (node.ordered) {

@@ -36,7 +36,9 @@ const AS_IT_CAME = 2;
 export class Pass {
   readonly ops: readonly Op[];
   readonly clock: PassClock;
-  readonly #parser: number;
+  /** The step that reads and checks records, and the one that writes them. */
+  readonly parser: number;
+  readonly writer: number;
   readonly #record: JsonRecord;
   readonly #spans = new SpanList();
   /** Nothing is done to records that were checked before. */
@@ -44,7 +46,8 @@ export class Pass {
 
   constructor(ops: readonly Op[], about: { parser: number; checked: boolean }) {
     this.ops = ops;
-    this.#parser = about.parser;
+    this.parser = about.parser;
+    this.writer = ops.at(-1)?.owner ?? about.parser;
     this.clock = new PassClock([about.parser, ...ops.map(({ owner }) => owner)]);
     this.#idle = about.checked && ops.every(({ step }) => step.passes === true);
     const touched: FieldPath[] = [];
@@ -54,7 +57,14 @@ export class Pass {
 
   run(block: Block, context: StepContext, events: PassEvents): Block {
     if (this.#idle) return block;
-    if (this.clock.due(block.count)) return this.#runTimed(block, context, events);
+    const isTimed = this.clock.due(block.count);
+    if (isTimed) this.clock.start();
+    return this.runPart(block, context, events, isTimed);
+  }
+
+  /** The same for records of a block whose time somebody else looks after. */
+  runPart(block: Block, context: StepContext, events: PassEvents, isTimed: boolean): Block {
+    if (isTimed) return this.#runTimed(block, context, events);
     const bytes = Buffer.from(block.bytes.buffer, block.bytes.byteOffset, block.bytes.byteLength);
     const allUtf8 = isUtf8(bytes);
     const { spans, offsets, count } = block;
@@ -70,7 +80,7 @@ export class Pass {
       const verdict =
         broken === undefined
           ? this.#apply(record, context, i, events)
-          : this.#refused(this.#parser, i, new RecordError(broken.reason, broken.at, broken.code ?? 'GRAMMAR'), events);
+          : this.#refused(this.parser, i, new RecordError(broken.reason, broken.at, broken.code ?? 'GRAMMAR'), events);
       if (out === undefined) {
         if (verdict === AS_IT_CAME || (verdict === STAYS && record.untouchedIn(bytes))) continue;
         out = this.#startWriting(block, bytes, i);
@@ -93,20 +103,18 @@ export class Pass {
     const allUtf8 = isUtf8(bytes);
     const { spans, offsets, count } = block;
     const record = this.#record;
-    const writer = this.ops.at(-1)?.owner ?? this.#parser;
     let out: ByteWriter | undefined;
-    clock.start();
     for (let i = 0; i < count; i++) {
       const start = spans[2 * i] as number;
       const end = spans[2 * i + 1] as number;
       context.offset = offsets[i] as number;
       const broken: Broken | undefined =
         record.load(bytes, start, end) ?? (allUtf8 ? undefined : badUtf8(bytes, start, end));
-      clock.lap(this.#parser);
+      clock.lap(this.parser);
       const verdict =
         broken === undefined
           ? this.#applyTimed(record, context, i, events)
-          : this.#refused(this.#parser, i, new RecordError(broken.reason, broken.at, broken.code ?? 'GRAMMAR'), events);
+          : this.#refused(this.parser, i, new RecordError(broken.reason, broken.at, broken.code ?? 'GRAMMAR'), events);
       if (out === undefined) {
         if (verdict === AS_IT_CAME || (verdict === STAYS && record.untouchedIn(bytes))) continue;
         out = this.#startWriting(block, bytes, i);
@@ -117,7 +125,7 @@ export class Pass {
       else out.copy(bytes, start, end);
       this.#spans.add(at, out.length, context.offset);
       out.byte(LF);
-      clock.lap(writer);
+      clock.lap(this.writer);
     }
     if (out === undefined) return block;
     return { ...block, bytes: out.bytes.subarray(0, out.length), ...this.#spans.take() };

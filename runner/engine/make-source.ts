@@ -47,14 +47,15 @@ function positionOf(checkpoint: Checkpoint): Position {
 }
 
 /**
- * The first stage has threads, and its parser can cut there: only whole pieces are looked for where the input is read. A limit
- * of records needs them counted at once.
+ * The first stage has threads or the byte kernel, and its parser can cut there: only whole pieces are looked for where the input is
+ * read. A limit of records needs them counted at once.
  */
 export function cutsLater(m: Makings): boolean {
   const { segment, stream } = m.start;
   const [first] = segment.nodes;
   const { parser } = segment;
-  if (first?.kind !== 'stage' || first.ordered || first.place !== 'main' || first.threads === 1) return false;
+  if (first?.kind !== 'stage' || first.place !== 'main') return false;
+  if (!first.cutsBytes && (first.ordered || first.threads === 1)) return false;
   if (parser?.oxi.chunk === undefined || m.a.limit !== Number.POSITIVE_INFINITY) return false;
   const at = { offset: 0, state: null, name: '' };
   return parser.oxi.chunk(parser.step.config as never, stream, at) !== undefined;

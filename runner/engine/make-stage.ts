@@ -25,7 +25,7 @@ export function stageNode(
   measured: NodeFigures,
   enough: () => void,
 ): StageNode {
-  const spec = m.spec(stageSteps(stage), stage.checked);
+  const spec: StageSpec = { ...m.spec(stageSteps(stage), stage.checked), tier: stage.forced };
   const { from } = m.start;
   const { keeps } = stage;
   let program: StageProgram | undefined;
@@ -70,6 +70,7 @@ export function stageNode(
       for (const usage of result.usage ?? []) noteUsage(measured, usage);
       checkErrors(m, false);
     },
+    found: (cut) => noteCut(m, cut),
     failed: (failures) => m.start.recordErrors(failures.map(({ message }) => message)),
     lettersSent: (letters) => m.start.lettersSent(letters),
     countedTo: (barrier) => {

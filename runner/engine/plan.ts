@@ -72,9 +72,9 @@ export interface PlannedStep {
   tier?: StepTier;
 }
 
-interface StepTier {
+export interface StepTier {
   tier: Tier;
-  /** Undefined where there is no cheaper one. */
+  /** Why it is not a cheaper one; undefined where there is none. */
   why: string | undefined;
 }
 
@@ -87,6 +87,10 @@ export interface PlannedStage {
   explicit: boolean;
   /** The cheapest that all of its steps have. */
   tier: Tier;
+  /** The tier that everything runs on that can; undefined: the fastest. */
+  forced?: Tier | undefined;
+  /** Its first steps run on the byte kernel, which cuts the lines that the source reads. */
+  cutsBytes: boolean;
   /** A step of it has state that needs every block in order: it runs on one thread, here. */
   ordered: boolean;
   /** main: here, or on a pool with threads; apart: on threads that can be ended; beside: here, several side by side. */

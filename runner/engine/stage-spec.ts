@@ -1,5 +1,5 @@
 /** What crosses between the main thread and the threads of a stage: what is to be done, and what came of a block. */
-import type { Block, ProcessingLimits, RecordStep, Step, StreamInfo } from './contracts.ts';
+import type { Block, ProcessingLimits, RecordStep, Step, StreamInfo, Tier } from './contracts.ts';
 import { addCounters, type StepCounters } from './counters.ts';
 import type { ThreadUsage } from './gauge.ts';
 import type { Letter } from './letters.ts';
@@ -34,6 +34,8 @@ export interface StageSpec {
   now: number;
   params: [string, unknown][];
   env: [string, string][];
+  /** The tier that everything runs on that can; undefined: the fastest. */
+  tier?: Tier | undefined;
 }
 
 /** A record error that did not stop the run, for the log: how many there were is in the counters. */

@@ -3,27 +3,17 @@
  * on a thread of the pool: a block goes in, a block and its counters come out. It knows nothing of order, threads or channels.
  */
 
-import { BlockJoiner, bytesOf, cutBlock, joinBlocks, recordAt, sliceBlock } from '../kernel/blocks.ts';
+import { BlockJoiner, bytesOf, cutBlock, joinBlocks, sliceBlock } from '../kernel/blocks.ts';
 import { giveBuffer } from '../kernel/buffers.ts';
+import { NoKernel } from '../kernel/bytes/wasm.ts';
 import type { Json } from '../state/store.ts';
-import { letterOf, recordMessage, stopError } from './bad-record.ts';
+import type { BytePass } from './byte-pass.ts';
+import { ByteStart } from './byte-start.ts';
 import type { Block, BlockStep, Cutter, RecordStep, Step, StepContext } from './contracts.ts';
-import { RecordError } from './contracts.ts';
-import { noCounters, type StepCounters } from './counters.ts';
-import { OxiError } from './errors.ts';
-import { fuse, type Op, Pass, type PassEvents } from './fuse.ts';
-import type { Letter } from './letters.ts';
-import { hasRoom, portionsOf, type Room, roomOf, sizeOf } from './limits.ts';
-import {
-  addAll,
-  type Failure,
-  type MakeSteps,
-  type StageResult,
-  type StageSpec,
-  type StageStepSpec,
-} from './stage-spec.ts';
-
-const KEPT_FAILURES = 3;
+import { fuse, type Op, Pass } from './fuse.ts';
+import { hasRoom, portionsOf, type Room, roomOf } from './limits.ts';
+import type { MakeSteps, StageResult, StageSpec } from './stage-spec.ts';
+import { StageTally } from './stage-tally.ts';
 
 const PASS: RecordStep = { form: 'record', cardinality: 'one', touches: [], passes: true, apply: () => 'keep' };
 
@@ -43,13 +33,12 @@ export class StageProgram {
   readonly #context: StepContext;
   readonly #sampled: readonly boolean[];
   readonly #begins: ((owner: number) => void) | undefined;
-  #counters: StepCounters[] = [];
-  #failures: Failure[] = [];
-  #letters: Letter[] = [];
-  #seen: boolean[] = [];
+  #tally: StageTally;
   #found: StageResult['cut'];
   /** That of the parser, where the stage begins with one that can cut by itself. */
   readonly cutter: Cutter | undefined;
+  /** The first part on the byte kernel, where it has a form for that. */
+  readonly #bytes: ByteStart | undefined;
   #stepMs: number[] = [];
 
   /** `keepsInput`: somebody else still needs the blocks that come in. `begins`: told which step gets the block next. */
@@ -57,6 +46,7 @@ export class StageProgram {
     this.#spec = spec;
     this.#keepsInput = keepsInput;
     this.#begins = begins;
+    this.#tally = new StageTally(spec);
     this.#rooms = spec.steps.map(({ limits }) => roomOf(limits));
     const flat = makeSteps(spec).flatMap((made, owner): { owner: number; step: Step }[] => {
       if (spec.stream.selected && spec.steps[owner]?.byFramer === true) return [{ owner, step: PASS }];
@@ -79,6 +69,9 @@ export class StageProgram {
       splitName: '',
       offset: 0,
     };
+    const [first] = this.#parts;
+    if (!spec.checked && this.cutter !== undefined && first instanceof Pass)
+      this.#bytes = new ByteStart(first, this.#context, spec.tier);
   }
 
   /** Throws OxiError RECORD_INVALID or DOCUMENT_BROKEN where a record error has to stop the run. */
@@ -86,12 +79,51 @@ export class StageProgram {
     const started = performance.now();
     this.#begin(block.split);
     const { uncut } = block;
-    const given = uncut === undefined ? block : this.#cut(block, uncut);
-    const first = this.#counters[0];
-    if (first !== undefined) first.bytes_in = bytesOf(given);
-    const result = this.#finish(await this.#through(given, 0, given), started);
+    const done = uncut === undefined ? undefined : this.#onBytes(block, uncut);
+    const given = done ?? (uncut === undefined ? block : this.#cut(block, uncut));
+    const [first] = this.#tally.counters;
+    if (first !== undefined && done === undefined) first.bytes_in = bytesOf(given);
+    const kept = given.bytes.buffer === block.bytes.buffer ? given : undefined;
+    const result = this.#finish(await this.#through(given, done === undefined ? 0 : 1, kept), started);
     if (this.#found !== undefined) result.cut = this.#found;
     return result;
+  }
+
+  /** What the first part makes of a piece on the byte kernel; undefined where it is nothing for that. */
+  #onBytes(block: Block, { offset, broken }: NonNullable<Block['uncut']>): Block | undefined {
+    const [part] = this.#parts;
+    if (this.#bytes === undefined || !(part instanceof Pass)) return undefined;
+    const owners = ownersOf(part);
+    // Its records come one by one, whatever the limit of a batch is; one larger than a step takes is refused on the way of values.
+    const rooms = owners.map((owner) => (this.#rooms[owner] as Room).bytes);
+    const pass = this.#bytes.passFor(block.bytes, Math.min(this.cutter?.longestLine ?? 0, ...rooms));
+    if (pass === undefined) return undefined;
+    const started = performance.now();
+    this.#begins?.(part.ops.at(-1)?.owner ?? 0);
+    let deferred = block;
+    const tally = this.#tally.pass(owners, () => deferred);
+    let worked: ReturnType<BytePass['run']>;
+    try {
+      worked = pass.run(block, offset, this.#context, tally.events, (given) => {
+        deferred = given;
+      });
+    } catch (error) {
+      if (error instanceof NoKernel) {
+        this.#bytes.failed(error);
+        return undefined;
+      }
+      // A record ends the run: what was read up to here counts all the same.
+      this.#cut(block, { offset, broken });
+      throw error;
+    }
+    this.#bytes.worked(worked.records, pass.deferred);
+    for (const [owner, n] of worked.filtered.entries()) tally.filter(owner, n);
+    tally.count(worked.records);
+    this.#tally.of(0).bytes_in = worked.recordBytes;
+    this.#found = { records: worked.records, broken };
+    part.clock.share(performance.now() - started, this.#stepMs);
+    if (worked.block.bytes.buffer !== block.bytes.buffer && !this.#keepsInput) giveBuffer(block.bytes);
+    return worked.block;
   }
 
   /** The records of a block that came as one piece. */
@@ -106,6 +138,11 @@ export class StageProgram {
     return { bytes, spans, offsets, count, split, whole: false, ...named };
   }
 
+  /** Of the piece at hand, or the last one: also where `process` has failed. */
+  get cut(): StageResult['cut'] {
+    return this.#found;
+  }
+
   /** The stream ends: what steps still hold comes out, and goes through the steps behind them. */
   async flush(): Promise<StageResult | undefined> {
     const started = performance.now();
@@ -115,10 +152,10 @@ export class StageProgram {
       if (part instanceof Pass || part.step.flush === undefined) continue;
       const held = part.step.flush();
       if (held === undefined || held.count === 0) continue;
-      const counters = this.#of(part.owner);
+      const counters = this.#tally.of(part.owner);
       counters.added += held.count;
       counters.out += held.count;
-      this.#seen = [];
+      this.#tally.again();
       const out = await this.#through(held, i + 1);
       joined ??= new BlockJoiner(out);
       joined.add(out);
@@ -170,10 +207,7 @@ export class StageProgram {
   }
 
   #begin(split: number): void {
-    this.#counters = this.#spec.steps.map(noCounters);
-    this.#failures = [];
-    this.#letters = [];
-    this.#seen = [];
+    this.#tally = new StageTally(this.#spec);
     this.#found = undefined;
     this.#stepMs = this.#spec.steps.map(() => 0);
     this.#context.splitName = this.#spec.splitNames[split] ?? '';
@@ -181,13 +215,14 @@ export class StageProgram {
   }
 
   #finish(block: Block, started: number): StageResult {
-    const last = this.#counters.at(-1);
+    const { counters, failures, letters } = this.#tally;
+    const last = counters.at(-1);
     if (last !== undefined) last.bytes_out = bytesOf(block);
     return {
       block,
-      counters: this.#counters,
-      failures: this.#failures,
-      letters: this.#letters,
+      counters,
+      failures,
+      letters,
       busyMs: performance.now() - started,
       stepMs: this.#stepMs,
       sampled: this.#sampled,
@@ -223,156 +258,67 @@ export class StageProgram {
       records: Math.min(...rooms.map(({ records }) => records)),
       bytes: Math.min(...rooms.map(({ bytes }) => bytes)),
     };
-    const total = this.#counters;
-    const seen = this.#seen;
-    for (const owner of owners) this.#of(owner).out = 0;
     const outs: Block[] = [];
-    for (const { from, to, tooLarge } of portionsOf(block, room)) {
-      // Each portion is counted as a block of its own.
-      this.#counters = this.#spec.steps.map(noCounters);
-      this.#seen = [...seen];
-      if (tooLarge) {
-        if (this.#refuseLarge(owners, block, from)) outs.push(cutBlock(block, from, to));
-      } else {
+    const portions = this.#tally.portions(owners);
+    for (const { from, to, tooLarge } of portionsOf(block, room))
+      await portions.part(async () => {
+        if (tooLarge) {
+          if (this.#tally.refuseLarge(owners, this.#rooms, block, from)) outs.push(cutBlock(block, from, to));
+          return;
+        }
         const portion = cutBlock(block, from, to);
         const out = await work(portion);
         if (out.bytes.buffer !== portion.bytes.buffer) giveBuffer(portion.bytes);
         outs.push(out);
-      }
-      addAll(total, this.#counters);
-    }
-    this.#counters = total;
-    this.#seen = [...seen];
-    for (const owner of owners) this.#seen[owner] = true;
+      });
+    portions.end();
     const [first, ...others] = outs;
     return first === undefined ? cutBlock(block, 0, 0) : joinBlocks([first, ...others]);
   }
 
-  /**
-   * A record larger than one of these steps takes: the first such step refuses it, those before it let it pass. True where it goes on
-   * as it came in.
-   */
-  #refuseLarge(owners: readonly number[], block: Block, index: number): boolean {
-    const size = sizeOf(block.spans, index);
-    for (const owner of owners) {
-      const counters = this.#of(owner);
-      if (!this.#seen[owner]) counters.in++;
-      const { bytes } = this.#rooms[owner] as Room;
-      if (size > bytes) {
-        const text = `it has ${size} bytes, and the step takes ${bytes} at most (max_memory_mb)`;
-        // A step that passes records on shares its pass with nobody.
-        const goesOn = this.#fail(owner, block, index, new RecordError(text, undefined, 'TOO_LARGE'));
-        if (goesOn) counters.out++;
-        return goesOn;
-      }
-      counters.out++;
-    }
-    return false;
-  }
-
   #pass(pass: Pass, block: Block): Block {
-    const lost = this.#spec.steps.map(() => 0);
-    const lose = (owner: number): void => {
-      lost[owner] = (lost[owner] ?? 0) + 1;
-    };
-    const events: PassEvents = {
-      filtered: (owner) => {
-        this.#of(owner).filtered++;
-        lose(owner);
-      },
-      failed: (owner, index, error) => {
-        if (this.#fail(owner, block, index, error)) return true;
-        lose(owner);
-        return false;
-      },
-    };
-    const out = pass.run(block, this.#context, events);
-    let n = block.count;
-    for (const owner of new Set(pass.ops.map((op: Op) => op.owner))) {
-      const counters = this.#of(owner);
-      if (!this.#seen[owner]) counters.in += n;
-      this.#seen[owner] = true;
-      n -= lost[owner] ?? 0;
-      counters.out = n;
-    }
+    const tally = this.#tally.pass(ownersOf(pass), () => block);
+    const out = pass.run(block, this.#context, tally.events);
+    tally.count(block.count);
     return out;
   }
 
   async #step(part: { owner: number; step: BlockStep }, block: Block): Promise<Block> {
     if (this.#spec.steps[part.owner]?.onError === 'pass') return this.#stepPassing(part, block);
-    const counters = this.#of(part.owner);
     let failed = 0;
     const out = await part.step.process(block, this.#context, (index, error) => {
       failed++;
-      this.#fail(part.owner, block, index, error);
+      this.#tally.fail(part.owner, block, index, error);
     });
-    this.#count(part.step, counters, block.count, failed, out.count);
+    this.#tally.step(part.owner, part.step, block.count, failed, out.count);
     return out;
-  }
-
-  #count(step: BlockStep, counters: StepCounters, taken: number, failed: number, out: number): void {
-    counters.in += taken;
-    counters.out += out;
-    const arrived = taken - failed;
-    if (step.cardinality === 'many' || step.cardinality === 'collect') {
-      counters.collected += arrived;
-      counters.added += out;
-    } else counters.filtered += arrived - out;
   }
 
   /** A record that fails leaves as it came in, at its place: each one is worked on alone. */
   async #stepPassing({ owner, step }: { owner: number; step: BlockStep }, block: Block): Promise<Block> {
-    const counters = this.#of(owner);
+    const counters = this.#tally.of(owner);
     const joined = new BlockJoiner(block);
     for (let i = 0; i < block.count; i++) {
       const one = sliceBlock(block, i, i + 1);
       let failed = false;
       const out = await step.process(one, this.#context, (_index, error) => {
         failed = true;
-        this.#fail(owner, block, i, error);
+        this.#tally.fail(owner, block, i, error);
       });
       if (failed) {
         counters.in++;
         counters.out++;
         joined.add(one);
       } else {
-        this.#count(step, counters, 1, 0, out.count);
+        this.#tally.step(owner, step, 1, 0, out.count);
         joined.add(out);
       }
     }
     return joined.take();
   }
 
-  #of(owner: number): StepCounters {
-    return this.#counters[owner] as StepCounters;
-  }
-
   #idOf(owner: number): string {
     return this.#spec.steps[owner]?.id ?? '';
-  }
-
-  /** True where the record goes on as it came in. */
-  #fail(owner: number, block: Block, index: number, error: RecordError): boolean {
-    const step = this.#spec.steps[owner] as StageStepSpec;
-    const file = this.#spec.splitNames[block.split] ?? '';
-    const offset = block.offsets[index] as number;
-    const { framing } = this.#spec.stream;
-    const at = offset + (error.at ?? 0);
-    if (owner === 0 && !this.#spec.checked && error.at !== undefined && (framing === 'array' || framing === 'document'))
-      throw new OxiError('DOCUMENT_BROKEN', `${file}: byte ${at}: ${error.message}`, {
-        place: { step: step.id, file, offset: at },
-        cause: error,
-      });
-    const counters = this.#of(owner);
-    const message = recordMessage(step, file, offset, error);
-    if (step.onError === 'pass') counters.passed_on_error++;
-    else if (step.onError === 'dead_letter') {
-      counters.dead_lettered++;
-      this.#letters.push(letterOf(step, file, block.split, offset, error, recordAt(block, index)));
-    } else if (step.onError === 'drop') counters.dropped++;
-    else throw stopError(step, file, offset, error);
-    if (this.#failures.length < KEPT_FAILURES) this.#failures.push({ step: step.id, message });
-    return step.onError === 'pass';
   }
 }
 

@@ -32,7 +32,12 @@ function round(call: Call, a: Value, b: Value | undefined): Value {
   if (typeof a === 'bigint' || (typeof a === 'number' && Number.isInteger(a))) return a;
   if (a instanceof Decimal) return a.rounded(b);
   if (typeof a !== 'number') throw noNumber(call, a);
-  return roundShort(a, b) ?? Number(inRange(() => Decimal.fromNumber(a).rounded(b)).toString());
+  return roundNumber(a, b);
+}
+
+/** A finite number to so many decimals. Throws RecordError beyond the range of exact arithmetic. */
+export function roundNumber(value: number, places: number): number {
+  return roundShort(value, places) ?? Number(inRange(() => Decimal.fromNumber(value).rounded(places)).toString());
 }
 
 const POWERS = Array.from({ length: 16 }, (_, exponent) => Number(`1e${exponent}`));

@@ -115,11 +115,11 @@ export class LineChunker implements Chunker {
 
 /** The other half: every line that is not blank is a record. */
 export class LineCutter implements Cutter {
-  readonly #maxRecordBytes: number;
+  readonly longestLine: number;
   readonly #spans = new SpanList();
 
   constructor(maxRecordBytes: number) {
-    this.#maxRecordBytes = maxRecordBytes;
+    this.longestLine = maxRecordBytes;
   }
 
   cut({ bytes, offset, broken: before }: Piece): FramedRecords {
@@ -134,7 +134,7 @@ export class LineCutter implements Cutter {
       let stop = e;
       while (start < stop && (b[start] as number) <= 0x20 && isSpace(b[start] as number)) start++;
       while (stop > start && isSpace(b[stop - 1] as number)) stop--;
-      if (e - p > this.#maxRecordBytes) broken.push({ offset: offset + p, reason: tooLong(this.#maxRecordBytes) });
+      if (e - p > this.longestLine) broken.push({ offset: offset + p, reason: tooLong(this.longestLine) });
       else if (stop > start) this.#spans.add(start, stop, offset + start);
       p = e + 1;
     }

@@ -1,12 +1,15 @@
 /** Expressions as the transforms use them: compiled once a step, evaluated for the record at hand. */
-import type { FieldPath, RecordView, StepContext } from '../engine/contracts.ts';
+import type { FieldPath, RecordStep, RecordView, StepContext } from '../engine/contracts.ts';
 import { RecordError } from '../engine/contracts.ts';
 import { OxiError } from '../engine/errors.ts';
+import { byteForm, NoForm } from '../expressions/byte-form.ts';
 import { compileExpression, type RecordReader, type Scope } from '../expressions/compile.ts';
 import { ExpressionError } from '../expressions/errors.ts';
 import type { Value } from '../expressions/values.ts';
+import type { Form, StepForm } from '../kernel/bytes/forms.ts';
 
 export interface RecordExpression {
+  readonly text: string;
   /** Fields that it reads; the empty path is the whole record. */
   readonly touches: readonly FieldPath[];
   /** Throws RecordError. */
@@ -27,6 +30,7 @@ export function compileRecordExpression(text: string, step: string, field: strin
     now: 0,
   };
   return {
+    text,
     touches: compiled.paths,
     evaluate(record, context) {
       scope.record = record as RecordReader;
@@ -37,6 +41,19 @@ export function compileRecordExpression(text: string, step: string, field: strin
       return compiled.evaluate(scope);
     },
   };
+}
+
+/** The forms of a step that is made of expressions; `bytes` is given what each of them is to the kernel. */
+export function formsOf(
+  expressions: readonly RecordExpression[],
+  bytes: (forms: readonly Form[]) => StepForm,
+): NonNullable<RecordStep['forms']> {
+  try {
+    return { bytes: bytes(expressions.map(({ text }) => byteForm(text))) };
+  } catch (error) {
+    if (!(error instanceof NoForm)) throw error;
+    return { why: error.message };
+  }
 }
 
 function naming<T>(step: string, field: string, work: () => T): T {

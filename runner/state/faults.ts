@@ -41,6 +41,14 @@ export function newer(file: string, format: number, known: number): OxiError {
   );
 }
 
+export function older(file: string, format: number, known: number): OxiError {
+  return new OxiError(
+    'STATE_CORRUPT',
+    `the saved state in ${file} has format ${format}, this oxiflow knows ${known}: finish what is open with the older oxiflow that wrote it, or keep the state in another place`,
+    { place: { file } },
+  );
+}
+
 export function lost(lease: Lease): OxiError {
   return new OxiError('LEASE_LOST', `another worker took the lease of run "${lease.runKey}" meanwhile`);
 }

@@ -3,6 +3,7 @@
  * never changes, so an older program can tell a newer file from a broken one.
  */
 import { hash } from 'node:crypto';
+import { crc32 } from 'node:zlib';
 import type { Json } from './store.ts';
 
 type JsonObject = { [key: string]: Json };
@@ -16,24 +17,24 @@ const MIGRATIONS: readonly ((payload: JsonObject) => JsonObject)[] = [
   (payload) => payload,
 ];
 
-/** sha1 is for stores whose server has to check what it holds and knows nothing else. */
-type Algorithm = 'sha256' | 'sha1';
+/** crc32 is for a store whose every commit would feel more. */
+type Algorithm = 'sha256' | 'crc32';
 
-const HEADER = /^\{"oxiflow_state":([1-9]\d{0,8}),"(sha256|sha1)":"([0-9a-f]{64}|[0-9a-f]{40})"\}\n/;
+const HEADER = /^\{"oxiflow_state":([1-9]\d{0,8}),"(sha256|crc32)":"([0-9a-f]{64}|[0-9a-f]{8})"\}\n/;
 
 export type Unsealed =
-  | { kind: 'good'; payload: JsonObject; sum: string }
+  | { kind: 'good'; payload: JsonObject }
   | { kind: 'damaged'; reason: string }
   | { kind: 'newer'; format: number };
 
 export function seal(payload: object, format = FORMAT): string {
-  return sealAs('sha256', payload, format).text;
+  return sealAs('sha256', payload, format);
 }
 
-export function sealAs(algorithm: Algorithm, payload: object, format = FORMAT): { text: string; sum: string } {
+export function sealAs(algorithm: Algorithm, payload: object, format = FORMAT): string {
   const json = JSON.stringify(payload);
   const sum = checksum(algorithm, format, json);
-  return { text: `{"oxiflow_state":${format},"${algorithm}":"${sum}"}\n${json}\n`, sum };
+  return `{"oxiflow_state":${format},"${algorithm}":"${sum}"}\n${json}\n`;
 }
 
 export function unseal(text: string): Unsealed {
@@ -50,7 +51,7 @@ export function unseal(text: string): Unsealed {
   const value: unknown = parse(json);
   if (!isObject(value)) return { kind: 'damaged', reason: 'it holds no JSON object' };
   const payload = MIGRATIONS.slice(format - 1).reduce((older, migrate) => migrate(older), value);
-  return { kind: 'good', payload, sum };
+  return { kind: 'good', payload };
 }
 
 export function isObject(value: unknown): value is JsonObject {
@@ -58,6 +59,7 @@ export function isObject(value: unknown): value is JsonObject {
 }
 
 function checksum(algorithm: Algorithm, format: number, text: string): string {
+  if (algorithm === 'crc32') return crc32(text, format).toString(16).padStart(8, '0');
   return hash(algorithm, `${format}\n${text}`);
 }
 

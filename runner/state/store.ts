@@ -8,7 +8,8 @@
  *  4. A document is read back whole and unchanged, or the read fails with STATE_CORRUPT; it is never taken for absent.
  *  5. Whether a lease is over is decided by the store's clock: for local backends the boot's monotonic clock, on a shared
  *     folder the file server's, in Redis the server's.
- *  6. A write with the token of a lease that is held counts as its renewal.
+ *  6. A write with the token of a lease that is held counts as its renewal; one renewal may stand for what is written in the next
+ *     tenth of the lease's time.
  *  7. A write or an acquisition whose answer got lost is looked up before it is tried again: it happens once.
  *  8. A run that was there, and of which nothing is left, is not begun from zero: STATE_LOST, as far as anybody can know.
  */

@@ -2,6 +2,7 @@
 import { once } from 'node:events';
 import { Redis } from 'ioredis';
 import { thisHolder } from '../../runner/state/host.ts';
+import { Append } from '../../runner/state/redis/driver.ts';
 import { sealDocument } from '../../runner/state/redis/rows.ts';
 import { openRedisStore } from '../../runner/state/redis/store.ts';
 import { RedisServer } from '../servers/redis.ts';
@@ -15,8 +16,8 @@ export interface Series {
 }
 
 export interface Commits {
-  /** The SET, the SET of a document that is written as JSON first, the commit. */
-  series: [set: Series, json: Series, commit: Series];
+  /** The SET, the SET of a document that is written as JSON first, the command of a commit alone, the commit. */
+  series: [set: Series, json: Series, entry: Series, commit: Series];
   bytes: number;
 }
 
@@ -79,7 +80,9 @@ export async function measureCommits(rounds: number, each: number): Promise<Comm
     if (!taken.acquired) throw new Error('a new server has no lease');
     const { token } = taken.lease;
     let version = 0;
-    const sealed = sealDocument(RUN_KEY, PART, 1, checkpointOf(1)).text;
+    let entries = 0;
+    const sealed = sealDocument(RUN_KEY, PART, 1, checkpointOf(1));
+    await bare.xadd('entries', '0-1', 'n 0', sealed);
     const commit = async (body: ReturnType<typeof checkpointOf>): Promise<void> => {
       const result = await store.write(RUN_KEY, PART, { expected: version, token, body, grade: 'soft' });
       if (!result.written) throw new Error(`the commit was refused: ${result.reason}`);
@@ -88,6 +91,10 @@ export async function measureCommits(rounds: number, each: number): Promise<Comm
     const kinds: [Series, (body: ReturnType<typeof checkpointOf>) => Promise<unknown>][] = [
       [{ name: 'SET of ready bytes', micros: [] }, () => bare.set('bare', sealed)],
       [{ name: 'SET of the document as JSON', micros: [] }, (body) => bare.set('bare', JSON.stringify(body))],
+      [
+        { name: 'XADD of ready bytes', micros: [] },
+        () => bare.sendCommand(new Append('entries', `1-${++entries}`, 'n 0', sealed)) as Promise<unknown>,
+      ],
       [{ name: 'fenced commit', micros: [] }, commit],
     ];
     for (let round = -WARM; round < rounds; round += 1) {

@@ -25,16 +25,22 @@ interface Turn {
   env: Record<string, string>;
 }
 
+const UNMEASURED = 'monitoring: { interval_seconds: 86400 }\n';
+
+/** Soft checkpoints of the usual settings, and so many times as many: machines differ by more than what the usual ones cost. */
+const USUAL_SOFT_MS = 500;
+export const OFTEN = 20;
+
 /**
- * By backend: W1 on two threads without any checkpoint but the last, and with the usual ones. They alternate, and every other
- * round is in the other order.
+ * By backend: W1 on two threads without any checkpoint but the last, with the usual ones, and with `OFTEN` times as many. They
+ * take turns, and every other round is in the other order.
  */
 export function compareCheckpoints(ground: Ground, redisUrl: string, pairs: number): Runs[][] {
   const { python, node, disk, work, input } = ground;
   const runner = buildWithCrashPoints(node);
   const groups = (['sqlite', 'redis'] as const).map((backend) => {
     const variant = (name: string, settings: string, more: Record<string, string>): Turn => {
-      const project = join(disk, `${backend}-${name}`);
+      const project = join(disk, `${backend}-${name.replaceAll(' ', '-')}`);
       makeProject(project, { w1: pipelineText('events', MIDDLE.w1) }, settings);
       return {
         name: `${backend}: ${name}`,
@@ -48,7 +54,8 @@ export function compareCheckpoints(ground: Ground, redisUrl: string, pairs: numb
     };
     return [
       variant('off', UNOBSERVED, { OXIFLOW_SOFT_INTERVAL_MS: '86400000' }),
-      variant('usual', 'monitoring: { interval_seconds: 86400 }\n', {}),
+      variant('usual', UNMEASURED, {}),
+      variant(`${OFTEN} times as often`, UNMEASURED, { OXIFLOW_SOFT_INTERVAL_MS: String(USUAL_SOFT_MS / OFTEN) }),
     ];
   });
   const runs = groups.map(runsOf);

@@ -58,7 +58,8 @@ describe('info', () => {
     const cwd = folder(FILES);
     const text = await oxiflow(['pipeline', 'info', 'orders', '--explain'], { cwd });
     for (const fact of [
-      'filter: values: this build has no faster tier for it',
+      'filter: bytes',
+      'map: values: its records come cut, and the kernel takes whole lines',
       'dedupe: values: it works on whole blocks',
       'ends here: "tee" begins a second chain',
       'a step of it has state that needs every record in order',

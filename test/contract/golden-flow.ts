@@ -5,7 +5,7 @@
 import * as z from 'zod';
 import { runFlow } from '../../runner/engine/assemble.ts';
 import type { Assembly } from '../../runner/engine/assembly.ts';
-import type { Block, Oxi, Sink, Source } from '../../runner/engine/contracts.ts';
+import type { Block, Oxi, Sink, Source, Tier } from '../../runner/engine/contracts.ts';
 import type { StepCounters } from '../../runner/engine/counters.ts';
 import { DeadLetterFile } from '../../runner/engine/dead-letters.ts';
 import type { Checkpoint } from '../../runner/engine/documents.ts';
@@ -14,9 +14,10 @@ import type { Barrier } from '../../runner/engine/flow.ts';
 import type { PlannedSource, Segment, StepInput } from '../../runner/engine/plan.ts';
 import { makePlan } from '../../runner/engine/planner.ts';
 import type { Pool, PoolOptions } from '../../runner/engine/pool.ts';
-import { makeFigures } from '../../runner/engine/report.ts';
+import { makeFigures, type RunFigures } from '../../runner/engine/report.ts';
 import { StageProgram } from '../../runner/engine/stage.ts';
 import type { StageResult, StageSpec } from '../../runner/engine/stage-spec.ts';
+import { tierAsked } from '../../runner/engine/tiers.ts';
 import { defineSink, defineSource } from '../../runner/oxis/define.ts';
 import { jsonFormat } from '../../runner/oxis/formats/format-json.ts';
 import { makeSteps } from '../../runner/oxis/make.ts';
@@ -46,6 +47,8 @@ export interface FlowInput {
   output?: string;
   /** The output can't be rewritten, as a standard output can't. */
   once?: boolean;
+  /** The tier that everything runs on that can; what OXIFLOW_TIER says otherwise. */
+  tier?: Tier;
   startPool?: (spec: StageSpec, options: PoolOptions) => Pool;
   /** What the flow is given otherwise than usual: intervals of checkpoints, a limit, signals. */
   flow?: Partial<Assembly>;
@@ -55,6 +58,8 @@ export interface FlowInput {
   writing?: (sink: 'out' | 'second', text: string) => Promise<void> | undefined;
   /** Called with every letter's text before it is written, and awaited. */
   lettering?: (text: string) => Promise<void> | undefined;
+  /** Is given the figures of the run, which go on while it does. */
+  figures?: (figures: RunFigures) => void;
   commit?: (barrier: Barrier) => Promise<void>;
   /** Where it goes on. */
   from?: Checkpoint;
@@ -246,6 +251,7 @@ export async function runInMemory(input: FlowInput): Promise<FlowOutput> {
     oxis,
     projectRoot: '/',
     threads: 1,
+    tier: input.tier ?? tierAsked(process.env),
     delivery: 'at_least_once',
     deadLetterPath: 'letters.ndjson',
     condition: () => true,
@@ -262,6 +268,7 @@ export async function runInMemory(input: FlowInput): Promise<FlowOutput> {
   );
   const errors: string[] = [];
   const figures = makeFigures(plan, {}, first.size);
+  input.figures?.(figures);
   await runFlow(
     {
       projectRoot: '/',

@@ -5,6 +5,7 @@ import { describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
 import { OxiError } from '../../runner/engine/errors.ts';
 import { type GoldenStep, runInMemory } from './golden-flow.ts';
+import { TIERS } from './oxi-suite.ts';
 
 interface GoldenCase {
   promise: string;
@@ -33,7 +34,7 @@ function bytesOf({ input, hex }: GoldenCase): Buffer {
 
 for (const file of readdirSync(FOLDER).filter((name) => name.endsWith('.yaml'))) {
   const cases = parse(readFileSync(join(FOLDER, file), 'utf8')) as GoldenCase[];
-  describe(file, () => {
+  describe.each(TIERS)(`${file} on %s`, (tier) => {
     test.each(cases.map((c) => [c.promise, c] as const))('%s', async (_promise, c) => {
       const steps = (c.steps ?? []).map((step) => (typeof step === 'string' ? { oxi: step } : step));
       for (const piece of PIECES) {
@@ -41,6 +42,7 @@ for (const file of readdirSync(FOLDER).filter((name) => name.endsWith('.yaml')))
           name: c.name ?? 'orders.ndjson',
           bytes: bytesOf(c),
           piece,
+          tier,
           steps: [{ oxi: 'parse_json' }, ...steps].slice(steps[0]?.oxi.startsWith('parse_') === true ? 1 : 0),
           ...(c.to === undefined ? {} : { output: c.to }),
           once: c.once === true,

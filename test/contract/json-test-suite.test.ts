@@ -2,8 +2,10 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import type { Tier } from '../../runner/engine/contracts.ts';
 import { OxiError } from '../../runner/engine/errors.ts';
 import { runInMemory } from './golden-flow.ts';
+import { TIERS } from './oxi-suite.ts';
 
 const FOLDER = join(import.meta.dirname, '..', 'fixtures', 'json-test-suite');
 const files = readdirSync(FOLDER).filter((name) => /^[yn]_.*\.json$/.test(name));
@@ -28,11 +30,12 @@ const framings: [name: string, wrap: (bytes: Buffer) => Buffer, unwrap: (text: s
   ],
 ];
 
-const run = (framing: string, bytes: Buffer): Promise<Buffer> =>
+const run = (framing: string, tier: Tier, bytes: Buffer): Promise<Buffer> =>
   runInMemory({
     name: 'suite.json',
     bytes,
     piece: 5,
+    tier,
     steps: [{ oxi: 'parse_json', config: { framing } }, { oxi: 'format_json' }],
   }).then((done) => done.bytes);
 
@@ -41,15 +44,17 @@ test('the suite is there', () => {
   expect(files.filter((name) => name.startsWith('n_'))).toHaveLength(30);
 });
 
-describe.each(framings)('as %s', (framing, wrap, unwrap) => {
+const ways = TIERS.flatMap((tier) => framings.map(([framing, wrap, unwrap]) => ({ framing, tier, wrap, unwrap })));
+
+describe.each(ways)('as $framing on $tier', ({ framing, tier, wrap, unwrap }) => {
   test.each(files.filter((name) => name.startsWith('y_')))('%s is accepted and keeps its bytes', async (name) => {
     const bytes = readFileSync(join(FOLDER, name));
-    expect((await run(framing, wrap(bytes))).toString()).toBe(unwrap(compacted(bytes.toString())));
+    expect((await run(framing, tier, wrap(bytes))).toString()).toBe(unwrap(compacted(bytes.toString())));
   });
 
   test.each(files.filter((name) => name.startsWith('n_')))('%s is refused, with a place', async (name) => {
     const bytes = wrap(readFileSync(join(FOLDER, name)));
-    const error = await run(framing, bytes).then(
+    const error = await run(framing, tier, bytes).then(
       (output) => expect.fail(`accepted: ${output}`),
       (thrown: unknown) => thrown,
     );

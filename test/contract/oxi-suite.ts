@@ -4,10 +4,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import * as z from 'zod';
-import type { Block, MakeContext, Sink, SinkRun, Source, Split } from '../../runner/engine/contracts.ts';
+import type { Block, MakeContext, Sink, SinkRun, Source, Split, Tier } from '../../runner/engine/contracts.ts';
 import { OxiError } from '../../runner/engine/errors.ts';
 import { StageProgram } from '../../runner/engine/stage.ts';
 import type { OnError, StageSpec } from '../../runner/engine/stage-spec.ts';
+import { tierAsked } from '../../runner/engine/tiers.ts';
 import { makeSteps } from '../../runner/oxis/make.ts';
 import { registry } from '../../runner/oxis/registry.ts';
 
@@ -195,6 +196,15 @@ export function blockOf(records: readonly string[], columns?: readonly string[])
   return columns === undefined ? block : { ...block, columns };
 }
 
+/** The same as a source leaves it to a stage that works on bytes: nobody has cut the lines. */
+export function pieceOf(records: readonly string[]): Block {
+  const { bytes, split } = blockOf(records);
+  const uncut = { offset: 0, broken: [] };
+  return { bytes, spans: new Uint32Array(), offsets: new Float64Array(), count: 0, split, uncut };
+}
+
+export const TIERS: readonly Tier[] = ['values', 'bytes'];
+
 export function recordsOf(block: Block): string[] {
   const bytes = Buffer.from(block.bytes.buffer, block.bytes.byteOffset, block.bytes.byteLength);
   return Array.from({ length: block.count }, (_, i) =>
@@ -221,6 +231,7 @@ export function stageOf(
     now: 0,
     params: [],
     env: [],
+    tier: tierAsked(process.env),
   };
 }
 
@@ -230,10 +241,14 @@ function parserStage(spec: StageSpec): StageSpec {
 }
 
 export function describeStep({ oxi, config = {}, record, becomes, bad = [], columns }: StepHarness): void {
-  describe(`the step ${oxi}`, () => {
-    const stageOfStep = (step: Parameters<typeof stageOf>[0][number]): StageSpec =>
-      columns === undefined ? stageOf([step]) : parserStage(stageOf([step]));
-    const blockOfStep = (records: readonly string[]): Block => blockOf(records, columns);
+  // Rows are cut before they come.
+  describe.each(columns === undefined ? TIERS : (['values'] as const))(`the step ${oxi} on %s`, (tier) => {
+    const stageOfStep = (step: Parameters<typeof stageOf>[0][number]): StageSpec => {
+      const spec = { ...stageOf([step]), tier };
+      return columns === undefined ? spec : parserStage(spec);
+    };
+    const blockOfStep = (records: readonly string[]): Block =>
+      tier === 'bytes' ? pieceOf(records) : blockOf(records, columns);
     const COUNT = 500;
     const all = Array.from({ length: COUNT }, (_, i) => record(i));
     const expected = all.flatMap((_, i) => becomes(i));

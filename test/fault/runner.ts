@@ -4,7 +4,7 @@
  */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { copyFileSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface, type Interface } from 'node:readline';
@@ -43,6 +43,7 @@ await build({
   define: { OXIFLOW_BUNDLED: 'true' },
   banner: { js: 'const require=process.getBuiltinModule;' },
 });
+copyFileSync(join(ROOT, 'dist/kernel.wasm'), join(bundle, 'kernel.wasm'));
 // The driver of Redis is a chunk of its own, in the form that the program loads.
 await build({
   ...options,

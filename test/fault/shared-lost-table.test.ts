@@ -33,8 +33,9 @@ async function lose(depot: Depot, backend: SharedBackend, how: 'damaged' | 'dele
       else truncateSync(join(runs, name), 9);
     }
   } else {
-    const key = keysOf(`test:${basename(depot.root)}`).run(KEY);
-    await (await server)?.cli('hset', key, '0:run', 'x', '1:run', 'y');
+    const key = keysOf(`test:${basename(depot.root)}`).documents(KEY, 'run');
+    await (await server)?.cli('del', key);
+    await (await server)?.cli('xadd', key, '1-1', 'nonce 0', 'x');
   }
 }
 

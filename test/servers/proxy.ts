@@ -10,6 +10,7 @@ export class CuttingProxy implements AsyncDisposable {
   #isCut = false;
   #isDead = false;
   #delayMs = 0;
+  #replace: [from: string, to: string] | undefined;
   #lost = 0;
 
   private constructor(server: Server) {
@@ -57,6 +58,12 @@ export class CuttingProxy implements AsyncDisposable {
     this.#isDead = true;
   }
 
+  /** Each time that the server says the one, the client hears the other; both are of the same length. */
+  replaceInAnswers(from: string, to: string): void {
+    if (from.length !== to.length) throw new Error(`"${from}" is not as long as "${to}"`);
+    this.#replace = [from, to];
+  }
+
   /** What is sent comes so much later. */
   delay(ms: number): void {
     this.#delayMs = ms;
@@ -96,7 +103,7 @@ export class CuttingProxy implements AsyncDisposable {
     });
     upstream.on('data', (data) => {
       if (isMuted) client.destroy();
-      else this.#pass(() => client.write(data));
+      else this.#pass(() => client.write(this.#replaced(data)));
     });
     const end = (): void => {
       this.#pairs.delete(pair);
@@ -104,6 +111,12 @@ export class CuttingProxy implements AsyncDisposable {
       upstream.destroy();
     };
     for (const socket of [client, upstream]) socket.on('close', end).on('error', end);
+  }
+
+  #replaced(data: Buffer): Buffer {
+    return this.#replace === undefined
+      ? data
+      : Buffer.from(data.toString('latin1').replaceAll(...this.#replace), 'latin1');
   }
 
   #pass(send: () => void): void {

@@ -1,6 +1,6 @@
 /** The backend `redis` as the contract suite takes it, and what the tests of Redis do to stored state behind its back. */
 import { Redis } from 'ioredis';
-import { PRELUDE } from '../../runner/state/redis/scripts.ts';
+import { PRELUDE } from '../../runner/state/redis/prelude.ts';
 import type { Part, StateStore } from '../../runner/state/store.ts';
 import type { Bench, Damage } from '../contract/store-suite.ts';
 import type { RedisServer } from '../servers/redis.ts';
@@ -25,7 +25,7 @@ const OLDER = `
 for _, part in ipairs(heads('')) do
   local h = head(part)
   h.renewed = math.max(0, h.renewed - tonumber(ARGV[1]))
-  redis.call('HSET', K, fields(part, h))
+  redis.call('HSET', K, 'h:' .. part, packHead(h))
 end`;
 
 const NEWER = `
@@ -33,10 +33,18 @@ local raw = redis.call('HGET', K, 'h:' .. ARGV[1])
 local text = string.gsub(string.match(raw, '^%x+ (.*)$'), '^%d+', '9')
 redis.call('HSET', K, 'h:' .. ARGV[1], string.sub(redis.sha1hex(text), 1, 8) .. ' ' .. text)`;
 
-/** The newest document becomes what ARGV[2] says. */
-const REPLACE = `redis.call('HSET', K, slot(head(ARGV[1]).version, ARGV[1]), ARGV[2])`;
+/** The newest document becomes what ARGV[2] says, in an entry of the same id. */
+export const REPLACE = `
+local part = ARGV[1]
+local last = newest(part)
+local entries = redis.call('XRANGE', stream(part), '-', '+')
+redis.call('DEL', stream(part))
+for _, entry in ipairs(entries) do
+  local text = entry[1] == last.id and ARGV[2] or entry[2][2]
+  redis.call('XADD', stream(part), entry[1], entry[2][1], text)
+end`;
 
-const NEWEST = `return document(ARGV[1], head(ARGV[1]))`;
+const NEWEST = `return newest(ARGV[1]).text`;
 
 async function damageRun(server: RedisServer, runKey: string, part: Part, damage: Damage): Promise<void> {
   const text = String(await tamper(server, runKey, NEWEST, part));

@@ -1,4 +1,5 @@
 /** What the backend `redis` does when its server restarts, forgets, stands still, cuts connections, goes back or turns it away. */
+import { hash } from 'node:crypto';
 import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -11,7 +12,7 @@ import { openRedisStore } from '../../runner/state/redis/store.ts';
 import type { AcquireResult, Holder, Lease, StateStore, StoreOptions } from '../../runner/state/store.ts';
 import { CuttingProxy } from '../servers/proxy.ts';
 import { RedisServer, until } from '../servers/redis.ts';
-import { tamper } from './redis-bench.ts';
+import { REPLACE, tamper } from './redis-bench.ts';
 import { keys, settingsFor } from './redis-open.ts';
 
 const TTL_MS = 30_000;
@@ -179,9 +180,9 @@ describe('answers that get lost', () => {
   });
   afterEach(() => proxy[Symbol.asyncDispose]());
   const through = (): StateStore => open(`redis://127.0.0.1:${proxy.port}`);
-  /** Once for each way that a script goes to the server: by its name, or whole. */
+  /** However it goes to the server: as a command, as a script by its name, or as a whole one. */
   const lose = (marker: string): void =>
-    proxy.swallowAnswerTo((sent) => /evalsha|eval/i.test(sent) && sent.includes(marker));
+    proxy.swallowAnswerTo((sent) => /xadd|evalsha|eval/i.test(sent) && sent.includes(marker));
 
   test('a write happens once, and is told as done', async () => {
     const store = through();
@@ -395,11 +396,13 @@ describe('a server that went back', () => {
   /** The run as it is now; putting it back is what a failover does that lost the last writes. */
   async function snapshot(): Promise<() => Promise<void>> {
     const client = new Redis(server.port);
-    const data = await client.dumpBuffer(keys.run('rides'));
+    const all = await client.keys(`${keys.run('rides')}*`);
+    const data = await Promise.all(all.map(async (key) => [key, (await client.dumpBuffer(key)) as Buffer] as const));
     client.disconnect();
     return async () => {
       const again = new Redis(server.port);
-      await again.restore(keys.run('rides'), 0, data as Buffer, 'REPLACE');
+      await again.del(...(await again.keys(`${keys.run('rides')}*`)));
+      for (const [key, value] of data) await again.restore(key, 0, value);
       again.disconnect();
     };
   }
@@ -474,7 +477,7 @@ describe('damage', () => {
   test('a head that is damaged or gone is reported, and repaired from the documents', async () => {
     for (const lua of [
       `redis.call('HSET', K, 'h:run', 'x' .. redis.call('HGET', K, 'h:run'))`,
-      `redis.call('HSET', K, 'h:run', (string.gsub(redis.call('HGET', K, 'h:run'), ' 2 1 ', ' 3 1 ')))`,
+      `redis.call('HSET', K, 'h:run', (string.gsub(redis.call('HGET', K, 'h:run'), ' 1 1 0 ', ' 1 2 0 ')))`,
       `redis.call('HDEL', K, 'h:run')`,
     ]) {
       await server.cli('flushall');
@@ -491,65 +494,64 @@ describe('damage', () => {
     }
   });
 
-  test('whoever wrote the last version builds nothing upon a head or a document that was damaged since', async () => {
-    for (const lua of [
-      // One digit of the lease's length, and of a time.
-      `redis.call('HSET', K, 'h:split-0', (string.gsub(redis.call('HGET', K, 'h:split-0'), ' 30000 ', ' 90000 ')))`,
-      `redis.call('HDEL', K, 'h:split-0')`,
-      `redis.call('HDEL', K, '0:split-0')`,
-      `redis.call('HSET', K, '0:split-0', '')`,
-    ]) {
-      await server.cli('flushall');
-      const store = open();
-      const lease = await take(store);
-      expect([await put(store, lease, 0, 1), await put(store, lease, 1, 2)]).toMatchObject([
-        { written: true, version: 1 },
-        { written: true, version: 2 },
-      ]);
-      await tamper(server, 'rides', lua);
-      await expect(put(store, lease, 2, 3)).rejects.toMatchObject({ code: 'STATE_CORRUPT' });
-    }
-  });
-
-  test('times that are damaged or gone are reported, and repaired without a loss', async () => {
-    for (const lua of [
-      `redis.call('HDEL', K, 't:run')`,
-      `redis.call('HSET', K, 't:run', (string.gsub(redis.call('HGET', K, 't:run'), '%d', 'x', 1)))`,
-    ]) {
-      await server.cli('flushall');
-      const store = open();
-      await store.write('rides', 'run', { expected: 0, token: 1, body: { ride: 1 }, grade: 'soft' });
-      await store.write('rides', 'run', { expected: 1, token: 1, body: { ride: 2 }, grade: 'soft' });
-      await tamper(server, 'rides', lua);
-      await expect(open().read('rides', 'run')).rejects.toThrow('run: its times are damaged');
-      const { quarantined, restored } = await store.repair('rides');
-      expect(quarantined).toEqual([expect.stringMatching(/ t:run$/)]);
-      expect(restored).toEqual([{ part: 'run', version: 2 }]);
-      expect((await open().read('rides', 'run'))?.body).toEqual({ ride: 2 });
-      expect(await store.repair('rides')).toEqual({ quarantined: [], restored: [] });
-    }
-  });
-
-  test('every version renews the lease of its writer', async () => {
+  test('whoever wrote the last version builds nothing upon a document that is gone', async () => {
     const store = open();
     const lease = await take(store);
-    for (const version of [0, 1, 2]) {
-      const ago = `local h = head('split-0') h.renewed = h.renewed - 20000 redis.call('HSET', K, fields('split-0', h))`;
-      await tamper(server, 'rides', ago);
-      await put(store, lease, version, version);
-      expect((await store.standing('rides', 'split-0'))?.remainingMs).toBeGreaterThan(TTL_MS - 10_000);
+    expect([await put(store, lease, 0, 1), await put(store, lease, 1, 2)]).toMatchObject([
+      { written: true, version: 1 },
+      { written: true, version: 2 },
+    ]);
+    await server.cli('del', keys.documents('rides', 'split-0'));
+    await expect(put(store, lease, 2, 3)).rejects.toMatchObject({ code: 'STATE_CORRUPT' });
+  });
+
+  test('a head that was damaged since is noticed by the heartbeat, and by the next commit that renews', async () => {
+    for (const lua of [
+      // One digit of the lease's length.
+      `redis.call('HSET', K, 'h:split-0', (string.gsub(redis.call('HGET', K, 'h:split-0'), ' 30000 ', ' 90000 ')))`,
+      `redis.call('HDEL', K, 'h:split-0')`,
+    ]) {
+      await server.cli('flushall');
+      let clock = 0;
+      const store = open(server.url, {}, { monotonicMs: () => clock });
+      const lease = await take(store);
+      expect(await put(store, lease, 0, 1)).toMatchObject({ written: true });
+      await tamper(server, 'rides', lua);
+      await expect(store.renew(lease)).rejects.toMatchObject({ code: 'STATE_CORRUPT' });
+      clock += TTL_MS / 10;
+      await expect(put(store, lease, 1, 2)).rejects.toMatchObject({ code: 'STATE_CORRUPT' });
     }
+  });
+
+  test('a lease never loses more than a tenth of its time while its holder writes', async () => {
+    let clock = 0;
+    const store = open(server.url, {}, { monotonicMs: () => clock });
+    const lease = await take(store);
+    const pass = async (ms: number): Promise<void> => {
+      clock += ms;
+      const ago = `local h = head('split-0') h.renewed = h.renewed - ${ms} redis.call('HSET', K, 'h:split-0', packHead(h))`;
+      await tamper(server, 'rides', ago);
+    };
+    const left = async (): Promise<number> => (await store.standing('rides', 'split-0'))?.remainingMs ?? 0;
+    let version = 0;
+    for (const ms of [20_000, 2_000, 900, 900, 20_000, 2_900, 29_000]) {
+      await pass(ms);
+      expect(await put(store, lease, version, version)).toEqual({ written: true, version: ++version });
+      expect(await left()).toBeGreaterThan(0.9 * TTL_MS - 2_000);
+    }
+    // And not every commit takes a script.
+    const scripts = async (): Promise<number> =>
+      Number(/cmdstat_evalsha:calls=(\d+)/.exec(await server.cli('info', 'commandstats'))?.[1]);
+    const before = await scripts();
+    for (let n = 0; n < 10; n++)
+      expect(await put(store, lease, version, version)).toEqual({ written: true, version: ++version });
+    expect(await scripts()).toBe(before);
   });
 
   test('a document with another seal than its own is refused, whatever its head says', async () => {
     const store = open();
     await store.write('rides', 'run', { expected: 0, token: 1, body: { ride: 1 }, grade: 'soft' });
-    await tamper(
-      server,
-      'rides',
-      `local h = head('run') h.sum = redis.sha1hex('[]')
-      redis.call('HSET', K, '1:run', '[]', fields('run', h))`,
-    );
+    await tamper(server, 'rides', REPLACE, 'run', '[]');
     await expect(open().read('rides', 'run')).rejects.toMatchObject({ code: 'STATE_CORRUPT' });
   });
 
@@ -557,6 +559,40 @@ describe('damage', () => {
     await server.cli('hset', keys.store, 'id', 'x', 'format', '9');
     await expect(take(open())).rejects.toThrow('newer oxiflow');
     expect(await server.cli('keys', '*rides*')).toBe('');
+  });
+
+  test('a store of the format before is refused before anything is changed, and so is a run of it', async () => {
+    await server.cli('hset', keys.store, 'id', 'x', 'format', '1');
+    await expect(take(open())).rejects.toThrow(
+      'has format 1, this oxiflow knows 2: finish what is open with the older',
+    );
+    expect(await server.cli('keys', '*rides*')).toBe('');
+    await server.cli('del', keys.store);
+    const text = '1 1 1 1 0 0 nonce - sum';
+    const head = `${hash('sha1', text).slice(0, 8)} ${text}`;
+    await server.cli('hset', keys.run('rides'), 'h:run', head, 't:run', '1 0 1 0', '1:run', '{}');
+    for (const attempt of [
+      () => open().read('rides', 'run'),
+      () => open().repair('rides'),
+      () => open().acquire('rides', 'run', here(), TTL_MS),
+    ])
+      await expect(attempt()).rejects.toMatchObject({
+        code: 'STATE_CORRUPT',
+        message: expect.stringContaining('has format 1, this oxiflow knows 2'),
+      });
+    expect(await server.cli('hget', keys.run('rides'), '1:run')).toBe('{}');
+  });
+
+  test('documents of another type are named, and set aside by a repair', async () => {
+    const store = open();
+    await store.write('rides', 'run', { expected: 0, token: 1, body: { ride: 1 }, grade: 'soft' });
+    const key = keys.documents('rides', 'run');
+    await server.cli('set', key, 'x');
+    await expect(store.read('rides', 'run')).rejects.toMatchObject({ exitCode: 74 });
+    await expect(store.read('rides', 'run')).rejects.toThrow('oxiflow state repair --run-key rides');
+    const { quarantined } = await store.repair('rides');
+    expect(await server.cli('get', quarantined.find((name) => name.startsWith(`${key}:`)) ?? '')).toBe('x');
+    expect(await store.read('rides', 'run')).toBeUndefined();
   });
 
   test('keys of another type are named with exit code 74; those of a run are set aside, the others left to people', async () => {
@@ -588,7 +624,7 @@ describe('damage', () => {
   test('what was set aside by a repair stays beside the run', async () => {
     const store = open();
     await store.write('rides', 'run', { expected: 0, token: 1, body: { ride: 1 }, grade: 'soft' });
-    await tamper(server, 'rides', `redis.call('HSET', K, '1:run', 'scratched')`);
+    await tamper(server, 'rides', REPLACE, 'run', 'scratched');
     const { quarantined, restored } = await store.repair('rides');
     expect(restored).toEqual([]);
     expect(quarantined).toEqual([expect.stringContaining(keys.aside('rides'))]);

@@ -13,6 +13,7 @@ import type { RedisSettings } from '../../runner/state/redis/connection.ts';
 import { keysOf } from '../../runner/state/redis/keys.ts';
 import { openRedisStore } from '../../runner/state/redis/store.ts';
 import type { StateStore } from '../../runner/state/store.ts';
+import { CuttingProxy } from '../servers/proxy.ts';
 import { freePort, RedisCluster, RedisServer, until } from '../servers/redis.ts';
 import { settingsFor } from './redis-open.ts';
 
@@ -261,6 +262,18 @@ describe('a server', { timeout: 60_000 }, () => {
       code: 'STATE_UNREACHABLE',
       message: expect.stringContaining('maxmemory'),
     });
+  });
+
+  test('before 6.2 is refused before anything is written', async () => {
+    await using server = await RedisServer.start();
+    await using proxy = await CuttingProxy.start(server.port);
+    const version = /redis_version:(\d+\.\d+\.\d+)/.exec(await server.cli('info', 'server'))?.[1] ?? '';
+    proxy.replaceInAnswers(`redis_version:${version}`, 'redis_version:6.0.9'.padEnd(14 + version.length, '9'));
+    await expect(take(open(`redis://127.0.0.1:${proxy.port}`))).rejects.toMatchObject({
+      code: 'CONFIG_INVALID',
+      message: expect.stringMatching(/is no Redis server of version 6\.2 or later: 6\.0\.9/),
+    });
+    expect(await server.cli('dbsize')).toBe('0');
   });
 
   test('of a cluster says what is missing in the settings, and one that is none as well', async () => {

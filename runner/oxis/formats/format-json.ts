@@ -42,7 +42,14 @@ export const formatJson = defineFormatter({
   make: (c): BlockStep | RecordStep =>
     isPretty(c) || c.sort_keys
       ? new LayoutStep(c)
-      : { form: 'record', cardinality: 'one', touches: [], passes: true, apply: () => 'keep' },
+      : {
+          form: 'record',
+          cardinality: 'one',
+          touches: [],
+          passes: true,
+          forms: { bytes: { do: 'pass' } },
+          apply: () => 'keep',
+        },
   encoder: (c, stream, context) => {
     const framing = framingOf(c, stream, context.output);
     if (framing === 'lines' && isPretty(c))

@@ -82,7 +82,14 @@ export const parseJson = defineParser({
   make: (c): Step => {
     const cutter = new LineCutter(c.max_record_mb * MB);
     return isPlain(c)
-      ? { form: 'record', cardinality: 'one', touches: [], cutter, apply: () => 'keep' }
+      ? {
+          form: 'record',
+          cardinality: 'one',
+          touches: [],
+          cutter,
+          forms: { bytes: { do: 'pass' } },
+          apply: () => 'keep',
+        }
       : new ParseFlat(c);
   },
 });

@@ -2,8 +2,9 @@
 import * as z from 'zod/mini';
 import type { RecordStep } from '../../engine/contracts.ts';
 import { RecordError } from '../../engine/contracts.ts';
+import type { Form } from '../../kernel/bytes/forms.ts';
 import { defineStep, field } from '../define.ts';
-import { compileRecordExpression } from '../expression.ts';
+import { compileRecordExpression, formsOf } from '../expression.ts';
 
 const config = () =>
   z.strictObject({
@@ -24,6 +25,9 @@ export const filter = defineStep({
       form: 'record',
       cardinality: 'filter',
       touches: where.touches,
+      get forms() {
+        return formsOf([where], ([form]) => ({ do: 'filter', where: form as Form }));
+      },
       apply: (record, scope) => {
         const kept = where.evaluate(record, scope);
         if (kept === true) return 'keep';

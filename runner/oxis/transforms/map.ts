@@ -5,9 +5,10 @@ import { RecordError } from '../../engine/contracts.ts';
 import type { RecordReader } from '../../expressions/compile.ts';
 import { toJson } from '../../expressions/stringify.ts';
 import type { Value } from '../../expressions/values.ts';
+import { CASTS, type Form } from '../../kernel/bytes/forms.ts';
 import { defineStep, field, inOrder } from '../define.ts';
-import { compileRecordExpression } from '../expression.ts';
-import { castTypes, castValue } from './cast.ts';
+import { compileRecordExpression, formsOf } from '../expression.ts';
+import { type CastType, castTypes, castValue } from './cast.ts';
 import { checkedFieldPath, fieldPath, refuseField } from './field-path.ts';
 
 const config = () => {
@@ -88,6 +89,12 @@ function setPhase(c: Config, stepId: string): RecordStep[] {
       cardinality: 'one',
       touches: sets.flatMap(({ path, expression }) => [path, ...expression.touches]),
       writes: sets.map(({ path }) => path),
+      get forms() {
+        return formsOf(
+          sets.map(({ expression }) => expression),
+          (forms) => ({ do: 'set', fields: sets.map(({ path }, i) => ({ path, value: forms[i] as Form })) }),
+        );
+      },
       apply: (record, scope) => {
         for (let i = 0; i < sets.length; i++) {
           const { expression, field } = sets[i] as (typeof sets)[number];
@@ -118,6 +125,7 @@ function castPhase(c: Config): RecordStep[] {
       cardinality: 'one',
       touches: paths,
       writes: paths,
+      forms: castForms(casts),
       apply: (record) => {
         for (const { path, field, type } of casts) {
           const value = record.get(path);
@@ -130,6 +138,12 @@ function castPhase(c: Config): RecordStep[] {
   ];
 }
 
+function castForms(casts: readonly { path: FieldPath; type: CastType }[]): NonNullable<RecordStep['forms']> {
+  const fields = casts.flatMap(({ path, type }) => CASTS.flatMap((to) => (to === type ? [{ path, to }] : [])));
+  const other = casts.find(({ type }) => CASTS.every((to) => to !== type));
+  return other === undefined ? { bytes: { do: 'cast', fields } } : { why: `the kernel has no cast to ${other.type}` };
+}
+
 function renamePhase(c: Config): RecordStep[] {
   if (c.rename === undefined) return [];
   const renames = [...c.rename].map(([from, to]) => ({ from: fieldPath(from), to: fieldPath(to) }));
@@ -140,6 +154,7 @@ function renamePhase(c: Config): RecordStep[] {
       cardinality: 'one',
       touches: paths,
       writes: paths,
+      forms: { bytes: { do: 'rename', fields: renames } },
       apply: (record) => {
         record.rename(renames);
         return 'keep';
@@ -157,6 +172,7 @@ function dropPhase(c: Config): RecordStep[] {
       cardinality: 'one',
       touches: paths,
       writes: paths,
+      forms: { bytes: { do: 'drop', paths } },
       apply: (record) => {
         for (const path of paths) record.drop(path);
         return 'keep';
@@ -173,6 +189,7 @@ function selectPhase(c: Config): RecordStep[] {
       form: 'record',
       cardinality: 'one',
       touches: paths,
+      forms: { bytes: { do: 'select', paths } },
       apply: (record) => {
         record.select(paths);
         return 'keep';

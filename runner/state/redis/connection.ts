@@ -1,7 +1,7 @@
 /**
  * Connections to a Redis server or cluster. The driver repeats nothing by itself: a connection that broke, or did not answer in
  * time, is given up, and what was asked is asked again on a new one, with growing pauses, within a budget. That is safe since
- * every change carries a nonce (see `scripts.ts`).
+ * every change carries a nonce (see `prelude.ts`).
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { RedisOptions } from 'ioredis';
@@ -9,7 +9,7 @@ import { OxiError } from '../../engine/errors.ts';
 import { PORT, parseAddress, type RedisAddress, shownNode } from './address.ts';
 import type { Cluster, Redis } from './driver.ts';
 import { loadDriver } from './load.ts';
-import type { Script } from './scripts.ts';
+import type { Script } from './prelude.ts';
 import { judge } from './trouble.ts';
 
 export interface RedisSettings {
@@ -98,10 +98,17 @@ export class Connections {
     }
   }
 
+  /** An entry behind the others of a stream: see `Append` in the driver. Throws OxiError as `call`. */
+  append(key: string, id: string, field: string, value: string): Promise<unknown> {
+    return this.try(
+      (client) => client.sendCommand(new (loadDriver().Append)(key, id, field, value)) as Promise<unknown>,
+    );
+  }
+
   /** What the server says of itself, or undefined where it may not be asked. Of a cluster: one of its servers. */
-  async info(section: string): Promise<string | undefined> {
+  async info(): Promise<string | undefined> {
     try {
-      return await this.try((client) => client.info(section));
+      return await this.try((client) => client.info());
     } catch (error) {
       if (error instanceof OxiError && error.code === 'PERMISSION_DENIED') return undefined;
       throw error;
@@ -177,6 +184,8 @@ export class Connections {
   }
 
   #line(): Line {
+    const [first] = this.#lines;
+    if (first !== undefined && first.waiting.size === 0 && first.client.status !== 'end') return first;
     this.#lines = this.#lines.filter(({ client }) => client.status !== 'end');
     const idle = this.#lines.find(({ waiting }) => waiting.size === 0);
     if (idle !== undefined) return idle;

@@ -5,7 +5,7 @@ import { parseHistory } from '../history.ts';
 import type { HistoryEntry, Json, StateStore } from '../store.ts';
 import { makeNonce } from './nonce.ts';
 import type { Place } from './place.ts';
-import { script } from './scripts.ts';
+import { script } from './prelude.ts';
 
 /** key: the history; nonce, milliseconds since the epoch, checksum, entry */
 const APPEND = script(`

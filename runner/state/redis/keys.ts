@@ -3,8 +3,10 @@ import { OxiError } from '../../engine/errors.ts';
 import { folderName } from '../payload.ts';
 
 export interface Keys {
-  /** The hash that holds a run; see `scripts.ts`. */
+  /** The hash that holds a run; see `prelude.ts`. */
   run(runKey: string): string;
+  /** The stream of the documents of a part, as the scripts name it. */
+  documents(runKey: string, part: string): string;
   requests(runKey: string): string;
   /** Damaged documents that `repair` set aside. */
   aside(runKey: string): string;
@@ -39,6 +41,7 @@ export function keysOf(prefix: string): Keys {
   };
   return {
     run: (runKey) => of(runKey).run,
+    documents: (runKey, part) => `${of(runKey).run}:${part}`,
     requests: (runKey) => of(runKey).requests,
     aside: (runKey) => of(runKey).aside,
     channel: (runKey) => of(runKey).channel,
@@ -50,5 +53,5 @@ export function keysOf(prefix: string): Keys {
 
 /** The key is one of those that a run has for itself. */
 export function isOfRun(key: string): boolean {
-  return /:\{[^{}]+\}:(run|requests|aside)$/.test(key);
+  return /:\{[^{}]+\}:(run(:[a-z]+-[0-9a-f]+|:run)?|requests|aside)$/.test(key);
 }

@@ -1,14 +1,20 @@
 /** What one store remembers of the runs that it works on: by that it knows a server that went back, or forgot, from one that never knew. */
 
-import type { Written } from './head.ts';
-
 /** The newest version of a document that this store has read or written. */
 export interface Known {
   version: number;
   /** Nonce of its write: a version is only the same one with it. */
   wrote: string;
-  /** Where it was written here and acknowledged: its token, and the head that it got. */
-  ours: { token: number; head: Written } | undefined;
+  /** Where it was written here and acknowledged. */
+  ours: Ours | undefined;
+}
+
+interface Ours {
+  token: number;
+  /** The next versions need no script until then, by the clock of this store; 0 where no lease is held with that token. */
+  until: number;
+  /** What the clock of the server is ahead of that of this store, in milliseconds. */
+  ahead: number;
 }
 
 const MOST_KNOWN = 10_000;

@@ -1,4 +1,4 @@
-/** What tells one change from every other: see `scripts.ts`. */
+/** What tells one change from every other: see `prelude.ts`. */
 import { randomBytes } from 'node:crypto';
 
 /** Of this thread; the number behind it makes each nonce its own. */

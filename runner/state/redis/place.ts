@@ -1,12 +1,13 @@
 /** The store as a whole: its identity, the settings of its server, and how its scripts are asked. */
 import { randomBytes } from 'node:crypto';
 import { OxiError } from '../../engine/errors.ts';
-import { corrupt, newer } from '../faults.ts';
+import { corrupt, newer, older } from '../faults.ts';
 import type { Connections } from './connection.ts';
 import { FORMAT } from './head.ts';
 import { isOfRun } from './keys.ts';
-import { IDENTITY, type Script } from './scripts.ts';
-import { judge } from './trouble.ts';
+import type { Script } from './prelude.ts';
+import { IDENTITY } from './scripts.ts';
+import { judge, tooOld } from './trouble.ts';
 
 export class Place {
   readonly #connections: Connections;
@@ -33,10 +34,12 @@ export class Place {
 
   /** Without an identity to give, nothing is made. */
   async look(fresh = ''): Promise<string> {
+    // Nothing is written to a server that can't go on with it.
+    if (!this.#looked) await this.#checkServer();
+    this.#looked = true;
     const [id = '', format] = (await this.call(undefined, IDENTITY, [this.#key], [fresh])) as string[];
     if (Number(format) > FORMAT) throw newer(this.#connections.location, Number(format), FORMAT);
-    if (!this.#looked) await this.#checkPolicy();
-    this.#looked = true;
+    if (id !== '' && Number(format) < FORMAT) throw older(this.#connections.location, Number(format), FORMAT);
     return id;
   }
 
@@ -47,20 +50,35 @@ export class Place {
     keys: readonly string[],
     args: readonly (string | number)[] = [],
   ): Promise<unknown> {
-    const { location } = this.#connections;
     try {
       return await this.#connections.call(script, keys, args);
     } catch (error) {
-      if (error instanceof Error && error.message.includes('WRONGTYPE')) throw foreign(location, keys, runKey);
-      const trouble = judge(error, location);
-      if (trouble.kind !== 'stored') throw error;
-      if (trouble.fault === 'newer') throw newer(location, Number(trouble.text), FORMAT);
-      throw corrupt(location, `${trouble.part}: ${trouble.text}`, runKey);
+      throw this.#inWords(error, keys, runKey);
     }
   }
 
-  async #checkPolicy(): Promise<void> {
-    const policy = /^maxmemory_policy:(\S+)/m.exec((await this.#connections.info('memory')) ?? '')?.[1];
+  /** See `Connections.append`. */
+  append(key: string, id: string, field: string, value: string): Promise<unknown> {
+    return this.#connections.append(key, id, field, value);
+  }
+
+  #inWords(error: unknown, keys: readonly string[], runKey: string | undefined): unknown {
+    const { location } = this.#connections;
+    if (error instanceof Error && error.message.includes('WRONGTYPE')) return foreign(location, keys, runKey);
+    const trouble = judge(error, location);
+    if (trouble.kind !== 'stored') return error;
+    if (trouble.fault === 'newer') return newer(location, Number(trouble.text), FORMAT);
+    if (trouble.fault === 'older') return older(location, Number(trouble.text), FORMAT);
+    return corrupt(location, `${trouble.part}: ${trouble.text}`, runKey);
+  }
+
+  /** Where the server may not be asked, the first commit finds out that it is too old. */
+  async #checkServer(): Promise<void> {
+    const info = (await this.#connections.info()) ?? '';
+    const [, version, major, minor] = /^redis_version:((\d+)\.(\d+)\S*)/m.exec(info) ?? [];
+    if (version !== undefined && (Number(major) < 6 || (Number(major) === 6 && Number(minor) < 2)))
+      throw tooOld(this.#connections.location, version);
+    const policy = /^maxmemory_policy:(\S+)/m.exec(info)?.[1];
     if (policy !== undefined && policy !== 'noeviction')
       this.#warn(
         `${this.#connections.location} throws data away when its memory is full (maxmemory-policy ${policy}), the state of runs too: set it to noeviction`,

@@ -6,7 +6,7 @@ import type { Json, RunRequest } from '../store.ts';
 import type { Keys } from './keys.ts';
 import { makeNonce } from './nonce.ts';
 import type { Place } from './place.ts';
-import { script } from './scripts.ts';
+import { script } from './prelude.ts';
 
 /** key: the requests; nonce, request, channel */
 const REQUEST = script(`

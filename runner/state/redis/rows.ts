@@ -6,18 +6,13 @@ import type * as store from '../store.ts';
 
 export type Body = { [key: string]: store.Json };
 
-/** A document as it is kept; the head of its part holds the checksum by which the scripts know it. */
-export function sealDocument(
-  runKey: string,
-  part: store.Part,
-  version: number,
-  body: Body,
-): { text: string; sum: string } {
-  return sealAs('sha1', { run_key: runKey, part, version, body });
+/** A document as it is kept. */
+export function sealDocument(runKey: string, part: store.Part, version: number, body: Body): string {
+  return sealAs('crc32', { run_key: runKey, part, version, body });
 }
 
 export type Opened =
-  | { kind: 'good'; version: number; body: Body; sum: string }
+  | { kind: 'good'; version: number; body: Body }
   | { kind: 'damaged'; reason: string }
   | { kind: 'newer'; format: number };
 
@@ -28,7 +23,7 @@ export function unsealDocument(text: string, runKey: string, part: string): Open
   if (run_key !== runKey || itsPart !== part) return { kind: 'damaged', reason: 'it belongs to another run or part' };
   if (typeof version !== 'number' || body === undefined || !isObject(body))
     return { kind: 'damaged', reason: 'its fields are not those of a state document' };
-  return { kind: 'good', version, body, sum: found.sum };
+  return { kind: 'good', version, body };
 }
 
 /** The answer of READ; throws STATE_CORRUPT. */
@@ -37,16 +32,16 @@ export function documentOf(
   runKey: string,
   part: store.Part,
   location: string,
-): { document: store.StoredDocument; wrote: string } | undefined {
-  const [version, token, written, wrote = '', text] = answer;
+): { document: store.StoredDocument; wrote: string; entry: string } | undefined {
+  const [version, token, written, wrote = '', text, entry = ''] = answer;
   if (text === undefined) return undefined;
   const found = unsealDocument(text, runKey, part);
   if (found.kind === 'newer') throw newer(location, found.format, FORMAT);
   if (found.kind === 'damaged') throw corrupt(location, `${part}: ${found.reason}`, runKey);
   if (found.version !== Number(version))
-    throw corrupt(location, `${part}: its version is not that of its head`, runKey);
+    throw corrupt(location, `${part}: its version is not that of its entry`, runKey);
   const writtenAt = isoOf(Number(written));
-  return { document: { version: found.version, token: Number(token), writtenAt, body: found.body }, wrote };
+  return { document: { version: found.version, token: Number(token), writtenAt, body: found.body }, wrote, entry };
 }
 
 /** Throws STATE_CORRUPT where it is no holder. */

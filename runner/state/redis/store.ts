@@ -11,7 +11,7 @@ import { byNewestWrite, byPart, checkPart } from '../parts.ts';
 import type { RequestFilter } from '../requests.ts';
 import type * as store from '../store.ts';
 import { Connections, type RedisSettings } from './connection.ts';
-import { nextHead, writtenHead } from './head.ts';
+import { Documents } from './documents.ts';
 import { History, type HistoryFilter } from './history.ts';
 import { type Keys, keysOf } from './keys.ts';
 import { Memory } from './memory.ts';
@@ -19,7 +19,7 @@ import { makeNonce } from './nonce.ts';
 import { Place } from './place.ts';
 import { repairRun } from './repair.ts';
 import { Requests } from './requests.ts';
-import { type Body, documentOf, holderOf, hostMark, isoOf, predecessorOf, sealDocument, standingOf } from './rows.ts';
+import { type Body, holderOf, hostMark, isoOf, predecessorOf, standingOf } from './rows.ts';
 import * as scripts from './scripts.ts';
 
 type Acquired = Extract<store.AcquireResult, { acquired: true }>;
@@ -48,6 +48,7 @@ class RedisStore implements store.StateStore {
   readonly #requests: Requests;
   readonly #history: History;
   readonly #memory = new Memory();
+  readonly #documents: Documents;
   /** Runs that are known to be in the set of run keys. */
   readonly #listed = new Set<string>();
 
@@ -58,6 +59,7 @@ class RedisStore implements store.StateStore {
     this.location = this.#connections.location;
     this.#notes = options.notes === true ? new RunNotes(settings.projectRoot, this.location) : undefined;
     this.#place = new Place(this.#connections, this.#keys.store, this.#warn);
+    this.#documents = new Documents(this.#place, this.#keys, this.#memory, this.location, options.monotonicMs);
     this.#requests = new Requests(this.#place, this.#keys, this.location);
     this.#history = new History(this.#place, this.#keys.history, this.location);
   }
@@ -65,14 +67,7 @@ class RedisStore implements store.StateStore {
   async read(runKey: string, part: store.Part): Promise<store.StoredDocument | undefined> {
     checkRunKey(runKey);
     checkPart(part);
-    const answer = (await this.#place.call(runKey, scripts.READ, [this.#keys.run(runKey)], [part])) as string[];
-    const found = documentOf(answer, runKey, part, this.location);
-    if (found === undefined) return undefined;
-    const { document, wrote } = found;
-    const known = this.#memory.known(runKey, part);
-    const ours = known?.wrote === wrote ? known.ours : undefined;
-    this.#memory.know(runKey, part, { version: document.version, wrote, ours });
-    return document;
+    return await this.#documents.read(runKey, part);
   }
 
   async write(
@@ -83,13 +78,14 @@ class RedisStore implements store.StateStore {
     checkRunKey(runKey);
     checkPart(part);
     checkBody(document.body);
-    const identity = await this.#place.begin();
-    const result = await this.#replace(runKey, part, document);
+    const must = this.#memory.isHeld(runKey) ? this.#memory.born(runKey) : '';
+    const result = await this.#documents.replace(runKey, part, document, must);
+    if (result === undefined) throw this.#lost(runKey);
     if (!result.written) return result;
     if (!this.#listed.has(runKey)) await this.#list(runKey);
     // Behind the write: where there is a note there was a document, so that a crash in between is not taken for a loss.
     if (part === 'run' && document.body.status === 'finished') await this.#notes?.forget(runKey);
-    else if (part === 'run' && this.#memory.isHeld(runKey)) await this.#note(runKey, identity);
+    else if (part === 'run' && this.#memory.isHeld(runKey)) await this.#note(runKey);
     return result;
   }
 
@@ -117,12 +113,17 @@ class RedisStore implements store.StateStore {
     const must = await this.#mustBeThere(runKey, how.fresh === true);
     const nonce = makeNonce();
     let dead = '';
+    let seen = '';
     for (;;) {
       const force = how.force === true ? '1' : '0';
-      const args = [part, nonce, ttlMs, JSON.stringify(holder), dead, force, must];
+      const args = [part, nonce, ttlMs, JSON.stringify(holder), dead, force, must, seen];
       const answer = (await this.#place.call(runKey, scripts.ACQUIRE, [this.#keys.run(runKey)], args)) as string[];
       const [outcome, token = '', third = '', fourth = ''] = answer;
       if (outcome === 'lost') throw await this.#lostAcross(runKey);
+      if (outcome === 'look') {
+        seen = await this.#documents.entryOf(runKey, part);
+        continue;
+      }
       if (outcome === 'acquired')
         return await this.#acquired({ runKey, part, token: Number(token), ttlMs, holder }, third, fourth);
       const other = holderOf(fourth, runKey, this.location);
@@ -142,10 +143,11 @@ class RedisStore implements store.StateStore {
     if (parts.length === 0) return undefined;
     const must = await this.#mustBeThere(runKey, false);
     const dead = new Map<string, string>();
+    const seen = new Map<string, string>();
     const nonce = makeNonce();
     for (;;) {
       const args = [nonce, ttlMs, JSON.stringify(holder), hostMark(holder), must];
-      const pairs = parts.flatMap((part) => [part, dead.get(part) ?? '']);
+      const pairs = parts.flatMap((part) => [part, dead.get(part) ?? '', seen.get(part) ?? '']);
       const run = this.#keys.run(runKey);
       const [outcome, ...rest] = (await this.#place.call(
         runKey,
@@ -154,6 +156,11 @@ class RedisStore implements store.StateStore {
         [...args, ...pairs],
       )) as string[];
       if (outcome === 'lost') throw await this.#lostAcross(runKey);
+      if (outcome === 'look') {
+        const part = rest[0] as store.Part;
+        seen.set(part, await this.#documents.entryOf(runKey, part));
+        continue;
+      }
       if (outcome === 'acquired') {
         const [part = '', token, before = '', born = ''] = rest;
         return await this.#acquired(
@@ -285,40 +292,6 @@ class RedisStore implements store.StateStore {
 
   // ---------------------------------------------------------------- parts of operations
 
-  async #replace(
-    runKey: string,
-    part: store.Part,
-    { expected, token, body }: { expected: number; token: number; body: Body },
-  ): Promise<store.WriteResult> {
-    const keys = [this.#keys.run(runKey)];
-    const nonce = makeNonce();
-    const known = this.#memory.known(runKey, part);
-    const same = known?.version === expected ? known : undefined;
-    const ours = same?.ours?.token === token ? same.ours : undefined;
-    const { text, sum } = sealDocument(runKey, part, expected + 1, body);
-    if (ours !== undefined) {
-      const head = nextHead(ours.head, expected + 1, nonce, sum);
-      const next = scripts.NEXT[expected % 2 === 0 ? 0 : 1];
-      if ((await this.#place.call(runKey, next, keys, [part, ours.head.raw, head.raw, text])) === 1) {
-        this.#memory.know(runKey, part, { version: expected + 1, wrote: nonce, ours: { token, head } });
-        return { written: true, version: expected + 1 };
-      }
-    }
-    const must = this.#memory.isHeld(runKey) ? this.#memory.born(runKey) : '';
-    const args = [part, expected, token, nonce, same?.wrote ?? '', ours === undefined ? '0' : '1', must, sum, text];
-    const answer = (await this.#place.call(runKey, scripts.WRITE, keys, args)) as string[];
-    const [outcome, version, itsToken, head = ''] = answer;
-    if (outcome === 'lost') throw this.#lost(runKey);
-    const stored = { version: Number(version), token: Number(itsToken) };
-    if (outcome === 'fenced' || outcome === 'conflict') return { written: false, reason: outcome, ...stored };
-    this.#memory.know(runKey, part, {
-      version: stored.version,
-      wrote: nonce,
-      ours: { token, head: writtenHead(head) },
-    });
-    return { written: true, version: stored.version };
-  }
-
   async #parts(runKey: string, prefix: string): Promise<(store.PartStanding & { token: string })[]> {
     checkRunKey(runKey);
     const flat = (await this.#place.call(runKey, scripts.PARTS, [this.#keys.run(runKey)], [prefix])) as string[];
@@ -383,8 +356,8 @@ class RedisStore implements store.StateStore {
     return (await this.#notes?.find(runKey)) === undefined ? '' : '~';
   }
 
-  async #note(runKey: string, identity: string): Promise<void> {
-    const trouble = await this.#notes?.keep(runKey, identity);
+  async #note(runKey: string): Promise<void> {
+    const trouble = await this.#notes?.keep(runKey, await this.#place.begin());
     if (trouble !== undefined)
       this.#warn(
         `the run can't be noted in the project (${trouble}): should ${this.location} lose its data, nobody will know`,

@@ -6,7 +6,7 @@ export type Trouble =
   | { kind: 'passing'; reason: string }
   | { kind: 'final'; error: OxiError }
   /** A script found something wrong with what is stored. */
-  | { kind: 'stored'; fault: 'damaged' | 'newer'; part: string; text: string }
+  | { kind: 'stored'; fault: 'damaged' | 'newer' | 'older'; part: string; text: string }
   | { kind: 'bug' };
 
 const PASSING = /^(LOADING|READONLY|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|BUSY|NOREPLICAS|MISCONF|UNBLOCKED|OOM)\b/;
@@ -20,9 +20,14 @@ export function judge(error: unknown, location: string): Trouble {
   if (error instanceof OxiError) return { kind: 'final', error };
   if (!(error instanceof Error)) return { kind: 'bug' };
   const message = error.message;
-  const stored = /<oxi (damaged|newer)\|([^|]*)\|([^>]*)>/.exec(message);
+  const stored = /<oxi (damaged|newer|older)\|([^|]*)\|([^>]*)>/.exec(message);
   if (stored !== null)
-    return { kind: 'stored', fault: stored[1] as 'damaged' | 'newer', part: stored[2] ?? '', text: stored[3] ?? '' };
+    return {
+      kind: 'stored',
+      fault: stored[1] as 'damaged' | 'newer' | 'older',
+      part: stored[2] ?? '',
+      text: stored[3] ?? '',
+    };
   // A script's own errors begin with ERR in old servers and with the code in new ones.
   const code = /\b(WRONGPASS|NOAUTH|NOPERM)\b|invalid password|user executing the script/i.exec(message);
   if (code !== null) return { kind: 'final', error: refused(code[1], message, location) };
@@ -36,11 +41,9 @@ export function judge(error: unknown, location: string): Trouble {
     return { kind: 'final', error: config(`${location} is no cluster: take state_manager.redis.cluster_mode out`) };
   if (/SELECT is not allowed in cluster mode|DB index is out of range/i.test(message))
     return { kind: 'final', error: config(`${location} has no database of that number (a cluster has only 0)`) };
-  if (/unknown command/i.test(message))
-    return {
-      kind: 'final',
-      error: config(`${location} is no Redis server of version 6 or later: ${serverWord(message)}`),
-    };
+  // The second: how a server before 6.2 takes NOMKSTREAM.
+  if (/unknown command|Invalid stream ID specified/i.test(message))
+    return { kind: 'final', error: tooOld(location, serverWord(message)) };
   const errno = errnoOf(error);
   if (errno !== undefined && /^(ERR_TLS|CERT_|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO_|ERR_SSL|ERR_OSSL)/.test(errno))
     return {
@@ -66,6 +69,11 @@ function refused(code: string | undefined, message: string, location: string): O
     'PERMISSION_DENIED',
     `${location}: the server refuses ${code === 'NOAUTH' ? 'to serve without a password' : 'this user or password'}; see the address that it is given (state_manager.redis.connection_url, or OXIFLOW_STATE_URL)`,
   );
+}
+
+/** `found`: what it is, or what it said. */
+export function tooOld(location: string, found: string): OxiError {
+  return config(`${location} is no Redis server of version 6.2 or later: ${found}`);
 }
 
 function config(text: string): OxiError {

@@ -1,0 +1,112 @@
+/** When the first part of a stage works on the byte kernel, and when it leaves that alone. */
+import { NoKernel } from '../kernel/bytes/wasm.ts';
+import type { World } from '../kernel/bytes/world.ts';
+import { BytePass, programsOf } from './byte-pass.ts';
+import type { Tier } from './contracts.ts';
+import { OxiError } from './errors.ts';
+import type { Pass } from './fuse.ts';
+
+/** Smaller inputs are done before the kernel is there. */
+const SMALLEST = 128 << 10;
+/** Larger pieces hold a record of megabytes, and the kernel needs seven times the memory of a piece. */
+const LARGEST = 16 << 20;
+/** Of so many records of the last pieces it can be said whether they are any for the kernel. */
+const ENOUGH = 500;
+/** Where more of them are deferred, both ways together cost more than that of values alone. */
+const TOO_MANY = 0.5;
+/** Pieces that go the way of values then, before the kernel is tried again: twice as many each time, up to the other number. */
+const REST = 8;
+const LONGEST_REST = 512;
+const LF = 0x0a;
+
+export class ByteStart {
+  readonly #pass: Pass;
+  readonly #world: World;
+  readonly #forced: Tier | undefined;
+  #isOff: boolean;
+  #started: BytePass | undefined;
+  /** Of the last pieces, in which older ones count less and less. */
+  #records = 0;
+  #deferred = 0;
+  #resting = 0;
+  #rest = REST;
+
+  /** `forced`: the tier that everything runs on that can. Nothing is made before a piece comes that is worth it. */
+  constructor(pass: Pass, world: World, forced: Tier | undefined) {
+    this.#pass = pass;
+    this.#world = world;
+    this.#forced = forced;
+    this.#isOff = forced === 'values';
+  }
+
+  /**
+   * The pass for a piece, in which a line may have so many bytes at most; undefined where its way is that of values. Throws OxiError
+   * UNSUPPORTED where the kernel has to run and can't.
+   */
+  passFor(piece: Uint8Array, longest: number): BytePass | undefined {
+    const size = piece.byteLength;
+    // A line that is too long is found where lines are cut.
+    if (this.#isOff || size > LARGEST || (size > longest && hasLongerLine(piece, longest))) return undefined;
+    if (this.#resting > 0) {
+      this.#resting--;
+      return undefined;
+    }
+    if (this.#started === undefined && (this.#forced !== undefined || size >= SMALLEST)) this.#start();
+    return this.#started;
+  }
+
+  /** So much has come of a piece; of the next ones fewer may be for the kernel. */
+  worked(records: number, deferred: number): void {
+    if (this.#forced !== undefined) return;
+    this.#records = this.#records / 2 + records;
+    this.#deferred = this.#deferred / 2 + deferred;
+    if (this.#records < ENOUGH) return;
+    if (this.#deferred <= TOO_MANY * this.#records) {
+      this.#rest = REST;
+      return;
+    }
+    this.#resting = this.#rest;
+    this.#rest = Math.min(LONGEST_REST, 2 * this.#rest);
+    this.#records = 0;
+    this.#deferred = 0;
+  }
+
+  /** Throws what is no lack of a kernel, and where it has to run. */
+  failed(error: unknown): void {
+    if (!(error instanceof NoKernel)) throw error;
+    if (this.#forced === 'bytes')
+      throw new OxiError(
+        'UNSUPPORTED',
+        `OXIFLOW_TIER is "bytes", and the byte kernel can't run here: ${error.message}`,
+        {
+          cause: error,
+        },
+      );
+    this.#isOff = true;
+    this.#started = undefined;
+  }
+
+  #start(): void {
+    const programs = programsOf(this.#pass.ops, this.#world);
+    if ('why' in programs) {
+      this.#isOff = true;
+      return;
+    }
+    try {
+      this.#started = new BytePass(programs, this.#pass);
+    } catch (error) {
+      this.failed(error);
+    }
+  }
+}
+
+function hasLongerLine(piece: Uint8Array, longest: number): boolean {
+  const bytes = Buffer.from(piece.buffer, piece.byteOffset, piece.byteLength);
+  for (let p = 0; p < bytes.length; ) {
+    const end = bytes.indexOf(LF, p);
+    if ((end < 0 ? bytes.length : end) - p > longest) return true;
+    if (end < 0) break;
+    p = end + 1;
+  }
+  return false;
+}

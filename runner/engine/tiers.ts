@@ -1,0 +1,93 @@
+/** Which tier the steps of a stage run on, and why on no faster one. */
+import { noProgram } from './byte-pass.ts';
+import { type Step, TIERS, type Tier } from './contracts.ts';
+import { OxiError } from './errors.ts';
+import { fuse } from './fuse.ts';
+import type { PlannedStage, PlannedStep, Segment, StepTier } from './plan.ts';
+
+/** The tiers that this build has. */
+const AVAILABLE: readonly Tier[] = ['bytes', 'values'];
+
+/** What OXIFLOW_TIER says: the tier that everything runs on that can. Throws OxiError CONFIG_INVALID. */
+export function tierAsked(env: Readonly<Record<string, string | undefined>>): Tier | undefined {
+  const text = env.OXIFLOW_TIER;
+  if (text === undefined || text === '') return undefined;
+  const tier = AVAILABLE.find((one) => one === text);
+  if (tier === undefined)
+    throw new OxiError(
+      'CONFIG_INVALID',
+      `OXIFLOW_TIER is "${text}": this build has ${AVAILABLE.join(' and ')}${TIERS.some((one) => one === text) ? ' only' : ''}`,
+    );
+  return tier;
+}
+
+const FORCED = 'OXIFLOW_TIER says so';
+
+interface MadeStep {
+  /** Place among the steps of the stage. */
+  owner: number;
+  step: Step;
+}
+
+export interface TieredStage {
+  stage: PlannedStage;
+  made: ReadonlyMap<PlannedStep, readonly Step[]>;
+  /** The parser that it begins with, where nobody has looked at what comes in; and what the framer may do of its work. */
+  parser: Segment['parser'];
+  select: Segment['select'];
+  forced: Tier | undefined;
+}
+
+/** Notes the tier of every step of a stage, and of the stage. */
+export function noteTiers({ stage, made, parser, select, forced }: TieredStage): void {
+  const steps = stage.steps.flatMap((step, owner) => (made.get(step) ?? []).map((part) => ({ owner, step: part })));
+  const passing = new Set(stage.steps.flatMap(({ onError }, owner) => (onError === 'pass' ? [owner] : [])));
+  const ids = stage.steps.map(({ id }) => id);
+  const whyCut = forced === 'values' ? FORCED : whyNoLines(stage, parser, select);
+  const tiers = tiersOf(steps, { ids, passing, whyCut, isForced: forced === 'values' });
+  stage.steps.forEach((step, owner) => {
+    const tier = tiers[owner];
+    if (tier !== undefined) step.tier = tier;
+  });
+  stage.cutsBytes = tiers[0]?.tier === 'bytes';
+  stage.tier = tiers.every(({ tier }) => tier === 'bytes') ? 'bytes' : 'values';
+  stage.forced = forced;
+}
+
+/** Why whole lines never come into this stage, as far as the configuration tells; undefined where they may. */
+function whyNoLines(stage: PlannedStage, parser: Segment['parser'], select: Segment['select']): string | undefined {
+  if (parser === undefined || stage.checked || stage.place !== 'main' || stage.steps[0] !== parser.step) return CUT;
+  const { oxi, step } = parser;
+  const config = step.config as never;
+  const stream = oxi.detect(config, new Uint8Array(), '', select);
+  if (oxi.chunk?.(config, stream, { offset: 0, state: null, name: '' }) !== undefined) return undefined;
+  return `"${step.id}" does not read plain lines`;
+}
+
+const CUT = 'its records come cut, and the kernel takes whole lines';
+
+function tiersOf(
+  made: readonly MadeStep[],
+  about: { ids: readonly string[]; passing: ReadonlySet<number>; whyCut: string | undefined; isForced: boolean },
+): StepTier[] {
+  const tiers: StepTier[] = [];
+  const note = (owner: number, tier: Tier, why: string | undefined): void => {
+    const known = tiers[owner];
+    if (known === undefined || TIERS.indexOf(tier) > TIERS.indexOf(known.tier)) tiers[owner] = { tier, why };
+  };
+  fuse(made, about.passing).forEach((part, i) => {
+    if (!Array.isArray(part)) {
+      note(part.owner, 'values', about.isForced ? FORCED : 'it works on whole blocks');
+      return;
+    }
+    const whyCut = i === 0 || about.isForced ? about.whyCut : CUT;
+    const unfit = whyCut === undefined ? noProgram(part) : undefined;
+    for (const { owner } of part) {
+      if (whyCut !== undefined) note(owner, 'values', whyCut);
+      else if (unfit === undefined) note(owner, 'bytes', undefined);
+      else if (unfit.owner === undefined || unfit.owner === owner) note(owner, 'values', unfit.why);
+      else note(owner, 'values', `"${about.ids[unfit.owner]}" is in the same pass`);
+    }
+  });
+  return tiers;
+}

@@ -1,0 +1,57 @@
+/**
+ * What a step, and an expression within it, is to the byte kernel: plain data with the meaning of the step itself. A form may leave
+ * out what it can't say; the kernel may leave any record to the step.
+ */
+
+/** Keys of objects, and numbers of elements of lists. */
+export type FormPath = readonly (string | number)[];
+
+export const PAIRS = [
+  '==',
+  '!=',
+  '<',
+  '<=',
+  '>',
+  '>=',
+  '+',
+  '-',
+  '*',
+  '/',
+  '%',
+  'contains',
+  'startsWith',
+  'endsWith',
+] as const;
+export type Pair = (typeof PAIRS)[number];
+
+export const CHANGES = ['-', '!', 'round', 'floor', 'ceil', 'abs', 'int', 'string', 'size'] as const;
+export type Change = (typeof CHANGES)[number];
+
+export const CASTS = ['int', 'float', 'string', 'bool'] as const;
+export type Cast = (typeof CASTS)[number];
+
+export type Form =
+  | { is: 'constant'; value: null | boolean | number | string }
+  /** What the run was given: a parameter, or a variable of the environment. */
+  | { is: 'given'; as: 'params' | 'env'; name: string }
+  | { is: 'field'; path: FormPath }
+  /** The field, or `other` where it is null or not there. */
+  | { is: 'default'; path: FormPath; other: Form }
+  | { is: 'has'; path: FormPath }
+  | { is: 'pair'; op: Pair; left: Form; right: Form }
+  | { is: 'change'; op: Change; of: Form }
+  | { is: 'round'; of: Form; places: number }
+  /** One of these constants. */
+  | { is: 'in'; of: Form; items: readonly (null | boolean | number | string)[] }
+  | { is: 'logic'; op: '&&' | '||'; items: readonly Form[] }
+  | { is: 'choice'; condition: Form; yes: Form; no: Form };
+
+export type StepForm =
+  /** Every record stays as it is. */
+  | { do: 'pass' }
+  | { do: 'filter'; where: Form }
+  | { do: 'set'; fields: readonly { path: readonly string[]; value: Form }[] }
+  | { do: 'rename'; fields: readonly { from: readonly string[]; to: readonly string[] }[] }
+  | { do: 'drop'; paths: readonly (readonly string[])[] }
+  | { do: 'select'; paths: readonly (readonly string[])[] }
+  | { do: 'cast'; fields: readonly { path: readonly string[]; to: Cast }[] };

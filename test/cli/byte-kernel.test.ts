@@ -1,0 +1,103 @@
+/** Where the byte kernel can't run, everything goes the way of values, and `info` says so; only who insists on it is refused. */
+import { readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { afterEach, describe, expect, test } from 'vitest';
+import { folder, oxiflow, PROGRAM, pipelineOf } from './program.ts';
+
+const CODE = join(dirname(PROGRAM), 'kernel.wasm');
+const code = readFileSync(CODE);
+
+const PIPELINE = pipelineOf([
+  ['read_file', { path: 'rides.ndjson' }],
+  ['parse_json', {}],
+  ['filter', { where: 'km > 10' }],
+  ['map', { set: { miles: 'round(km / 1.609, 2)' } }],
+  ['write_file', { path: 'long.ndjson' }],
+] as never);
+const RIDES = Array.from({ length: 20_000 }, (_, i) => `{"km":${i % 40},"city":"Faro"}\n`).join('');
+
+const project = (): string => folder({ 'oxiflow.yaml': '', 'pipelines/rides.yaml': PIPELINE, 'rides.ndjson': RIDES });
+
+afterEach(() => writeFileSync(CODE, code));
+
+/** A module without anything. */
+const EMPTY_MODULE = Buffer.from([0, 0x61, 0x73, 0x6d, 1, 0, 0, 0]);
+
+const lacks: [what: string, lose: () => void, nodeOptions: string[], why: string][] = [
+  ['its code is missing', () => renameSync(CODE, `${CODE}.away`), [], "its code can't be read"],
+  ['its code is damaged', () => writeFileSync(CODE, code.subarray(0, 1000)), [], "its code can't be compiled"],
+  ['its code is of another build', () => writeFileSync(CODE, EMPTY_MODULE), [], 'its code is of another build'],
+  ['Node runs without WebAssembly', () => undefined, ['--jitless'], 'this Node has no WebAssembly'],
+];
+
+describe.each(lacks)('when %s', (_what, lose, nodeOptions, why) => {
+  test('a run goes the way of values', async () => {
+    const cwd = project();
+    const usual = await oxiflow(['run', 'rides'], { cwd });
+    expect(usual.code, usual.stderr).toBe(0);
+    const expected = readFileSync(join(cwd, 'long.ndjson'));
+    lose();
+    const other = project();
+    const { code: exit, stderr } = await oxiflow(['run', 'rides'], { cwd: other, nodeOptions });
+    expect(exit, stderr).toBe(0);
+    expect(readFileSync(join(other, 'long.ndjson')).equals(expected)).toBe(true);
+  });
+
+  test('info says why, and OXIFLOW_TIER=bytes is refused in one sentence', async () => {
+    lose();
+    const cwd = project();
+    const info = await oxiflow(['pipeline', 'info', 'rides', '--explain'], { cwd, nodeOptions });
+    expect(info.stdout.replaceAll(/\s+/g, ' ')).toContain(`map: values: the byte kernel can't run here: ${why}`);
+    const forced = await oxiflow(['run', 'rides'], { cwd, nodeOptions, env: { OXIFLOW_TIER: 'bytes' } });
+    expect(forced.code).toBe(2);
+    expect(forced.stderr).toContain(`OXIFLOW_TIER is "bytes", and the byte kernel can't run here: ${why}`);
+  });
+});
+
+test('without memory for it a run goes the way of values, and OXIFLOW_TIER=bytes is refused', async () => {
+  const cwd = project();
+  // As many pages as the kernel begins with: it can't grow.
+  const nodeOptions = ['--wasm-max-mem-pages=16'];
+  const { code: exit, stderr } = await oxiflow(['run', 'rides'], { cwd, nodeOptions });
+  expect(exit, stderr).toBe(0);
+  expect(readFileSync(join(cwd, 'long.ndjson'), 'utf8').split('\n')).toHaveLength(14_501);
+  const forced = await oxiflow(['run', 'rides', '--fresh'], { cwd, nodeOptions, env: { OXIFLOW_TIER: 'bytes' } });
+  expect(forced.code).toBe(2);
+  expect(forced.stderr).toContain("the byte kernel can't run here: there is no memory for it");
+});
+
+describe('info', () => {
+  const explained = async (files: Record<string, string>, env: Record<string, string> = {}): Promise<string> => {
+    const { stdout } = await oxiflow(['pipeline', 'info', 'rides', '--explain'], {
+      cwd: folder({ 'oxiflow.yaml': '', ...files }),
+      env,
+    });
+    return stdout.replaceAll(/\s+/g, ' ');
+  };
+  const withParser = (config: object): string => PIPELINE.replace('"config":{}', `"config":${JSON.stringify(config)}`);
+
+  test('claims the kernel where lines come in, and for nothing else', async () => {
+    const lines = { 'pipelines/rides.yaml': PIPELINE, 'rides.ndjson': RIDES };
+    expect(await explained(lines)).toMatch(/filter: bytes (?!:)/);
+    expect(await explained(lines, { OXIFLOW_TIER: 'values' })).toContain('filter: values: OXIFLOW_TIER says so');
+    const array = {
+      'pipelines/rides.yaml': PIPELINE.replaceAll('rides.ndjson', 'rides.json'),
+      'rides.json': '[{"km":1}]',
+    };
+    expect(await explained(array)).toContain(
+      'filter: values: the input is one array, and the kernel takes whole lines',
+    );
+    const missing = { 'pipelines/rides.yaml': PIPELINE };
+    expect(await explained(missing)).toContain('filter: bytes: where its input is lines');
+  });
+
+  test.each([
+    ['array', { framing: 'array' }],
+    ['comments', { allow_comments: true, framing: 'lines' }],
+    ['one level', { flatten: true, framing: 'lines' }],
+  ])('claims no kernel for a parser of %s', async (_what, config) => {
+    const text = await explained({ 'pipelines/rides.yaml': withParser(config), 'rides.ndjson': RIDES });
+    expect(text).toMatch(/filter: values: /);
+    expect(text).not.toContain(': bytes');
+  });
+});
