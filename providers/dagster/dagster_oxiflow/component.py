@@ -113,7 +113,8 @@ class _Translator(OxiFlowTranslator):
     def get_asset_spec(
         self, manifest: Manifest, pipeline: Pipeline, output: Output, deps: Sequence[dg.AssetKey]
     ) -> dg.AssetSpec:
-        spec = super().get_asset_spec(manifest, pipeline, output, deps)
+        # Of one that knows no translation: it is made once.
+        spec = OxiFlowTranslator().get_asset_spec(manifest, pipeline, output, deps)
         return spec if self._translation is None else self._translation(spec, (pipeline, output))
 
     def get_asset_key(self, pipeline: Pipeline, output: Output) -> dg.AssetKey:

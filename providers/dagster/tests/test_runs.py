@@ -225,7 +225,7 @@ def test_a_range_of_partitions_in_one_run_of_dagster_is_a_run_for_each(bikes: Pa
     for i, month in enumerate(MONTHS[:4], 1):
         assert (bikes / f"out/daily/{month}.ndjson").read_text() == rides(i)
     events = result.get_asset_materialization_events()
-    assert [event.materialization.partition for event in events] == MONTHS[:4]
+    assert sorted(str(event.materialization.partition) for event in events) == MONTHS[:4]
     rows = [row.data for row in records_of(events[0], "oxiflow/runs")]
     assert [(row["partition"], row["rows"]) for row in rows] == [(month, i) for i, month in enumerate(MONTHS[:4], 1)]
     assert len({row["run_key"] for row in rows}) == 4
