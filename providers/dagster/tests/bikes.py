@@ -18,9 +18,9 @@ for number, line in enumerate(sys.stdin, 1):
     if number % every == 0:
         time.sleep(rest)
 """
-#: At 2,000 a second, three seconds; at 500, longer than any test looks at it. Of two KB each: a checkpoint is between blocks.
+#: At 2,000 a second, three seconds; at 1,000, longer than any test looks at it. Of two KB each: a checkpoint is between blocks.
 STEADY = 6_000
-LONG = 30_000
+LONG = 60_000
 WIDE = "." * 2_000
 RIDES = """
 metadata:
@@ -43,7 +43,7 @@ FILES = {
     "oxiflow.yaml": "project:\n  name: bikes\n",
     "paced.py": PACED,
     "pipelines/steady.yaml": RIDES.format(name="steady", rest="0.05"),
-    "pipelines/long.yaml": RIDES.format(name="long", rest="0.2"),
+    "pipelines/long.yaml": RIDES.format(name="long", rest="0.1"),
     "pipelines/report.yaml": """
 metadata: { tags: [nightly], category: reports }
 pipeline:

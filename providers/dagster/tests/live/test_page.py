@@ -14,6 +14,7 @@ from .api import Api
 from .conftest import EXAMPLE
 from .programs import need
 from .server import Dagster
+from .waiting import LONGEST
 
 
 def test_the_manifest_of_the_example_is_the_one_of_its_pipelines(tmp_path: Path) -> None:
@@ -43,7 +44,9 @@ def test_the_page_of_an_asset_shows_its_figures_and_checks(api: Api, dagster: Da
         browser = playwright.chromium.launch(executable_path=need("chromium"), args=["--no-sandbox"])
         try:
             page = browser.new_page(viewport={"width": 1440, "height": 1100}, locale="en-US")
-            page.set_default_timeout(120_000)
+            # A busy machine is slow, not wrong.
+            page.set_default_timeout(LONGEST * 1000)
+            expect.set_options(timeout=LONGEST * 1000)
             page.goto(f"{dagster.url}/assets/strikes?view=overview")
             expect(page.get_by_text("Reports of wildlife strikes that can be true").first).to_be_visible()
             expect(page.get_by_text("9,985").first).to_be_visible()
