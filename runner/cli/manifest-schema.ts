@@ -48,6 +48,15 @@ const output = once(() =>
     ),
     columns: note(z.nullable(z.array(column())), 'The columns, where the pipeline knows all of them.'),
     fields: note(z.array(column()), 'Where not all columns are known: those that a step sets or checks.'),
+    validations: note(
+      z.array(
+        z.strictObject({
+          step: text('Id of the validate step.'),
+          on_error: note(z.enum(['stop', 'drop', 'dead_letter', 'pass']), 'What becomes of a record that it refuses.'),
+        }),
+      ),
+      'Steps that its records have passed and that refuse bad ones; those of later segments are planned while the pipeline runs.',
+    ),
   }),
 );
 
@@ -66,6 +75,7 @@ const pipeline = once(() =>
       z.nullable(z.strictObject({ path: text('Their file.'), max_records: z.int() })),
       'Where bad records go; null where no step sends any.',
     ),
+    max_errors: textOrNull('The run stops beyond so many record errors, or such a share of the records ("10", "1%").'),
     parameters: z.array(parameter()),
     environment: note(z.array(z.string()), 'Variables that have to be set.'),
     delivery: note(z.enum(['at_least_once', 'exactly_once']), 'What the pipeline asks for.'),

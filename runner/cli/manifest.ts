@@ -46,9 +46,10 @@ export async function entryOf(project: Project, pipeline: Pipeline): Promise<Pip
         format,
         columns: fields.columns,
       });
-    addOutputs(segment.nodes, new KnownFields(), project.root, outputs);
+    addOutputs(segment.nodes, { fields: new KnownFields(), validations: [] }, project.root, outputs);
   }
   const { deadLetters } = plan;
+  const { maxErrors } = pipeline;
   return {
     name: pipeline.name,
     file: shownPath(project.root, pipeline.file),
@@ -63,6 +64,7 @@ export async function entryOf(project: Project, pipeline: Pipeline): Promise<Pip
       deadLetters === undefined
         ? null
         : { path: shown(deadLetters.path, project.root), max_records: deadLetters.maxRecords },
+    max_errors: maxErrors === undefined ? null : limitText(maxErrors),
     parameters: parameters.map(parameterOf),
     environment: [...pipeline.unset],
     delivery: pipeline.delivery,
@@ -70,6 +72,10 @@ export async function entryOf(project: Project, pipeline: Pipeline): Promise<Pip
     tests: pipeline.tests.length,
     plan_hash: hashOf(plan.steps.map(({ id, hash, after }) => [id, hash, after ?? null])),
   };
+}
+
+function limitText(limit: NonNullable<Pipeline['maxErrors']>): string {
+  return 'count' in limit ? String(limit.count) : `${Number((limit.share * 100).toFixed(9))}%`;
 }
 
 /** The oxis with sources that are never looked at, and parsers that ask for nothing in them. */
@@ -136,15 +142,25 @@ async function planned(
   }
 }
 
+/** What is known of the records at a place of the chain. */
+interface Known {
+  fields: KnownFields;
+  validations: PipelineEntry['outputs'][number]['validations'];
+}
+
 function addOutputs(
   nodes: readonly PlannedNode[],
-  fields: KnownFields,
+  { fields, validations: before }: Known,
   root: string,
   outputs: PipelineEntry['outputs'],
 ): void {
+  const validations = [...before];
   for (const node of nodes) {
-    for (const step of stepsOf(node)) if (step.kind !== 'sink') fields.follow(step);
-    if (node.kind === 'tee') addOutputs(node.nodes, fields.copy(), root, outputs);
+    for (const step of stepsOf(node)) {
+      if (step.kind !== 'sink') fields.follow(step);
+      if (step.oxi === 'validate') validations.push({ step: step.id, on_error: step.onError });
+    }
+    if (node.kind === 'tee') addOutputs(node.nodes, { fields: fields.copy(), validations }, root, outputs);
     if (node.kind !== 'sink') continue;
     const { step, formatter, sink } = node;
     outputs.push({
@@ -155,6 +171,7 @@ function addOutputs(
       guarantee: sink.guarantee,
       columns: fields.columns,
       fields: fields.columns === null ? fields.fields : [],
+      validations: [...validations],
     });
   }
 }
@@ -170,7 +187,16 @@ function addRaw(
     const paths = pathsOf(config, root);
     if (kind === 'source') inputs.push({ step, oxi, paths, format: null, columns: null });
     if (kind === 'sink')
-      outputs.push({ step, oxi, path: paths[0] ?? null, format: null, guarantee: null, columns: null, fields: [] });
+      outputs.push({
+        step,
+        oxi,
+        path: paths[0] ?? null,
+        format: null,
+        guarantee: null,
+        columns: null,
+        fields: [],
+        validations: [],
+      });
   }
 }
 

@@ -3,10 +3,14 @@
  * of JSON), its messages as lines, and metadata. Dagster's reader dies of metadata that is not exactly of its type, and the
  * asset then counts as made without any; so metadata is typed here and checked before it is sent.
  */
-import { appendFileSync, readFileSync } from 'node:fs';
+import { appendFileSync, readFileSync, statSync } from 'node:fs';
 import { inflateSync } from 'node:zlib';
 import { errnoOf, OxiError } from '../engine/errors.ts';
 import type { TextOut } from './terminal.ts';
+
+/** A context with more is none that a launcher would make for a pipeline, in bytes; most are a few KB. */
+const MAX_CONTEXT_BYTES = 16 * 1024 * 1024;
+const TOO_LARGE = '16 MiB, which no context does';
 
 export interface PipesEnv {
   readonly DAGSTER_PIPES_CONTEXT?: string | undefined;
@@ -85,8 +89,9 @@ function refuse(problem: string, cause?: unknown): OxiError {
 function decode(name: string, text: string): Params {
   let value: unknown;
   try {
-    value = JSON.parse(inflateSync(Buffer.from(text, 'base64')).toString());
+    value = JSON.parse(inflateSync(Buffer.from(text, 'base64'), { maxOutputLength: MAX_CONTEXT_BYTES }).toString());
   } catch (error) {
+    if (errnoOf(error) === 'ERR_BUFFER_TOO_LARGE') throw refuse(`${name} holds more than ${TOO_LARGE}`, error);
     // Not zlib, or not JSON: whatever it is, no Pipes launcher made it.
     throw refuse(`${name} is not base64 of zlib of JSON`, error);
   }
@@ -101,20 +106,36 @@ function contextOf(params: Params): Params {
     throw refuse(
       'the context is neither in a file nor in the variable; use PipesTempFileContextInjector or PipesEnvContextInjector',
     );
+  const text = contextFile(path);
   let context: unknown;
   try {
-    context = JSON.parse(readFileSync(path, 'utf8'));
+    context = JSON.parse(text);
   } catch (error) {
-    // Unreadable or no JSON; both are the launcher's to mend.
-    throw refuse(`the context file ${path} can't be read (${errnoOf(error) ?? 'no JSON'})`, error);
+    throw refuse(`the context file ${path} can't be read (no JSON)`, error);
   }
   if (!isParams(context)) throw refuse(`the context file ${path} holds no JSON object`);
   return context;
 }
 
+function contextFile(path: string): string {
+  try {
+    const about = statSync(path);
+    // A pipe or a device might never end.
+    if (!about.isFile()) throw refuse(`the context file ${path} is no file`);
+    if (about.size > MAX_CONTEXT_BYTES) throw refuse(`the context file ${path} holds more than ${TOO_LARGE}`);
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    if (error instanceof OxiError) throw error;
+    throw refuse(`the context file ${path} can't be read (${errnoOf(error)})`, error);
+  }
+}
+
 function senderOf(params: Params, { stdout, stderr }: { stdout: TextOut; stderr: TextOut }): (line: string) => void {
   const { path, stdio, buffered_stdio } = params;
-  if (typeof path === 'string') return (line) => appendFileSync(path, line);
+  if (typeof path === 'string') {
+    if (path === '' || path.includes('\0')) throw refuse('the path for messages is none');
+    return (line) => appendFileSync(path, line);
+  }
   const name = stdio ?? buffered_stdio;
   if (name === 'stderr') return (line) => void stderr.write(line);
   if (name === 'stdout') return (line) => void stdout.write(line);

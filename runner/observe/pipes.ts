@@ -111,7 +111,7 @@ class PipesListener implements EventListener {
       const metadata = metadataText(this.#metadata(event, outputs));
       this.#line(
         'report_asset_materialization',
-        `{"asset_key":${JSON.stringify(assetKey)},"data_version":null,"metadata":${metadata}}`,
+        `{"asset_key":${JSON.stringify(assetKey)},"data_version":${JSON.stringify(event.run_id)},"metadata":${metadata}}`,
       );
     }
     this.#end();

@@ -20,6 +20,7 @@ const RIDES = pipelineOf(
   ] as never,
   {
     metadata: { description: 'Rides of a day', author: 'The bike hire', version: '2', tags: ['csv'] },
+    max_errors: '0.5%',
     parameters: { day: { type: 'date' }, password: { default: 'canary-Qd71' } },
   },
 );
@@ -83,9 +84,11 @@ describe('pipeline manifest', () => {
                 { name: 'tax', type: 'object' },
                 { name: 'distance', type: 'float' },
               ],
+              validations: [{ step: 'validate', on_error: 'dead_letter' }],
             },
-            { step: 'write_stdout', path: null, guarantee: 'append', columns: null },
+            { step: 'write_stdout', path: null, guarantee: 'append', columns: null, validations: [] },
           ],
+          max_errors: '0.5%',
           dead_letters: { path: 'output/dead_letters/rides.ndjson', max_records: 1_000_000 },
           parameters: [
             { name: 'day', type: 'date', required: true, default: null },

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { deflateSync } from 'node:zlib';
@@ -83,7 +83,7 @@ describe('Dagster Pipes', () => {
     expect(of('report_asset_materialization')).toEqual([
       {
         asset_key: 'depot/rides',
-        data_version: null,
+        data_version: eventOf('run.finished', finished()).run_id,
         metadata: {
           'dagster/row_count': { raw_value: 41_998, type: 'int' },
           'oxiflow/records': { raw_value: 60_000, type: 'int' },
@@ -214,6 +214,14 @@ for line in open(where):
     ]);
   });
 
+  it('refuses a context file that is larger than any context', () => {
+    const path = join(folder, 'context');
+    writeFileSync(path, '');
+    truncateSync(path, 17 << 20);
+    const env = { DAGSTER_PIPES_CONTEXT: encode({ path }), DAGSTER_PIPES_MESSAGES: encode({ path: 'm' }) };
+    expect(() => pipesListener(env, { warn })).toThrow(`${path} holds more than 16 MiB`);
+  });
+
   it.each([
     [
       'no zlib',
@@ -229,6 +237,29 @@ for line in open(where):
       'no file',
       { DAGSTER_PIPES_CONTEXT: encode({ path: '/no/such' }), DAGSTER_PIPES_MESSAGES: encode({}) },
       "can't be read (ENOENT)",
+    ],
+    [
+      'a variable that unpacks to more than any context holds',
+      {
+        DAGSTER_PIPES_CONTEXT: deflateSync(Buffer.alloc(17 << 20, ' ')).toString('base64'),
+        DAGSTER_PIPES_MESSAGES: encode({ path: 'm' }),
+      },
+      'DAGSTER_PIPES_CONTEXT holds more than 16 MiB',
+    ],
+    [
+      'a device, which never ends',
+      { DAGSTER_PIPES_CONTEXT: encode({ path: '/dev/zero' }), DAGSTER_PIPES_MESSAGES: encode({ path: 'm' }) },
+      '/dev/zero is no file',
+    ],
+    [
+      'a path that the system does not take',
+      { DAGSTER_PIPES_CONTEXT: encode({ path: 'a\0b' }), DAGSTER_PIPES_MESSAGES: encode({ path: 'm' }) },
+      "can't be read (ERR_INVALID_ARG_VALUE)",
+    ],
+    [
+      'messages to a path that is none',
+      { DAGSTER_PIPES_CONTEXT: encode({ data: {} }), DAGSTER_PIPES_MESSAGES: encode({ path: 'a\0b' }) },
+      'the path for messages is none',
     ],
     [
       'a bucket',

@@ -1,0 +1,207 @@
+"""The pipelines of a project as assets."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import wraps
+from typing import Any
+
+import dagster as dg
+
+from .checks import Check
+from .manifest import Manifest, ManifestLike, Output, Pipeline, load_manifest
+from .partitions import mapping_for
+from .selection import Upstream, Words, in_order, select_pipelines, upstream_of
+from .translator import OUTPUT, PIPELINE, OxiFlowTranslator, word_of
+
+#: Of the function that was decorated: what a run of it needs to know.
+_PLAN = "__oxiflow_plan__"
+
+
+@dataclass(frozen=True)
+class Target:
+    """An asset that is asked for."""
+
+    key: dg.AssetKey
+    output: Output
+    checks: Mapping[str, Check]
+
+
+@dataclass(frozen=True)
+class AssetPlan:
+    """What stands behind one definition of assets."""
+
+    #: In the order in which they run.
+    pipelines: tuple[Pipeline, ...]
+    translator: OxiFlowTranslator
+    partitions_def: dg.PartitionsDefinition[Any] | None
+    #: By name of the pipeline: its parameters and what they are given of a partition.
+    mappings: Mapping[str, Mapping[str, str]]
+    shards: bool
+
+    def targets(self, context: dg.AssetExecutionContext, pipeline: Pipeline) -> list[Target]:
+        """The assets of the pipeline that are asked for, whatever keys they were given since."""
+        outputs = {output.step: output for output in pipeline.outputs}
+        found = []
+        for key, metadata in context.assets_def.metadata_by_key.items():
+            if key in context.selected_asset_keys and _text(metadata.get(PIPELINE)) == pipeline.name:
+                output = outputs[_text(metadata[OUTPUT])]
+                checks = {check.name: check for check in self.translator.get_checks(pipeline, output)}
+                found.append(Target(key, output, checks))
+        return found
+
+
+def plan_of(context: dg.AssetExecutionContext) -> AssetPlan | None:
+    """None where the assets are somebody else's."""
+    if not context.has_assets_def:
+        return None
+    compute = getattr(context.assets_def.op, "compute_fn", None)
+    plan = getattr(getattr(compute, "decorated_fn", None), _PLAN, None)
+    return plan if isinstance(plan, AssetPlan) else None
+
+
+def oxiflow_assets(
+    *,
+    project: str | os.PathLike[str] | None = None,
+    manifest: ManifestLike | None = None,
+    select: Words = None,
+    exclude: Words = None,
+    name: str | None = None,
+    translator: OxiFlowTranslator | None = None,
+    partitions_def: dg.PartitionsDefinition[Any] | None = None,
+    partition_params: Mapping[str, str] | None = None,
+    partition_shards: bool = False,
+    backfill_policy: dg.BackfillPolicy | None = None,
+    retry_policy: dg.RetryPolicy | None = None,
+    op_tags: Mapping[str, Any] | None = None,
+    pool: str | None = None,
+    required_resource_keys: set[str] | None = None,
+) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
+    """
+    Makes assets of the outputs of the pipelines, in one step that runs those that are asked for, one behind the other:
+
+        @oxiflow_assets(project="shop")
+        def shop(context: dg.AssetExecutionContext, oxiflow: OxiFlowResource):
+            yield from oxiflow.run(context=context).stream()
+
+    The manifest is a file that `oxiflow pipeline manifest` wrote, by default oxiflow-manifest.json in the folder of the project.
+    `partition_params`: parameter of the pipelines to `key`, `first`, `last`, `start`, `end` or the name of a dimension.
+    `partition_shards`: a partition is part I of N of one run instead. Throws DagsterInvalidDefinitionError.
+    """
+    document = load_manifest(manifest, project)
+    upstream = upstream_of(document)
+    pipelines = in_order(select_pipelines(document, select, exclude), upstream)
+    return _decorator(
+        document,
+        upstream,
+        pipelines,
+        translator or OxiFlowTranslator(),
+        partitions_def,
+        partition_params,
+        partition_shards,
+        name=name,
+        backfill_policy=backfill_policy,
+        retry_policy=retry_policy,
+        op_tags=op_tags,
+        pool=pool,
+        required_resource_keys=required_resource_keys,
+    )
+
+
+def build_oxiflow_assets(
+    body: Callable[..., Any],
+    *,
+    project: str | os.PathLike[str] | None = None,
+    manifest: ManifestLike | None = None,
+    select: Words = None,
+    exclude: Words = None,
+    name: str | None = None,
+    translator: OxiFlowTranslator | None = None,
+    partitions_def: dg.PartitionsDefinition[Any] | None = None,
+    partition_params: Mapping[str, str] | None = None,
+    partition_shards: bool = False,
+    **options: Any,
+) -> Sequence[dg.AssetsDefinition]:
+    """
+    As `oxiflow_assets`, but each pipeline is a step of its own: they run side by side and are retried one by one. `name`
+    stands in front of the names of the steps; `body` is what they do, as the function under `oxiflow_assets`.
+    """
+    document = load_manifest(manifest, project)
+    upstream = upstream_of(document)
+    made = []
+    for pipeline in select_pipelines(document, select, exclude):
+        # A function of its own for each step: it carries what the step needs to know.
+        @wraps(body)
+        def run(*arguments: Any, **named: Any) -> Any:
+            yield from body(*arguments, **named)
+
+        step = word_of(pipeline.name if name is None else f"{name}__{pipeline.name}")
+        decorate = _decorator(
+            document,
+            upstream,
+            [pipeline],
+            translator or OxiFlowTranslator(),
+            partitions_def,
+            partition_params,
+            partition_shards,
+            name=step,
+            **options,
+        )
+        made.append(decorate(run))
+    return made
+
+
+def _decorator(
+    manifest: Manifest,
+    upstream: Upstream,
+    pipelines: Sequence[Pipeline],
+    translator: OxiFlowTranslator,
+    partitions_def: dg.PartitionsDefinition[Any] | None,
+    partition_params: Mapping[str, str] | None,
+    shards: bool,
+    **options: Any,
+) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
+    if not pipelines:
+        raise dg.DagsterInvalidDefinitionError("no pipeline is selected")
+    specs = []
+    checks = []
+    mappings = {}
+    for pipeline in pipelines:
+        deps = _deps(pipeline, upstream, translator)
+        if not pipeline.outputs:
+            raise dg.DagsterInvalidDefinitionError(f'pipeline "{pipeline.name}" has no output that could be an asset')
+        for output in pipeline.outputs:
+            spec = translator.get_asset_spec(manifest, pipeline, output, deps)
+            specs.append(spec)
+            checks += [
+                dg.AssetCheckSpec(check.name, asset=spec.key, description=check.description)
+                for check in translator.get_checks(pipeline, output)
+            ]
+        if partitions_def is not None and not shards:
+            mappings[pipeline.name] = mapping_for(pipeline, partitions_def, partition_params)
+    if shards and (partitions_def is None or options.get("backfill_policy") is not None):
+        raise dg.DagsterInvalidDefinitionError("partition_shards: needs partitions_def, and a run for each partition")
+    plan = AssetPlan(tuple(pipelines), translator, partitions_def, mappings, shards)
+
+    def decorate(body: Callable[..., Any]) -> dg.AssetsDefinition:
+        if hasattr(body, _PLAN):
+            raise dg.DagsterInvalidDefinitionError(f"{body.__name__} is decorated already")
+        setattr(body, _PLAN, plan)
+        given = {key: value for key, value in options.items() if value is not None}
+        return dg.multi_asset(specs=specs, check_specs=checks, partitions_def=partitions_def, can_subset=True, **given)(
+            body
+        )
+
+    return decorate
+
+
+def _deps(pipeline: Pipeline, upstream: Upstream, translator: OxiFlowTranslator) -> list[dg.AssetKey]:
+    keys = [translator.get_asset_key(one, output) for one, output in upstream[pipeline.name]]
+    keys += [key for source in pipeline.inputs if (key := translator.get_input_asset_key(pipeline, source)) is not None]
+    return list(dict.fromkeys(keys))
+
+
+def _text(value: Any) -> str:
+    return str(getattr(value, "value", value))

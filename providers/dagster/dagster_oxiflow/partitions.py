@@ -1,0 +1,117 @@
+"""What a partition becomes for the runner: parameters, or a shard. Each of its runs has a checkpoint of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from typing import Any
+
+import dagster as dg
+
+from .manifest import Parameter, Pipeline
+
+#: What a parameter can be given: the key of the partition; the first and the last key of a range; the beginning and the end
+#: (exclusive) of the time that it covers. All but `key` let a backfill in one run be one run of the pipeline.
+WORDS = ("key", "first", "last", "start", "end")
+#: Parameters of these names are given it without being asked.
+KNOWN = {
+    "partition": "key",
+    "partition_key": "key",
+    "partition_first": "first",
+    "partition_last": "last",
+    "partition_start": "start",
+    "partition_end": "end",
+}
+
+
+@dataclass(frozen=True)
+class Part:
+    """One run of a pipeline for partitions of an asset; without partitions there is one with no keys."""
+
+    keys: tuple[str, ...] = ()
+    params: Mapping[str, Any] = field(default_factory=dict)
+    shard: tuple[int, int] | None = None
+
+    @property
+    def name(self) -> str | None:
+        if not self.keys:
+            return None
+        return self.keys[0] if len(self.keys) == 1 else f"{self.keys[0]}...{self.keys[-1]}"
+
+
+def mapping_for(
+    pipeline: Pipeline, partitions_def: dg.PartitionsDefinition[Any], asked: Mapping[str, str] | None
+) -> Mapping[str, str]:
+    """Parameter to word, for one pipeline. Throws DagsterInvalidDefinitionError where it does not fit."""
+    dimensions = dimensions_of(partitions_def)
+    words = {**KNOWN, **{name: name for name in dimensions}} if asked is None else asked
+    declared = {parameter.name for parameter in pipeline.parameters}
+    if asked is not None:
+        for parameter, word in asked.items():
+            if word not in (*WORDS, *dimensions):
+                choices = ", ".join((*WORDS, *dimensions))
+                raise dg.DagsterInvalidDefinitionError(f'partition_params: {parameter}: "{word}" is none of {choices}')
+            if word in ("start", "end") and not isinstance(partitions_def, dg.TimeWindowPartitionsDefinition):
+                raise dg.DagsterInvalidDefinitionError(
+                    f'partition_params: {parameter}: partitions that are no windows of time have no "{word}"'
+                )
+    found = {parameter: word for parameter, word in words.items() if parameter in declared}
+    if not found:
+        raise dg.DagsterInvalidDefinitionError(
+            f'pipeline "{pipeline.name}" would do the same for every partition: it has none of the parameters '
+            f"{', '.join(words)}; declare one, or map one of its own in partition_params"
+        )
+    return found
+
+
+def parts_of(
+    pipeline: Pipeline,
+    partitions_def: dg.PartitionsDefinition[Any],
+    keys: Sequence[str],
+    mapping: Mapping[str, str],
+) -> list[Part]:
+    """The runs of the pipeline for these partitions, in their order."""
+    types = {parameter.name: parameter for parameter in pipeline.parameters}
+    at_once = len(keys) > 1 and all(word in ("first", "last", "start", "end") for word in mapping.values())
+    groups = [tuple(keys)] if at_once else [(key,) for key in keys]
+    return [
+        Part(
+            group,
+            {name: _value(word, group, partitions_def, types[name]) for name, word in mapping.items()},
+        )
+        for group in groups
+    ]
+
+
+def shards_of(partitions_def: dg.PartitionsDefinition[Any], keys: Sequence[str]) -> list[Part]:
+    """A partition is a shard: number I of N, in the order of the partitions."""
+    everything = list(partitions_def.get_partition_keys())
+    return [Part((key,), shard=(everything.index(key), len(everything))) for key in keys]
+
+
+def dimensions_of(partitions_def: dg.PartitionsDefinition[Any]) -> list[str]:
+    if not isinstance(partitions_def, dg.MultiPartitionsDefinition):
+        return []
+    return [dimension.name for dimension in partitions_def.partitions_defs]
+
+
+def _value(word: str, keys: Sequence[str], partitions_def: dg.PartitionsDefinition[Any], parameter: Parameter) -> str:
+    if word in ("key", "first"):
+        return str(keys[0])
+    if word == "last":
+        return str(keys[-1])
+    if word in ("start", "end") and isinstance(partitions_def, dg.TimeWindowPartitionsDefinition):
+        window = partitions_def.time_window_for_partition_key(keys[0] if word == "start" else keys[-1])
+        return _time(window.start if word == "start" else window.end, parameter)
+    if isinstance(partitions_def, dg.MultiPartitionsDefinition):
+        key = partitions_def.get_partition_key_from_str(keys[0])
+        return str(key.keys_by_dimension[word])
+    raise dg.DagsterInvalidDefinitionError(f'parameter {parameter.name}: the partition "{keys[0]}" has no "{word}"')
+
+
+def _time(time: datetime, parameter: Parameter) -> str:
+    """A date where the parameter is one, else RFC 3339 in UTC."""
+    if parameter.type == "date":
+        return time.strftime("%Y-%m-%d")
+    return time.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")

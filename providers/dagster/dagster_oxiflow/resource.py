@@ -1,0 +1,208 @@
+"""Runs pipelines for Dagster, and tells it what happens while it happens."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Mapping
+from dataclasses import replace
+from typing import Any, Union
+
+import dagster as dg
+from oxiflow.events import RunFinished
+from pydantic import Field
+
+from oxiflow import OxiFlowError, Result, RunFailed, RunRequest, start
+
+from .assets import AssetPlan, Target, plan_of
+from .checks import verdict_of
+from .figures import materialized
+from .following import failure_of, follow, stopping
+from .identity import identity_of
+from .manifest import Pipeline
+from .partitions import Part, parts_of, shards_of
+
+Told = Union[dg.MaterializeResult[Any], dg.AssetCheckResult, dg.AssetObservation]
+
+
+class OxiFlowResource(dg.ConfigurableResource[Any]):
+    """Starts the runner; its fields are options of `oxiflow run`, and what is left out is left to the runner."""
+
+    project: str = Field(description="Folder of the project.")
+    runner: str | None = Field(
+        default=None, description="The runner; otherwise the one in OXIFLOW_RUNNER, or the one that pip installed."
+    )
+    env: dict[str, str] = Field(default_factory=dict, description="Variables for the pipelines.")
+    env_file: str | None = Field(default=None, description="A file of variables, one NAME=value a line.")
+    state_backend: str | None = Field(default=None, description="auto, sqlite, file, nfs or redis.")
+    threads: int | None = Field(default=None, description="Threads of stages that name none.")
+    workers: int | None = Field(default=None, description="Share each run between so many processes.")
+    drain_timeout: str | None = Field(default=None, description='How long a stop may take, as "10s".')
+    lease_wait: str | None = Field(default=None, description="How long to wait for another worker of the same run.")
+    grace_seconds: float = Field(default=15.0, description="What is left so long after a stop is killed.")
+    observe_seconds: float = Field(default=10.0, description="At most one observation in so many seconds.")
+
+    def run(
+        self,
+        *,
+        context: dg.AssetExecutionContext,
+        pipeline: str | None = None,
+        params: Mapping[str, Any] | None = None,
+        set: Mapping[str, Any] | None = None,
+        fresh: bool = False,
+        accept_changes: bool = False,
+    ) -> OxiFlowInvocation:
+        """
+        The pipelines of the assets that are asked for; nothing runs before `stream`. `pipeline`: the one to run where the asset
+        was not made by `oxiflow_assets`. `params`, `set`: for each of them, the parameters that it has.
+        """
+        template = RunRequest(
+            "",
+            project=self.project,
+            env_file=self.env_file,
+            state_backend=self.state_backend,
+            threads=self.threads,
+            workers=self.workers,
+            drain_timeout=self.drain_timeout,
+            lease_wait=self.lease_wait,
+            params=params or {},
+            set=set or {},
+            fresh=fresh,
+            accept_changes=accept_changes,
+        )
+        return OxiFlowInvocation(self, context, template, pipeline)
+
+
+class OxiFlowInvocation:
+    """Runs of pipelines for one step of Dagster."""
+
+    def __init__(
+        self, resource: OxiFlowResource, context: dg.AssetExecutionContext, template: RunRequest, pipeline: str | None
+    ) -> None:
+        #: Of the runs that ended, in their order.
+        self.results: list[Result] = []
+        self._resource = resource
+        self._context = context
+        self._template = template
+        self._pipeline = pipeline
+
+    def stream(self) -> Iterator[Told]:
+        """
+        Runs them, one behind the other; observations while they run, then materializations and checks. Throws Failure, which
+        says whether a retry helps. A retry of the step goes on where it stopped, and repeats no pipeline that was done.
+        """
+        plan = plan_of(self._context)
+        if self._pipeline is not None:
+            yield from self._single(self._pipeline)
+            return
+        if plan is None:
+            raise dg.DagsterInvariantViolationError(
+                "these assets are not made by oxiflow_assets: say which pipeline to run"
+            )
+        if not self._context.selected_asset_keys:
+            raise dg.Failure(
+                "the checks are made by the run of the pipeline: materialize the asset", allow_retries=False
+            )
+        for pipeline in plan.pipelines:
+            targets = plan.targets(self._context, pipeline)
+            if targets:
+                yield from self._assets(plan, pipeline, targets)
+
+    def _single(self, name: str) -> Iterator[Told]:
+        """A pipeline that is all of an asset that somebody else defined."""
+        keys = list(self._context.selected_asset_keys)
+        if len(keys) != 1:
+            raise dg.DagsterInvariantViolationError(f"the pipeline {name} can't be {len(keys)} assets at once")
+        part = Part(tuple(self._context.partition_keys) if self._context.has_partition_key else ())
+        finished = yield from self._run(replace(self._template, pipeline=name), part, keys[0], keys, [])
+        yield dg.MaterializeResult(
+            asset_key=keys[0],
+            metadata=materialized([finished], None, None, [part.name]),
+            data_version=dg.DataVersion(finished.run_id),
+        )
+
+    def _assets(self, plan: AssetPlan, pipeline: Pipeline, targets: list[Target]) -> Iterator[Told]:
+        declared = {parameter.name for parameter in pipeline.parameters}
+        known = {name: value for name, value in self._template.params.items() if name in declared}
+        parts = self._parts(plan, pipeline)
+        first = plan.translator.get_asset_key(pipeline, pipeline.outputs[0])
+        done: list[RunFinished] = []
+        for part in parts:
+            request = replace(self._template, pipeline=pipeline.name, params={**known, **part.params}, shard=part.shard)
+            keys = [target.key for target in targets]
+            try:
+                done.append((yield from self._run(request, part, first, keys, targets)))
+            except _Failed as failed:
+                yield from self._checks(plan, targets, [failed.result])
+                raise failed.failure from failed.__cause__
+        results = self.results[-len(parts) :]
+        for target in targets:
+            yield dg.MaterializeResult(
+                asset_key=target.key,
+                metadata=materialized(done, target.output.step, target.output, [part.name for part in parts]),
+                data_version=dg.DataVersion("+".join(one.run_id for one in done[:8])),
+            )
+        yield from self._checks(plan, targets, results)
+
+    def _parts(self, plan: AssetPlan, pipeline: Pipeline) -> list[Part]:
+        if plan.partitions_def is None:
+            return [Part()]
+        keys = self._context.partition_keys
+        if plan.shards:
+            return shards_of(plan.partitions_def, keys)
+        return parts_of(pipeline, plan.partitions_def, keys, plan.mappings[pipeline.name])
+
+    def _run(
+        self, request: RunRequest, part: Part, named: dg.AssetKey, keys: list[dg.AssetKey], targets: list[Target]
+    ) -> Generator[Told, None, RunFinished]:
+        """One run to its end; returns its last event."""
+        resource, context = self._resource, self._context
+        identity = identity_of(context, named, part)
+        request = replace(
+            request, run_key=identity.run_key, invocation=identity.invocation, worker_id=identity.worker_id
+        )
+        context.log.info(f'Oxide Flow runs "{request.pipeline}", run key "{request.run_key}"')
+        try:
+            run = start(request, env=resource.env, runner=resource.runner)
+            with stopping(run, context.log, resource.grace_seconds):
+                for metadata in follow(run, context.log, resource.observe_seconds):
+                    for key in keys:
+                        partition = part.keys[0] if len(part.keys) == 1 else None
+                        yield dg.AssetObservation(asset_key=key, partition=partition, metadata=metadata)
+                result = run.result()
+            self.results.append(result)
+            return result.check()
+        except OxiFlowError as error:
+            failure = failure_of(error)
+            if isinstance(error, RunFailed) and targets:
+                raise _Failed(failure, error.result) from error
+            raise failure from error
+
+    def _checks(self, plan: AssetPlan, targets: list[Target], results: list[Result]) -> Iterator[dg.AssetCheckResult]:
+        asked = self._context.selected_asset_check_keys
+        for target in targets:
+            for check in target.checks.values():
+                if dg.AssetCheckKey(target.key, check.name) not in asked:
+                    continue
+                verdicts = [verdict for result in results if (verdict := verdict_of(check, result)) is not None]
+                if not verdicts:
+                    continue
+                numbers = [name for name, value in verdicts[0].metadata.items() if isinstance(value, int)]
+                worst = next((verdict for verdict in verdicts if not verdict.passed), verdicts[0])
+                metadata = {
+                    **worst.metadata,
+                    **{name: sum(verdict.metadata[name] for verdict in verdicts) for name in numbers},
+                }
+                stopped = any(verdict.stopped for verdict in verdicts)
+                yield dg.AssetCheckResult(
+                    asset_key=target.key,
+                    check_name=check.name,
+                    passed=worst.passed,
+                    severity=plan.translator.get_check_severity(check, stopped),
+                    metadata=metadata,
+                )
+
+
+class _Failed(Exception):
+    def __init__(self, failure: dg.Failure, result: Result) -> None:
+        super().__init__(str(failure))
+        self.failure = failure
+        self.result = result

@@ -1,0 +1,168 @@
+"""Dagster's GraphQL API, as its own pages use it, as far as the tests need it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import httpx
+
+from .waiting import LONGEST, until
+
+ENDED = ("SUCCESS", "FAILURE", "CANCELED")
+METADATA = """metadataEntries { __typename label
+  ... on IntMetadataEntry { intRepr } ... on FloatMetadataEntry { floatValue } ... on TextMetadataEntry { text }
+  ... on PathMetadataEntry { path } ... on BoolMetadataEntry { boolValue }
+  ... on TableMetadataEntry { table { records } }
+  ... on TableSchemaMetadataEntry { schema { columns { name type } } } }"""
+
+
+class Api:
+    def __init__(self, url: str):
+        self._client = httpx.Client(base_url=url, timeout=60)
+
+    def ask(self, query: str, **variables: Any) -> Any:
+        answer = self._client.post("/graphql", json={"query": query, "variables": variables}).json()
+        assert "errors" not in answer, answer["errors"]
+        return answer["data"]
+
+    def locations(self) -> dict[str, str]:
+        """Name of each code location whose definitions are loaded, and of its repository."""
+        found = self.ask(
+            "{ workspaceOrError { __typename ... on PythonError { message } ... on Workspace { locationEntries { name"
+            " locationOrLoadError { __typename ... on PythonError { message }"
+            " ... on RepositoryLocation { repositories { name } } } } } } }"
+        )["workspaceOrError"]
+        assert found["__typename"] == "Workspace", found
+        loaded = {}
+        for entry in found["locationEntries"]:
+            location = entry["locationOrLoadError"] or {"__typename": None}
+            assert location["__typename"] != "PythonError", location["message"]
+            if location["__typename"] == "RepositoryLocation":
+                loaded[entry["name"]] = location["repositories"][0]["name"]
+        return loaded
+
+    def launch(self, *keys: str, job: str = "__ASSET_JOB", location: str = "bikes", **tags: str) -> str:
+        """Materializes assets, as the button does; gives the run's id. A tag's name is written with __ for /."""
+        params = {
+            "selector": {
+                "repositoryName": self.locations()[location],
+                "repositoryLocationName": location,
+                "pipelineName": job,
+                "assetSelection": [{"path": key.split("/")} for key in keys],
+            },
+            "runConfigData": {},
+            "mode": "default",
+            "executionMetadata": {
+                "tags": [{"key": key.replace("__", "/"), "value": value} for key, value in tags.items()]
+            },
+        }
+        done = self.ask(
+            "mutation($p: ExecutionParams!) { launchRun(executionParams: $p) { __typename"
+            " ... on LaunchRunSuccess { run { runId } } ... on PythonError { message }"
+            " ... on RunConfigValidationInvalid { errors { message } } } }",
+            p=params,
+        )["launchRun"]
+        assert done["__typename"] == "LaunchRunSuccess", done
+        return str(done["run"]["runId"])
+
+    def reexecute(self, run: str, strategy: str = "FROM_FAILURE") -> str:
+        done = self.ask(
+            "mutation($p: ReexecutionParams!) { launchRunReexecution(reexecutionParams: $p) { __typename"
+            " ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }",
+            p={"parentRunId": run, "strategy": strategy},
+        )["launchRunReexecution"]
+        assert done["__typename"] == "LaunchRunSuccess", done
+        return str(done["run"]["runId"])
+
+    def terminate(self, run: str) -> None:
+        done = self.ask(
+            "mutation($r: String!) { terminateRun(runId: $r) { __typename ... on TerminateRunFailure { message } } }",
+            r=run,
+        )["terminateRun"]
+        assert done["__typename"] == "TerminateRunSuccess", done
+
+    def status(self, run: str) -> str:
+        found = self.ask("query($r: ID!) { runOrError(runId: $r) { ... on Run { status } } }", r=run)
+        return str(found["runOrError"]["status"])
+
+    def wait(self, run: str, states: Collection[str] = ENDED, within: float = LONGEST) -> str:
+        def there() -> str | None:
+            status = self.status(run)
+            return status if status in states else None
+
+        return str(until(f"the run {run} to be {' or '.join(states)}", there, within))
+
+    def log(self, run: str) -> list[dict[str, Any]]:
+        """All events of a run, messages and levels among them."""
+        found = self.ask(
+            "query($r: ID!) { logsForRun(runId: $r) { __typename ... on EventConnection { events {"
+            " __typename ... on MessageEvent { message level } } } } }",
+            r=run,
+        )["logsForRun"]
+        events: list[dict[str, Any]] = found["events"]
+        return events
+
+    def materializations(self, key: str, limit: int = 100) -> list[dict[str, Any]]:
+        """The newest first: `runId`, `partition`, `metadata`."""
+        return self._asset(key, "assetMaterializations", limit)
+
+    def observations(self, key: str, limit: int = 500) -> list[dict[str, Any]]:
+        return self._asset(key, "assetObservations", limit)
+
+    def _asset(self, key: str, what: str, limit: int) -> list[dict[str, Any]]:
+        found = self.ask(
+            f"query($k: AssetKeyInput!, $n: Int) {{ assetOrError(assetKey: $k) {{ __typename ... on Asset {{"
+            f" {what}(limit: $n) {{ runId partition timestamp {METADATA} }} }} }} }}",
+            k={"path": key.split("/")},
+            n=limit,
+        )["assetOrError"]
+        return [{**one, "metadata": values(one["metadataEntries"])} for one in found.get(what, [])]
+
+    def checks(self, key: str, name: str) -> list[dict[str, Any]]:
+        """The newest first: `runId`, `status`, `severity`."""
+        found: list[dict[str, Any]] = self.ask(
+            "query($k: AssetKeyInput!, $n: String!) { assetCheckExecutions(assetKey: $k, checkName: $n, limit: 10) {"
+            " runId status evaluation { severity success } } }",
+            k={"path": key.split("/")},
+            n=name,
+        )["assetCheckExecutions"]
+        return found
+
+    def backfill(self, key: str, partitions: Sequence[str]) -> str:
+        done = self.ask(
+            "mutation($p: LaunchBackfillParams!) { launchPartitionBackfill(backfillParams: $p) { __typename"
+            " ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message } } }",
+            p={"assetSelection": [{"path": key.split("/")}], "partitionNames": list(partitions), "tags": []},
+        )["launchPartitionBackfill"]
+        assert done["__typename"] == "LaunchBackfillSuccess", done
+        return str(done["backfillId"])
+
+    def backfill_status(self, backfill: str) -> str:
+        found = self.ask(
+            "query($b: String!) { partitionBackfillOrError(backfillId: $b) { ... on PartitionBackfill { status } } }",
+            b=backfill,
+        )
+        return str(found["partitionBackfillOrError"]["status"])
+
+    def close(self) -> None:
+        self._client.close()
+
+
+def values(entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Metadata by its names, in Python's types."""
+    found: dict[str, Any] = {}
+    for entry in entries:
+        kind = entry["__typename"]
+        if kind == "IntMetadataEntry":
+            found[entry["label"]] = int(entry["intRepr"])
+        elif kind == "FloatMetadataEntry":
+            found[entry["label"]] = entry["floatValue"]
+        elif kind == "TableMetadataEntry":
+            found[entry["label"]] = [json.loads(record) for record in entry["table"]["records"]]
+        elif kind == "TableSchemaMetadataEntry":
+            found[entry["label"]] = [(column["name"], column["type"]) for column in entry["schema"]["columns"]]
+        else:
+            found[entry["label"]] = entry.get("text", entry.get("path", entry.get("boolValue")))
+    return found

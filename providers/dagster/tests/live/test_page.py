@@ -1,0 +1,61 @@
+"""The example, from its manifest to the page of an asset in a browser; the picture of it is the one in the example's README."""
+
+from __future__ import annotations
+
+import filecmp
+import os
+import subprocess
+from pathlib import Path
+
+from oxiflow.runner import runner_command
+from playwright.sync_api import expect, sync_playwright
+
+from .api import Api
+from .conftest import EXAMPLE
+from .programs import need
+from .server import Dagster
+from .waiting import LONGEST
+
+
+def test_the_manifest_of_the_example_is_the_one_of_its_pipelines(tmp_path: Path) -> None:
+    now = tmp_path / "manifest.json"
+    words = ["pipeline", "manifest", "--project", str(EXAMPLE), "-o", str(now)]
+    subprocess.run([*runner_command(), *words], check=True)
+    assert filecmp.cmp(now, EXAMPLE / "oxiflow-manifest.json", shallow=False)
+
+
+def test_the_page_of_an_asset_shows_its_figures_and_checks(api: Api, dagster: Dagster, tmp_path: Path) -> None:
+    run = api.launch("strikes", "costly", location="aviation")
+    assert api.wait(run) == "SUCCESS"
+    shown = api.materializations("strikes")[0]["metadata"]
+    assert shown["dagster/row_count"] == 9_985
+    assert shown["oxiflow/dead_lettered"] == 15
+    costly = api.materializations("costly")[0]["metadata"]
+    assert [name for name, _ in costly["dagster/column_schema"]] == [
+        "date",
+        "state",
+        "species",
+        "damage",
+        "cost_repair",
+    ]
+
+    with sync_playwright() as playwright:
+        # Root has no sandbox to go to, and the pages are ours.
+        browser = playwright.chromium.launch(executable_path=need("chromium"), args=["--no-sandbox"])
+        try:
+            page = browser.new_page(viewport={"width": 1440, "height": 1100}, locale="en-US")
+            # A busy machine is slow, not wrong.
+            page.set_default_timeout(LONGEST * 1000)
+            expect.set_options(timeout=LONGEST * 1000)
+            page.goto(f"{dagster.url}/assets/strikes?view=overview")
+            expect(page.get_by_text("Reports of wildlife strikes that can be true").first).to_be_visible()
+            expect(page.get_by_text("9,985").first).to_be_visible()
+            page.screenshot(path=tmp_path / "asset.png")
+            page.goto(f"{dagster.url}/assets/strikes?view=checks")
+            expect(page.get_by_text("dead_letters").first).to_be_visible()
+            expect(page.get_by_text("validate").first).to_be_visible()
+        finally:
+            browser.close()
+    assert (tmp_path / "asset.png").stat().st_size > 20_000
+    if os.environ.get("OXIFLOW_PICTURES"):
+        (EXAMPLE / "asset.png").write_bytes((tmp_path / "asset.png").read_bytes())

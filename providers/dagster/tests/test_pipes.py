@@ -1,0 +1,167 @@
+"""
+The runner as the external process of Dagster Pipes, by Dagster's own client: the cases of its public conformance suite
+(dagster-pipes-tests, which is on no registry and drives libraries, not programs) that a program can meet. Left out: S3, which the
+runner does not speak, and asset checks, which it does not report by itself.
+"""
+
+# Dagster reads the annotations of assets while it runs.
+import json
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+from oxiflow.runner import runner_command
+
+INJECTORS = [dg.PipesEnvContextInjector, dg.PipesTempFileContextInjector]
+#: As a launcher may send any.
+EXTRAS: list[Any] = [
+    {},
+    {"day": "2026-03-01", "count": 3, "share": 0.5, "none": None, "well": True},
+    {"nested": {"list": [1, "two", {"three": [None]}]}, "Straße": "Hügel 🚲"},
+    {"oxiflow_assets": "no map"},
+    {"oxiflow_assets": {"write_file": 7}},
+    {"long": "x" * 300_000},
+]
+
+
+class Kept(dg.PipesMessageReader):
+    """Dagster's reader of a file, which it removes; the lines stay here."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._reader = dg.PipesFileMessageReader(str(path))
+        self.messages: list[dict[str, Any]] = []
+
+    def read_messages(self, handler: Any) -> Any:
+        hand_on = handler.handle_message
+
+        def handle(message: Any) -> None:
+            self.messages.append(message)
+            hand_on(message)
+
+        handler.handle_message = handle
+        return self._reader.read_messages(handler)
+
+    def no_messages_debug_text(self) -> str:
+        return self._reader.no_messages_debug_text()
+
+
+def run(
+    bikes: Path,
+    client: dg.PipesSubprocessClient,
+    pipeline: str = "contract",
+    extras: Any = None,
+    more: tuple[str, ...] = (),
+    key: Any = "my_asset",
+) -> tuple[dg.ExecuteInProcessResult, list[Any]]:
+    heard: list[Any] = []
+    command = [*runner_command(), "run", "-q", f"--project={bikes}", *more, pipeline]
+
+    @dg.asset(key=key)
+    def my_asset(context: dg.AssetExecutionContext, pipes: dg.PipesSubprocessClient):  # type: ignore[no-untyped-def]
+        invocation = pipes.run(context=context, command=command, extras=extras)
+        heard.extend(invocation.get_custom_messages())
+        return invocation.get_materialize_result(implicit_materialization=False)
+
+    result = dg.materialize([my_asset], resources={"pipes": client}, raise_on_error=False)
+    return result, heard
+
+
+def complaints(capfd: pytest.CaptureFixture[str]) -> list[str]:
+    said = capfd.readouterr().err.splitlines()
+    return [line for line in said if "[pipes] did not receive" in line or "unexpected message" in line]
+
+
+@pytest.mark.parametrize("injector", INJECTORS)
+@pytest.mark.parametrize("reader", ["temporary", "file"])
+def test_components(bikes: Path, tmp_path: Path, injector: Any, reader: str, capfd: pytest.CaptureFixture[str]) -> None:
+    temporary = reader == "temporary"
+    spoken = dg.PipesTempFileMessageReader() if temporary else dg.PipesFileMessageReader(str(tmp_path / "messages"))
+    client = dg.PipesSubprocessClient(context_injector=injector(), message_reader=spoken)
+    result, heard = run(bikes, client)
+    assert result.success
+    assert {message["type"] for message in heard} >= {"run.started", "step.finished", "checkpoint", "run.finished"}
+    assert complaints(capfd) == []
+
+
+@pytest.mark.parametrize("extras", EXTRAS)
+def test_extras(bikes: Path, extras: Any, capfd: pytest.CaptureFixture[str]) -> None:
+    # Those that are long do not fit into a variable of the environment.
+    result, _ = run(bikes, dg.PipesSubprocessClient(), extras=extras)
+    assert result.success
+    assert complaints(capfd) == []
+
+
+def test_error_reporting(bikes: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (bikes / "in/contract.ndjson").write_text('{"ride":1,"km":2,"to":7}\n')
+    reader = Kept(tmp_path / "messages")
+    result, _ = run(bikes, dg.PipesSubprocessClient(message_reader=reader))
+    assert not result.success
+    last = reader.messages[-1]
+    assert last["method"] == "closed"
+    assert last["params"]["exception"]["name"] == "RECORD_INVALID"
+    assert 'step "strict": "to" must be a text' in last["params"]["exception"]["message"]
+    assert last["params"]["exception"]["stack"] == []
+    assert complaints(capfd) == []
+
+
+def test_a_run_that_never_begins_is_closed_with_its_reason_too(bikes: Path, tmp_path: Path) -> None:
+    (bikes / "in/contract.ndjson").unlink()
+    reader = Kept(tmp_path / "messages")
+    result, _ = run(bikes, dg.PipesSubprocessClient(message_reader=reader))
+    assert not result.success
+    assert reader.messages[0]["method"] == "opened"
+    assert "in/contract.ndjson" in reader.messages[-1]["params"]["exception"]["message"]
+
+
+def test_message_log(bikes: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (bikes / "in/contract.ndjson").write_text('{"ride":1,"km":"far"}\n{"ride":1,"km":2}\n')
+    result, _ = run(bikes, dg.PipesSubprocessClient())
+    assert result.success
+    said = capfd.readouterr().err.splitlines()
+    assert any("WARNING" in line and '"km" must be a number' in line for line in said)
+    assert any("INFO" in line and "1 dead letter" in line for line in said)
+
+
+def test_message_report_custom_message(bikes: Path) -> None:
+    result, heard = run(bikes, dg.PipesSubprocessClient())
+    assert result.success
+    assert heard[-1]["type"] == "run.finished"
+    assert heard[-1]["counters"]["total"]["out"] == 3
+    assert json.loads(json.dumps(heard)) == heard
+
+
+@pytest.mark.parametrize("key", ["my_asset", ["depot", "my_asset"]])
+def test_message_report_asset_materialization(bikes: Path, key: Any, capfd: pytest.CaptureFixture[str]) -> None:
+    result, heard = run(bikes, dg.PipesSubprocessClient(), key=key)
+    assert result.success
+    (event,) = result.get_asset_materialization_events()
+    assert event.asset_key == dg.AssetKey(key)
+    metadata = event.materialization.metadata
+    assert metadata["dagster/row_count"] == dg.MetadataValue.int(3)
+    assert metadata["oxiflow/duration_seconds"] == dg.MetadataValue.float(heard[-1]["durations"]["total_ms"] / 1000)
+    assert metadata["oxiflow/run_key"] == dg.MetadataValue.text("contract")
+    assert metadata["oxiflow/output"] == dg.MetadataValue.path(heard[-1]["outputs"][0]["path"])
+    assert event.materialization.tags is not None
+    assert event.materialization.tags["dagster/data_version"] == heard[-1]["run_id"]
+    assert complaints(capfd) == []
+
+
+def test_outputs_are_assets_of_their_own(bikes: Path) -> None:
+    """`extras.oxiflow_assets` says which is which."""
+    (bikes / "out").mkdir(exist_ok=True)
+    (bikes / "out/steady.ndjson").write_text('{"ride":1,"km":7.5}\n{"ride":2,"km":1.5}\n')
+    command = [*runner_command(), "run", "-q", f"--project={bikes}", "report"]
+
+    @dg.multi_asset(specs=[dg.AssetSpec("all_rides"), dg.AssetSpec("far_rides")])
+    def both(context: dg.AssetExecutionContext, pipes: dg.PipesSubprocessClient):  # type: ignore[no-untyped-def]
+        extras = {"oxiflow_assets": {"all": "all_rides", "far": "far_rides"}}
+        return pipes.run(context=context, command=command, extras=extras).get_results()
+
+    result = dg.materialize([both], resources={"pipes": dg.PipesSubprocessClient()})
+    rows = {
+        event.asset_key: event.materialization.metadata["dagster/row_count"].value
+        for event in result.get_asset_materialization_events()
+    }
+    assert rows == {dg.AssetKey("all_rides"): 2, dg.AssetKey("far_rides"): 1}
