@@ -80,7 +80,7 @@ class OxiFlowHook(BaseHook):
             runs = call(settings, ["state", "list"])
         except (OxiFlowError, OSError) as error:
             return False, str(error)
-        return True, f"the runner answers, and reaches the state of {len(runs)} run(s)"
+        return True, f"the runner answers, and reaches the state: {len(runs['runs'])} run(s)"
 
 
 def state_url(connection: Any, tls: bool) -> str:

@@ -176,7 +176,8 @@ class Work:
         try:
             self._holds(run)
             for item in run.follow(INTERVAL):
-                self._live.observe(item) if not isinstance(item, tuple) else None
+                if not isinstance(item, tuple):
+                    self._live.observe(item)
                 if isinstance(item, RunStarted):
                     return item.backend.name
             return None
