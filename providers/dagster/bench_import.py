@@ -1,7 +1,7 @@
 """
 What loading a project of 500 pipelines costs, beside a plain file of 500 assets with the same descriptions, groups and tags:
-`providers/dagster/.venv/bin/python providers/dagster/bench_import.py`. Each time is of a process of its own, without the import of
-Dagster; of several, alternating, the least.
+`providers/dagster/.venv/bin/python providers/dagster/bench_import.py`. Each time is of a process of its own, without the import
+of Dagster; of several, alternating, the least.
 """
 
 from __future__ import annotations
@@ -55,8 +55,12 @@ def main() -> None:
         plain = [PLAIN.format(i=i, deps=[f"rides_{i - 1}"] if i % 10 else []) for i in range(COUNT)]
         names = ", ".join(f"rides_{i}" for i in range(COUNT))
         (root / "plain.py").write_text(PLAIN_HEAD + "".join(plain) + f"defs = dg.Definitions(assets=[{names}])\n")
-        (root / "one_step.py").write_text(OURS.format(what="OxiFlowResource, oxiflow_assets", project=folder) + ONE_STEP)
-        (root / "steps.py").write_text(OURS.format(what="OxiFlowResource, build_oxiflow_assets", project=folder) + STEPS)
+        (root / "one_step.py").write_text(
+            OURS.format(what="OxiFlowResource, oxiflow_assets", project=folder) + ONE_STEP
+        )
+        (root / "steps.py").write_text(
+            OURS.format(what="OxiFlowResource, build_oxiflow_assets", project=folder) + STEPS
+        )
         best: dict[str, float] = {}
         for _ in range(TIMES):
             for module in ("plain", "one_step", "steps"):

@@ -15,10 +15,10 @@ ROOT = Path(__file__).resolve().parents[3]
 
 @pytest.fixture(autouse=True, scope="session")
 def _environment() -> Iterator[None]:
-    """No setting of whoever runs the tests reaches a run."""
+    """No setting of whoever runs the tests reaches a run. OXIFLOW_PICTURES=1 keeps the picture for the example's README."""
     kept = dict(os.environ)
     for name in kept:
-        if name.startswith(("OXIFLOW_", "DAGSTER_")):
+        if name.startswith(("OXIFLOW_", "DAGSTER_")) and name != "OXIFLOW_PICTURES":
             del os.environ[name]
     os.environ["OXIFLOW_RUNNER"] = str(ROOT / "dist/oxiflow.mjs")
     os.environ["DAGSTER_DISABLE_TELEMETRY"] = "yes"

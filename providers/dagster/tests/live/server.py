@@ -17,7 +17,8 @@ from .waiting import end_all, free_port, processes_of, until
 
 #: Ten seconds on an idle machine.
 BOOT = 240.0
-GRACE = 30.0
+#: Runs that go on are ended in order first.
+GRACE = 120.0
 SETTINGS = """
 telemetry: { enabled: false }
 run_retries: { enabled: true }
