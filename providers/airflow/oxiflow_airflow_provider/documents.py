@@ -30,7 +30,7 @@ class OxiDocument(TypedDict):
     kind: str
     stage: int
     records_in: int
-    #: None until the step has ended.
+    #: Until the step has ended, what the one after it has taken in; None where several follow.
     records_out: int | None
     bytes_in: int
     bytes_out: int

@@ -204,6 +204,18 @@ class Live:
             if oxi["kind"] == "sink":
                 written, size = written + step.records_processed, size + step.io_write_bytes
         self._run["rows_written"], self._run["bytes_written"] = written, size
+        self._handed_on()
+
+    def _handed_on(self) -> None:
+        """A sample does not tell what left a step; behind a tee, several take it."""
+        oxis = list(self._oxis.values())
+        if any(oxi["kind"] == "tee" for oxi in oxis):
+            return
+        for oxi, after in zip(oxis, [*oxis[1:], None]):
+            if after is not None:
+                oxi["records_out"] = after["records_in"]
+            elif oxi["kind"] == "sink":
+                oxi["records_out"] = oxi["records_in"]
 
     def _bottleneck(self, event: Metrics | RunFinished) -> None:
         found = event.bottleneck

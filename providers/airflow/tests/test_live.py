@@ -215,3 +215,4 @@ def test_a_sample_names_the_step_that_holds_the_run_back() -> None:
     run = live(told[0], metrics).run()
     assert [oxi["step"] for oxi in run["oxis"] if oxi["bottleneck"]] == ["parse_json"]
     assert run["rows_written"] == 228571
+    assert [oxi["records_out"] for oxi in run["oxis"]] == [400001, 400000, 228571, 228571]

@@ -61,9 +61,15 @@ class Api:
 
     def ask(self, method: str, path: str, body: Any = None, **params: Any) -> Any:
         """The answer's JSON; throws ApiError."""
-        answer = self._client.request(
-            method, path, json=body, params={k: v for k, v in params.items() if v is not None}
-        )
+        asked = {k: v for k, v in params.items() if v is not None}
+
+        def answered() -> httpx.Response | None:
+            answer = self._client.request(method, path, json=body, params=asked)
+            # SQLite has one writer: who waits too long for the others is told so, and nothing was done.
+            return None if answer.status_code == 500 and "Database error" in answer.text else answer
+
+        answer = until(f"an answer to {method} {path}", answered)
+        assert answer is not None
         if answer.is_error:
             raise ApiError(answer)
         return answer.json() if answer.content else None

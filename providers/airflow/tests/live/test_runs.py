@@ -163,7 +163,7 @@ def test_clearing_a_failure_starts_over_where_that_is_asked_for(api: Api, airflo
     task = Task("slow_fresh", run_id, "load")
     until("a checkpoint", lambda: is_under_way(api, task))
     api.set_state(task, "failed")
-    until("the end of the run", lambda: not runners(airflow, "slow_fresh"), within=10)
+    until("the end of the run", lambda: not runners(airflow, "slow_fresh"))
     api.clear("slow_fresh", run_id, ["load"])
     assert api.wait_for_task(task, ["success", "failed"], try_number=2)["state"] == "success"
     summary = api.xcom(task)

@@ -32,7 +32,7 @@ with dag("orders"):
     )
 
 WAYS: dict[str, dict[str, Any]] = {
-    "slow": {},
+    "slow": {"drain_timeout": "3s"},
     "slow_durable": {"durable": True},
     "slow_deferrable": {"deferrable": True},
     "slow_fresh": {"fresh": True},
