@@ -98,6 +98,7 @@ describe('links lead somewhere', () => {
     'providers/README.md',
     'providers/oxiflow/README.md',
     'examples/README.md',
+    'examples/airflow/README.md',
   ];
   test.each(documents)('of %s', (document) => {
     const text = readFileSync(join(ROOT, document), 'utf8');

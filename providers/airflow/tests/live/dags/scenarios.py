@@ -1,0 +1,65 @@
+"""What the tests let happen to runs of Oxide Flow. The project is made by the tests, in OXIFLOW_WORK."""
+
+from __future__ import annotations
+
+import os
+from datetime import datetime, timedelta
+from typing import Any
+
+from airflow.providers.standard.operators.empty import EmptyOperator
+from airflow.sdk import DAG, Asset, TaskGroup
+from oxiflow_airflow_provider import OxiFlowOperator
+
+WORK = os.environ["OXIFLOW_WORK"]
+SHOP = f"{WORK}/shop"
+START = datetime(2026, 1, 1)
+SOON = timedelta(seconds=1)
+
+
+def dag(name: str) -> DAG:
+    return DAG(name, schedule=None, start_date=START, catchup=False)
+
+
+with dag("orders"):
+    OxiFlowOperator(
+        task_id="load",
+        pipeline_name="orders",
+        project_dir=SHOP,
+        worker_id="{{ ti.run_id }}",
+        params={"least": "{{ dag_run.conf.get('least', 10) }}"},
+        outlets=[Asset(name="big_orders", uri=f"file://{SHOP}/big.ndjson")],
+        conn_env={"SHOP_URL": "shop_db"},
+    )
+
+WAYS: dict[str, dict[str, Any]] = {
+    "slow": {},
+    "slow_durable": {"durable": True},
+    "slow_deferrable": {"deferrable": True},
+    "slow_fresh": {"fresh": True},
+}
+for name, more in WAYS.items():
+    with dag(name):
+        OxiFlowOperator(
+            task_id="load",
+            pipeline_name=name,
+            project_dir=SHOP,
+            retries=1,
+            retry_delay=SOON,
+            **more,
+        )
+
+with dag("too_slow"):
+    OxiFlowOperator(task_id="load", pipeline_name="too_slow", project_dir=SHOP, execution_timeout=timedelta(seconds=4))
+
+with dag("edges"):
+    OxiFlowOperator(task_id="load", pipeline_name="orders", depends_on=["transform_data"])
+    OxiFlowOperator(task_id="transform_data", pipeline_name="orders", depends_on=["extract_data"])
+    EmptyOperator(task_id="extract_data")
+    with TaskGroup("night"):
+        OxiFlowOperator(task_id="count", pipeline_name="orders", depends_on=["fetch", "load"])
+        EmptyOperator(task_id="fetch")
+
+with dag("shards"):
+    OxiFlowOperator.partial(
+        task_id="load", pipeline_name="shards", project_dir=SHOP, oxiflow_conn_id="oxiflow_redis"
+    ).expand(shard=["0/2", "1/2"])

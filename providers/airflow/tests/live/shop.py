@@ -1,0 +1,78 @@
+"""The project that the scenarios run, and what its outputs have to be."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+ORDERS = 20_000
+#: Of the slow ones, which a program works on at less than a thousand a second.
+FEW = 6_000
+SLOW = ("slow", "slow_durable", "slow_deferrable", "slow_fresh", "too_slow")
+
+PIPELINE = """
+parameters: { least: { type: int, default: 10 } }
+pipeline:
+  - name: read_file
+    config: { path: orders.ndjson }
+  - name: parse_json
+  - name: filter
+    config: { where: total >= params.least }
+  - name: write_file
+    config: { path: big.ndjson }
+"""
+SLOWLY = """
+pipeline:
+  - name: read_file
+    config: { path: few.ndjson }
+  - name: parse_json
+  - name: exec
+    config: { command: [python3, slowly.py, %s.shut] }
+  - name: write_file
+    config: { path: %s.ndjson }
+"""
+SHARDED = """
+pipeline:
+  - name: read_file
+    config: { path: orders.ndjson }
+  - name: parse_json
+  - name: filter
+    config: { where: total >= 10 }
+  - name: write_file
+    config: { path: shards.ndjson, merge: true }
+"""
+#: Hands each line on, a little later, and the last one not while the file that it is told of is there.
+PROGRAM = f"""
+import os, sys, time
+for line in sys.stdin:
+    time.sleep(0.001)
+    while os.path.exists(sys.argv[1]) and '"order": {FEW - 1},' in line:
+        time.sleep(0.05)
+    print(line, end="", flush=True)
+"""
+
+
+def order(number: int) -> dict[str, Any]:
+    return {"order": number, "total": number * 7 % 50}
+
+
+def make_shop(folder: Path) -> None:
+    pipelines = folder / "pipelines"
+    pipelines.mkdir(parents=True)
+    (pipelines / "orders.yaml").write_text(PIPELINE)
+    (pipelines / "shards.yaml").write_text(SHARDED)
+    for name in SLOW:
+        (pipelines / f"{name}.yaml").write_text(SLOWLY % (name, name))
+    (folder / "slowly.py").write_text(PROGRAM)
+    (folder / "orders.ndjson").write_text(lines(range(ORDERS)))
+    (folder / "few.ndjson").write_text(lines(range(FEW), "x" * 5000))
+
+
+def lines(numbers: range, note: str = "") -> str:
+    """With a note, they are of several blocks: there can be a checkpoint between them."""
+    return "".join(json.dumps({**order(number), "note": note}) + "\n" for number in numbers)
+
+
+def numbers_in(path: Path) -> list[int]:
+    return [json.loads(line)["order"] for line in path.read_text().splitlines()]

@@ -1,0 +1,152 @@
+"""A real `airflow standalone` in a folder of its own, on free ports of the loopback, ended with all that came of it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import httpx
+
+from .client import Api
+from .waiting import LONGEST, end_all, free_port, until
+
+#: Users and their roles. Nobody has none, and the guest may look at everything but the DAG "hello".
+USERS = {"admin": "admin", "viewer": "viewer", "guest": "viewer", "nobody": ""}
+#: Airflow's simple auth manager has no rights for single DAGs, and standalone takes no other manager: a plugin tells it of one.
+RIGHTS = """
+from airflow.api_fastapi.auth.managers.simple.simple_auth_manager import SimpleAuthManager
+
+anybody = SimpleAuthManager.is_authorized_dag
+
+
+def is_authorized_dag(self, *, method, user, access_entity=None, details=None):
+    if user.username == "guest" and (details is None or details.id == "hello"):
+        return False
+    return anybody(self, method=method, user=user, access_entity=access_entity, details=details)
+
+
+SimpleAuthManager.is_authorized_dag = is_authorized_dag
+"""
+#: Half a minute on an idle machine.
+BOOT = 600.0
+#: Task processes, the triggerer and others save what they do at SIGTERM; then it is over.
+GRACE = 90.0
+
+
+class Airflow:
+    """`dags` are folders, each a bundle by its name."""
+
+    def __init__(self, home: Path, dags: Mapping[str, Path], env: Mapping[str, str], pythonpath: Sequence[Path] = ()):
+        self.home = home
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.log = home / "standalone.log"
+        self.dags = dict(dags)
+        self._passwords = home / "passwords.json"
+        self.env = {
+            # Its own programs first: standalone starts `airflow` by that name.
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "HOME": str(home),
+            "LANG": "C.UTF-8",
+            "PYTHONUNBUFFERED": "1",
+            "PYTHONPATH": os.pathsep.join(map(str, pythonpath)),
+            # The DAGs are read where they lie, and leave nothing there.
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "AIRFLOW_HOME": str(home),
+            **{f"AIRFLOW__{name}": value for name, value in self._settings().items()},
+            **env,
+        }
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def _settings(self) -> dict[str, str]:
+        bundles = [
+            {
+                "name": name,
+                "classpath": "airflow.dag_processing.bundles.local.LocalDagBundle",
+                "kwargs": {"path": str(path), "refresh_interval": 2},
+            }
+            for name, path in self.dags.items()
+        ]
+        return {
+            "CORE__LOAD_EXAMPLES": "False",
+            "CORE__DAGS_FOLDER": str(next(iter(self.dags.values()))),
+            "CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+            "CORE__PARALLELISM": "2",
+            "CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(f"{name}:{role}" for name, role in USERS.items()),
+            "CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(self._passwords),
+            # It must follow the port, or no task reaches its supervisor.
+            "CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
+            "API__HOST": "127.0.0.1",
+            "API__PORT": str(self.port),
+            "API__BASE_URL": self.url,
+            "LOGGING__WORKER_LOG_SERVER_PORT": str(free_port()),
+            "LOGGING__TRIGGER_LOG_SERVER_PORT": str(free_port()),
+            "DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps(bundles),
+            "DAG_PROCESSOR__REFRESH_INTERVAL": "2",
+            "DAG_PROCESSOR__BUNDLE_REFRESH_CHECK_INTERVAL": "1",
+            "DAG_PROCESSOR__PARSING_PROCESSES": "1",
+            # On a busy machine an answer takes its time, and a task is not to fail for that.
+            "WORKERS__EXECUTION_API_TIMEOUT": "60",
+            # A worker that died is noticed soon.
+            "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "60",
+            "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "2",
+            "USAGE_DATA_COLLECTION__ENABLED": "False",
+        }
+
+    def start(self) -> None:
+        passwords = {name: f"{name}-of-the-tests" for name in USERS}
+        self._passwords.write_text(json.dumps(passwords))
+        (self.home / "plugins").mkdir()
+        (self.home / "plugins/rights.py").write_text(RIGHTS)
+        with self.log.open("wb") as log:
+            self._process = subprocess.Popen(
+                [Path(sys.executable).with_name("airflow"), "standalone"],
+                env=self.env,
+                cwd=self.home,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        until("a healthy Airflow", self._healthy, within=BOOT, every=0.5)
+
+    def _healthy(self) -> bool:
+        assert self._process is not None
+        assert self._process.poll() is None, f"Airflow ended at its start:\n{self.last_words()}"
+        try:
+            health = httpx.get(f"{self.url}/api/v2/monitor/health", timeout=10).json()
+        except (httpx.HTTPError, ValueError):
+            return False
+        parts = ("metadatabase", "scheduler", "dag_processor", "triggerer")
+        return all((health.get(part) or {}).get("status") == "healthy" for part in parts)
+
+    def api(self, user: str = "admin") -> Api:
+        return Api(self.url, user, f"{user}-of-the-tests")
+
+    def command(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Airflow's command line, on this Airflow."""
+        program = str(Path(sys.executable).with_name("airflow"))
+        return subprocess.run(
+            [program, *words], env=self.env, cwd=self.home, capture_output=True, text=True, check=False, timeout=LONGEST
+        )
+
+    def last_words(self, lines: int = 60) -> str:
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+
+    def close(self) -> None:
+        """Ends it as a group, waits for all that came of it, and throws when something would not end."""
+        if self._process is None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGTERM)
+        # By their environment: task processes and runners have sessions of their own.
+        late = end_all(f"AIRFLOW_HOME={self.home}", GRACE)
+        self._process.wait()
+        self._process = None
+        assert not late, f"Airflow was ended, and these did not end with it: {late}"

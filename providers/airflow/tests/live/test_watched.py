@@ -1,0 +1,93 @@
+"""A run of the operator, watched in the tab from its start to its end."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+from oxiflow_airflow_provider.documents import CHECKPOINT, RUN
+from playwright.sync_api import FrameLocator, expect
+
+from .browser import chromium, figure, listen, look_again, number, open_tab, session
+from .client import Api, Task
+from .standalone import Airflow
+from .waiting import until
+
+ROWS = 120_000
+GATES = (0, 40_000, 80_000)
+PIPELINE = """
+pipeline:
+  - name: read_file
+    config: { path: rides.ndjson }
+  - name: parse_json
+  - name: exec
+    config: { command: [python3, gates.py] }
+  - name: write_file
+    config: { path: out.ndjson }
+"""
+#: Hands lines on; at some of them it waits until the test has opened the gate.
+PROGRAM = f"""
+import os, sys, time
+for number, line in enumerate(sys.stdin):
+    if number in {GATES}:
+        while not os.path.exists(f"open-{{number}}"):
+            time.sleep(0.02)
+    print(line, end="", flush=True)
+"""
+
+
+def make(project: Path) -> None:
+    (project / "pipelines").mkdir(parents=True)
+    (project / "pipelines/watched.yaml").write_text(PIPELINE)
+    (project / "gates.py").write_text(PROGRAM)
+    with (project / "rides.ndjson").open("w") as file:
+        file.writelines(f'{{"ride":{ride},"km":{ride % 7}.5}}\n' for ride in range(ROWS))
+
+
+def done_beyond(tab: FrameLocator, least: int) -> int:
+    return max(0, number(tab, "rows_written") - least)
+
+
+def test_the_numbers_move_while_the_run_goes_on_and_are_its_summary_at_the_end(airflow: Airflow, api: Api) -> None:
+    project = airflow.home / "work/watched"
+    make(project)
+    task = Task("watched", api.trigger("watched"), "load")
+    api.wait_for_stored(task, RUN)
+
+    with chromium() as browser, session(browser, airflow) as page:
+        complaints = listen(page)
+        tab = open_tab(page, airflow, task)
+        expect(tab.locator("#head .badge")).to_have_text("Running")
+        tab.locator("body").evaluate("body => { body.dataset.same = 'yes' }")
+
+        before = number(tab, "rows_written")
+        assert before == 0
+        for gate in GATES:
+            (project / f"open-{gate}").touch()
+            if gate == GATES[-1]:
+                break
+            least = before
+            before = until(f"more than {least} rows in the tab", partial(done_beyond, tab, least)) + least
+            assert before <= gate + 40_000, "the next gate is closed"
+            assert api.task(task)["state"] == "running"
+
+        expect(tab.locator("#head .badge")).to_have_text("Succeeded", timeout=60_000)
+        assert api.wait_for_task(task)["state"] == "success"
+        assert tab.locator("body").get_attribute("data-same") == "yes"
+        assert complaints == []
+
+        summary = api.xcom(task)
+        document = api.stored(task, RUN)
+        assert summary["records_read"] == document["rows_read"] == number(tab, "rows_read") == ROWS
+        assert summary["rows"] == document["rows_written"] == number(tab, "rows_written") == ROWS
+        assert summary["bytes"] == document["bytes_written"] == (project / "out.ndjson").stat().st_size
+        assert summary["checkpoint"] == api.stored(task, CHECKPOINT)["n"]
+        assert int(tab.locator("#checkpoints tbody td").first.inner_text()) == summary["checkpoint"]
+        assert figure(tab, "dead_letters") == "0"
+        assert tab.locator("#oxis tbody tr").count() == 4
+        expect(tab.get_by_role("progressbar")).to_have_attribute("aria-valuenow", "100")
+
+        # Airflow keeps documents for a time only.
+        api.ask("DELETE", f"{task.path}/state-store/{RUN}")
+        look_again(tab)
+        expect(tab.locator("h1")).to_have_text("No report")

@@ -1,0 +1,163 @@
+"""A task at work, with the real runner, and a stand-in for what Airflow hands to a task."""
+
+from __future__ import annotations
+
+import json
+import time
+from datetime import datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.sdk import DAG, Asset
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
+from oxiflow_airflow_provider import OxiFlowOperator, work
+from oxiflow_airflow_provider.work import duration_seconds, duration_text, is_at, shard_of
+
+ROOT = Path(__file__).resolve().parents[3]
+ORDERS = 100_000
+PIPELINE = """
+pipeline:
+  - { name: read_file, config: { path: orders.ndjson } }
+  - { name: parse_json }
+  - { name: filter, config: { where: total >= 10 } }
+  - { name: write_file, config: { path: big.ndjson } }
+"""
+
+
+@pytest.fixture(autouse=True)
+def _runner(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OXIFLOW_RUNNER", str(ROOT / "dist/oxiflow.mjs"))
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Path:
+    (tmp_path / "pipelines").mkdir()
+    (tmp_path / "pipelines/orders.yaml").write_text(PIPELINE)
+    rows = (json.dumps({"order": number, "total": number % 50}) + "\n" for number in range(ORDERS))
+    (tmp_path / "orders.ndjson").write_text("".join(rows))
+    return tmp_path
+
+
+class Store:
+    """The task state store."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, Any] = {}
+
+    def set(self, key: str, value: Any) -> None:
+        self.values[key] = json.loads(json.dumps(value))
+
+    def get(self, key: str) -> Any:
+        return self.values.get(key)
+
+    def delete(self, key: str) -> None:
+        self.values.pop(key, None)
+
+
+class Events(dict[Any, Any]):
+    def __missing__(self, asset: Any) -> Any:
+        self[asset] = SimpleNamespace(extra=None)
+        return self[asset]
+
+
+def context(store: Store, try_number: int = 1, max_tries: int = 0) -> dict[str, Any]:
+    ti = SimpleNamespace(
+        dag_id="shop", run_id="monday", task_id="load", map_index=-1, try_number=try_number, max_tries=max_tries
+    )
+    return {"ti": ti, "dag_run": SimpleNamespace(clear_number=0), "task_state_store": store, "outlet_events": Events()}
+
+
+def load(shop: Path, **more: Any) -> OxiFlowOperator:
+    with DAG("shop", schedule=None, start_date=datetime(2026, 1, 1)):
+        return OxiFlowOperator(task_id="load", pipeline_name="orders", project_dir=str(shop), **more)
+
+
+def execute(task: OxiFlowOperator, told: dict[str, Any]) -> dict[str, Any]:
+    task.allow_nested_operators = True
+    summary: dict[str, Any] = task.execute(told)
+    return summary
+
+
+def test_what_it_costs_beside_its_run(shop: Path) -> None:
+    store = Store()
+    task = load(shop)
+    began = time.process_time()
+    summary = execute(task, context(store))
+    assert time.process_time() - began < 0.3
+    assert summary["records_read"] == ORDERS
+
+
+def test_a_lost_report_of_success_runs_nothing_twice(shop: Path) -> None:
+    first = execute(load(shop, retries=1), context(Store(), 1, 1))
+    written = (shop / "big.ndjson").stat().st_mtime_ns
+    second = execute(load(shop, retries=1), context(Store(), 2, 1))
+    assert (second["run_id"], second["attempt"], second["rows"]) == (first["run_id"], first["attempt"], first["rows"])
+    assert (shop / "big.ndjson").stat().st_mtime_ns == written
+
+
+def test_a_durable_run_that_ended_unseen_is_collected(shop: Path) -> None:
+    store = Store()
+    first = execute(load(shop, durable=True), context(store))
+    assert work.LAUNCH not in store.values
+    assert store.values["oxiflow_run"]["state"] == "succeeded"
+    assert first["attempt"] == 1
+
+
+def test_outlets_get_the_figures_of_their_output(shop: Path) -> None:
+    big = Asset(name="big", uri=f"file://{shop}/big.ndjson")
+    other = Asset(name="other", uri="s3://lake/other")
+    told = context(Store())
+    summary = execute(load(shop, outlets=[big, other]), told)
+    extra = told["outlet_events"][big].extra
+    assert (extra["rows"], extra["bytes"]) == (ORDERS * 4 // 5, (shop / "big.ndjson").stat().st_size)
+    assert told["outlet_events"][other].extra["rows"] == summary["rows"]
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "words"),
+    [
+        ({"pipeline_name": "tides"}, AirflowFailException, "tides"),
+        ({"set": {"filter.where": "total"}}, AirflowFailException, "filter"),
+        ({"set": {"read_file.path": "none.ndjson"}}, AirflowException, "none.ndjson"),
+        ({"shard": "first"}, AirflowFailException, "is not I/N"),
+        ({"runner_path": "/nowhere/oxiflow"}, AirflowFailException, "/nowhere/oxiflow"),
+    ],
+)
+def test_only_what_may_help_is_tried_again(
+    shop: Path, change: dict[str, Any], error: type[Exception], words: str
+) -> None:
+    store = Store()
+    task = load(shop)
+    for name, value in change.items():
+        setattr(task, name, value)
+    with pytest.raises(error, match=words) as raised:
+        execute(task, context(store))
+    assert isinstance(raised.value, AirflowFailException) == (error is AirflowFailException)
+    if "oxiflow_run" in store.values:
+        assert store.values["oxiflow_run"]["state"] == "failed"
+        assert words in store.values["oxiflow_run"]["error"]
+
+
+def test_a_state_that_the_triggerer_may_not_reach_is_refused(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Long enough to be under way when it is asked.
+    with (shop / "orders.ndjson").open("a") as file:
+        for _ in range(10):
+            file.write("".join(json.dumps({"order": number, "total": 20}) + "\n" for number in range(ORDERS)))
+    monkeypatch.setattr(work, "executors", lambda: ["CeleryExecutor"])
+    with pytest.raises(AirflowFailException, match="sqlite is this machine's alone, and with CeleryExecutor"):
+        execute(load(shop, deferrable=True), context(Store()))
+
+
+def test_shards_and_durations_are_read() -> None:
+    assert (shard_of("1/4"), shard_of((1, 4)), shard_of(None)) == ((1, 4), (1, 4), None)
+    assert (duration_text(1.5), duration_text("2m"), duration_text(None)) == ("1500ms", "2m", None)
+    assert (duration_seconds("2m"), duration_seconds("500ms"), duration_seconds(None)) == (120, 0.5, 10)
+
+
+def test_an_output_is_found_at_the_address_of_an_asset() -> None:
+    assert is_at("/shop/big.ndjson", "file:///shop/big.ndjson")
+    assert is_at("orders", "postgres://db/shop/public/orders")
+    assert not is_at("/shop/big.ndjson", "file:///shop/small.ndjson")
+    assert not is_at(None, "file:///shop")
