@@ -72,7 +72,7 @@ def main() -> None:
 
 
 def manifest() -> dict[str, object]:
-    pipelines = [
+    pipelines: list[dict[str, object]] = [
         {
             "name": f"rides_{i}",
             "file": f"pipelines/rides_{i}.yaml",

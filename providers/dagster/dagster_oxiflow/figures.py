@@ -9,7 +9,7 @@ import dagster as dg
 from oxiflow.events import Checkpoint, Output, Progress, RunFinished
 
 from .manifest import Output as PlannedOutput
-from .translator import table_schema
+from .translator import table_column, table_schema
 
 #: Rows of a table, at most: every materialization keeps its own.
 MOST_ROWS = 50
@@ -148,10 +148,7 @@ def schema_of(outputs: Sequence[Output], planned: PlannedOutput | None) -> dg.Ta
         return table_schema(known) if known else None
     types = {column.name: column for column in known}
     return dg.TableSchema(
-        columns=[
-            table_schema([types[name]]).columns[0] if name in types else dg.TableColumn(name, "string")
-            for name in names
-        ]
+        columns=[table_column(types[name]) if name in types else dg.TableColumn(name, "string") for name in names]
     )
 
 

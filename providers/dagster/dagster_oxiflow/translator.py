@@ -114,17 +114,12 @@ class OxiFlowTranslator:
 
 
 def table_schema(columns: Sequence[Column]) -> dg.TableSchema:
-    return dg.TableSchema(
-        columns=[
-            # A type with ? behind it may be null.
-            dg.TableColumn(
-                column.name,
-                (column.type or "any").rstrip("?"),
-                constraints=dg.TableColumnConstraints(nullable=column.type is None or column.type.endswith("?")),
-            )
-            for column in columns
-        ]
-    )
+    return dg.TableSchema(columns=[table_column(column) for column in columns])
+
+
+def table_column(column: Column) -> dg.TableColumn:
+    # Whether it may be null is not known: an empty cell of any type is.
+    return dg.TableColumn(column.name, (column.type or "any").rstrip("?"))
 
 
 def word_of(text: str) -> str:

@@ -21,6 +21,7 @@ BOOT = 240.0
 GRACE = 120.0
 SETTINGS = """
 telemetry: { enabled: false }
+nux: { enabled: false }
 run_retries: { enabled: true }
 run_coordinator:
   module: dagster.core.run_coordinator
