@@ -206,5 +206,11 @@ def refuse(task: OxiFlowOperator) -> None:
         raise ValueError(
             what + "deferrable needs Airflow 3.3: before it, ending a deferred task leaves its run behind, unseen"
         )
+    if task.deferrable and task.shard is not None:
+        raise ValueError(
+            what
+            + "deferrable and shard exclude each other: the run is that of all shards, so one that has ended can't be told "
+            "from the others, and to cancel one would cancel all; leave deferrable out"
+        )
     if task.fresh and task.shard is not None:
         raise ValueError(what + "fresh and shard exclude each other: each part would start over what the others do")

@@ -6,16 +6,19 @@ state backend. To end the run it asks through the state backend, and signals onl
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import time
 from collections.abc import AsyncIterator, Mapping
 from datetime import datetime, timezone
 from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
-from oxiflow.process import Run
+from oxiflow.errors import RunFailed
+from oxiflow.process import Item, Run
 from oxiflow.reconnect import Handle
 
-from oxiflow import OxiFlowError
+from oxiflow import Result
 
 from .compat import set_xcom
 from .environment import connection_variables
@@ -30,6 +33,9 @@ LOOK = 0.5
 ASK = 10.0
 #: A state backend that does not answer is asked again this often before the task is told.
 PATIENCE = 6
+#: No worker holds a lease on the run any more: after so many seconds it is taken for dead. A worker that was only cut off from
+#: the state renews its lease within that time.
+NOBODY = 60.0
 #: Held here, or they would be forgotten in the middle.
 ENDING: set[asyncio.Task[None]] = set()
 OVER = ("finished", "failed", "interrupted")
@@ -43,6 +49,7 @@ class OxiFlowTrigger(BaseTrigger):
         self._kwargs = kwargs
         self._handle = Handle(**kwargs["handle"])
         self._run_key: str = kwargs["run_key"]
+        self._asked_to_end = False
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         return f"{__name__}.{type(self).__name__}", self._kwargs
@@ -56,7 +63,7 @@ class OxiFlowTrigger(BaseTrigger):
         except TimeoutError as error:
             await self._cancel()
             event = {"status": "timeout", "message": str(error)}
-        yield TriggerEvent(event)
+        yield TriggerEvent({**event, "told": self._handle.here})
 
     async def on_kill(self) -> None:
         """Somebody has ended or cleared the task."""
@@ -75,14 +82,16 @@ class OxiFlowTrigger(BaseTrigger):
 
     async def _follow(self, run: Run) -> dict[str, Any]:
         log = TaskLog(self.log)
+        told = Told(self._handle)
         keep = self._kwargs
         live = Live(keep["pipeline"], self._run_key, keep["invocation"], keep["worker_id"], now())
         surface = Surface(lambda key, value: set_xcom(self.task_instance, key, value), self.log)
         try:
             while True:
                 items = await asyncio.to_thread(run.poll)
-                for item in items:
+                for item in told.new(items):
                     log.tell(item)
+                for item in items:
                     if not isinstance(item, tuple):
                         live.observe(item)
                 if not run.running:
@@ -98,22 +107,26 @@ class OxiFlowTrigger(BaseTrigger):
             await asyncio.to_thread(surface.write, live)
         finally:
             run.close()
-        return {"status": "ended"}
+        return outcome(result)
 
     async def _ask(self) -> dict[str, Any]:
         """The run is on another machine."""
-        if self._kwargs["state_backend"] in ON_ONE_MACHINE:
-            return unreachable(self._handle, f"the state in {self._kwargs['state_backend']} is that machine's alone")
+        # As the run told it; tasks that were deferred by an older version of this have only what was asked for.
+        backend = self._kwargs.get("found_backend") or self._kwargs["state_backend"]
+        if backend in ON_ONE_MACHINE:
+            return unreachable(self._handle, f"the state in {backend} is that machine's alone")
         unanswered = 0
         told = None
+        alone_since: float | None = None
         while True:
             self._check_deadline()
             try:
                 status = await asyncio.to_thread(self._call, "status")
-            except (OxiFlowError, OSError) as error:
+            except Exception as error:
+                # Of the runner, the network, or the connection, which somebody may take away at any time.
                 unanswered += 1
                 if unanswered >= PATIENCE:
-                    return unreachable(self._handle, f"the state backend does not tell how it stands: {error}")
+                    return unanswering(self._handle, error)
             else:
                 unanswered = 0
                 if status.get("records") != told:
@@ -121,24 +134,33 @@ class OxiFlowTrigger(BaseTrigger):
                     self.log.info("%s records, checkpoint %s", told, status.get("checkpoint"))
                 if status.get("status") in OVER:
                     return ended(status)
+                if status.get("workers_alive") != 0:
+                    alone_since = None
+                elif alone_since is None:
+                    alone_since = time.monotonic()
+                elif time.monotonic() - alone_since >= NOBODY:
+                    return abandoned(self._handle, status)
             await asyncio.sleep(ASK)
 
     def _check_deadline(self) -> None:
         deadline = self._kwargs.get("deadline")
-        if deadline is not None and datetime.now(timezone.utc) > datetime.fromisoformat(deadline):
+        if self._asked_to_end or deadline is None:
+            return
+        if datetime.now(timezone.utc) > datetime.fromisoformat(deadline):
             raise TimeoutError("the task has taken longer than its execution_timeout; its run was asked to end")
 
     async def _cancel(self) -> None:
-        """Asks the run to save a checkpoint and end, and on its own machine sees to it that it does."""
-        asked = False
-        try:
-            asked = (await asyncio.to_thread(self._call, "cancel")).get("requested") is True
-        except (OxiFlowError, OSError) as error:
-            self.log.warning("the run could not be cancelled through the state backend: %s", error)
+        """
+        Has the run save a checkpoint and end. On its own machine this needs no state backend and no connection, and sees to it
+        that the run does end.
+        """
+        first, self._asked_to_end = not self._asked_to_end, True
         if not self._handle.here:
+            await self._request()
             return
         run = self._handle.run()
-        if not asked and self._handle.alive():
+        # A second signal would make it stop at once.
+        if first and self._handle.alive():
             run.terminate()
         deadline = time.monotonic() + self._kwargs["grace"]
         while self._handle.alive() and time.monotonic() < deadline:
@@ -149,6 +171,13 @@ class OxiFlowTrigger(BaseTrigger):
             )
             run.kill()
         run.close()
+
+    async def _request(self) -> None:
+        try:
+            await asyncio.to_thread(self._call, "cancel")
+        except Exception as error:
+            # As in `_ask`; the task ends all the same, and says why its run may not.
+            self.log.warning("the run could not be cancelled through the state backend: %s", error)
 
     def _call(self, verb: str) -> Mapping[str, Any]:
         keep = self._kwargs
@@ -165,6 +194,39 @@ class OxiFlowTrigger(BaseTrigger):
         return answer if isinstance(answer, dict) else {}
 
 
+class Told:
+    """
+    How much of the run the task's log has, beside the run itself: a triggerer that is started again goes on from there. The
+    events of a run are the same whenever they are read.
+    """
+
+    def __init__(self, handle: Handle) -> None:
+        self._path = os.path.join(handle.folder, "told")
+        self._seen = 0
+        self._before = 0
+        with contextlib.suppress(OSError, ValueError), open(self._path) as file:
+            self._before = int(file.read())
+
+    def new(self, items: list[Item]) -> list[Item]:
+        """Those that nobody has told yet, which the caller does."""
+        already = max(0, self._before - self._seen)
+        self._seen += len(items)
+        if len(items) <= already:
+            return []
+        # Without it, a log has lines twice, and nothing worse.
+        with contextlib.suppress(OSError), open(self._path, "w") as file:
+            file.write(str(self._seen))
+        return items[already:]
+
+
+def outcome(result: Result) -> dict[str, Any]:
+    try:
+        result.check()
+    except RunFailed as failure:
+        return {"status": "failed", "message": str(failure), "retry": failure.retry}
+    return {"status": "finished"}
+
+
 def ended(status: Mapping[str, Any]) -> dict[str, Any]:
     if status["status"] == "finished":
         return {"status": "finished"}
@@ -172,9 +234,26 @@ def ended(status: Mapping[str, Any]) -> dict[str, Any]:
     return {"status": "failed", "message": error.get("message") or f"the run is {status['status']}"}
 
 
+def abandoned(handle: Handle, status: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "status": "failed",
+        "message": f"the run is said to be {status.get('status')}, but no worker of it has been alive for {NOBODY:g} s: "
+        f"process {handle.pid} on {handle.host} has died, or does not reach its state; "
+        f"the next try goes on from checkpoint {status.get('checkpoint')}",
+    }
+
+
+def unanswering(handle: Handle, error: Exception) -> dict[str, Any]:
+    return {
+        "status": "unreachable",
+        "message": f"the run is process {handle.pid} on {handle.host}, and how it stands can't be asked: {error}",
+    }
+
+
 def unreachable(handle: Handle, why: str) -> dict[str, Any]:
     return {
         "status": "unreachable",
         "message": f"the run is process {handle.pid} on {handle.host}, which the triggerer can't follow: {why}. "
         "Keep the state in Redis, or leave deferrable out",
+        "retry": False,
     }

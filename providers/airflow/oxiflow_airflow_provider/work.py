@@ -93,20 +93,22 @@ class Work:
 
     def resume(self, event: Mapping[str, Any], document: Mapping[str, Any]) -> dict[str, Any]:
         handle = Handle(**document)
-        if event.get("status") == "unreachable":
-            raise AirflowFailException(str(event.get("message")))
+        status, message = event.get("status"), str(event.get("message"))
         if handle.here:
-            # The trigger has written the log.
-            result = self._follow(handle.run(), quiet=True)
+            if status == "timeout" and handle.alive():
+                # The trigger was elsewhere, and could only ask.
+                handle.run().stop(self._grace)
+            # To its end, also where the trigger could not follow it. A trigger on this machine has written the log.
+            result = self._follow(handle.run(), quiet=bool(event.get("told")))
             handle.clear()
-            if event.get("status") == "timeout" and not result.succeeded:
-                self._end(result, str(event.get("message")))
-                raise AirflowException(str(event.get("message")))
+            if status == "timeout" and not result.succeeded:
+                self._end(result, message)
+                raise AirflowException(message)
             return self._conclude(result)
-        if event.get("status") in ("failed", "timeout"):
-            raise AirflowException(str(event.get("message")))
+        if status != "finished":
+            raise (AirflowException if event.get("retry", True) else AirflowFailException)(message)
         # It ended on another machine: the same invocation tells the summary that is stored, and does nothing twice.
-        return self._conclude(self._follow(self._start()))
+        return self._conclude(self._follow(self._start(again=True)))
 
     def _durable(self) -> dict[str, Any]:
         store = state_store(self._context)
@@ -169,7 +171,7 @@ class Work:
                 "on another one: keep the state in Redis, or leave deferrable out"
             )
         run.close()
-        return self._defer(handle)
+        return self._defer(handle, backend)
 
     def _until_started(self, run: Run) -> str | None:
         """The state backend that the run has found; None where it ended first."""
@@ -185,7 +187,7 @@ class Work:
             run.stop(self._grace)
             raise
 
-    def _defer(self, handle: Handle) -> dict[str, Any]:
+    def _defer(self, handle: Handle, backend: str) -> dict[str, Any]:
         from .triggers import OxiFlowTrigger
 
         self._log.info("the run goes on as process %s; the task gives its place away until it has ended", handle.pid)
@@ -200,6 +202,7 @@ class Work:
             worker_id=self._identity.worker_id,
             project_dir=self._project,
             state_backend=self._task.state_backend,
+            found_backend=backend,
             runner_path=self._task.runner_path,
             oxiflow_conn_id=self._task.oxiflow_conn_id,
             env=self._env,
@@ -210,7 +213,7 @@ class Work:
         self._task.defer(trigger=trigger, method_name="resume", kwargs={"handle": handle.document()})
         raise AssertionError("unreachable: defer throws")
 
-    def _start(self, handle: Handle | None = None) -> Run:
+    def _start(self, handle: Handle | None = None, again: bool = False) -> Run:
         task = self._task
         request = RunRequest(
             task.pipeline_name,
@@ -221,7 +224,7 @@ class Work:
             params=task.pipeline_params,
             set=task.set,
             # Later tries of the same invocation go on with what the first one began.
-            fresh=task.fresh and self._identity.first_try,
+            fresh=task.fresh and self._identity.first_try and not again,
             shard=self._shard,
             drain_timeout=duration_text(task.drain_timeout),
             state_backend=task.state_backend or self._settings.state_backend,

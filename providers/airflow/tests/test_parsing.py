@@ -126,6 +126,10 @@ def test_only_params_of_the_task_are_the_pipelines() -> None:
     [
         ({"deferrable": True, "durable": True}, "exclude each other"),
         ({"fresh": True, "shard": "0/2"}, "fresh and shard"),
+        (
+            {"deferrable": True, "shard": "0/2"},
+            "deferrable and shard exclude each other: the run is that of all shards",
+        ),
     ],
 )
 def test_what_can_not_work_is_refused(more: dict[str, Any], words: str) -> None:

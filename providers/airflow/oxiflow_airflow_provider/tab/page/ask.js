@@ -42,14 +42,25 @@ function decoded(part) {
 export async function ask({ dag, run, task, index }, signal) {
   const path = `dags/${encodeURIComponent(dag)}/dagRuns/${encodeURIComponent(run)}/taskInstances/${encodeURIComponent(task)}`;
   const instance = await get(index < 0 ? path : `${path}/${index}`, signal);
+  const left = async (key) => value(await get(`${path}/xcomEntries/${key}?map_index=${index}`, signal, true));
   const stored = await get(`${path}/state-store?map_index=${index}&limit=100`, signal, true);
   if (stored !== null) {
     const of = (key) => stored.task_state_store.find((entry) => entry.key === key)?.value ?? null;
-    return { instance, run: of(RUN), checkpoints: of(CHECKPOINTS) ?? [] };
+    const told = { instance, run: of(RUN), checkpoints: of(CHECKPOINTS) ?? [] };
+    if (told.run?.state !== 'deferred') return told;
+    // The trigger of a deferred task can't write into the state store, and goes on in XComs.
+    const since = await left(RUN).catch(notPermitted);
+    if (since === null || !(Date.parse(since.updated_at) > Date.parse(told.run.updated_at))) return told;
+    return { instance, run: since, checkpoints: (await left(CHECKPOINTS)) ?? told.checkpoints };
   }
   // Airflow before 3.3 has no state store; there the operator leaves the same documents as XComs.
-  const left = async (key) => value(await get(`${path}/xcomEntries/${key}?map_index=${index}`, signal, true));
   return { instance, run: await left(RUN), checkpoints: (await left(CHECKPOINTS)) ?? [] };
+}
+
+/** Whoever may see the state store may not always see XComs: to them the task is as it was when it was deferred. */
+function notPermitted(error) {
+  if (error instanceof Refused && error.status === 403) return null;
+  throw error;
 }
 
 function value(entry) {
