@@ -122,7 +122,8 @@ class OxiFlowOperator(BaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        for name, value in group_params(self.task_group).items():
+        # Before Airflow 3 a task of a map is in no group, and told of it.
+        for name, value in group_params(self.task_group or kwargs.get("task_group")).items():
             self._given_params.setdefault(name, value)
         # At once: Airflow looks at each assignment, which is most of what parsing costs.
         self.__dict__.update(
