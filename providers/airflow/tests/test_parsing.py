@@ -137,7 +137,10 @@ def test_only_params_of_the_task_are_the_pipelines() -> None:
 
 
 def test_params_in_the_default_args_of_groups_and_tasks_are_the_pipelines() -> None:
-    of_groups = [{"params": {"day": "today", "region": "north", "least": 1}}, {"params": {"least": 5, "most": 9}}]
+    of_groups: list[Any] = [
+        {"params": {"day": "today", "region": "north", "least": 1}},
+        {"params": {"least": 5, "most": 9}},
+    ]
     with dag(params={"week": 1}), TaskGroup("shop", default_args=of_groups[0]):
         with TaskGroup("orders", default_args=of_groups[1]):
             load = oxi("load", default_args={"params": {"region": "south", "most": 7}}, params={"most": 8})
