@@ -6,6 +6,8 @@ base classes, which whoever parses a DAG has loaded already.
 from __future__ import annotations
 
 import importlib
+import os
+from datetime import timezone
 from typing import TYPE_CHECKING, Any
 
 from airflow import __version__ as _version
@@ -74,6 +76,22 @@ def executors() -> list[str]:
 def clear_number(context: Any) -> int:
     """How often tasks of this DAG run were cleared."""
     return int(getattr(context.get("dag_run"), "clear_number", None) or 0)
+
+
+def made(context: Any) -> str:
+    """
+    When this very DAG run was made and began: the same in all of its tries, and another for one that has its id later. A DAG
+    run that is started once more because it is cleared begins anew, and `dag.test` says that it began at its logical date.
+    """
+    dag_run = context.get("dag_run")
+    start, after = (getattr(dag_run, name, None) for name in ("start_date", "run_after"))
+    told = [one.astimezone(timezone.utc).isoformat() for one in (start, after) if one is not None]
+    # All tasks of dag.test are in one process; from Airflow 3 on, run_after tells its runs apart.
+    if after is None and start in (None, getattr(dag_run, "logical_date", None)):
+        from oxiflow.reconnect import began
+
+        told.append(f"{os.getpid()}@{began(os.getpid())}")
+    return ",".join(told)
 
 
 def on_2_form(fields: dict[str, tuple[str, Any]]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """
-`depends_on` as edges of the DAG. Upstream tasks may be defined later than those that name them: what is there is wired at once,
-the rest when the file is loaded. Ids are looked for in the own task group first, then in those around it, then in the DAG.
+`depends_on` as edges of the DAG. Upstream tasks may be defined later than those that name them: what can mean nothing else is
+wired at once, the rest when the file is loaded. Ids are looked for in the own task group first, then in those around it, then
+in the DAG.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ def partial(made: Any, depends_on: str | Iterable[str]) -> Any:
     class Wired(type(made)):  # type: ignore[misc]
         def _expand(self, *words: Any, **options: Any) -> Any:
             task = super()._expand(*words, **options)
-            wire(task, ids)
+            begin(task, ids)
             load = task.resolve_template_files
 
             def loaded() -> None:
@@ -40,8 +41,24 @@ def partial(made: Any, depends_on: str | Iterable[str]) -> Any:
     return Wired(operator_class=made.operator_class, kwargs=made.kwargs, params=made.params)
 
 
+def begin(task: Any, ids: list[str]) -> list[str]:
+    """
+    Wires what no task that is defined later can take the place of, and returns the other ids: a task that is further out is
+    the wrong one if the own group still gets its own.
+    """
+    if not task.has_dag():
+        return ids
+    sure = []
+    for name in ids:
+        nearest, *others = spellings(task, name)
+        if nearest in task.dag.task_dict and (nearest != task.task_id or not others):
+            sure.append(name)
+    wire(task, sure)
+    return [name for name in ids if name not in sure]
+
+
 def wire(task: Any, ids: list[str]) -> list[str]:
-    """Makes tasks upstream of `task`, and returns the ids of those that are not there (yet)."""
+    """Makes tasks upstream of `task`, and returns the ids of those that are not there."""
     if not task.has_dag():
         return ids
     missing = []

@@ -28,13 +28,15 @@ class OxiFlowOperator(BaseOperator):
     :param state_backend: auto, sqlite, file, nfs or redis.
     :param worker_id: Says who works; made unique by task and try.
     :param depends_on: Ids of tasks that come before, in whatever order they are defined; those in the own task group first.
-    :param params: Parameters of the pipeline. (The DAG's own params are not handed on, unless named here.)
+    :param params: Parameters of the pipeline. (The DAG's own params, among which Airflow counts those in
+        its default_args, are not handed on, unless named here. Those in the default_args of a task group are.)
     :param set: Fields of steps by `step.field`.
     :param env: Environment of the runner, beside the task's own. Airflow shows it: secrets belong in conn_env.
     :param conn_env: Variables that hold Airflow connections: `{'PG_URL': 'my_postgres'}` is the address,
         `{'TOKEN': 'my_api#password'}` one part. They are read when the task runs, and shown nowhere.
     :param run_key: What a try resumes, where it is not this task of this DAG run.
-    :param shard: Part of how many, `'0/4'`: the tasks of a map share one run, whose state they all have to reach.
+    :param shard: Part of how many, `'0/4'`: the tasks of a map that have the same params, set and conn_env share one run,
+        whose state they all have to reach.
     :param oxiflow_conn_id: A connection of type `oxiflow`: runner, project, state.
     :param runner_path: A runner in place of the one that the package `oxiflow` carries.
     :param deferrable: The run goes on beside Airflow, and the task gives its place away until it has ended. Airflow 3.3.
@@ -60,8 +62,9 @@ class OxiFlowOperator(BaseOperator):
     _given_params: dict[str, Any]
     #: Made of a mapped task to run: its edges are those of the map.
     _of_map: bool
-    #: Of depends_on, what was not there yet.
+    #: Of depends_on, what is decided when the file is loaded.
     _missing: list[str]
+    shard_is_said: bool
     _work: Work | None
     pipeline_name: str
     project_dir: str | None
@@ -119,6 +122,9 @@ class OxiFlowOperator(BaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        # Before Airflow 3 a task of a map is in no group, and told of it.
+        for name, value in group_params(self.task_group or kwargs.get("task_group")).items():
+            self._given_params.setdefault(name, value)
         # At once: Airflow looks at each assignment, which is most of what parsing costs.
         self.__dict__.update(
             pipeline_name=pipeline_name,
@@ -137,13 +143,15 @@ class OxiFlowOperator(BaseOperator):
             durable=durable,
             fresh=fresh,
             drain_timeout=drain_timeout,
+            # The same for all along a map; a template, or what the map gives, is not.
+            shard_is_said=not hasattr(shard, "resolve") and "{" not in str(shard),
             depends_on=edges.listed(depends_on),
             _missing=[],
             _work=None,
         )
         refuse(self)
         if self.depends_on and not self._of_map:
-            self._missing[:] = edges.wire(self, self.depends_on)
+            self._missing[:] = edges.begin(self, self.depends_on)
 
     @classmethod
     def partial(cls, **kwargs: Any) -> Any:
@@ -181,18 +189,27 @@ class OxiFlowOperator(BaseOperator):
         if missing:
             raise AirflowFailException(
                 f"depends_on names {', '.join(map(repr, missing))}, for which this task did not wait: "
-                "define it before this task, or load the DAG from its file"
+                "define it before this task and in its group, draw the edge with >>, or load the DAG from its file"
             )
 
 
 def own_params(kwargs: Mapping[str, Any]) -> dict[str, Any]:
     """Those of the task. For a task of a map Airflow has mixed the DAG's in: what is the same there is the DAG's."""
-    given = dict(kwargs.get("params") or {})
+    given = {**((kwargs.get("default_args") or {}).get("params") or {}), **(kwargs.get("params") or {})}
     dag = kwargs.get("dag")
     if not kwargs.get("_airflow_from_mapped") or dag is None:
         return given
     of_dag = dict(dag.params or {})
     return {name: value for name, value in given.items() if name not in of_dag or of_dag[name] != value}
+
+
+def group_params(group: Any) -> dict[str, Any]:
+    """Those in the default_args of task groups, of which Airflow tells tasks nothing; the innermost has the last word."""
+    found: dict[str, Any] = {}
+    while group is not None:
+        found = {**((group.default_args or {}).get("params") or {}), **found}
+        group = group.parent_group
+    return found
 
 
 def refuse(task: OxiFlowOperator) -> None:

@@ -5,6 +5,7 @@ A task at work: what is asked of the runner, and the one way in which a run is f
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Mapping
@@ -22,7 +23,7 @@ from oxiflow import Result, RunRequest, start
 from .compat import AirflowException, AirflowFailException, AirflowTaskTimeout, executors, state_store
 from .environment import connection_variables
 from .hooks import OxiFlowHook
-from .identity import identify
+from .identity import clearing_notice, identify, part_of
 from .live import Live
 from .logs import TaskLog
 from .surface import Surface, put_of
@@ -62,7 +63,7 @@ class Work:
             pipeline=task.pipeline_name,
             run_key=task.run_key,
             worker_id=task.worker_id,
-            sharded=self._shard is not None,
+            part=part_of(task),
             retries=int(task.retries or 0),
         )
         self._live = Live(
@@ -138,12 +139,15 @@ class Work:
         return {"invocation": self._identity.invocation, "handle": handle.document()}
 
     def _launched(self, store: Any) -> Handle | None:
-        """The run that an earlier try of this invocation has started here, if it is there."""
+        """The run that an earlier try has started here: one that lives, or one of this invocation that has ended."""
         launch = store.get(LAUNCH)
-        if not isinstance(launch, dict) or launch.get("invocation") != self._identity.invocation:
+        if not isinstance(launch, dict):
             return None
         handle = Handle(**launch["handle"])
         if not handle.here:
+            return None
+        if launch.get("invocation") != self._identity.invocation and not self._outlives(handle):
+            handle.clear()
             return None
         try:
             handle.run().close()
@@ -151,6 +155,17 @@ class Work:
             handle.clear()
             return None
         return handle
+
+    def _outlives(self, handle: Handle) -> bool:
+        """The task was cleared, and its run goes on; not where it has to start over."""
+        if not handle.alive():
+            return False
+        if not (self._task.fresh and self._identity.first_try):
+            return True
+        self._log.info("fresh: stopping the run that an earlier try has left behind, process %s", handle.pid)
+        with contextlib.closing(handle.run()) as run:
+            run.stop(self._grace)
+        return False
 
     def _deferrable(self) -> dict[str, Any]:
         handle = new_handle()
@@ -279,6 +294,10 @@ class Work:
                 "of the run's events, %s got lost and %s could not be read", result.lost, result.malformed
             )
         summary = result.summary()
+        if self._shard is not None:
+            notice = clearing_notice(self._context, int(self._task.retries or 0), summary["outputs"])
+            if notice is not None:
+                self._log.warning(notice)
         self._tell_assets(summary)
         return summary
 

@@ -65,6 +65,21 @@ def test_in_a_task_group_its_own_tasks_come_first() -> None:
     assert load.upstream_task_ids == {"shop.fetch", "count"}
 
 
+def test_a_task_further_out_is_not_taken_for_one_of_the_own_group_that_is_defined_later() -> None:
+    with dag() as night:
+        EmptyOperator(task_id="fetch")
+        with TaskGroup("shop"):
+            load = oxi("load", "fetch")
+            many = OxiFlowOperator.partial(task_id="many", pipeline_name="orders", depends_on="fetch").expand(
+                set=[{"filter.where": "total > 1"}]
+            )
+            EmptyOperator(task_id="fetch")
+    night.resolve_template_files()
+    assert load.upstream_task_ids == {"shop.fetch"}
+    assert many.upstream_task_ids == {"shop.fetch"}
+    assert night.get_task("fetch").downstream_task_ids == set()
+
+
 def test_a_mapped_task_waits_too() -> None:
     with dag() as night:
         EmptyOperator(task_id="extract")
@@ -119,6 +134,19 @@ def test_only_params_of_the_task_are_the_pipelines() -> None:
     with dag(params={"region": "north", "day": "today"}):
         load = oxi("load", params={"day": "{{ ds }}", "least": 5})
     assert load.pipeline_params == {"day": "{{ ds }}", "least": 5}
+
+
+def test_params_in_the_default_args_of_groups_and_tasks_are_the_pipelines() -> None:
+    of_groups: list[Any] = [
+        {"params": {"day": "today", "region": "north", "least": 1}},
+        {"params": {"least": 5, "most": 9}},
+    ]
+    with dag(params={"week": 1}), TaskGroup("shop", default_args=of_groups[0]):
+        with TaskGroup("orders", default_args=of_groups[1]):
+            load = oxi("load", default_args={"params": {"region": "south", "most": 7}}, params={"most": 8})
+        many = OxiFlowOperator.partial(task_id="many", params={"least": 2}).expand(pipeline_name=["a", "b"])
+    assert load.pipeline_params == {"day": "today", "region": "south", "least": 5, "most": 8}
+    assert many.unmap({"pipeline_name": "a"}).pipeline_params == {"day": "today", "region": "north", "least": 2}
 
 
 @pytest.mark.parametrize(

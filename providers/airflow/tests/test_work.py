@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import signal
 import time
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,6 +16,9 @@ from typing import Any
 import pytest
 from airflow.sdk import DAG, Asset
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
+from oxiflow.events import RunStarted
+from oxiflow.process import Run
+from oxiflow.reconnect import Handle, new_handle
 from oxiflow_airflow_provider import OxiFlowOperator, work
 from oxiflow_airflow_provider.work import duration_seconds, duration_text, is_at, shard_of
 
@@ -80,6 +87,52 @@ def execute(task: OxiFlowOperator, told: dict[str, Any]) -> dict[str, Any]:
     return summary
 
 
+def make_long(shop: Path) -> None:
+    """Long enough to be under way when it is asked."""
+    with (shop / "orders.ndjson").open("a") as file:
+        for _ in range(10):
+            file.write("".join(json.dumps({"order": number, "total": 20}) + "\n" for number in range(ORDERS)))
+
+
+def leave_behind(task: OxiFlowOperator, told: dict[str, Any]) -> tuple[Run, Handle]:
+    """A durable run whose task's process has died after it has started it."""
+    one = work.Work(task, told)
+    handle = new_handle()
+    run = one._start(handle)
+    handle = handle.of(run.pid)
+    told["task_state_store"].set(work.LAUNCH, one._launch(handle))
+    return run, handle
+
+
+def exit_code(run: Run) -> int:
+    """Its files are gone, so that it has no other result."""
+    return run._popen.wait(10)
+
+
+@contextlib.contextmanager
+def leave_behind_halted(shop: Path, store: Store) -> Iterator[tuple[Run, Handle]]:
+    """It goes on when it has been looked at: so it is under way, however slow this machine is."""
+    run, handle = leave_behind(load(shop, durable=True), context(store))
+    alive = Handle.alive
+
+    def look(one: Handle) -> bool:
+        lives = alive(one)
+        if lives:
+            os.killpg(run.pid, signal.SIGCONT)
+        return lives
+
+    try:
+        next(item for item in run.follow() if isinstance(item, RunStarted))
+        os.killpg(run.pid, signal.SIGSTOP)
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(Handle, "alive", look)
+            yield run, handle
+    finally:
+        run.kill()
+        run.close()
+        handle.clear()
+
+
 def test_what_it_costs_beside_its_run(shop: Path) -> None:
     store = Store()
     task = load(shop)
@@ -97,12 +150,74 @@ def test_a_lost_report_of_success_runs_nothing_twice(shop: Path) -> None:
     assert (shop / "big.ndjson").stat().st_mtime_ns == written
 
 
-def test_a_durable_run_that_ended_unseen_is_collected(shop: Path) -> None:
+def test_a_durable_run_that_ended_unseen_is_collected(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = Store()
-    first = execute(load(shop, durable=True), context(store))
-    assert work.LAUNCH not in store.values
+    run, handle = leave_behind(load(shop, durable=True, retries=1), context(store, 1, 1))
+    left = run.result().summary()
+    monkeypatch.setattr(work, "start", None)
+    summary = execute(load(shop, durable=True, retries=1), context(store, 2, 1))
+    assert (summary["run_id"], summary["attempt"], summary["rows"]) == (left["run_id"], 1, ORDERS * 4 // 5)
     assert store.values["oxiflow_run"]["state"] == "succeeded"
-    assert first["attempt"] == 1
+    assert work.LAUNCH not in store.values
+    assert not Path(handle.folder).exists()
+
+
+def test_a_cleared_task_follows_its_durable_run_that_lives(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_long(shop)
+    store = Store()
+    with leave_behind_halted(shop, store) as (run, handle):
+        monkeypatch.setattr(work, "start", None)
+        # Of the one try that there was.
+        summary = execute(load(shop, durable=True), context(store, 2, 1))
+        assert summary["attempt"] == 1
+        assert exit_code(run) == 0
+    assert work.LAUNCH not in store.values
+    assert not Path(handle.folder).exists()
+
+
+def test_a_cleared_task_that_starts_over_stops_its_durable_run_first(shop: Path) -> None:
+    make_long(shop)
+    store = Store()
+    with leave_behind_halted(shop, store) as (run, handle):
+        summary = execute(load(shop, durable=True, fresh=True), context(store, 2, 1))
+        assert exit_code(run) == 143
+    assert (summary["attempt"], summary["resumed_from"], summary["rows"]) == (1, None, ORDERS * 4 // 5 + 10 * ORDERS)
+    assert not Path(handle.folder).exists()
+
+
+def test_a_cleared_task_takes_away_what_an_ended_durable_run_has_left(shop: Path) -> None:
+    store = Store()
+    run, handle = leave_behind(load(shop, durable=True), context(store))
+    before = run.result().summary()
+    summary = execute(load(shop, durable=True), context(store, 2, 1))
+    assert summary["run_id"] != before["run_id"]
+    assert not Path(handle.folder).exists()
+
+
+def test_a_connection_reaches_the_run(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (shop / "pipelines/orders.yaml").write_text(PIPELINE.replace("big.ndjson", '"${BIG_AT}.ndjson"'))
+    monkeypatch.setenv("AIRFLOW_CONN_DEPOT", json.dumps({"conn_type": "http", "password": "by-connection"}))
+    execute(load(shop, conn_env={"BIG_AT": "depot#password"}), context(Store()))
+    assert (shop / "by-connection.ndjson").stat().st_size > 0
+
+
+def test_one_part_that_is_cleared_alone_is_told_what_to_do(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (shop / "pipelines/orders.yaml").write_text(PIPELINE.replace("big.ndjson", "big.ndjson, merge: true"))
+    (shop / "state").mkdir()
+
+    def work_on(shard: str, *tries: int, clear_number: int = 0) -> dict[str, Any]:
+        told = context(Store(), *tries)
+        told["dag_run"].clear_number = clear_number
+        return execute(load(shop, state_backend="nfs", shard=shard, env=state), told)
+
+    state = {"OXIFLOW_STATE_URL": str(shop / "state")}
+    work_on("0/2")
+    assert [output["rows"] for output in work_on("1/2")["outputs"]] == [ORDERS * 4 // 5]
+    assert "clear all of them" not in capsys.readouterr().out
+    assert work_on("0/2", 2, 1, clear_number=1)["outputs"] == []
+    assert "clear all of them" in capsys.readouterr().out
+    assert work_on("1/2", 2, 1, clear_number=1)["outputs"] != []
+    assert "clear all of them" not in capsys.readouterr().out
 
 
 def test_outlets_get_the_figures_of_their_output(shop: Path) -> None:
@@ -141,10 +256,7 @@ def test_only_what_may_help_is_tried_again(
 
 
 def test_a_state_that_the_triggerer_may_not_reach_is_refused(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Long enough to be under way when it is asked.
-    with (shop / "orders.ndjson").open("a") as file:
-        for _ in range(10):
-            file.write("".join(json.dumps({"order": number, "total": 20}) + "\n" for number in range(ORDERS)))
+    make_long(shop)
     monkeypatch.setattr(work, "executors", lambda: ["CeleryExecutor"])
     with pytest.raises(AirflowFailException, match="sqlite is this machine's alone, and with CeleryExecutor"):
         execute(load(shop, deferrable=True), context(Store()))
