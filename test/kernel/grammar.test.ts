@@ -94,7 +94,7 @@ test('whatever bytes come, a record is accepted or refused as by JSON.parse, and
     }
   }
   expect(Math.min(good, bad)).toBeGreaterThan(30_000);
-});
+}, 120_000);
 
 test('a document in pieces is accepted or refused as by JSON.parse', () => {
   const random = new RandomJson(SEED + 1);
