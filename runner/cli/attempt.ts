@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
 import type { Pipeline } from '../config/pipeline.ts';
 import type { Project } from '../config/project.ts';
+import { SOFT_INTERVAL_MS } from '../engine/barrier-clock.ts';
 import { softInterval, stuckAfter } from '../engine/crashpoint.ts';
 import { PauseGate } from '../engine/pause.ts';
 import type { Plan } from '../engine/plan.ts';
@@ -62,7 +63,6 @@ export interface AttemptInput {
   deliver(result: RunResult): Promise<void>;
 }
 
-const SOFT_INTERVAL_MS = 500;
 const METRICS_INTERVAL_SECONDS = 10;
 /** Beyond the lease: what its holder may need to be noticed as gone. */
 const LEASE_WAIT_EXTRA_MS = 5000;

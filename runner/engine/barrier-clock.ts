@@ -1,6 +1,9 @@
 /** Says when a barrier is due, one at a time: a second one never starts before the first is over. */
 import type { Grade } from '../state/store.ts';
 
+/** Between soft checkpoints, in milliseconds. */
+export const SOFT_INTERVAL_MS = 500;
+
 export class BarrierClock {
   readonly #softMs: number;
   readonly #hardMs: number;

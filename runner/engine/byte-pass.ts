@@ -164,10 +164,7 @@ export class BytePass {
     if (isOwn && left.count === 0) giveBuffer(left.bytes);
     return (offset, out) => {
       if (next >= left.count || left.offsets[next] !== offset) return;
-      const at = out.length;
-      out.copy(text, left.spans[2 * next] as number, left.spans[2 * next + 1] as number);
-      this.#spans.add(at, out.length, offset);
-      out.byte(LF);
+      this.#line(out, text, left.spans[2 * next] as number, left.spans[2 * next + 1] as number, offset);
       if (++next === left.count && isOwn) giveBuffer(left.bytes);
     };
   }
@@ -184,12 +181,8 @@ export class BytePass {
     const { spans } = turn;
     if (turn.stays) {
       const source = Buffer.from(input.buffer, input.byteOffset, input.byteLength);
-      for (let i = from; i < to; i++) {
-        const at = out.length;
-        out.copy(source, spans[2 * i] as number, spans[2 * i + 1] as number);
-        this.#spans.add(at, out.length, turn.offsets[i] as number);
-        out.byte(LF);
-      }
+      for (let i = from; i < to; i++)
+        this.#line(out, source, spans[2 * i] as number, spans[2 * i + 1] as number, turn.offsets[i] as number);
       return;
     }
     const start = spans[2 * from] as number;
@@ -203,11 +196,15 @@ export class BytePass {
   #write(piece: Block, out: ByteWriter): void {
     const { spans, offsets, count } = this.#spans.take();
     const source = Buffer.from(piece.bytes.buffer, piece.bytes.byteOffset, piece.bytes.byteLength);
-    for (let i = 0; i < count; i++) {
-      const at = out.length;
-      out.copy(source, spans[2 * i] as number, spans[2 * i + 1] as number);
-      this.#spans.add(at, out.length, offsets[i] as number);
-      out.byte(LF);
-    }
+    for (let i = 0; i < count; i++)
+      this.#line(out, source, spans[2 * i] as number, spans[2 * i + 1] as number, offsets[i] as number);
+  }
+
+  /** Writes the record `source[start, end)`, and notes it. */
+  #line(out: ByteWriter, source: Buffer, start: number, end: number, offset: number): void {
+    const at = out.length;
+    out.copy(source, start, end);
+    this.#spans.add(at, out.length, offset);
+    out.byte(LF);
   }
 }

@@ -2,6 +2,7 @@
 import { createReadStream, createWriteStream, readdirSync, rmSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
+import { SOFT_INTERVAL_MS } from '../../runner/engine/barrier-clock.ts';
 import { differences } from './compare.ts';
 import { buildWithCrashPoints } from './contenders.ts';
 import { measureCommand, say } from './ground.ts';
@@ -27,8 +28,7 @@ interface Turn {
 
 const UNMEASURED = 'monitoring: { interval_seconds: 86400 }\n';
 
-/** Soft checkpoints of the usual settings, and so many times as many: machines differ by more than what the usual ones cost. */
-const USUAL_SOFT_MS = 500;
+/** So many times as many soft checkpoints as usual: machines differ by more than what the usual ones cost. */
 export const OFTEN = 20;
 
 /**
@@ -55,7 +55,7 @@ export function compareCheckpoints(ground: Ground, redisUrl: string, pairs: numb
     return [
       variant('off', UNOBSERVED, { OXIFLOW_SOFT_INTERVAL_MS: '86400000' }),
       variant('usual', UNMEASURED, {}),
-      variant(`${OFTEN} times as often`, UNMEASURED, { OXIFLOW_SOFT_INTERVAL_MS: String(USUAL_SOFT_MS / OFTEN) }),
+      variant(`${OFTEN} times as often`, UNMEASURED, { OXIFLOW_SOFT_INTERVAL_MS: String(SOFT_INTERVAL_MS / OFTEN) }),
     ];
   });
   const runs = groups.map(runsOf);

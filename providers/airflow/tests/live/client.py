@@ -8,8 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 import httpx
-
-from .waiting import LONGEST, until
+from livetests.waiting import LONGEST, until
 
 ENDED = ("success", "failed", "upstream_failed", "skipped", "removed")
 

@@ -12,12 +12,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import httpx
+from livetests.programs import need
+from livetests.waiting import end_all, free_port, until
 
 from .client import Api
-from .programs import need
-from .standalone import GRACE
-from .waiting import end_all, free_port, until
+from .standalone import GRACE, is_healthy
 
 ROOT = Path(__file__).resolve().parents[4]
 README = ROOT / "examples/airflow/README.md"
@@ -106,13 +105,7 @@ class Newcomer:
         if self._process.poll() is not None:
             logs = "\n".join(path.read_text(errors="replace")[-4000:] for path in self.clone.glob("*.log"))
             raise AssertionError(f"the README's commands ended:\n{logs}")
-        try:
-            health = httpx.get(f"{self.url}/api/v2/monitor/health", timeout=10).json()
-        except (httpx.HTTPError, ValueError):
-            return False
-        return all(
-            (health.get(part) or {}).get("status") == "healthy" for part in ("scheduler", "dag_processor", "triggerer")
-        )
+        return is_healthy(self.url)
 
     def api(self, user: str = "admin") -> Api:
         passwords = json.loads((self.home / "simple_auth_manager_passwords.json.generated").read_text())

@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import httpx
+from livetests.waiting import LONGEST, end_all, free_port, until
 
 from .client import Api
-from .waiting import LONGEST, end_all, free_port, until
 
 #: Users and their roles. Nobody has none, and the guest may look at everything but the DAG "hello".
 USERS = {"admin": "admin", "viewer": "viewer", "guest": "viewer", "nobody": ""}
@@ -119,12 +119,7 @@ class Airflow:
     def _healthy(self) -> bool:
         assert self._process is not None
         assert self._process.poll() is None, f"Airflow ended at its start:\n{self.last_words()}"
-        try:
-            health = httpx.get(f"{self.url}/api/v2/monitor/health", timeout=10).json()
-        except (httpx.HTTPError, ValueError):
-            return False
-        parts = ("metadatabase", "scheduler", "dag_processor", "triggerer")
-        return all((health.get(part) or {}).get("status") == "healthy" for part in parts)
+        return is_healthy(self.url)
 
     def api(self, user: str = "admin") -> Api:
         return Api(self.url, user, f"{user}-of-the-tests")
@@ -150,3 +145,12 @@ class Airflow:
         self._process.wait()
         self._process = None
         assert not late, f"Airflow was ended, and these did not end with it: {late}"
+
+
+def is_healthy(url: str) -> bool:
+    try:
+        health = httpx.get(f"{url}/api/v2/monitor/health", timeout=10).json()
+    except (httpx.HTTPError, ValueError):
+        return False
+    parts = ("metadatabase", "scheduler", "dag_processor", "triggerer")
+    return all((health.get(part) or {}).get("status") == "healthy" for part in parts)

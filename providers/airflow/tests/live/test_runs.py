@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from livetests.programs import need
+from livetests.waiting import command_of, free_port, processes_of, until
 
 from .client import Api, Task
-from .programs import need
 from .shop import FEW, ORDERS, make_shop, numbers_in, order
 from .standalone import Airflow
-from .waiting import command_of, free_port, processes_of, until
 
 #: Nobody may see it.
 SECRET = "-".join(("s3cret", "of", "the", "shop"))
@@ -34,7 +34,7 @@ def shop(airflow: Airflow, api: Api) -> Path:
 def runners(airflow: Airflow, pipeline: str) -> list[int]:
     """The runner's processes of a pipeline, and the programs that they started."""
     ours = processes_of(f"OXIFLOW_WORK={airflow.home / 'work'}")
-    return [pid for pid in ours if command_of(pid).endswith(f"-- {pipeline}")]
+    return [pid for pid, command in ours.items() if command.endswith(f"-- {pipeline}")]
 
 
 def programs(shop: Path) -> list[int]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
+from livetests.waiting import until
 from oxiflow_airflow_provider.documents import CHECKPOINT, RUN
 from playwright.sync_api import FrameLocator, expect
 
 from .browser import chromium, figure, listen, look_again, number, open_tab, session
 from .client import Api, Task
 from .standalone import Airflow
-from .waiting import until
 
 ROWS = 120_000
 GATES = (0, 40_000, 80_000)

@@ -7,8 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import httpx
-
-from .waiting import LONGEST, until
+from livetests.waiting import LONGEST, until
 
 ENDED = ("SUCCESS", "FAILURE", "CANCELED")
 METADATA = """metadataEntries { __typename label

@@ -11,9 +11,9 @@ import sys
 from pathlib import Path
 
 import httpx
+from livetests.waiting import end_all, free_port, processes_of, until
 
 from .api import Api
-from .waiting import end_all, free_port, processes_of, until
 
 #: Ten seconds on an idle machine.
 BOOT = 240.0

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from livetests.waiting import until
 from oxiflow.runner import runner_command
 
 from ..bikes import MONTHS, STEADY, far_rides, rides
 from .api import Api
 from .server import Dagster
-from .waiting import until
 
 
 def seen(api: Api, key: str, run: str, attempt: int = 1) -> list[dict[str, Any]]:

@@ -7,14 +7,14 @@ import os
 import subprocess
 from pathlib import Path
 
+from livetests.programs import need
+from livetests.waiting import LONGEST
 from oxiflow.runner import runner_command
 from playwright.sync_api import expect, sync_playwright
 
 from .api import Api
 from .conftest import EXAMPLE
-from .programs import need
 from .server import Dagster
-from .waiting import LONGEST
 
 
 def test_the_manifest_of_the_example_is_the_one_of_its_pipelines(tmp_path: Path) -> None:

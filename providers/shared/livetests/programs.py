@@ -10,6 +10,7 @@ import subprocess
 PACKAGES = {
     # And a font: without one, a page has no text.
     "chromium": ("chromium", "fonts-dejavu-core"),
+    "redis-server": ("redis-server",),
 }
 
 
@@ -20,7 +21,7 @@ def need(program: str) -> str:
         return found
     packages = PACKAGES[program]
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
-        raise RuntimeError(f"the tests of the Dagster provider need {program}: install {' and '.join(packages)}")
+        raise RuntimeError(f"the live tests need {program}: install {' and '.join(packages)}")
     # Nobody's daemon is started: each test starts its own.
     quiet = {**os.environ, "RUNLEVEL": "1", "DEBIAN_FRONTEND": "noninteractive"}
     apt = ["apt-get", "-qq", "--yes"]

@@ -16,7 +16,7 @@ T = TypeVar("T")
 LONGEST = 240.0
 
 
-def until(what: str, look: Callable[[], T], within: float = LONGEST, every: float = 0.2) -> T:
+def until(what: str, look: Callable[[], T], within: float = LONGEST, every: float = 0.1) -> T:
     """Polls until `look` gives something true, and gives that."""
     deadline = time.monotonic() + within
     while True:
@@ -35,7 +35,10 @@ def free_port() -> int:
 
 
 def processes_of(mark: str) -> dict[int, str]:
-    """Those whose environment holds `mark`, whatever session or group they are in, with their command lines."""
+    """
+    Those whose environment holds `mark`, whatever session or group they are in, with their command lines: what was started and
+    all that this started.
+    """
     found = {}
     for folder in Path("/proc").iterdir():
         if not folder.name.isdigit() or int(folder.name) == os.getpid():
@@ -43,12 +46,19 @@ def processes_of(mark: str) -> dict[int, str]:
         try:
             environment = (folder / "environ").read_bytes()
             state = (folder / "stat").read_bytes().rpartition(b")")[2].split()[0]
-            command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
         except OSError:
             continue
         if state != b"Z" and mark.encode() in environment.split(b"\0"):
-            found[int(folder.name)] = command
+            found[int(folder.name)] = command_of(int(folder.name))
     return found
+
+
+def command_of(pid: int) -> str:
+    """Empty where there is no such process any more."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+    except OSError:
+        return ""
 
 
 def end_all(mark: str, within: float) -> list[str]:
@@ -60,4 +70,4 @@ def end_all(mark: str, within: float) -> list[str]:
     for pid in late:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-    return list(late.values())
+    return [command for command in late.values() if command]

@@ -1,0 +1,1 @@
+"""What the live tests of several packages need: waiting, processes, programs of the system."""
