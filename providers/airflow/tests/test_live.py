@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from oxiflow.documents import CHECKPOINT, CHECKPOINTS, RUN
 from oxiflow.events import (
     Event,
     Metrics,
@@ -19,10 +20,10 @@ from oxiflow.events import (
     RunFinished,
     RunStarted,
 )
+from oxiflow.live import KEPT, POINTS, Live
+from oxiflow.narration import MOST_LETTERS, MOST_LINES
 from oxiflow.stream import decode
-from oxiflow_airflow_provider.documents import CHECKPOINT, CHECKPOINTS, RUN
-from oxiflow_airflow_provider.live import KEPT, POINTS, Live
-from oxiflow_airflow_provider.logs import MOST_LETTERS, MOST_LINES, TaskLog
+from oxiflow_airflow_provider.logs import TaskLog
 from oxiflow_airflow_provider.surface import Surface
 
 from oxiflow import Line, Result

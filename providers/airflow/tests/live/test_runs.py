@@ -5,15 +5,13 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from livetests.programs import need
-from livetests.waiting import command_of, free_port, processes_of, until
+from livetests.redis import redis_server
+from livetests.waiting import command_of, processes_of, until
 
 from .client import Api, Task
 from .shop import FEW, ORDERS, make_shop, numbers_in, order
@@ -242,23 +240,8 @@ def test_depends_on_makes_edges_in_any_order(api: Api) -> None:
 @pytest.fixture
 def redis(tmp_path: Path) -> Iterator[int]:
     """The port of a Redis server of this test's own."""
-    port = free_port()
-    words = [need("redis-server"), "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(tmp_path)]
-    with subprocess.Popen(words, stdout=subprocess.DEVNULL) as server:
-        try:
-            until("Redis", lambda: answers(port))
-            yield port
-        finally:
-            server.terminate()
-
-
-def answers(port: int) -> bool:
-    try:
-        with socket.create_connection(("127.0.0.1", port), timeout=1) as one:
-            one.sendall(b"PING\r\n")
-            return one.recv(7).startswith(b"+PONG")
-    except OSError:
-        return False
+    with redis_server(tmp_path) as port:
+        yield port
 
 
 def test_the_tasks_of_a_map_do_their_parts_of_one_run(api: Api, shop: Path, redis: int) -> None:

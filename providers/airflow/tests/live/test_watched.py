@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from livetests.waiting import until
-from oxiflow_airflow_provider.documents import CHECKPOINT, RUN
+from oxiflow.documents import CHECKPOINT, RUN
 from playwright.sync_api import FrameLocator, expect
 
 from .browser import chromium, figure, listen, look_again, number, open_tab, session

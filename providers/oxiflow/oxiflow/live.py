@@ -1,25 +1,10 @@
-"""Makes the documents that Airflow's page shows of a run's events."""
+"""Makes the documents that orchestrators show of a run's events."""
 
 from __future__ import annotations
 
 import json
 from datetime import datetime
 from typing import Any
-
-from oxiflow.events import (
-    Alert,
-    Checkpoint,
-    Counters,
-    Event,
-    Metrics,
-    Progress,
-    RecordDeadLettered,
-    RunFinished,
-    RunStarted,
-    StepFinished,
-)
-
-from oxiflow import Result
 
 from .documents import (
     CHECKPOINT,
@@ -31,8 +16,21 @@ from .documents import (
     RunDocument,
     State,
 )
+from .events import (
+    Alert,
+    Checkpoint,
+    Counters,
+    Event,
+    Metrics,
+    Progress,
+    RecordDeadLettered,
+    RunFinished,
+    RunStarted,
+    StepFinished,
+)
+from .result import Result
 
-#: A document beyond this is cut, in bytes of JSON; Airflow's own advice for a value is 64 KB.
+#: A document beyond this is cut, in bytes of JSON: Airflow advises 64 KB for a value.
 LIMIT = 60_000
 #: Of a text, in characters.
 LONGEST = 500

@@ -1,0 +1,131 @@
+"""
+The flows that the tests run, each in a process of its own, as a runner or worker of Prefect starts them. OXIFLOW_HARBOUR is the
+folder of the project.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any
+
+from prefect import flow, serve, task, unmapped
+from prefect.artifacts import create_markdown_artifact
+from prefect.task_runners import ThreadPoolTaskRunner
+from prefect_dask import DaskTaskRunner
+from prefect_oxiflow import OxiFlowStateBackend, arun_pipeline, oxiflow_flow, run_pipeline
+from pydantic import SecretStr
+
+HARBOUR = os.environ["OXIFLOW_HARBOUR"]
+REDIS = os.environ["OXIFLOW_REDIS"]
+#: Of a run that is met while it goes on: a minute and more.
+LONG = 1.2
+SHARDS = int(os.environ["OXIFLOW_SHARDS"])
+
+
+@flow
+def steady() -> Any:
+    return run_pipeline("crossings", HARBOUR, params={"to": "steady"})
+
+
+@flow
+def stopped_directly() -> Any:
+    return run_pipeline("crossings", HARBOUR, params={"to": "stopped_directly", "rest": LONG})
+
+
+@flow
+def stopped_in_a_thread() -> Any:
+    return run_pipeline.submit("crossings", HARBOUR, params={"to": "stopped_in_a_thread", "rest": LONG}).result()
+
+
+@flow
+async def stopped_in_a_loop() -> Any:
+    return await arun_pipeline("crossings", HARBOUR, params={"to": "stopped_in_a_loop", "rest": LONG})
+
+
+@flow
+def too_slow() -> Any:
+    slow = run_pipeline.with_options(timeout_seconds=4)
+    return slow.submit("crossings", HARBOUR, params={"to": "too_slow", "rest": LONG}).result()
+
+
+@flow
+def killed() -> Any:
+    """Slow while there is a file killed.slow in the project."""
+    return run_pipeline("crossings", HARBOUR, params={"to": "killed", "rest": 0})
+
+
+@flow
+def dies() -> Any:
+    patient = run_pipeline.with_options(retries=2)
+    return patient("crossings", HARBOUR, params={"to": "dies", "rest": 0.1})
+
+
+@flow
+def refused() -> Any:
+    """Bad data is not tried again, whatever the retries say."""
+    patient = run_pipeline.with_options(retries=3)
+    return patient("strict", HARBOUR)
+
+
+@flow(task_runner=DaskTaskRunner(cluster_kwargs={"n_workers": 2, "threads_per_worker": 4, "dashboard_address": None}))
+def shared_on_dask() -> Any:
+    return shared("dask")
+
+
+@flow(task_runner=ThreadPoolTaskRunner(max_workers=4))
+def shared_in_threads() -> Any:
+    return shared("threads")
+
+
+def shared(to: str) -> list[Any]:
+    state = OxiFlowStateBackend(backend="redis", url=SecretStr(REDIS))
+    parts = run_pipeline.map(
+        "tickets",
+        unmapped(HARBOUR),
+        state_backend=unmapped(state),
+        shard=[f"{part}/{SHARDS}" for part in range(SHARDS)],
+        env=unmapped({"TICKETS_TO": to}),
+    )
+    return parts.result()
+
+
+@task
+def measure() -> None:
+    began = time.process_time()
+    run_pipeline.fn("crossings", HARBOUR, params={"to": "measured", "rest": 0.1})
+    create_markdown_artifact(str(time.process_time() - began), key="cpu")
+
+
+@flow
+def measured() -> None:
+    measure()
+
+
+@flow
+def hostile(name: str) -> Any:
+    secret = SecretStr(os.environ["OXIFLOW_SECRET"])
+    return run_pipeline("crossings", HARBOUR, params={"to": name, "rest": 0}, env={"API_TOKEN": secret})
+
+
+crossings = oxiflow_flow("crossings", HARBOUR)
+
+FLOWS = [
+    steady,
+    stopped_directly,
+    stopped_in_a_thread,
+    stopped_in_a_loop,
+    too_slow,
+    killed,
+    dies,
+    refused,
+    shared_on_dask,
+    shared_in_threads,
+    measured,
+    hostile,
+    crossings,
+]
+
+# Runs are started by importing this file again.
+if __name__ == "__main__":
+    serve(*(one.to_deployment(one.fn.__name__) for one in FLOWS), limit=20)
