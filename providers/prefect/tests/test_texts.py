@@ -14,8 +14,8 @@ HOSTILE = "[a](javascript:alert(1)) <img src=x onerror=alert(1)> **b** `c` | d\n
 def test_every_sign_of_markdown_is_behind_a_backslash_and_all_is_on_one_line() -> None:
     text = escaped(HOSTILE)
     assert "\n" not in text
-    assert re.findall(r"(?<!\\)[!-/:-@\[-`{-~]", text.replace("\\\\", "")) == []
-    assert text.replace("\\", "") == plain(HOSTILE)
+    assert re.sub(r"\\[!-/:-@\[-`{-~]", "", text).replace(" ", "").isalnum()
+    assert re.sub(r"\\(.)", r"\1", text) == plain(HOSTILE)
 
 
 def test_texts_are_cut_and_control_signs_are_gone() -> None:

@@ -17,13 +17,21 @@ class Api:
         self._client = httpx.Client(base_url=f"{url}/api", timeout=60)
 
     def get(self, path: str) -> Any:
-        return self._answer(self._client.get(path))
+        return self._ask("GET", path)
 
     def post(self, path: str, body: Any = None) -> Any:
-        return self._answer(self._client.post(path, json={} if body is None else body))
+        return self._ask("POST", path, json={} if body is None else body)
 
-    def _answer(self, response: httpx.Response) -> Any:
-        assert response.is_success, f"{response.request.url}: {response.status_code} {response.text}"
+    def _ask(self, method: str, path: str, **more: Any) -> Any:
+        """Prefect's own clients ask again, too, when the server's database is busy."""
+
+        def answer() -> httpx.Response | None:
+            response = self._client.request(method, path, **more)
+            return None if response.status_code == httpx.codes.SERVICE_UNAVAILABLE else response
+
+        response = until(f"an answer to {path}", answer)
+        assert response is not None
+        assert response.is_success, f"{path}: {response.status_code} {response.text}"
         return response.json() if response.content else None
 
     def healthy(self) -> bool:
@@ -95,7 +103,7 @@ class Api:
         page = self.post("/events/filter", body)
         found: list[dict[str, Any]] = list(page["events"])
         while page["next_page"]:
-            page = self._answer(self._client.get(page["next_page"]))
+            page = self.get(page["next_page"])
             found += page["events"]
         return found
 

@@ -1,4 +1,4 @@
-"""One real Prefect for all live tests: its server, Redis, and a runner that serves scenarios.py."""
+"""One real Prefect for all live tests: its server, Redis, and runners that serve scenarios.py and on_dask.py."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SHARDS = 8
 #: Nobody may see it.
 SECRET = "-".join(("s3cret", "of", "the", "harbour"))
 HOSTILE = "[a](javascript:boom) <img src=x onerror=boom> **b** | c"
-#: The flows of scenarios.py, those first that are looked at first.
+#: The flows of scenarios.py and on_dask.py, those first that are looked at first.
 NAMES = (
     "stopped_directly",
     "stopped_in_a_thread",
@@ -32,7 +32,7 @@ NAMES = (
     "hostile",
     "crossings",
 )
-SCENARIOS = Path(__file__).with_name("scenarios.py")
+HERE = Path(__file__).parent
 
 
 @pytest.fixture(scope="session")
@@ -49,7 +49,8 @@ def prefect(tmp_path_factory: pytest.TempPathFactory, harbour: Path, redis: str)
     one = Prefect(tmp_path_factory.mktemp("prefect"), env)
     try:
         one.start()
-        one.launch("scenarios", ["python", str(SCENARIOS)])
+        one.launch("scenarios", ["python", str(HERE / "scenarios.py")])
+        one.launch("on_dask", ["python", str(HERE / "on_dask.py")])
         yield one
     finally:
         one.api.close()
@@ -63,7 +64,7 @@ def api(prefect: Prefect) -> Api:
 
 @pytest.fixture(scope="session")
 def runs(prefect: Prefect, api: Api, harbour: Path) -> dict[str, str]:
-    """A run of each flow of scenarios.py, all begun side by side; each test looks at its own."""
+    """A run of each flow, all begun side by side; each test looks at its own."""
     for name in ("killed", "dies"):
         (harbour / f"{name}.slow").touch()
     parameters = {"hostile": {"name": HOSTILE}, "crossings": {"to": "of_a_flow", "rest": 0}}

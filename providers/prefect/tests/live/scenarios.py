@@ -9,18 +9,16 @@ import os
 import time
 from typing import Any
 
-from prefect import flow, serve, task, unmapped
+from prefect import flow, serve, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.task_runners import ThreadPoolTaskRunner
-from prefect_dask import DaskTaskRunner
-from prefect_oxiflow import OxiFlowStateBackend, arun_pipeline, oxiflow_flow, run_pipeline
+from prefect_oxiflow import arun_pipeline, oxiflow_flow, run_pipeline
 from pydantic import SecretStr
+from shared import run_in_parts
 
 HARBOUR = os.environ["OXIFLOW_HARBOUR"]
-REDIS = os.environ["OXIFLOW_REDIS"]
 #: Of a run that is met while it goes on: a minute and more.
 LONG = 1.2
-SHARDS = int(os.environ["OXIFLOW_SHARDS"])
 
 
 @flow
@@ -68,26 +66,9 @@ def refused() -> Any:
     return patient("strict", HARBOUR)
 
 
-@flow(task_runner=DaskTaskRunner(cluster_kwargs={"n_workers": 2, "threads_per_worker": 4, "dashboard_address": None}))
-def shared_on_dask() -> Any:
-    return shared("dask")
-
-
 @flow(task_runner=ThreadPoolTaskRunner(max_workers=4))
 def shared_in_threads() -> Any:
-    return shared("threads")
-
-
-def shared(to: str) -> list[Any]:
-    state = OxiFlowStateBackend(backend="redis", url=SecretStr(REDIS))
-    parts = run_pipeline.map(
-        "tickets",
-        unmapped(HARBOUR),
-        state_backend=unmapped(state),
-        shard=[f"{part}/{SHARDS}" for part in range(SHARDS)],
-        env=unmapped({"TICKETS_TO": to}),
-    )
-    return parts.result()
+    return run_in_parts("threads")
 
 
 @task
@@ -119,7 +100,6 @@ FLOWS = [
     killed,
     dies,
     refused,
-    shared_on_dask,
     shared_in_threads,
     measured,
     hostile,
