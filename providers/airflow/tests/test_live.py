@@ -217,3 +217,14 @@ def test_a_sample_names_the_step_that_holds_the_run_back() -> None:
     assert [oxi["step"] for oxi in run["oxis"] if oxi["bottleneck"]] == ["parse_json"]
     assert run["rows_written"] == 228571
     assert [oxi["records_out"] for oxi in run["oxis"]] == [400001, 400000, 228571, 228571]
+
+
+def test_what_the_run_says_twice_is_in_the_log_once(log: logging.Logger, kept: Kept) -> None:
+    told = events("interrupted")
+    letter = next(event for event in told if event.type == "record.dead_lettered")
+    warning = next(event for event in told if event.type == "log")
+    narrator = TaskLog(log)
+    text = f"{vars(letter)['split']}: record at byte {vars(letter)['offset']}: no number"
+    narrator.tell(type(warning)(**{**vars(warning), "level": "warn", "message": text}))
+    narrator.tell(letter)
+    assert kept.lines == [(logging.WARNING, text)]

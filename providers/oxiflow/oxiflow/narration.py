@@ -43,6 +43,7 @@ class Narrator:
         self._lines = 0
         self._letters = 0
         self._alert = ""
+        self._said = ""
 
     def tell(self, item: Any) -> None:
         if isinstance(item, Line):
@@ -53,6 +54,7 @@ class Narrator:
             # People are warned of an alert in the same words.
             if item.message != self._alert:
                 self.say(LEVELS[item.level], item.message)
+            self._said = item.message
         elif isinstance(item, Progress):
             if self._clock() - self._told_at >= self._interval:
                 self._told_at = self._clock()
@@ -90,7 +92,9 @@ class Narrator:
 
     def _letter(self, event: RecordDeadLettered) -> None:
         self._letters += 1
-        if self._letters <= MOST_LETTERS:
+        # People are warned of the first bad records, with the place.
+        told = self._said.startswith(f"{event.split}: record at byte {event.offset}:")
+        if self._letters <= MOST_LETTERS and not told:
             self.say(
                 logging.WARNING, f"dead letter at byte {event.offset} of {event.split}, by {event.step}: {event.reason}"
             )
@@ -119,10 +123,8 @@ class Narrator:
         )
 
     def fold(self, title: str, lines: list[str]) -> None:
-        """Lines that belong together."""
-        self.say(logging.INFO, title)
-        for line in lines:
-            self.say(logging.INFO, f"  {line}")
+        """Lines that belong together; here, they are one record of the log."""
+        self.say(logging.INFO, "\n  ".join([title, *lines]))
 
     def say(self, level: int, text: str) -> None:
         self._log.log(level, "%s", text)

@@ -83,9 +83,9 @@ class Api:
 
     def artifacts(self, flow_run: str) -> dict[str, Any]:
         """By key, the newest of each: `data`, `description`, `type`. Tables are lists."""
-        body = {"artifacts": {"flow_run_id": {"any_": [flow_run]}}, "sort": "CREATED_ASC"} | {"limit": 200}
-        found = {}
-        for one in self.post("/artifacts/filter", body):
+        body = {"artifacts": {"flow_run_id": {"any_": [flow_run]}}, "sort": "CREATED_DESC", "limit": 200}
+        found: dict[str, Any] = {}
+        for one in reversed(self.post("/artifacts/filter", body)):
             data = json.loads(one["data"]) if one["type"] == "table" and isinstance(one["data"], str) else one["data"]
             found[one["key"]] = {**one, "data": data}
         return found

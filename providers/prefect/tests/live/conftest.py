@@ -1,4 +1,4 @@
-"""One real Prefect for all live tests: its server, Redis, and runners that serve scenarios.py and on_dask.py."""
+"""One real Prefect for all live tests: its server, Redis, and a runner that serves scenarios.py."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from livetests.redis import redis_server
+from livetests.waiting import until
 
 from .api import Api
 from .server import Prefect
@@ -15,23 +16,9 @@ from .server import Prefect
 SHARDS = 8
 #: Nobody may see it.
 SECRET = "-".join(("s3cret", "of", "the", "harbour"))
-HOSTILE = "[a](javascript:boom) <img src=x onerror=boom> **b** | c"
-#: The flows of scenarios.py and on_dask.py, those first that are looked at first.
-NAMES = (
-    "stopped_directly",
-    "stopped_in_a_thread",
-    "stopped_in_a_loop",
-    "killed",
-    "dies",
-    "too_slow",
-    "steady",
-    "refused",
-    "shared_on_dask",
-    "shared_in_threads",
-    "measured",
-    "hostile",
-    "crossings",
-)
+#: Those of scenarios.py that are met while they go on, and the one that runs all others.
+MET = ("stopped_directly", "stopped_in_a_thread", "stopped_in_a_loop", "killed", "dies")
+OTHERS = "in_order"
 HERE = Path(__file__).parent
 
 
@@ -50,7 +37,6 @@ def prefect(tmp_path_factory: pytest.TempPathFactory, harbour: Path, redis: str)
     try:
         one.start()
         one.launch("scenarios", ["python", str(HERE / "scenarios.py")])
-        one.launch("on_dask", ["python", str(HERE / "on_dask.py")])
         yield one
     finally:
         one.api.close()
@@ -62,11 +48,32 @@ def api(prefect: Prefect) -> Api:
     return prefect.api
 
 
+class Runs:
+    """The flow runs of the scenarios by the names of their functions, all begun side by side."""
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+        self._started = {name: api.start(name) for name in (*MET, OTHERS)}
+
+    def __getitem__(self, name: str) -> str:
+        return self._started.get(name) or until(f"the flow {name}", lambda: self._subflow(name))
+
+    def _subflow(self, name: str) -> str | None:
+        # One that another flow has called.
+        body = {
+            "flows": {"name": {"any_": [name.replace("_", "-"), name]}},
+            "flow_runs": {"parent_flow_run_id": {"any_": [self._started[OTHERS]]}},
+        }
+        found = self._api.post("/flow_runs/filter", body)
+        return str(found[0]["id"]) if found else None
+
+    def all(self) -> list[str]:
+        return list(self._started.values())
+
+
 @pytest.fixture(scope="session")
-def runs(prefect: Prefect, api: Api, harbour: Path) -> dict[str, str]:
-    """A run of each flow, all begun side by side; each test looks at its own."""
+def runs(prefect: Prefect, api: Api, harbour: Path) -> Runs:
     for name in ("killed", "dies"):
         (harbour / f"{name}.slow").touch()
-    parameters = {"hostile": {"name": HOSTILE}, "crossings": {"to": "of_a_flow", "rest": 0}}
-    prefect.until_deployed(NAMES)
-    return {name: api.start(name, **parameters.get(name, {})) for name in NAMES}
+    prefect.until_deployed({*MET, OTHERS})
+    return Runs(api)

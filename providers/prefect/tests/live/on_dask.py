@@ -1,4 +1,4 @@
-"""The scenario on Dask, in a file of its own: importing Dask takes longer than most of the others take."""
+"""The scenario on Dask, in a file of its own: importing Dask takes time that others need not."""
 
 from __future__ import annotations
 
@@ -15,6 +15,3 @@ CLUSTER = {"n_workers": 2, "threads_per_worker": 4, "dashboard_address": None}
 def shared_on_dask() -> Any:
     return run_in_parts("dask")
 
-
-if __name__ == "__main__":
-    shared_on_dask.serve("shared_on_dask")

@@ -38,9 +38,8 @@ class Prefect:
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
             "DO_NOT_TRACK": "1",
             "PREFECT_LOGGING_COLORS": "false",
-            "PREFECT_LOGGING_LEVEL": "DEBUG",
-            "PREFECT_RUNNER_POLL_FREQUENCY": "1",
-            "PREFECT_WORKER_QUERY_SECONDS": "1",
+            "PREFECT_RUNNER_POLL_FREQUENCY": "2",
+            "PREFECT_WORKER_QUERY_SECONDS": "2",
             # A busy machine is slow, not wrong.
             "PREFECT_API_REQUEST_TIMEOUT": "240",
             **env,
