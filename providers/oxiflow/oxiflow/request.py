@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-
 #: What a stop may take, in seconds, where --drain-timeout does not say it.
 DRAIN = 10.0
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -88,7 +87,7 @@ def text_of(value: Any) -> str:
 
 
 def part_of_how_many(shard: Any) -> tuple[int, int]:
-    """"2/8", or the two numbers. Throws ValueError for what is no part of how many."""
+    """ "2/8", or the two numbers. Throws ValueError for what is no part of how many."""
     try:
         index, of = (int(part) for part in (shard.split("/") if isinstance(shard, str) else list(shard)))
     except (TypeError, ValueError):

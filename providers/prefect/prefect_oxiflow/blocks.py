@@ -6,6 +6,7 @@ from typing import Literal, Optional
 from prefect.blocks.core import Block
 from pydantic import Field, SecretStr
 
+
 class OxiFlowStateBackend(Block):
     """Where runs keep their progress. Workers on several machines need one that all of them reach."""
 

@@ -47,7 +47,7 @@ def oxiflow_flow(
         project_dir: Folder of the project, from the working directory, or an `OxiFlowProject` block.
         manifest: What `oxiflow pipeline manifest` has written; by default oxiflow-manifest.json in the folder of the project.
         state_backend: As of `run_pipeline`.
-        env: As of `run_pipeline`. A parameter that is a secret is none of the flow's: the variable that its default names comes by it.
+        env: As of `run_pipeline`. A parameter that is a secret is none of the flow's: its default names a variable, given here.
         task_options: For `run_pipeline.with_options`, as `{"retries": 2}`.
         options: For `Flow`: name, description, retries, timeout_seconds and others.
     """

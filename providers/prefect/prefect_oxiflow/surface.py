@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from contextvars import copy_context
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -89,10 +90,10 @@ class Surface:
         self._try(self._open)
         while True:
             over = self._over.is_set()
-            self._try(lambda: self._show(over))
+            self._try(partial(self._show, over))
             if over:
                 return
-            self._try(lambda: self._stopping.look(self._client, stop))
+            self._try(partial(self._stopping.look, self._client, stop))
             self._over.wait(PROGRESS)
 
     def _open(self) -> None:

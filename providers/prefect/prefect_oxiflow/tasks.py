@@ -25,7 +25,7 @@ def name_of_run(parameters: dict[str, Any]) -> str:
     return f"{parameters['pipeline_name']}{part}"
 
 
-@task(task_run_name=name_of_run, retry_condition_fn=another_try_helps)
+@task(task_run_name=name_of_run, retry_condition_fn=another_try_helps)  # type: ignore[arg-type]
 def run_pipeline(
     pipeline_name: str,
     project_dir: Project = ".",
@@ -52,7 +52,7 @@ def run_pipeline(
     return _work(pipeline_name, project_dir, run_key, worker_id, state_backend, params, shard, env).execute()
 
 
-@task(task_run_name=name_of_run, retry_condition_fn=another_try_helps)
+@task(task_run_name=name_of_run, retry_condition_fn=another_try_helps)  # type: ignore[arg-type]
 async def arun_pipeline(
     pipeline_name: str,
     project_dir: Project = ".",

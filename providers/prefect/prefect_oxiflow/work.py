@@ -78,7 +78,10 @@ class Work:
         self._env = {
             **self._project.variables(),
             **(backend.variables() if isinstance(backend, OxiFlowStateBackend) else {}),
-            **{name: value.get_secret_value() if isinstance(value, SecretStr) else str(value) for name, value in env.items()},
+            **{
+                name: value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+                for name, value in env.items()
+            },
         }
         self._request = RunRequest(
             pipeline,
@@ -92,9 +95,7 @@ class Work:
             state_backend=backend.backend if isinstance(backend, OxiFlowStateBackend) else backend,
         )
         live = Live(pipeline, identity.run_key, identity.invocation, identity.worker_id, now())
-        self._surface = Surface(
-            live, News(pipeline, identity.run_key), place, self._log, pipeline=pipeline, part=part
-        )
+        self._surface = Surface(live, News(pipeline, identity.run_key), place, self._log, pipeline=pipeline, part=part)
 
     def execute(self) -> Outcome:
         run = self._start()

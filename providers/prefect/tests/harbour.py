@@ -1,4 +1,4 @@
-"""The project of a harbour: one pipeline whose pace a program sets, so that a run can be met while it goes on, and one to share."""
+"""The project of a harbour: one pipeline whose pace a program sets, so that runs can be met on their way, and one to share."""
 
 from __future__ import annotations
 
@@ -9,18 +9,20 @@ from typing import Any
 
 from oxiflow.runner import runner_command
 
-#: Answers each line, and rests after every hundred; longer while the file that it is told of is there.
-PACED = """
+#: With a rest of 0.05, three seconds. Of two KB each: a checkpoint is between blocks.
+CROSSINGS = 6_000
+#: Answers each line, and rests after every hundred; the last one not while the file that it is told of is there.
+PACED = f"""
 import os, sys, time
-rest, slow = float(sys.argv[1]), sys.argv[2]
+rest, shut = float(sys.argv[1]), sys.argv[2]
 for number, line in enumerate(sys.stdin, 1):
+    while os.path.exists(shut) and line.startswith('{{"crossing":{CROSSINGS - 1},'):
+        time.sleep(0.05)
     sys.stdout.write(line)
     sys.stdout.flush()
     if number % 100 == 0:
-        time.sleep(0.6 if os.path.exists(slow) else rest)
+        time.sleep(rest)
 """
-#: With a rest of 0.05, three seconds. Of two KB each: a checkpoint is between blocks.
-CROSSINGS = 6_000
 WIDE = "." * 2_000
 #: So often, the number of cars is none.
 BAD = 500
@@ -47,7 +49,7 @@ pipeline:
     config: { path: in/crossings.ndjson }
   - name: parse_json
   - name: exec
-    config: { command: [python3, paced.py, "${rest}", "${to}.slow"] }
+    config: { command: [python3, paced.py, "${rest}", "${to}.shut"] }
   - name: validate
     on_error: dead_letter
     config: { fields: { crossing: int, cars: int, note: string } }
@@ -101,7 +103,9 @@ def write_project(root: Path) -> Path:
         (root / name).write_text(text)
     (root / "in").mkdir()
     (root / "in/crossings.ndjson").write_text(lines([crossing(number) for number in range(CROSSINGS)]))
-    (root / "in/tickets.ndjson").write_text(lines([{"ticket": number, "cents": number % 900} for number in range(TICKETS)]))
+    (root / "in/tickets.ndjson").write_text(
+        lines([{"ticket": number, "cents": number % 900} for number in range(TICKETS)])
+    )
     words = ["pipeline", "manifest", "--project", str(root), "-o", str(root / "oxiflow-manifest.json")]
     subprocess.run([*runner_command(), *words], check=True, capture_output=True)
     return root

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from oxiflow.events import Alert, Checkpoint, Output, RecordDeadLettered, RunFinished
+from oxiflow.events import Alert, Bottleneck, Checkpoint, Output, RecordDeadLettered, RunFinished
 from prefect_oxiflow.figures import checkpoint_rows, links, oxi_rows, percent, progress_text, summary_text
 from prefect_oxiflow.news import ALERT, CHECKPOINT, DEAD_LETTER, FINISHED, INTERVAL, MOST_ALERTS, News
 from prefect_oxiflow.texts import escaped
@@ -54,6 +54,9 @@ def test_the_summary_has_figures_bottleneck_dead_letters_and_outputs() -> None:
     assert f"| rows written | {finished.counters.total.out:,} |" in text
     assert "| went on from checkpoint | 2 |" in text
     assert "**Dead letters**: 1" in text
+    slow = replace(finished, bottleneck=Bottleneck("parse_json", "it is busy 97 % of the time"))
+    text = summary_text(live([*told[:-1], slow]).run(), [])
+    assert r"**Bottleneck**: parse\_json, it is busy 97 \% of the time" in text
 
 
 def test_texts_of_others_are_escaped_wherever_they_stand() -> None:
@@ -63,7 +66,11 @@ def test_texts_of_others_are_escaped_wherever_they_stand() -> None:
     assert isinstance(letter, RecordDeadLettered)
     output = Output(step=HOSTILE, rows=1, bytes=1, path=f"/srv/{HOSTILE}")
     one = live(
-        [*told[:-1], replace(letter, step=HOSTILE, reason=HOSTILE), replace(finished, outputs=(output,), pipeline=HOSTILE)]
+        [
+            *told[:-1],
+            replace(letter, step=HOSTILE, reason=HOSTILE),
+            replace(finished, outputs=(output,), pipeline=HOSTILE),
+        ]
     )
     one.run()
     texts = [summary_text(one.run(), one.checkpoints()), *links(one.run())]
@@ -151,7 +158,9 @@ def test_a_report_that_is_repeated_tells_no_dead_letters_again() -> None:
 def test_alerts_are_told_with_labels_and_not_without_end() -> None:
     news = News("rides", "rides")
     about = vars(events("resumed")[0])
-    envelope = {name: about[name] for name in ("v", "ts", "seq", "run_key", "run_id", "attempt", "worker_id", "pipeline")}
+    envelope = {
+        name: about[name] for name in ("v", "ts", "seq", "run_key", "run_id", "attempt", "worker_id", "pipeline")
+    }
     for _ in range(MOST_ALERTS + 50):
         news.observe(Alert(**envelope, name="cpu_threshold", severity="critical", message=HOSTILE))
     told = news.take()

@@ -7,13 +7,13 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from oxiflow.errors import BadData, Died, RunnerMissing
 from prefect.exceptions import MissingContextError
 from prefect_oxiflow import run_pipeline
 from prefect_oxiflow.identity import Identity, Place, here, identity_of, tail_of
 from prefect_oxiflow.tasks import another_try_helps, name_of_run
 from pydantic import SecretStr
 
-from oxiflow.errors import BadData, Died, RunnerMissing
 from oxiflow import Result
 
 FLOW_RUN, TASK_RUN, OTHER = UUID(int=1), UUID(int=2), UUID(int=3)

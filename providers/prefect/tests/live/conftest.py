@@ -16,7 +16,7 @@ from .server import Prefect
 SHARDS = 8
 #: Nobody may see it.
 SECRET = "-".join(("s3cret", "of", "the", "harbour"))
-#: Those of scenarios.py that are met while they go on, and the one that runs all others.
+#: Those of scenarios.py that are met while they go on, and wait for it; and the one that runs all others.
 MET = ("stopped_directly", "stopped_in_a_thread", "stopped_in_a_loop", "killed", "dies")
 OTHERS = "in_order"
 HERE = Path(__file__).parent
@@ -56,7 +56,9 @@ class Runs:
         self._started = {name: api.start(name) for name in (*MET, OTHERS)}
 
     def __getitem__(self, name: str) -> str:
-        return self._started.get(name) or until(f"the flow {name}", lambda: self._subflow(name))
+        found = self._started.get(name) or until(f"the flow {name}", lambda: self._subflow(name))
+        assert found is not None
+        return found
 
     def _subflow(self, name: str) -> str | None:
         # One that another flow has called.
@@ -73,7 +75,7 @@ class Runs:
 
 @pytest.fixture(scope="session")
 def runs(prefect: Prefect, api: Api, harbour: Path) -> Runs:
-    for name in ("killed", "dies"):
-        (harbour / f"{name}.slow").touch()
+    for name in MET:
+        (harbour / f"{name}.shut").touch()
     prefect.until_deployed({*MET, OTHERS})
     return Runs(api)

@@ -51,12 +51,11 @@ class Prefect:
         until("Prefect's server", lambda: self._lives() and self.api.healthy(), within=BOOT)
 
     def launch(self, name: str, command: Sequence[str], cwd: Path | None = None, **env: str) -> None:
-        """A program of the environment beside the server, to its end; its output is in a file of that name."""
-        program = str(Path(sys.executable).with_name(command[0]))
+        """A program beside the server, to its end; its output is in a file of that name."""
         with (self.home / f"{name}.log").open("wb") as log:
             self._processes.append(
                 subprocess.Popen(
-                    [program, *command[1:]],
+                    command,
                     env={**self.env, **env},
                     cwd=cwd or self.home,
                     stdin=subprocess.DEVNULL,

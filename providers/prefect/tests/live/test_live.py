@@ -27,7 +27,7 @@ def works_on(to: str) -> list[int]:
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             words = f"{command_of(int(entry.name))} "
-            if f"--param=to={to} " in words or f" {to}.slow " in words:
+            if f"--param=to={to} " in words or f" {to}.shut " in words:
                 found.append(int(entry.name))
     return found
 
@@ -59,9 +59,17 @@ def test_the_progress_moves_while_it_runs(api: Api, runs: Runs) -> None:
     def progress() -> float:
         return float(api.artifacts(run).get("oxiflow-crossings-progress", {}).get("data", -1))
 
-    first = until("the artifact", lambda: progress() if progress() >= 0 else None) if progress() != 0 else 0.0
-    later = until("more progress", lambda: progress() if progress() > first else None)
-    until("still more", lambda: later < progress() < 100)
+    seen: list[float] = []
+
+    def moved() -> bool:
+        now = progress()
+        if now >= 0 and now not in seen:
+            seen.append(now)
+        return len(seen) >= 3
+
+    until("the progress to move twice", moved)
+    assert seen == sorted(seen)
+    assert seen[-1] < 100
     assert api.state(run) == "RUNNING"
     shown = api.artifacts(run)
     assert "records read" in shown["oxiflow-crossings-progress"]["description"]
@@ -105,7 +113,7 @@ def test_a_flow_run_that_is_killed_leaves_no_process_and_its_retry_resumes_with_
     os.kill(flow_run, signal.SIGKILL)
     until("the end of the run", lambda: not works_on("killed"), within=60)
     assert api.wait(run, ["CRASHED"]) == "CRASHED"
-    (harbour / "killed.slow").unlink()
+    (harbour / "killed.shut").unlink()
     api.retry(run)
     assert api.wait(run, ["COMPLETED", "FAILED"]) == "COMPLETED", explained(api, run)
     summary = summary_of(api, run)
@@ -120,7 +128,7 @@ def test_a_runner_that_is_killed_is_resumed_by_the_next_try(api: Api, harbour: P
     until_under_way(api, run)
     (runner,) = [pid for pid in works_on("dies") if "oxiflow.mjs" in command_of(pid)]
     os.killpg(runner, signal.SIGKILL)
-    (harbour / "dies.slow").unlink()
+    (harbour / "dies.shut").unlink()
     assert api.wait(run) == "COMPLETED", explained(api, run)
     assert [one["run_count"] for one in api.tasks(run)] == [2]
     finished = told(api, run, "oxiflow.run.finished")
@@ -129,9 +137,7 @@ def test_a_runner_that_is_killed_is_resumed_by_the_next_try(api: Api, harbour: P
     assert numbers_in(harbour / "out/dies.ndjson") == crossings_with_cars()
 
 
-def test_all_that_prefect_shows_of_a_success_is_the_runners_own_summary(
-    api: Api, harbour: Path, runs: Runs
-) -> None:
+def test_all_that_prefect_shows_of_a_success_is_the_runners_own_summary(api: Api, harbour: Path, runs: Runs) -> None:
     run = runs["steady"]
     assert api.wait(run) == "COMPLETED", explained(api, run)
     (task,) = api.tasks(run)
@@ -159,7 +165,8 @@ def test_all_that_prefect_shows_of_a_success_is_the_runners_own_summary(
     assert shown["oxiflow-crossings-checkpoints"]["data"][0]["checkpoint"] == summary["checkpoint"]
     text = shown["oxiflow-crossings-summary"]["data"]
     assert f"| rows written | {total['out']:,} |" in text
-    assert summary["bottleneck"]["step"].replace("_", "\\_") in text.split("**Bottleneck**")[1]
+    # Where it is plain to see.
+    assert ("**Bottleneck**" in text) == (summary.get("bottleneck") is not None) == (finished["bottleneck"] is not None)
     assert f"(<file://{harbour}/out/steady.ndjson>)" in shown["oxiflow-crossings-output-1"]["data"]
     assert {one["task_run_id"] for one in shown.values()} == {task["id"]}
 
@@ -184,7 +191,9 @@ def test_the_log_keeps_levels(api: Api, runs: Runs) -> None:
     lines = until("the end of the log", lambda: [one for one in api.logs(run) if "succeeded: " in one["message"]])
     assert [one["level"] for one in lines] == [20]
     levels = {one["message"]: one["level"] for one in api.logs(run)}
-    assert [level for text, level in levels.items() if text.startswith("in/crossings.ndjson: record at byte")] == [30] * 10
+    assert [level for text, level in levels.items() if text.startswith("in/crossings.ndjson: record at byte")] == [
+        30
+    ] * 10
 
 
 def test_bad_data_is_not_tried_again(api: Api, runs: Runs) -> None:
