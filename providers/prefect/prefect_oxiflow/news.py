@@ -41,6 +41,7 @@ class News:
         self._about = {"oxiflow.pipeline": plain(pipeline), "oxiflow.run-key": plain(run_key)}
         self._clock = clock
         self._checkpoint: Checkpoint | None = None
+        self._told_checkpoint = 0
         self._letters: list[RecordDeadLettered] = []
         #: Of the letters that have not been told: how many, and by which step.
         self._untold: Counter[str] = Counter()
@@ -52,7 +53,7 @@ class News:
 
     def observe(self, event: Event) -> None:
         if isinstance(event, Checkpoint):
-            self._checkpoint = event
+            self._checkpoint = event if event.n > self._told_checkpoint else None
         elif isinstance(event, RecordDeadLettered):
             self._untold[event.step] += 1
             self._letters = [*self._letters[-MOST_REASONS + 1 :], event]
@@ -100,7 +101,7 @@ class News:
 
     def _tell_checkpoint(self, event: Checkpoint) -> None:
         self._told_at[CHECKPOINT] = self._clock()
-        self._checkpoint = None
+        self._checkpoint, self._told_checkpoint = None, event.n
         payload = {
             name: getattr(event, name)
             for name in ("n", "grade", "attempt", "records", "bytes", "splits_done", "splits_total")

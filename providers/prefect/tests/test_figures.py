@@ -136,7 +136,8 @@ def test_the_last_event_is_the_summary(name: str) -> None:
         news.observe(event)
     news.take()
     result = result_of(told)
-    *_, last = news.last(result, "why")
+    *others, last = news.last(result, "why")
+    assert [piece.name for piece in others if piece.name == CHECKPOINT] == []
     summary = result.summary()
     assert last.name == FINISHED
     assert last.labels["oxiflow.status"] == summary["status"]

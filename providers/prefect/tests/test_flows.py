@@ -5,11 +5,13 @@ from __future__ import annotations
 import datetime
 import subprocess
 import sys
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
 import pytest
 from oxiflow.errors import NoManifest
+from prefect.blocks.core import Block
 from prefect.exceptions import ParameterTypeError
 from prefect_oxiflow import OxiFlowProject, OxiFlowStateBackend, oxiflow_flow
 from pydantic import SecretStr
@@ -87,6 +89,14 @@ def test_blocks_hide_what_is_secret() -> None:
     fields = OxiFlowProject.model_json_schema()["secret_fields"]
     assert "state_backend.url" in fields
     assert any(field.startswith("env") for field in fields)
+
+
+def test_prefect_finds_the_blocks_by_themselves() -> None:
+    (collection,) = [one for one in entry_points(group="prefect.collections") if one.name == "prefect_oxiflow"]
+    collection.load()
+    for block in (OxiFlowProject, OxiFlowStateBackend):
+        assert Block.get_block_class_from_key(block.get_block_type_slug()) is block
+        assert block.get_description()
 
 
 def test_importing_it_starts_no_process_and_reads_no_file(tmp_path: Path) -> None:

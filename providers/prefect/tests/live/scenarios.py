@@ -112,7 +112,10 @@ def measured() -> None:
 def hostile() -> Any:
     name = "[a](javascript:boom) <img src=x onerror=boom> **b** | c"
     secret = SecretStr(os.environ["OXIFLOW_SECRET"])
-    return run_pipeline("crossings", HARBOUR, params={"to": name, "rest": 0}, env={"API_TOKEN": secret})
+    OxiFlowProject(project_dir=HARBOUR, env={"API_TOKEN": secret}).save("harbour", overwrite=True)
+    project = OxiFlowProject.load("harbour")
+    assert project.variables() == {"API_TOKEN": secret.get_secret_value()}
+    return run_pipeline("crossings", project, params={"to": name, "rest": 0}, env={"ALSO": secret})
 
 
 crossings = oxiflow_flow("crossings", HARBOUR)
@@ -131,4 +134,4 @@ SERVED = [stopped_directly, stopped_in_a_thread, stopped_in_a_loop, killed, dies
 
 # Runs are started by importing this file again.
 if __name__ == "__main__":
-    serve(*(one.to_deployment(one.fn.__name__) for one in SERVED), limit=20)  # type: ignore[misc]
+    serve(*(one.to_deployment(one.fn.__name__) for one in SERVED), limit=20)  # type: ignore[arg-type]

@@ -231,7 +231,11 @@ def test_what_others_have_named_is_shown_and_does_nothing(api: Api, runs: Runs) 
     for key in ("summary", "output-1", "progress"):
         for text in (str(shown[f"oxiflow-crossings-{key}"][place]) for place in ("data", "description")):
             assert re.findall(r"(?<!\\)<img|(?<!\\)\[a\]", text) == []
-    everything = json.dumps([shown, api.events(run), api.events(run, "prefect."), api.logs(run), api.tasks(run)])
+    blocks = api.post("/block_documents/filter")
+    assert [one["name"] for one in blocks if one["block_type"]["slug"] == "oxiflow-project"] == ["harbour"]
+    everything = json.dumps(
+        [shown, api.events(run), api.events(run, "prefect."), api.logs(run), api.tasks(run), blocks]
+    )
     assert "onerror" in everything
     assert SECRET not in everything
 
