@@ -4,6 +4,7 @@
 from typing import Literal, Optional
 
 from prefect.blocks.core import Block
+from prefect.types import SecretDict
 from pydantic import Field, SecretStr
 
 
@@ -39,8 +40,9 @@ class OxiFlowProject(Block):
     runner: Optional[str] = Field(
         default=None, description="The runner; otherwise the one in OXIFLOW_RUNNER, or the one that pip installed."
     )
-    env: dict[str, SecretStr] = Field(
-        default_factory=dict, title="Environment", description="Variables for the pipelines, passwords among them."
+    # Of another type than one of Prefect's, it would be shown by its API.
+    env: Optional[SecretDict] = Field(
+        default=None, title="Environment", description="Variables for the pipelines, passwords among them."
     )
     state_backend: Optional[OxiFlowStateBackend] = Field(
         default=None, description="Where runs keep their progress; none: what the project says."
@@ -53,5 +55,5 @@ class OxiFlowProject(Block):
         """For the environment of the runner."""
         return {
             **({} if self.state_backend is None else self.state_backend.variables()),
-            **{name: value.get_secret_value() for name, value in self.env.items()},
+            **{name: str(value) for name, value in (self.env.get_secret_value() if self.env else {}).items()},
         }

@@ -87,6 +87,8 @@ class News:
         finished = result.finished
         bottleneck = None if finished is None else finished.bottleneck
         payload = {
+            "pipeline": self._about["oxiflow.pipeline"],
+            "run_key": self._about["oxiflow.run-key"],
             **summary,
             "outputs": [{**one, "to": plain(one["to"] or one["step"])} for one in summary.get("outputs", [])[:50]],
             "error": None if error is None else plain(error),

@@ -12,6 +12,7 @@ from typing import Any
 from prefect import flow, serve, task, unmapped
 from prefect.artifacts import create_markdown_artifact
 from prefect.task_runners import ThreadPoolTaskRunner
+from prefect.types import SecretDict
 from prefect_oxiflow import OxiFlowProject, OxiFlowStateBackend, arun_pipeline, oxiflow_flow, run_pipeline
 from pydantic import SecretStr
 
@@ -112,8 +113,10 @@ def measured() -> None:
 def hostile() -> Any:
     name = "[a](javascript:boom) <img src=x onerror=boom> **b** | c"
     secret = SecretStr(os.environ["OXIFLOW_SECRET"])
-    OxiFlowProject(project_dir=HARBOUR, env={"API_TOKEN": secret}).save("harbour", overwrite=True)
-    project = OxiFlowProject.load("harbour")
+    OxiFlowProject(project_dir=HARBOUR, env=SecretDict({"API_TOKEN": secret.get_secret_value()})).save(
+        "harbour", overwrite=True
+    )
+    project: Any = OxiFlowProject.load("harbour")
     assert project.variables() == {"API_TOKEN": secret.get_secret_value()}
     return run_pipeline("crossings", project, params={"to": name, "rest": 0}, env={"ALSO": secret})
 

@@ -131,7 +131,8 @@ def test_a_runner_that_is_killed_is_resumed_by_the_next_try(api: Api, harbour: P
     (harbour / "dies.shut").unlink()
     assert api.wait(run) == "COMPLETED", explained(api, run)
     assert [one["run_count"] for one in api.tasks(run)] == [2]
-    finished = told(api, run, "oxiflow.run.finished")
+    finished = until("both ends", lambda: one if len(one := told(api, run, "oxiflow.run.finished")) == 2 else None)
+    assert finished is not None
     assert [one["status"] for one in finished] == ["failed", "succeeded"]
     assert finished[-1]["resumed_from"] > 0
     assert numbers_in(harbour / "out/dies.ndjson") == crossings_with_cars()
@@ -210,8 +211,8 @@ def test_the_parts_of_a_map_are_one_run_and_no_record_is_lost_or_repeated(
 ) -> None:
     run = runs[name]
     assert api.wait(run) == "COMPLETED", explained(api, run)
-    finished = told(api, run, "oxiflow.run.finished")
-    assert len(finished) == SHARDS
+    finished = until("all ends", lambda: one if len(one := told(api, run, "oxiflow.run.finished")) == SHARDS else None)
+    assert finished is not None
     assert len({one["run_id"] for one in finished}) == 1
     assert numbers_in(harbour / f"out/{to}.ndjson", "ticket") == list(range(TICKETS))
     keys = [key for key in api.artifacts(run) if key.endswith("-progress")]
