@@ -7,7 +7,7 @@ from typing import Any
 
 from oxiflow.documents import CheckpointDocument, RunDocument
 
-from .texts import address_of, escaped, plain
+from .texts import address_of, escaped, link_text, plain
 
 Row = dict[str, Any]
 #: Outputs that get a link of their own.
@@ -119,7 +119,7 @@ def summary_text(run: RunDocument, checkpoints: Sequence[CheckpointDocument]) ->
 def links(run: RunDocument) -> list[str]:
     """Markdown, one for each output that has an address."""
     return [
-        f"[{escaped(one['to'])}](<{address_of(one['to'])}>)"
+        f"[{link_text(one['to'])}](<{address_of(one['to'])}>)"
         for one in run["outputs"][:MOST_LINKS]
         if one["to"] is not None
     ]

@@ -28,6 +28,11 @@ def escaped(text: object) -> str:
     return plain(text).translate(SIGNS)
 
 
+def link_text(text: object) -> str:
+    """Within a link there are no others; what is left of markup is escaped, and a plain path stays one on every page."""
+    return re.sub(r"[\\\[\]()<>`*|!&~#{}]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])", r"\\\g<0>", plain(text))
+
+
 def slug(name: str) -> str:
     """For the key of an artifact: lowercase letters, digits and dashes. A file's folder and ending are left out."""
     stem = re.sub(r"\.ya?ml$", "", os.path.basename(name))

@@ -6,7 +6,7 @@ import re
 
 import pytest
 from prefect.assets import Asset
-from prefect_oxiflow.texts import address_of, asset_key, escaped, plain, slug
+from prefect_oxiflow.texts import address_of, asset_key, escaped, link_text, plain, slug
 
 HOSTILE = "[a](javascript:alert(1)) <img src=x onerror=alert(1)> **b** `c` | d\n# e https://evil.example"
 
@@ -36,6 +36,12 @@ def test_keys_of_artifacts_have_lowercase_letters_digits_and_dashes(name: str, k
 def test_an_address_holds_no_sign_that_ends_a_link() -> None:
     assert address_of("/a b/(c)>[d].csv") == "file:///a%20b/%28c%29%3E%5Bd%5D.csv"
     assert address_of("s3://bucket/a b") == "s3://bucket/a%20b"
+
+
+def test_the_text_of_a_link_is_a_path_where_it_is_one_and_never_markup() -> None:
+    assert link_text("/srv/out/late_flights-2026.csv") == "/srv/out/late_flights-2026.csv"
+    assert re.findall(r"(?<!\\)[\[\]<>*`|]", link_text(HOSTILE)) == []
+    assert link_text("_a_ b_c") == r"\_a\_ b_c"
 
 
 def test_outputs_become_keys_that_prefect_takes() -> None:
