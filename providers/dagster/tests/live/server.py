@@ -84,6 +84,11 @@ class Dagster:
         """The runner's processes."""
         return {pid: command for pid, command in processes_of(self.mark).items() if "oxiflow.mjs run" in command}
 
+    def runner_of(self, pipeline: str) -> int:
+        """The one that works on it."""
+        (runner,) = [pid for pid, command in self.runners().items() if command.endswith(f"-- {pipeline}")]
+        return runner
+
     def last_words(self, lines: int = 60) -> str:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
 
