@@ -6,13 +6,7 @@
 import { basename, extname } from 'node:path';
 import { errnoOf } from '../engine/errors.ts';
 import { type Finished, materialized, type Output, verdictOf } from './pipes-figures.ts';
-import {
-  messageLine,
-  metadataText,
-  type PipesEnv,
-  type PipesSession,
-  pipesSession,
-} from './pipes-protocol.ts';
+import { messageLine, metadataText, type PipesEnv, type PipesSession, pipesSession } from './pipes-protocol.ts';
 import type { TextOut } from './terminal.ts';
 import type { EventListener, RunEvent } from './types.ts';
 

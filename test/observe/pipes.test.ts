@@ -118,8 +118,20 @@ describe('Dagster Pipes', () => {
     ]);
   });
 
+  it('tells logs and alerts with their levels, in the words that Dagster knows', () => {
+    const pipes = pipesListener(session({}), { warn });
+    for (const level of ['debug', 'info', 'warn', 'error'] as const)
+      pipes?.onEvent?.(eventOf('log', { level, message: `a ${level}` }));
+    for (const severity of ['warning', 'critical'] as const)
+      pipes?.onEvent?.(eventOf('alert', { name: 'error_threshold', severity, message: `an alert, ${severity}` }));
+    expect(of('log').map(({ level }) => level)).toEqual(['DEBUG', 'INFO', 'WARNING', 'ERROR', 'WARNING', 'ERROR']);
+  });
+
   it('answers the checks that were asked for, of assets that were asked for, as far as the run knows', () => {
-    const checks = { rides: { long: 'long_rides', whole: 'read_file', dead: 'dead_letters', other: 'none' }, foreign: { a: 'b' } };
+    const checks = {
+      rides: { long: 'long_rides', whole: 'read_file', dead: 'dead_letters', other: 'none' },
+      foreign: { a: 'b' },
+    };
     const env = session({ asset_keys: ['rides'], extras: { oxiflow_checks: checks } });
     pipesListener(env, { warn })?.onEvent?.(eventOf('run.finished', finished()));
     const told = of('report_asset_check');

@@ -138,7 +138,9 @@ def build_oxiflow_assets(
 
         step = free_word(word_of(pipeline.name if name is None else f"{name}__{pipeline.name}"))
         if step in made:
-            raise dg.DagsterInvalidDefinitionError(f'two steps would be "{step}": rename the pipeline "{pipeline.name}"')
+            raise dg.DagsterInvalidDefinitionError(
+                f'two steps would be "{step}": rename the pipeline "{pipeline.name}"'
+            )
         decorate = _decorator(
             document,
             upstream,
@@ -179,8 +181,8 @@ def _decorator(
             name = spec.key.to_python_identifier()
             if name in names:
                 raise dg.DagsterInvalidDefinitionError(
-                    f'Dagster can\'t tell an output of "{pipeline.name}" from one of "{names[name].name}": {name}; rename one, or '
-                    "give it another key in a translator"
+                    f'Dagster can\'t tell an output of "{pipeline.name}" from one of "{names[name].name}": {name}; '
+                    "rename one, or give it another key in a translator"
                 )
             names[name] = pipeline
             checks += [
@@ -192,7 +194,9 @@ def _decorator(
         if partitions is not None and not shards:
             mapping_for(pipeline, partitions, partition_params)
         if shards and (partitions is None or options.get("backfill_policy") is not None):
-            raise dg.DagsterInvalidDefinitionError("partition_shards: needs partitions_def, and a run for each partition")
+            raise dg.DagsterInvalidDefinitionError(
+                "partition_shards: needs partitions_def, and a run for each partition"
+            )
     plan = AssetPlan(tuple(pipelines), translator, partition_params, shards)
 
     def decorate(body: Callable[..., Any]) -> dg.AssetsDefinition:

@@ -231,7 +231,9 @@ def body(context: dg.AssetExecutionContext) -> Iterator[Any]:
 
 @pytest.mark.parametrize("names", [("a b", "a_b"), ("a-b", "a_b"), ("a/b", "a__b")])
 def test_names_that_dagster_can_not_tell_apart_are_refused(names: tuple[str, str]) -> None:
-    with pytest.raises(dg.DagsterInvalidDefinitionError, match=f'can\'t tell an output of "{names[1]}" from .*"{names[0]}"'):
+    with pytest.raises(
+        dg.DagsterInvalidDefinitionError, match=f'can\'t tell an output of "{names[1]}" from .*"{names[0]}"'
+    ):
         of_manifest(manifest_of(*({"name": name} for name in names)))
 
 

@@ -6,12 +6,12 @@ is named after the case of the suite that it answers to:
 
 | case of the suite | here |
 |---|---|
-| test_components: context by variable and by file, messages by file | both, with a reader of each kind, and a context that is long |
+| test_components: context by variable and by file, messages by file | both, and a context that is long |
 | test_extras | any extras; those that are the runner's and those that are nobody's |
 | test_error_reporting | a run that bad data stops, one that never begins |
-| test_message_log: every level | DEBUG, INFO, WARNING, ERROR; the runner has none above |
+| test_message_log: every level | INFO and WARNING of a run; each level in test/observe/pipes.test.ts; CRITICAL has the runner none |
 | test_message_report_custom_message: any payload | events as payloads, unchanged |
-| test_message_report_asset_materialization: key, data version, metadata | one part and several, the run's id, all that it has of each type |
+| test_message_report_asset_materialization: key, data version, metadata | one part and several, run id, all of its types |
 | test_message_report_asset_check: passed, severity, key, metadata | as `extras.oxiflow_checks` asks: passed, WARN, ERROR |
 | log_external_stream (off in the suite) | standard output reaches the log of the step by Dagster's client |
 
@@ -73,12 +73,12 @@ def run(
     client: dg.PipesSubprocessClient,
     pipeline: str = "contract",
     extras: Any = None,
-    more: tuple[str, ...] = (),
+    more: tuple[str, ...] = ("-q",),
     key: Any = "my_asset",
     checks: tuple[str, ...] = (),
 ) -> tuple[dg.ExecuteInProcessResult, list[Any]]:
     heard: list[Any] = []
-    command = [*runner_command(), "run", "-q", f"--project={bikes}", *more, pipeline]
+    command = [*runner_command(), "run", f"--project={bikes}", *more, pipeline]
 
     @dg.asset(key=key, check_specs=[dg.AssetCheckSpec(check, asset=key) for check in checks])
     def my_asset(context: dg.AssetExecutionContext, pipes: dg.PipesSubprocessClient) -> Iterator[Any]:
@@ -144,18 +144,6 @@ def test_message_log(bikes: Path, capfd: pytest.CaptureFixture[str]) -> None:
     said = capfd.readouterr().err.splitlines()
     assert any("WARNING" in line and '"km" must be a number' in line for line in said)
     assert any("INFO" in line and "1 dead letter" in line for line in said)
-
-
-def test_message_log_of_all_levels(bikes: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    (bikes / "in/contract.ndjson").write_text('{"ride":1,"km":"far"}\n' * 11)
-    reader = Kept(bikes / "messages")
-    result, _ = run(bikes, dg.PipesSubprocessClient(message_reader=reader), more=("--verbose",))
-    assert not result.success
-    levels = {message["params"]["level"] for message in reader.messages if message["method"] == "log"}
-    assert levels == {"DEBUG", "INFO", "WARNING", "ERROR"}
-    said = capfd.readouterr().err.splitlines()
-    for level in levels:
-        assert any(f" - {level} - " in line for line in said)
 
 
 def test_log_external_stream(bikes: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -14,7 +14,16 @@ from oxiflow.runner import runner_command
 from oxiflow import RunRequest
 
 from .bikes import STEADY, far_rides, rides
-from .inprocess import assets_of, failure_of, kill_runner, materialize, observations, processes_of_runner, records_of, values
+from .inprocess import (
+    assets_of,
+    failure_of,
+    kill_runner,
+    materialize,
+    observations,
+    processes_of_runner,
+    records_of,
+    values,
+)
 
 
 def summary_of(bikes: Path, pipeline: str, run_key: str, invocation: str, *more: str) -> dict[str, Any]:
@@ -199,7 +208,7 @@ def test_the_pipes_client_stops_what_it_started_and_the_retry_goes_on_from_there
                     stopped.append(values(event.metadata)["oxiflow/records"])
                     raise dg.RetryRequested(max_retries=1)
 
-            context.log_event = heard  # type: ignore[method-assign]
+            context.log_event = heard
             return (yield from super().stream(context=context, **about))
 
     @dg.asset

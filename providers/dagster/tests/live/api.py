@@ -139,7 +139,8 @@ class Api:
             s=self._automation(location, "schedule", name),
         )["scheduleOrError"]["pipelineName"]
         return [
-            self._launch(location, request["jobName"] or job, None, request["tags"]) for request in result["runRequests"]
+            self._launch(location, request["jobName"] or job, None, request["tags"])
+            for request in result["runRequests"]
         ]
 
     def terminate(self, run: str) -> None:

@@ -49,7 +49,9 @@ def test_a_partition_of_the_example_is_a_parameter(api: Api, example: Path) -> N
     assert api.wait(run) == "SUCCESS"
     (made,) = api.materializations("late_flights")
     assert made["partition"] == "night"
-    assert (example / "output/late_flights/night.ndjson").read_text().count("\n") == made["metadata"]["dagster/row_count"]
+    assert (example / "output/late_flights/night.ndjson").read_text().count("\n") == made["metadata"][
+        "dagster/row_count"
+    ]
 
 
 def test_the_page_of_an_asset_shows_its_figures_and_checks(api: Api, dagster: Dagster, tmp_path: Path) -> None:

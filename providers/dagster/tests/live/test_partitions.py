@@ -29,9 +29,7 @@ def test_a_backfill_over_twelve_partitions(api: Api, project: Path, backfills: d
     assert keys == {f"dagster/{backfills['daily']}/daily/{month}" for month in MONTHS}
 
 
-def test_a_backfill_over_shards_is_one_run_of_the_pipeline(
-    api: Api, project: Path, backfills: dict[str, str]
-) -> None:
+def test_a_backfill_over_shards_is_one_run_of_the_pipeline(api: Api, project: Path, backfills: dict[str, str]) -> None:
     assert ended(api, backfills["whole"]) == "COMPLETED_SUCCESS"
     assert (project / "out/whole.ndjson").read_text() == "".join(rides(i) for i in range(1, 13))
     made = api.materializations("whole")

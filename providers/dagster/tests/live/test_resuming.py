@@ -79,4 +79,6 @@ def test_a_run_that_is_terminated_as_soon_as_it_is_there_leaves_nothing(api: Api
     api.wait(run, ("STARTING", "STARTED"))
     api.terminate(run)
     assert api.wait(run) == "CANCELED"
-    until("its runner to end, if there was one", lambda: not any("-- long" in one for one in dagster.runners().values()))
+    until(
+        "its runner to end, if there was one", lambda: not any("-- long" in one for one in dagster.runners().values())
+    )
