@@ -17,7 +17,19 @@ PIPELINE = "oxiflow/pipeline"
 OUTPUT = "oxiflow/step"
 #: Dagster's, as names of steps and outputs.
 KEPT = frozenset(
-    {"context", "conf", "config", "meta", "arg_dict", "dict", "input_arg_dict", "output_arg_dict", "int", "str", "float"}
+    {
+        "context",
+        "conf",
+        "config",
+        "meta",
+        "arg_dict",
+        "dict",
+        "input_arg_dict",
+        "output_arg_dict",
+        "int",
+        "str",
+        "float",
+    }
     | {"bool", "input", "output", "type"}
 )
 

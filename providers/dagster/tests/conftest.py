@@ -11,6 +11,14 @@ import pytest
 from .bikes import copy_project, write_project
 
 ROOT = Path(__file__).resolve().parents[3]
+EXAMPLE = ROOT / "examples/dagster"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Those that share a Dagster run in one process, the others beside it."""
+    for item in items:
+        if "live" in item.path.parts:
+            item.add_marker(pytest.mark.xdist_group("live"))
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -9,7 +9,7 @@ is named after the case of the suite that it answers to:
 | test_components: context by variable and by file, messages by file | both, and a context that is long |
 | test_extras | any extras; those that are the runner's and those that are nobody's |
 | test_error_reporting | a run that bad data stops, one that never begins |
-| test_message_log: every level | INFO and WARNING of a run; each level in test/observe/pipes.test.ts; CRITICAL has the runner none |
+| test_message_log: every level | INFO and WARNING of a run; each but CRITICAL in test/observe/pipes.test.ts |
 | test_message_report_custom_message: any payload | events as payloads, unchanged |
 | test_message_report_asset_materialization: key, data version, metadata | one part and several, run id, all of its types |
 | test_message_report_asset_check: passed, severity, key, metadata | as `extras.oxiflow_checks` asks: passed, WARN, ERROR |

@@ -10,11 +10,9 @@ from pathlib import Path
 import pytest
 
 from ..bikes import CONTRACT, MONTHS, RIDES, WHOLE, add_pipelines, copy_project, rides
-from ..conftest import ROOT
+from ..conftest import EXAMPLE, ROOT
 from .api import Api
 from .server import Dagster
-
-EXAMPLE = ROOT / "examples/dagster"
 
 
 @pytest.fixture(scope="session")

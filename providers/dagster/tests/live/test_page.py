@@ -1,28 +1,18 @@
-"""The example, from its manifest to the page of an asset in a browser; the picture of it is the one in the example's README."""
+"""The example: what fires by itself, and the page of an asset in a browser; its picture is the one in the example's README."""
 
 from __future__ import annotations
 
-import filecmp
 import os
-import subprocess
 from datetime import datetime, timezone
 from pathlib import Path
 
 from livetests.programs import need
 from livetests.waiting import LONGEST, until
-from oxiflow.runner import runner_command
 from playwright.sync_api import expect, sync_playwright
 
+from ..conftest import EXAMPLE
 from .api import Api
-from .conftest import EXAMPLE
 from .server import Dagster
-
-
-def test_the_manifest_of_the_example_is_the_one_of_its_pipelines(tmp_path: Path) -> None:
-    now = tmp_path / "manifest.json"
-    words = ["pipeline", "manifest", "--project", str(EXAMPLE), "-o", str(now)]
-    subprocess.run([*runner_command(), *words], check=True)
-    assert filecmp.cmp(now, EXAMPLE / "oxiflow-manifest.json", shallow=False)
 
 
 def test_the_sensor_fires_and_the_run_that_it_asks_for_makes_its_assets(api: Api, sensor: str) -> None:
