@@ -29,7 +29,7 @@ run_retries: { enabled: true }
 run_coordinator:
   module: dagster.core.run_coordinator
   class: QueuedRunCoordinator
-  config: { max_concurrent_runs: 2, dequeue_interval_seconds: 1 }
+  config: { max_concurrent_runs: 3, dequeue_interval_seconds: 1 }
 """
 
 

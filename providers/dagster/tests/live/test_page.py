@@ -34,16 +34,6 @@ def test_the_schedule_asks_for_a_run_that_makes_its_assets(api: Api) -> None:
         assert run in [one["runId"] for one in api.materializations(key)]
 
 
-def test_a_partition_of_the_example_is_a_parameter(api: Api, example: Path) -> None:
-    run = api.launch("late_flights", location="aviation", dagster__partition="night")
-    assert api.wait(run) == "SUCCESS"
-    (made,) = api.materializations("late_flights")
-    assert made["partition"] == "night"
-    assert (example / "output/late_flights/night.ndjson").read_text().count("\n") == made["metadata"][
-        "dagster/row_count"
-    ]
-
-
 def test_the_page_of_an_asset_shows_its_figures_and_checks(api: Api, dagster: Dagster, tmp_path: Path) -> None:
     shown = api.materializations("strikes")[0]["metadata"]
     assert shown["dagster/row_count"] == 9_985
