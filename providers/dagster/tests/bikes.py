@@ -8,11 +8,13 @@ from pathlib import Path
 
 from oxiflow.runner import runner_command
 
-#: Answers each line, and rests after so many.
+#: Answers each line, and rests after so many. With a file: half way it waits until that is there.
 PACED = """
-import sys, time
+import os, sys, time
 every, rest = int(sys.argv[1]), float(sys.argv[2])
 for number, line in enumerate(sys.stdin, 1):
+    while number == 3000 and sys.argv[3:] and not os.path.exists(sys.argv[3]):
+        time.sleep(0.05)
     sys.stdout.write(line)
     sys.stdout.flush()
     if number % every == 0:

@@ -18,10 +18,13 @@ from .server import Dagster
 @pytest.fixture(scope="session")
 def project(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = copy_project(template, tmp_path_factory.mktemp("bikes"))
-    # Those that a test of its own disturbs; the same rides.
-    paced = {name: RIDES.format(name=name, rest="0.05") for name in ("orphan", "again")}
-    for name in paced:
+    # Each for a test of its own, which lets it go on; the same rides.
+    paced = {
+        name: RIDES.format(name=name, rest=f'0.05", "go/{name}') for name in ("steady", "killed", "orphan", "again")
+    }
+    for name in ("killed", "orphan", "again"):
         (root / f"in/{name}.ndjson").symlink_to(template / "in/steady.ndjson")
+    (root / "go").mkdir()
     first = CONTRACT.replace("contract", "first")
     (root / "in/first.ndjson").write_text(rides(3))
     add_pipelines(root, first=first, whole=WHOLE, **paced)

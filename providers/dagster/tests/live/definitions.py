@@ -16,7 +16,7 @@ MONTHS = dg.StaticPartitionsDefinition([f"2026-{month:02}-01" for month in range
 
 @oxiflow_assets(
     project=PROJECT,
-    select="steady long report contract",
+    select="steady long report contract killed",
     name="bikes",
     retry_policy=dg.RetryPolicy(max_retries=1),
 )

@@ -24,6 +24,7 @@ def test_observations_appear_while_it_runs_and_the_end_is_the_runners_own_summar
     assert 0 < first["oxiflow/records"] < STEADY
     assert first["oxiflow/frontier"][0]["offset"] > 0
     assert first["oxiflow/rate_records_per_s"] > 0
+    (project / "go/steady").touch()
     assert api.wait(run) == "SUCCESS"
 
     shown = api.materializations("steady")[0]["metadata"]

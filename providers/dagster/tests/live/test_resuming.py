@@ -19,15 +19,16 @@ from .server import Dagster
 def test_a_runner_that_is_killed_is_resumed_by_the_retry_with_exact_output(
     api: Api, dagster: Dagster, project: Path
 ) -> None:
-    run = api.launch("steady")
-    first = until("an observation", lambda: seen(api, "steady", run))[0]
-    os.killpg(dagster.runner_of("steady"), signal.SIGKILL)
+    run = api.launch("killed")
+    first = until("an observation", lambda: seen(api, "killed", run))[0]
+    os.killpg(dagster.runner_of("killed"), signal.SIGKILL)
+    (project / "go/killed").touch()
     assert api.wait(run) == "SUCCESS"
-    again = seen(api, "steady", run, attempt=2)
+    again = seen(api, "killed", run, attempt=2)
     assert again[0]["oxiflow/records"] >= first["oxiflow/records"]
-    shown = api.materializations("steady")[0]["metadata"]
+    shown = api.materializations("killed")[0]["metadata"]
     assert shown["oxiflow/attempt"] == 2
-    assert (project / "out/steady.ndjson").read_text() == far_rides(STEADY)
+    assert (project / "out/killed.ndjson").read_text() == far_rides(STEADY)
 
 
 def test_a_run_of_dagster_that_is_killed_leaves_no_runner_and_is_resumed_by_the_run_that_repeats_it(
@@ -41,6 +42,7 @@ def test_a_run_of_dagster_that_is_killed_leaves_no_runner_and_is_resumed_by_the_
     assert launcher is not None
     assert len(group) == 2
     launcher.kill()
+    (project / "go/orphan").touch()
     until("the runner and its program to end", lambda: not any(map(lives, group)), every=0.05)
     assert not (project / "out/orphan.ndjson").exists()
     # Dagster sees that its process is gone, and begins another run by itself.
@@ -59,11 +61,13 @@ def test_a_run_of_dagster_that_is_killed_leaves_no_runner_and_is_resumed_by_the_
 def test_executing_a_run_again_from_its_failure_goes_on_from_the_checkpoint(
     api: Api, dagster: Dagster, project: Path, strategy: str
 ) -> None:
-    (project / "out/again.ndjson").unlink(missing_ok=True)
+    for name in ("out/again.ndjson", "go/again"):
+        (project / name).unlink(missing_ok=True)
     before = len(api.materializations("first"))
     run = api.launch("first", "again")
     first = until("an observation", lambda: seen(api, "again", run))[0]
     os.killpg(dagster.runner_of("again"), signal.SIGKILL)
+    (project / "go/again").touch()
     assert api.wait(run) == "FAILURE"
     again = api.reexecute(run, strategy)
     assert api.wait(again) == "SUCCESS"
