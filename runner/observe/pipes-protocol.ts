@@ -28,7 +28,7 @@ export interface PipesSession {
   send: (line: string) => void;
 }
 
-export interface PipesCheck {
+interface PipesCheck {
   assetKey: string;
   name: string;
   of: string;
