@@ -19,7 +19,8 @@ METADATA = """metadataEntries { __typename label
 
 class Api:
     def __init__(self, url: str):
-        self._client = httpx.Client(base_url=url, timeout=60)
+        # A connection for each question: the server closes idle ones, also in the moment of the next.
+        self._client = httpx.Client(base_url=url, timeout=60, limits=httpx.Limits(max_keepalive_connections=0))
 
     def ask(self, query: str, **variables: Any) -> Any:
         answer = self._client.post("/graphql", json={"query": query, "variables": variables}).json()

@@ -17,7 +17,7 @@ from livetests.waiting import end_all, free_port, processes_of, until
 from .api import Api
 
 #: Ten seconds on an idle machine.
-BOOT = 240.0
+BOOT = 480.0
 #: Runs that go on are ended in order first.
 GRACE = 120.0
 #: Until a signal that was not heeded is repeated.
