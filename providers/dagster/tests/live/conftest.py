@@ -25,9 +25,9 @@ def project(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("killed", "orphan", "again"):
         (root / f"in/{name}.ndjson").symlink_to(template / "in/steady.ndjson")
     (root / "go").mkdir()
-    first = CONTRACT.replace("contract", "first")
-    (root / "in/first.ndjson").write_text(rides(3))
-    add_pipelines(root, first=first, whole=WHOLE, **paced)
+    first = CONTRACT.replace("contract", "a_first")
+    (root / "in/a_first.ndjson").write_text(rides(3))
+    add_pipelines(root, a_first=first, whole=WHOLE, **paced)
     return root
 
 

@@ -46,7 +46,7 @@ def whole(context: dg.AssetExecutionContext, oxiflow: OxiFlowResource) -> Iterat
     yield from oxiflow.run(context=context).stream()
 
 
-@oxiflow_assets(project=PROJECT, select="orphan first again", name="untried")
+@oxiflow_assets(project=PROJECT, select="orphan a_first again", name="untried")
 def untried(context: dg.AssetExecutionContext, oxiflow: OxiFlowResource) -> Iterator[Any]:
     """Without a retry of its own."""
     yield from oxiflow.run(context=context).stream()

@@ -63,8 +63,8 @@ def test_executing_a_run_again_from_its_failure_goes_on_from_the_checkpoint(
 ) -> None:
     for name in ("out/again.ndjson", "go/again"):
         (project / name).unlink(missing_ok=True)
-    before = len(api.materializations("first"))
-    run = api.launch("first", "again")
+    before = len(api.materializations("a_first"))
+    run = api.launch("a_first", "again")
     first = until("an observation", lambda: seen(api, "again", run))[0]
     os.killpg(dagster.runner_of("again"), signal.SIGKILL)
     (project / "go/again").touch()
@@ -75,7 +75,7 @@ def test_executing_a_run_again_from_its_failure_goes_on_from_the_checkpoint(
     assert resumed[0]["oxiflow/records"] >= first["oxiflow/records"]
     assert (project / "out/again.ndjson").read_text() == far_rides(STEADY)
     # The step is repeated, or the assets of it that are missing.
-    assert len(api.materializations("first")) - before == (2 if strategy == "FROM_FAILURE" else 1)
+    assert len(api.materializations("a_first")) - before == (2 if strategy == "FROM_FAILURE" else 1)
 
 
 def test_a_run_that_is_terminated_as_soon_as_it_is_there_leaves_nothing(api: Api, dagster: Dagster) -> None:
