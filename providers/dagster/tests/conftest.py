@@ -14,13 +14,6 @@ ROOT = Path(__file__).resolve().parents[3]
 EXAMPLE = ROOT / "examples/dagster"
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Those that share a Dagster run in one process, the others beside it."""
-    for item in items:
-        if "live" in item.path.parts:
-            item.add_marker(pytest.mark.xdist_group("live"))
-
-
 @pytest.fixture(autouse=True, scope="session")
 def _environment() -> Iterator[None]:
     """No setting of whoever runs the tests reaches a run. OXIFLOW_PICTURES=1 keeps the picture for the example's README."""
