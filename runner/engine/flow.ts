@@ -53,6 +53,8 @@ export interface BlockItem {
   broken: readonly BrokenRecord[];
   /** What steps gave up of these records: it travels with them to the end of the chain. */
   letters: Letter[];
+  /** Its bytes stand elsewhere: called when they have been read. */
+  read?: () => void;
 }
 export type Item = BlockItem | { kind: 'barrier'; barrier: Barrier };
 
@@ -77,7 +79,8 @@ export function remember(barrier: Barrier, bytes: number, take: () => Record<str
 }
 
 /** What counts is the memory that it holds. */
-export function weightOf({ bytes, count }: Block): { bytes: number; records: number } {
+export function weightOf({ bytes, count, stored }: Block): { bytes: number; records: number } {
+  if (stored !== undefined) return { bytes: stored.size, records: 0 };
   return { bytes: isShared(bytes) ? bytes.buffer.byteLength : bytes.byteLength, records: count };
 }
 

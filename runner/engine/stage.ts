@@ -10,6 +10,7 @@ import type { Json } from '../state/store.ts';
 import type { BytePass } from './byte-pass.ts';
 import { ByteStart } from './byte-start.ts';
 import type { Block, BlockStep, Cutter, RecordStep, Step, StepContext } from './contracts.ts';
+import { readStored } from './direct-lines.ts';
 import { fuse, type Op, Pass } from './fuse.ts';
 import { hasRoom, portionsOf, type Room, roomOf } from './limits.ts';
 import type { MakeSteps, StageResult, StageSpec } from './stage-spec.ts';
@@ -75,7 +76,15 @@ export class StageProgram {
   }
 
   /** Throws OxiError RECORD_INVALID or DOCUMENT_BROKEN where a record error has to stop the run. */
-  async process(block: Block): Promise<StageResult> {
+  async process(given: Block): Promise<StageResult> {
+    return this.#process(given.stored === undefined ? given : this.#read(given, given.stored));
+  }
+
+  #read({ stored: _, ...block }: Block, stored: NonNullable<Block['stored']>): Block {
+    return { ...block, bytes: readStored(stored, this.#spec.splitNames[block.split] ?? '') };
+  }
+
+  async #process(block: Block): Promise<StageResult> {
     const started = performance.now();
     this.#begin(block.split);
     const { uncut } = block;

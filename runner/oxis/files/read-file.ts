@@ -4,7 +4,15 @@ import { type FileHandle, glob, open, readdir, stat } from 'node:fs/promises';
 import { basename, dirname, extname, join, resolve } from 'node:path';
 import * as z from 'zod/mini';
 import { nearest } from '../../config/nearest.ts';
-import type { Compression, FilePlace, RawBlock, Source, Split, TextEncoding } from '../../engine/contracts.ts';
+import type {
+  Compression,
+  DirectInput,
+  FilePlace,
+  RawBlock,
+  Source,
+  Split,
+  TextEncoding,
+} from '../../engine/contracts.ts';
 import { errnoOf, ioError, OxiError } from '../../engine/errors.ts';
 import { takeBuffer } from '../../kernel/buffers.ts';
 import { READ_HEADROOM } from '../../kernel/lines.ts';
@@ -209,6 +217,29 @@ class FileSource implements Source {
       opened?.closed();
       await file.close();
     }
+  }
+
+  async direct(split: Split): Promise<DirectInput> {
+    const file = await this.#open(split);
+    const opened = await this.#noteOpened(split, file).catch(async (error) => {
+      await file.close();
+      throw error;
+    });
+    return {
+      fd: file.fd,
+      read: async (at, length) => {
+        const bytes = await this.#rangeOf(file, split, at, length);
+        if (bytes.length > 0) opened.noteRead(at, bytes);
+        return bytes;
+      },
+      check: async () => {
+        await opened.check();
+      },
+      close: async () => {
+        opened.closed();
+        await file.close();
+      },
+    };
   }
 
   /** What the file is that reading begins with: what it became is compared with that. Throws OxiError INPUT_REWRITTEN. */
