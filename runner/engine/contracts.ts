@@ -42,6 +42,8 @@ export interface Block {
   uncut?: { offset: number; broken: readonly { offset: number; reason: string }[] };
   /** Its bytes stand in an open file and are read by whoever works on it: `size` from `at` on. `bytes` is empty until then. */
   stored?: { fd: number; at: number; size: number };
+  /** Its bytes are `count` records with a line feed behind each, and nothing else; there are no spans and offsets of them. */
+  areLines?: boolean;
   /** Its turn to be written, where those who work on blocks write what comes of them. */
   turn?: number;
   /** Its records stand in the output already, in so many bytes, written in so many milliseconds; `bytes` is empty. */
@@ -164,8 +166,11 @@ export interface Source {
 /** An open split. Others read pieces of it by the descriptor; what ends where is found here. */
 export interface DirectInput {
   readonly fd: number;
-  /** At most `length` bytes from `at` on; none at the end. */
-  read(at: number, length: number): Promise<Uint8Array>;
+  /**
+   * At most `length` bytes from `at` on; none at the end. They hold until the next call. Waits for the disk, as those who read the
+   * pieces do: of a few bytes at a time the way there and back would take ten times as long.
+   */
+  read(at: number, length: number): Uint8Array;
   /** Before what is missing is taken for the end: throws OxiError INPUT_REWRITTEN where it may not be. */
   check(): Promise<void>;
   /** Nobody reads by the descriptor any more. */

@@ -33,7 +33,7 @@ export async function nextPiece(
   let size = LOOK_BYTES;
   for (;;) {
     const from = Math.max(at, end - size);
-    const bytes = Buffer.from(await input.read(from, end - from));
+    const bytes = input.read(from, end - from);
     const isEnd = bytes.length < end - from || end === to;
     if (isEnd) {
       if (bytes.length < end - from) await input.check();
@@ -56,24 +56,30 @@ export async function nextPiece(
   }
 }
 
-/** On any thread: the bytes of such a piece. Throws OxiError INPUT_REWRITTEN where they are not there any more. */
-export function readStored({ fd, at, size }: NonNullable<Block['stored']>, name: string): Uint8Array {
-  const memory = takeBuffer(size + ROOM_BYTES);
-  try {
-    for (let p = 0; p < size; ) {
-      const read = readSync(fd, memory, p, size - p, at + p);
-      if (read === 0)
-        throw new OxiError(
-          'INPUT_REWRITTEN',
-          `${name}: it ended at byte ${at + p} while it was read: another program wrote it anew or cut it off. Nothing of it is published; start again when it is whole`,
-          { place: { file: name, offset: at + p } },
-        );
-      p += read;
+/** On any thread: such a piece, on memory of its own. Throws as `readStored` does. */
+export function takeStored(stored: NonNullable<Block['stored']>, name: string): Uint8Array {
+  const memory = takeBuffer(stored.size + ROOM_BYTES).subarray(0, stored.size);
+  readStored(stored, memory, name);
+  return memory;
+}
+
+/** Puts the bytes of such a piece into `room`. Throws OxiError INPUT_REWRITTEN where they are not there any more. */
+export function readStored({ fd, at, size }: NonNullable<Block['stored']>, room: Uint8Array, name: string): void {
+  for (let p = 0; p < size; ) {
+    let read: number;
+    try {
+      read = readSync(fd, room, p, size - p, at + p);
+    } catch (error) {
+      throw ioError(error, name, { file: name, offset: at });
     }
-  } catch (error) {
-    throw ioError(error, name, { file: name, offset: at });
+    if (read === 0)
+      throw new OxiError(
+        'INPUT_REWRITTEN',
+        `${name}: it ended at byte ${at + p} while it was read: another program wrote it anew or cut it off. Nothing of it is published; start again when it is whole`,
+        { place: { file: name, offset: at + p } },
+      );
+    p += read;
   }
-  return memory.subarray(0, size);
 }
 
 /** An open split and those who still have pieces of it to read: it is closed when it has ended and all of them have. */

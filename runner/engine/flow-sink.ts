@@ -101,6 +101,13 @@ async function writeBlock(node: SinkNode, block: Block): Promise<Letter[]> {
     countPut(node, block.count, block.put.bytes);
     return [];
   }
+  if (block.areLines === true) {
+    node.encoder?.lines?.(block.count);
+    await writePieces(node, [block.bytes], block.count);
+    node.counters.in += block.count;
+    node.counters.out += block.count;
+    return [];
+  }
   const skipped = Math.min(node.skip, block.count);
   node.skip -= skipped;
   const letters: Letter[] = [];

@@ -191,8 +191,8 @@ async function runInOrder(
 ): Promise<void> {
   // In the order of arrival; each entry is a promise of a result, or a barrier between two.
   const line = new Channel<{ worked: Promise<Worked> } | { barrier: Barrier }>({
-    bytes: threads + 1,
-    records: threads + 1,
+    bytes: 4 * threads,
+    records: 4 * threads,
   });
   const one = { bytes: 1, records: 1 };
   const intake = async (): Promise<void> => {

@@ -8,7 +8,7 @@ import type { StageProgram } from './stage.ts';
 import type { StageResult } from './stage-spec.ts';
 
 /** Blocks for each of the others, so that none of them runs dry while the main thread is at work on one. */
-const AHEAD = 2;
+const AHEAD = 4;
 
 export class HelpingPool implements Pool {
   readonly #others: Pool;
@@ -26,7 +26,10 @@ export class HelpingPool implements Pool {
   }
 
   async run(block: Block): Promise<StageResult> {
-    if (this.#out >= this.#most && this.#helping === undefined) return this.#help(block);
+    while (this.#out >= this.#most) {
+      if (this.#helping === undefined) return this.#help(block);
+      await this.#helping;
+    }
     this.#out++;
     try {
       return await this.#others.run(block);
@@ -35,14 +38,16 @@ export class HelpingPool implements Pool {
     }
   }
 
-  async #help(block: Block): Promise<StageResult> {
+  #help(block: Block): Promise<StageResult> {
     const work = this.#program().process(block);
-    this.#helping = work;
-    try {
-      return await work;
-    } finally {
-      this.#helping = undefined;
-    }
+    // What the others have said meanwhile comes first: blocks that are there already would keep this thread from hearing it.
+    this.#helping = work
+      .catch(() => undefined)
+      .then(() => new Promise((resolve) => setImmediate(resolve)))
+      .then(() => {
+        this.#helping = undefined;
+      });
+    return work;
   }
 
   async end(): Promise<void> {

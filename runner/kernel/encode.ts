@@ -66,7 +66,8 @@ export class JsonEncoder implements Encoder {
 
 /** The records of a block, which has some, as lines; the last line feed takes the place of what followed the last record, if there is one. */
 export function terminated(block: Block): Uint8Array[] {
-  const { bytes, spans, count } = block;
+  const { bytes, spans, count, areLines } = block;
+  if (areLines === true) return [bytes];
   const end = spans[2 * count - 1] as number;
   if (end >= bytes.length || !areNeighbours(block)) return [joined(block, '\n'), LF_PIECE];
   joined(block, '\n');
