@@ -61,6 +61,9 @@ export type Item = BlockItem | { kind: 'barrier'; barrier: Barrier };
 /** Between two nodes, at most. Blocks of 256 KB: enough to keep both sides busy, little enough to stay in constant memory. */
 const BOUNDS = { bytes: 1 << 20, records: 1 << 20 };
 
+/** Each piece that is still to be read holds a file open: of small files no more than a few wait. */
+const STORED_BYTES = 64 << 10;
+
 export type Flow = Channel<Item>;
 
 export function newChannel(): Flow {
@@ -80,7 +83,7 @@ export function remember(barrier: Barrier, bytes: number, take: () => Record<str
 
 /** What counts is the memory that it holds. */
 export function weightOf({ bytes, count, stored }: Block): { bytes: number; records: number } {
-  if (stored !== undefined) return { bytes: stored.size, records: 0 };
+  if (stored !== undefined) return { bytes: Math.max(stored.size, STORED_BYTES), records: 0 };
   return { bytes: isShared(bytes) ? bytes.buffer.byteLength : bytes.byteLength, records: count };
 }
 
