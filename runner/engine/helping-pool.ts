@@ -17,6 +17,8 @@ export class HelpingPool implements Pool {
   #out = 0;
   /** The program works on one block at a time. */
   #helping: Promise<unknown> | undefined;
+  /** The block that came last has been given to somebody. */
+  #given: Promise<void> = Promise.resolve();
 
   /** `threads`: how many the others are. */
   constructor(others: Pool, threads: number, program: () => StageProgram) {
@@ -26,10 +28,14 @@ export class HelpingPool implements Pool {
   }
 
   async run(block: Block): Promise<StageResult> {
-    while (this.#out >= this.#most) {
-      if (this.#helping === undefined) return this.#help(block);
-      await this.#helping;
-    }
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const before = this.#given;
+    this.#given = promise;
+    await before;
+    // Who came first is given away first: what comes of a block waits for what comes of those before it.
+    while (this.#out >= this.#most && this.#helping !== undefined) await this.#helping;
+    resolve();
+    if (this.#out >= this.#most) return this.#help(block);
     this.#out++;
     try {
       return await this.#others.run(block);

@@ -51,7 +51,7 @@ function positionOf(checkpoint: Checkpoint): Position {
 /** Where one thread works, the next piece is read while it does; several read their own, each in the time of the others. */
 function readsThere(m: Makings): boolean {
   const [first] = m.start.segment.nodes;
-  if (!cutsLater(m) || first?.kind !== 'stage' || first.threads === 1) return false;
+  if (!cutsLater(m) || first?.kind !== 'stage' || first.threads === 1 || first.ordered) return false;
   // What is timed, or tried again, is one read here.
   return unitMs(m.start.source.step) === 0 && m.start.source.step.limits.maxProcessingTimeMs === undefined;
 }
