@@ -51,7 +51,7 @@ describe('pieces of a file of lines', () => {
     const random = randomOf(longest);
     let text = '';
     while (text.length < 4_000_000) text += `${'x'.repeat(random.below(longest))}\n`;
-    const bytes = Buffer.from(text + 'last' + end);
+    const bytes = Buffer.from(`${text}last${end}`);
     const from = text.indexOf('\n') + 1;
     const pieces = await piecesOf(bytes, from, Number.POSITIVE_INFINITY, 1 << 20);
     expect(Buffer.concat(pieces ?? []).equals(bytes.subarray(from))).toBe(true);
