@@ -99,6 +99,8 @@ describe('links lead somewhere', () => {
     'providers/oxiflow/README.md',
     'examples/README.md',
     'examples/airflow/README.md',
+    'providers/dagster/README.md',
+    'examples/dagster/README.md',
   ];
   test.each(documents)('of %s', (document) => {
     const text = readFileSync(join(ROOT, document), 'utf8');
