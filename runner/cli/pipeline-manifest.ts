@@ -50,9 +50,11 @@ async function manifest(names: readonly string[], options: Options): Promise<num
       const pipeline = await loadPipeline(project, name, { oxis: registry, env: {}, outline: true });
       document.pipelines.push(await entryOf(project, pipeline));
     } catch (error) {
-      if (!(error instanceof OxiError) || error.code === 'NO_PIPELINE') throw error;
+      const listed = files.find((one) => one.name === name);
+      // A name that was asked for and is none; a file whose name can't be one is a mistake like others.
+      if (!(error instanceof OxiError) || (error.code === 'NO_PIPELINE' && listed === undefined)) throw error;
       const found = error instanceof ConfigErrors ? error.errors : [error];
-      const file = files.find((one) => one.name === name)?.shown ?? name;
+      const file = listed?.shown ?? name;
       document.errors.push({ pipeline: name, file, messages: found.map(({ message }) => message) });
     }
   }

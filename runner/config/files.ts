@@ -114,6 +114,12 @@ export async function readPipelineFile(
     return { name: name.replace(/\.ya?ml$/i, ''), path, shown, text };
   }
   const known = (await listPipelines(root, settings.pipelineDir)).map((file) => file.name);
+  if (known.includes(nameOrPath))
+    throw new OxiError(
+      'NO_PIPELINE',
+      `the file of ${JSON.stringify(nameOrPath)} has a name that no pipeline can have: give it one of letters, digits, _ . + @ - and spaces that begins with a letter, a digit or _`,
+      { place: { pipeline: nameOrPath } },
+    );
   // Where there is nothing at all, the whole path tells a person who stands in the wrong folder.
   const where = isPipelinePath(nameOrPath) ? '' : ` in ${known.length === 0 ? folder : shownPath(root, folder)}/`;
   const others = known.length === 0 ? '; there are no pipelines yet' : `; there are: ${listNames(known, 8)}`;

@@ -22,14 +22,28 @@ export interface PipesSession {
   assetKeys: readonly string[];
   /** Which asset an output is, where the launcher says so: `extras.oxiflow_assets`, step id to asset key. */
   assetOfStep: ReadonlyMap<string, string>;
+  /** Whose result the launcher wants: `extras.oxiflow_checks`, asset key to name of the check to step id or `dead_letters`. */
+  checks: readonly PipesCheck[];
   /** Sends one line; throws what the system throws. */
   send: (line: string) => void;
 }
 
+interface PipesCheck {
+  assetKey: string;
+  name: string;
+  of: string;
+}
+
+interface Column {
+  name: string;
+  type: string;
+}
+
 export type PipesMetadata =
   | { type: 'int' | 'float'; value: number }
-  | { type: 'text' | 'path' | 'md' | 'url'; value: string }
-  | { type: 'bool'; value: boolean };
+  | { type: 'text' | 'path'; value: string }
+  | { type: 'table'; records: readonly { [column: string]: string | number }[]; columns: readonly Column[] }
+  | { type: 'table_schema'; columns: readonly Column[] };
 
 type Params = { readonly [key: string]: unknown };
 
@@ -39,13 +53,22 @@ export function pipesSession(env: PipesEnv, stdio: { stdout: TextOut; stderr: Te
   if (!contextText || !messagesText) return undefined;
   const context = contextOf(decode('DAGSTER_PIPES_CONTEXT', contextText));
   const { asset_keys: keys, extras } = context;
-  const { oxiflow_assets: assets } = isParams(extras) ? extras : {};
+  const { oxiflow_assets: assets, oxiflow_checks: checks } = isParams(extras) ? extras : {};
   const pairs = isParams(assets) ? Object.entries(assets) : [];
   return {
     assetKeys: Array.isArray(keys) ? keys.filter((key) => typeof key === 'string') : [],
     assetOfStep: new Map(pairs.filter((pair): pair is [string, string] => typeof pair[1] === 'string')),
+    checks: checksOf(checks),
     send: senderOf(decode('DAGSTER_PIPES_MESSAGES', messagesText), stdio),
   };
+}
+
+function checksOf(asked: unknown): PipesCheck[] {
+  return Object.entries(isParams(asked) ? asked : {}).flatMap(([assetKey, checks]) =>
+    Object.entries(isParams(checks) ? checks : {}).flatMap(([name, of]) =>
+      typeof of === 'string' ? [{ assetKey, name, of }] : [],
+    ),
+  );
 }
 
 /** One message as a line. `params` is JSON text, so that numbers can be written as their type demands. */
@@ -64,20 +87,22 @@ export function metadataText(entries: ReadonlyMap<string, PipesMetadata>): strin
   return `{${parts.join(',')}}`;
 }
 
-function rawValue({ type, value }: PipesMetadata): string | undefined {
-  switch (type) {
+function rawValue(entry: PipesMetadata): string | undefined {
+  switch (entry.type) {
     case 'int':
-      return Number.isSafeInteger(value) ? String(value) : undefined;
+      return Number.isSafeInteger(entry.value) ? String(entry.value) : undefined;
     case 'float': {
-      if (!Number.isFinite(value)) return undefined;
-      const text = JSON.stringify(value);
+      if (!Number.isFinite(entry.value)) return undefined;
+      const text = JSON.stringify(entry.value);
       // Python reads 5 as an int, which Dagster refuses for a float.
       return /[.e]/.test(text) ? text : `${text}.0`;
     }
-    case 'bool':
-      return typeof value === 'boolean' ? String(value) : undefined;
+    case 'table':
+      return JSON.stringify({ records: entry.records, schema: entry.columns });
+    case 'table_schema':
+      return JSON.stringify({ columns: entry.columns });
     default:
-      return typeof value === 'string' ? JSON.stringify(value) : undefined;
+      return typeof entry.value === 'string' ? JSON.stringify(entry.value) : undefined;
   }
 }
 

@@ -1,26 +1,17 @@
 /**
  * Tells Dagster of the run: a listener on the event stream that speaks Dagster Pipes where a launcher opened a session.
  * Logs become logs, checkpoints and progress custom messages, the outputs of a run that succeeded materializations with
- * their row count, and the end, good or bad, `closed`.
+ * their row count, the checks that were asked for their results, and the end, good or bad, `closed`.
  */
 import { basename, extname } from 'node:path';
 import { errnoOf } from '../engine/errors.ts';
-import {
-  messageLine,
-  metadataText,
-  type PipesEnv,
-  type PipesMetadata,
-  type PipesSession,
-  pipesSession,
-} from './pipes-protocol.ts';
+import { type Finished, materialized, type Output, verdictOf } from './pipes-figures.ts';
+import { messageLine, metadataText, type PipesEnv, type PipesSession, pipesSession } from './pipes-protocol.ts';
 import type { TextOut } from './terminal.ts';
-import type { EventListener, EventPayloads, RunEvent } from './types.ts';
+import type { EventListener, RunEvent } from './types.ts';
 
 /** Dagster keeps every custom message in memory until the step ends: progress and soft checkpoints come this seldom. */
 const REPORT_INTERVAL_MS = 10_000;
-
-type Finished = Extract<RunEvent, { type: 'run.finished' }>;
-type Output = EventPayloads['run.finished']['outputs'][number];
 
 export interface PipesOptions {
   /** Where messages go if the launcher reads them from a standard stream. */
@@ -43,7 +34,6 @@ class PipesListener implements EventListener {
   readonly #session: PipesSession;
   readonly #warn: (message: string) => void;
   readonly #lastReport = new Map<string, number>();
-  #checkpoints = 0;
   #closed = false;
   #lost = false;
   #lastAlert = '';
@@ -71,7 +61,6 @@ class PipesListener implements EventListener {
         this.#send('report_custom_message', { payload: event });
         break;
       case 'checkpoint':
-        this.#checkpoints += 1;
         if (event.grade === 'hard' || this.#due(event)) this.#send('report_custom_message', { payload: event });
         break;
       case 'progress':
@@ -104,41 +93,30 @@ class PipesListener implements EventListener {
   #finish(event: Finished): void {
     this.#send('report_custom_message', { payload: event });
     if (event.status !== 'succeeded') {
+      this.#checks(event);
       this.#end(event.error?.code ?? event.status, event.error?.message ?? `the run was ${event.status}`);
       return;
     }
     for (const [assetKey, outputs] of assignOutputs(this.#session, event.outputs)) {
-      const metadata = metadataText(this.#metadata(event, outputs));
+      const metadata = metadataText(materialized(event, outputs));
       this.#line(
         'report_asset_materialization',
         `{"asset_key":${JSON.stringify(assetKey)},"data_version":${JSON.stringify(event.run_id)},"metadata":${metadata}}`,
       );
     }
+    this.#checks(event);
     this.#end();
   }
 
-  #metadata(event: Finished, outputs: readonly Output[]): Map<string, PipesMetadata> {
-    const { total } = event.counters;
-    const metadata = new Map<string, PipesMetadata>([
-      ['dagster/row_count', { type: 'int', value: outputs.reduce((sum, { rows }) => sum + rows, 0) }],
-      ['oxiflow/records', { type: 'int', value: total.added }],
-      ['oxiflow/bytes', { type: 'int', value: outputs.reduce((sum, { bytes }) => sum + bytes, 0) }],
-      ['oxiflow/duration_seconds', { type: 'float', value: event.durations.total_ms / 1000 }],
-      ['oxiflow/checkpoints', { type: 'int', value: this.#checkpoints }],
-      ['oxiflow/filtered', { type: 'int', value: total.filtered }],
-      ['oxiflow/dropped', { type: 'int', value: total.dropped }],
-      ['oxiflow/dead_lettered', { type: 'int', value: total.dead_lettered }],
-      ['oxiflow/run_key', { type: 'text', value: event.run_key }],
-      ['oxiflow/attempt', { type: 'int', value: event.attempt }],
-    ]);
-    if (event.bottleneck !== undefined)
-      metadata.set('oxiflow/bottleneck', { type: 'text', value: event.bottleneck.reason });
-    outputs.forEach(({ step, path, table }, i) => {
-      const key = i === 0 ? 'oxiflow/output' : `oxiflow/output_${step}`;
-      if (path !== undefined) metadata.set(key, { type: 'path', value: path });
-      else if (table !== undefined) metadata.set(key, { type: 'text', value: table });
-    });
-    return metadata;
+  /** Those that the launcher named, each of an asset that it asked for. */
+  #checks(event: Finished): void {
+    for (const { assetKey, name, of } of this.#session.checks) {
+      const verdict = verdictOf(event, of);
+      if (verdict === undefined || !this.#session.assetKeys.includes(assetKey)) continue;
+      const { passed, severity, metadata } = verdict;
+      const head = JSON.stringify({ asset_key: assetKey, check_name: name, passed, severity });
+      this.#line('report_asset_check', `${head.slice(0, -1)},"metadata":${metadataText(metadata)}}`);
+    }
   }
 
   #log(level: string, message: string): void {

@@ -130,6 +130,22 @@ describe('pipeline manifest', () => {
     });
   });
 
+  test.concurrent('a file whose name no pipeline can have is a mistake of its own, and none of the others', async () => {
+    const cwd = folder({ ...FILES, 'pipelines/broken.yaml': RIDES, 'pipelines/.#rides.yaml': RIDES });
+    const { code, stdout } = await oxiflow(['pipeline', 'manifest'], { cwd });
+    expect(code).toBe(2);
+    expect(JSON.parse(stdout)).toMatchObject({
+      pipelines: [{ name: 'broken' }, { name: 'rides' }],
+      errors: [
+        {
+          pipeline: '.#rides',
+          file: 'pipelines/.#rides.yaml',
+          messages: [expect.stringContaining('has a name that no pipeline can have')],
+        },
+      ],
+    });
+  });
+
   test.concurrent('its JSON Schema in the repository is the one that "schema manifest" prints', async () => {
     const { stdout } = await oxiflow(['schema', 'manifest'], { cwd: folder({}) });
     const file = readFileSync(join(REPOSITORY, 'runner/cli/schemas/manifest.json'), 'utf8');

@@ -6,7 +6,7 @@ import { deflateSync } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { pipesListener } from '../../runner/observe/pipes.ts';
 import { metadataText } from '../../runner/observe/pipes-protocol.ts';
-import { checkpoint, eventOf, finished, Paper, progress, START, started } from './story.ts';
+import { checkpoint, eventOf, finished, identity, Paper, progress, START, started } from './story.ts';
 
 let folder: string;
 const warnings: string[] = [];
@@ -51,6 +51,19 @@ function of(method: string): Message['params'][] {
     .map(({ params }) => params);
 }
 
+/** The figures of a check. */
+function refused(checked: number, bad: number) {
+  return {
+    'oxiflow/checked': { raw_value: checked, type: 'int' },
+    'oxiflow/refused': { raw_value: bad, type: 'int' },
+  };
+}
+
+const oxis = finished().counters.steps.map(({ step, oxi, busy_ms, counters }) => {
+  const { added, out, filtered, dropped, dead_lettered, failed } = counters;
+  return { step, oxi, in: counters.in, added, out, filtered, dropped, dead_lettered, failed, busy_ms };
+});
+
 describe('Dagster Pipes', () => {
   it('is spoken only where both variables are set', () => {
     const { DAGSTER_PIPES_CONTEXT } = session({});
@@ -89,16 +102,86 @@ describe('Dagster Pipes', () => {
           'oxiflow/records': { raw_value: 60_000, type: 'int' },
           'oxiflow/bytes': { raw_value: 4_441_998, type: 'int' },
           'oxiflow/duration_seconds': { raw_value: 4, type: 'float' },
-          'oxiflow/checkpoints': { raw_value: 1, type: 'int' },
+          'oxiflow/rate_records_per_s': { raw_value: 15_000, type: 'float' },
+          'oxiflow/checkpoints': { raw_value: 2, type: 'int' },
           'oxiflow/filtered': { raw_value: 18_000, type: 'int' },
           'oxiflow/dropped': { raw_value: 0, type: 'int' },
           'oxiflow/dead_lettered': { raw_value: 2, type: 'int' },
+          'oxiflow/errors': { raw_value: 2, type: 'int' },
           'oxiflow/run_key': { raw_value: 'rides', type: 'text' },
+          'oxiflow/run_id': { raw_value: identity.run_id, type: 'text' },
           'oxiflow/attempt': { raw_value: 1, type: 'int' },
+          'oxiflow/oxis': { raw_value: { records: oxis, schema: expect.any(Array) }, type: 'table' },
           'oxiflow/output': { raw_value: 'output/long-rides.ndjson', type: 'path' },
         },
       },
     ]);
+  });
+
+  it('tells logs and alerts with their levels, in the words that Dagster knows', () => {
+    const pipes = pipesListener(session({}), { warn });
+    for (const level of ['debug', 'info', 'warn', 'error'] as const)
+      pipes?.onEvent?.(eventOf('log', { level, message: `a ${level}` }));
+    for (const severity of ['warning', 'critical'] as const)
+      pipes?.onEvent?.(eventOf('alert', { name: 'error_threshold', severity, message: `an alert, ${severity}` }));
+    expect(of('log').map(({ level }) => level)).toEqual(['DEBUG', 'INFO', 'WARNING', 'ERROR', 'WARNING', 'ERROR']);
+  });
+
+  it('answers the checks that were asked for, of assets that were asked for, as far as the run knows', () => {
+    const checks = {
+      rides: { long: 'long_rides', whole: 'read_file', dead: 'dead_letters', other: 'none' },
+      foreign: { a: 'b' },
+    };
+    const env = session({ asset_keys: ['rides'], extras: { oxiflow_checks: checks } });
+    pipesListener(env, { warn })?.onEvent?.(eventOf('run.finished', finished()));
+    const told = of('report_asset_check');
+    expect(told).toEqual([
+      { asset_key: 'rides', check_name: 'long', passed: false, severity: 'WARN', metadata: refused(60_000, 2) },
+      { asset_key: 'rides', check_name: 'whole', passed: true, severity: 'WARN', metadata: refused(0, 0) },
+      { asset_key: 'rides', check_name: 'dead', passed: false, severity: 'WARN', metadata: refused(60_000, 2) },
+    ]);
+  });
+
+  it('says of a run that bad data stopped which check it broke, and nothing of the others', () => {
+    const counted = finished().counters;
+    const steps = counted.steps.map((step) =>
+      step.step === 'long_rides' ? { ...step, counters: { ...step.counters, failed: 1 } } : step,
+    );
+    const error = { code: 'RECORD_INVALID', message: 'step "long_rides": "km" must be a number' };
+    const checks = { rides: { long: 'long_rides', whole: 'read_file' } };
+    pipesListener(session({ asset_keys: ['rides'], extras: { oxiflow_checks: checks } }), { warn })?.onEvent?.(
+      eventOf('run.finished', finished({ status: 'failed', exit_code: 3, error, counters: { ...counted, steps } })),
+    );
+    const reason = { raw_value: error.message, type: 'text' };
+    expect(of('report_asset_check')).toEqual([
+      {
+        asset_key: 'rides',
+        check_name: 'long',
+        passed: false,
+        severity: 'ERROR',
+        metadata: { ...refused(60_000, 3), 'oxiflow/reason': reason },
+      },
+    ]);
+  });
+
+  it('tells the columns of an output, and no rate of a run that took no time', () => {
+    const outputs = [{ step: 'write', path: 'out/rides.csv', rows: 1, bytes: 9, columns: ['ride', 'km'] }];
+    const durations = { attempt_ms: 0, total_ms: 0 };
+    const event = eventOf('run.finished', finished({ outputs, durations }));
+    pipesListener(session({ asset_keys: ['rides'] }), { warn })?.onEvent?.(event);
+    const [{ metadata } = { metadata: {} }] = of('report_asset_materialization');
+    expect(metadata).toMatchObject({
+      'dagster/column_schema': {
+        raw_value: {
+          columns: [
+            { name: 'ride', type: 'string' },
+            { name: 'km', type: 'string' },
+          ],
+        },
+        type: 'table_schema',
+      },
+    });
+    expect(metadata).not.toHaveProperty('oxiflow/rate_records_per_s');
   });
 
   it('tells of an alert once, though people are warned in the same words, and names the bottleneck', () => {
@@ -122,7 +205,7 @@ describe('Dagster Pipes', () => {
     const script = `
 import base64, json, os, zlib
 where = json.loads(zlib.decompress(base64.b64decode(os.environ["DAGSTER_PIPES_MESSAGES"])))["path"]
-types = {"int": int, "float": float, "text": str, "path": str}
+types = {"int": int, "float": float, "text": str, "path": str, "table": dict, "table_schema": dict}
 for line in open(where):
     message = json.loads(line)
     assert set(message) == {"__dagster_pipes_version", "method", "params"}, message

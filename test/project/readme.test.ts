@@ -99,6 +99,8 @@ describe('links lead somewhere', () => {
     'providers/oxiflow/README.md',
     'examples/README.md',
     'examples/airflow/README.md',
+    'providers/dagster/README.md',
+    'examples/dagster/README.md',
     'examples/prefect/README.md',
     'providers/prefect/README.md',
   ];

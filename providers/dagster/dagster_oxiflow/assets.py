@@ -14,7 +14,7 @@ from .checks import Check
 from .manifest import Manifest, ManifestLike, Output, Pipeline, load_manifest
 from .partitions import mapping_for
 from .selection import Upstream, Words, in_order, select_pipelines, upstream_of
-from .translator import OUTPUT, PIPELINE, OxiFlowTranslator, word_of
+from .translator import OUTPUT, PIPELINE, OxiFlowTranslator, free_word, word_of
 
 #: Of the function that was decorated: what a run of it needs to know.
 _PLAN = "__oxiflow_plan__"
@@ -36,9 +36,8 @@ class AssetPlan:
     #: In the order in which they run.
     pipelines: tuple[Pipeline, ...]
     translator: OxiFlowTranslator
-    partitions_def: dg.PartitionsDefinition[Any] | None
-    #: By name of the pipeline: its parameters and what they are given of a partition.
-    mappings: Mapping[str, Mapping[str, str]]
+    #: Parameter to what it is given of a partition, where that is asked for.
+    partition_params: Mapping[str, str] | None
     shards: bool
 
     def targets(self, context: dg.AssetExecutionContext, pipeline: Pipeline) -> list[Target]:
@@ -130,14 +129,18 @@ def build_oxiflow_assets(
     """
     document = load_manifest(manifest, project)
     upstream = upstream_of(document)
-    made = []
+    made: dict[str, dg.AssetsDefinition] = {}
     for pipeline in select_pipelines(document, select, exclude):
         # A function of its own for each step: it carries what the step needs to know.
         @wraps(body)
         def run(*arguments: Any, **named: Any) -> Any:
             yield from body(*arguments, **named)
 
-        step = word_of(pipeline.name if name is None else f"{name}__{pipeline.name}")
+        step = free_word(word_of(pipeline.name if name is None else f"{name}__{pipeline.name}"))
+        if step in made:
+            raise dg.DagsterInvalidDefinitionError(
+                f'two steps would be "{step}": rename the pipeline "{pipeline.name}"'
+            )
         decorate = _decorator(
             document,
             upstream,
@@ -149,8 +152,8 @@ def build_oxiflow_assets(
             name=step,
             **options,
         )
-        made.append(decorate(run))
-    return made
+        made[step] = decorate(run)
+    return list(made.values())
 
 
 def _decorator(
@@ -165,9 +168,9 @@ def _decorator(
 ) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
     if not pipelines:
         raise dg.DagsterInvalidDefinitionError("no pipeline is selected")
-    specs = []
+    specs: list[dg.AssetSpec] = []
     checks = []
-    mappings = {}
+    names: dict[str, Pipeline] = {}
     for pipeline in pipelines:
         deps = _deps(pipeline, upstream, translator)
         if not pipeline.outputs:
@@ -175,15 +178,26 @@ def _decorator(
         for output in pipeline.outputs:
             spec = translator.get_asset_spec(manifest, pipeline, output, deps)
             specs.append(spec)
+            name = spec.key.to_python_identifier()
+            if name in names:
+                raise dg.DagsterInvalidDefinitionError(
+                    f'Dagster can\'t tell an output of "{pipeline.name}" from one of "{names[name].name}": {name}; '
+                    "rename one, or give it another key in a translator"
+                )
+            names[name] = pipeline
             checks += [
                 dg.AssetCheckSpec(check.name, asset=spec.key, description=check.description)
                 for check in translator.get_checks(pipeline, output)
             ]
-        if partitions_def is not None and not shards:
-            mappings[pipeline.name] = mapping_for(pipeline, partitions_def, partition_params)
-    if shards and (partitions_def is None or options.get("backfill_policy") is not None):
-        raise dg.DagsterInvalidDefinitionError("partition_shards: needs partitions_def, and a run for each partition")
-    plan = AssetPlan(tuple(pipelines), translator, partitions_def, mappings, shards)
+        # A translator may say it too.
+        partitions = partitions_def or specs[-1].partitions_def
+        if partitions is not None and not shards:
+            mapping_for(pipeline, partitions, partition_params)
+        if shards and (partitions is None or options.get("backfill_policy") is not None):
+            raise dg.DagsterInvalidDefinitionError(
+                "partition_shards: needs partitions_def, and a run for each partition"
+            )
+    plan = AssetPlan(tuple(pipelines), translator, partition_params, shards)
 
     def decorate(body: Callable[..., Any]) -> dg.AssetsDefinition:
         if hasattr(body, _PLAN):

@@ -49,6 +49,8 @@ class OxiFlowProjectComponent(dg.Component, dg.Resolvable):
     ] = None
     #: Parameter of the pipelines to key, first, last, start, end or the name of a dimension of the partition.
     partition_params: Optional[dict[str, str]] = None
+    #: A partition is a shard of one run; which partitions there are, `partitions_def` in `translation` says.
+    partition_shards: bool = False
     #: A failed step is tried so often again; it goes on from its checkpoint.
     max_retries: int = 0
     #: Seconds before that.
@@ -58,6 +60,7 @@ class OxiFlowProjectComponent(dg.Component, dg.Resolvable):
     env_file: Optional[str] = None
     state_backend: Optional[str] = None
     threads: Optional[int] = None
+    same_host: bool = False
     drain_timeout: Optional[str] = None
     observe_seconds: float = 10.0
 
@@ -70,6 +73,7 @@ class OxiFlowProjectComponent(dg.Component, dg.Resolvable):
             env_file=self.env_file,
             state_backend=self.state_backend,
             threads=self.threads,
+            same_host=self.same_host,
             drain_timeout=self.drain_timeout,
             observe_seconds=self.observe_seconds,
         )
@@ -89,6 +93,7 @@ class OxiFlowProjectComponent(dg.Component, dg.Resolvable):
             name=op.name,
             translator=translator,
             partition_params=self.partition_params,
+            partition_shards=self.partition_shards,
             op_tags=op.tags,
             pool=op.pool,
             backfill_policy=op.backfill_policy,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ import dagster as dg
 from oxiflow.events import Checkpoint, Output, Progress, RunFinished
 
 from .manifest import Output as PlannedOutput
+from .partitions import Part
 from .translator import table_column, table_schema
 
 #: Rows of a table, at most: every materialization keeps its own.
@@ -53,21 +55,29 @@ def observed(checkpoint: Checkpoint, progress: Progress | None) -> Metadata:
 
 
 def materialized(
-    finished: Sequence[RunFinished], step: str | None, planned: PlannedOutput | None, parts: Sequence[str | None]
+    finished: Sequence[RunFinished], step: str | None, planned: PlannedOutput | None, parts: Sequence[Part]
 ) -> Metadata:
     """
     Of runs that succeeded, the values summed: one, or one for each of the partitions `parts`. `step`: the output that the asset
     is, or None for all of them together.
     """
     totals = [one.counters.total for one in finished]
-    outputs = [[output for output in one.outputs if step in (None, output.step)] for one in finished]
+    outputs = [
+        _own([output for output in one.outputs if step in (None, output.step)], part)
+        for one, part in zip(finished, parts, strict=True)
+    ]
     written = [output for some in outputs for output in some]
     rows = sum(output.rows for output in written)
     seconds = sum(one.durations.total_ms for one in finished) / 1000
     records = sum(total.added for total in totals)
-    metadata: Metadata = {
-        "dagster/row_count": rows,
-        "oxiflow/bytes": sum(output.bytes for output in written),
+    metadata: Metadata = {}
+    # What the shards of a run make together is told by the one that ends last.
+    if written or parts[0].shard is None:
+        metadata["dagster/row_count"] = rows
+        metadata["oxiflow/bytes"] = sum(output.bytes for output in written)
+        if parts[0].keys and (parts[0].shard is None or all(_is_part(output, parts[0]) for output in written)):
+            metadata["dagster/partition_row_count"] = rows
+    metadata |= {
         "oxiflow/records": records,
         "oxiflow/filtered": sum(total.filtered for total in totals),
         "oxiflow/dropped": sum(total.dropped for total in totals),
@@ -79,8 +89,6 @@ def materialized(
     }
     if seconds > 0:
         metadata["oxiflow/rate_records_per_s"] = records / seconds
-    if parts[0] is not None:
-        metadata["dagster/partition_row_count"] = rows
     if len(finished) == 1:
         (one,) = finished
         metadata["oxiflow/run_key"] = one.run_key
@@ -91,7 +99,7 @@ def materialized(
     else:
         metadata["oxiflow/runs"] = table(
             [
-                {"partition": part or "", "rows": sum(output.rows for output in some), "run_key": one.run_key}
+                {"partition": part.name or "", "rows": sum(output.rows for output in some), "run_key": one.run_key}
                 for part, one, some in zip(parts, finished, outputs, strict=True)
             ],
             {"partition": "string", "rows": "int", "run_key": "string"},
@@ -106,6 +114,18 @@ def materialized(
     if schema is not None:
         metadata["dagster/column_schema"] = schema
     return metadata
+
+
+def _own(outputs: Sequence[Output], part: Part) -> Sequence[Output]:
+    """Of a shard, its part: the one that ends last tells of all of them. Parts that were merged are one."""
+    return [output for output in outputs if _is_part(output, part)] or outputs
+
+
+def _is_part(output: Output, part: Part) -> bool:
+    if part.shard is None:
+        return False
+    index, count = part.shard
+    return f"-{index:05}-of-{count:05}" in os.path.basename(output.path or "")
 
 
 def errors_of(finished: RunFinished) -> int:

@@ -9,6 +9,7 @@ import dagster as dg
 from .partitions import Part
 
 BACKFILL = "dagster/backfill"
+ROOT_BACKFILL = "dagster/root_backfill_id"
 
 
 @dataclass(frozen=True)
@@ -23,12 +24,21 @@ class Identity:
 def identity_of(context: dg.AssetExecutionContext, key: dg.AssetKey, part: Part) -> Identity:
     """`key`: the asset that names the run; one for all assets of a pipeline."""
     run = context.run
-    root = run.root_run_id or run.run_id
+    request = request_of(context.instance, run)
     asset = key.to_user_string()
     worker = f"dagster-{run.run_id}"
     if part.shard is not None:
         # All shards of a backfill are one run, and its request.
-        together = run.tags.get(BACKFILL, root)
-        return Identity(f"dagster/{together}/{asset}", together, f"{worker}-{part.shard[0]}")
+        return Identity(f"dagster/{request}/{asset}", request, f"{worker}-{part.shard[0]}")
     name = part.name
-    return Identity(f"dagster/{root}/{asset}" + ("" if name is None else f"/{name}"), run.run_id, worker)
+    return Identity(f"dagster/{request}/{asset}" + ("" if name is None else f"/{name}"), run.run_id, worker)
+
+
+def request_of(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str:
+    """
+    What somebody asked for first: the root of all re-executions of this run, or the backfill that it was begun for, itself the
+    root of those that repeat a backfill. A run that is executed again when the backfill is over has none of its tags.
+    """
+    root = run if run.root_run_id is None else instance.get_run_by_id(run.root_run_id)
+    tags = {**run.tags, **({} if root is None else root.tags)}
+    return tags.get(ROOT_BACKFILL) or tags.get(BACKFILL) or run.root_run_id or run.run_id

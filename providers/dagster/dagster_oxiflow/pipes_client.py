@@ -69,7 +69,8 @@ class OxiFlowPipesClient(dg.PipesClient, TreatAsResourceParam):
     ) -> Generator[Any, None, Any]:
         """
         What the runner reports, as it comes. The request is given a run key and an invocation where it has none. `extras`:
-        `{"oxiflow_assets": {step: asset key}}` says which output is which of several assets. Throws Failure.
+        `{"oxiflow_assets": {step: asset key}}` says which output is which of several assets, `{"oxiflow_checks": {asset key:
+        {check: step}}}` which checks the run answers. Throws Failure.
         """
         keys = sorted(context.selected_asset_keys)
         part = Part((context.partition_key,) if context.has_partition_key else ())
@@ -80,6 +81,7 @@ class OxiFlowPipesClient(dg.PipesClient, TreatAsResourceParam):
             invocation=request.invocation or identity.invocation,
             worker_id=request.worker_id or identity.worker_id,
         )
+        failed: OxiFlowError | None = None
         with dg.open_pipes_session(
             context=context,
             context_injector=self.context_injector,
@@ -104,11 +106,14 @@ class OxiFlowPipesClient(dg.PipesClient, TreatAsResourceParam):
                         told = len(reported)
                     run.result().check()
             except OxiFlowError as error:
-                raise failure_of(error) from error
-        if not session.message_handler.received_closed_message:
+                failed = error
+        if failed is None and not session.message_handler.received_closed_message:
             raise dg.Failure(
                 "the run has succeeded, but what it reported did not all reach Dagster; see the warnings above",
                 allow_retries=True,
             )
+        # Of a run that failed: the checks that say why.
         yield from session.get_reported_results()[told:]
+        if failed is not None:
+            raise failure_of(failed) from failed
         return session

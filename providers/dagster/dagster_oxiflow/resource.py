@@ -18,7 +18,7 @@ from .figures import materialized
 from .following import failure_of, follow, stopping
 from .identity import identity_of
 from .manifest import Pipeline
-from .partitions import Part, parts_of, shards_of
+from .partitions import Part, mapping_for, parts_of, shards_of
 
 Told = Union[dg.MaterializeResult[Any], dg.AssetCheckResult, dg.AssetObservation]
 
@@ -35,6 +35,7 @@ class OxiFlowResource(dg.ConfigurableResource[Any]):
     state_backend: str | None = Field(default=None, description="auto, sqlite, file, nfs or redis.")
     threads: int | None = Field(default=None, description="Threads of stages that name none.")
     workers: int | None = Field(default=None, description="Share each run between so many processes.")
+    same_host: bool = Field(default=False, description="All shards of a run are worked on here; its own state will do.")
     drain_timeout: str | None = Field(default=None, description='How long a stop may take, as "10s".')
     lease_wait: str | None = Field(default=None, description="How long to wait for another worker of the same run.")
     grace_seconds: float = Field(default=15.0, description="What is left so long after a stop is killed.")
@@ -115,7 +116,7 @@ class OxiFlowInvocation:
         finished = yield from self._run(replace(self._template, pipeline=name), part, keys[0], keys, [])
         yield dg.MaterializeResult(
             asset_key=keys[0],
-            metadata=materialized([finished], None, None, [part.name]),
+            metadata=materialized([finished], None, None, [part]),
             data_version=dg.DataVersion(finished.run_id),
         )
 
@@ -126,7 +127,13 @@ class OxiFlowInvocation:
         first = plan.translator.get_asset_key(pipeline, pipeline.outputs[0])
         done: list[RunFinished] = []
         for part in parts:
-            request = replace(self._template, pipeline=pipeline.name, params={**known, **part.params}, shard=part.shard)
+            request = replace(
+                self._template,
+                pipeline=pipeline.name,
+                params={**known, **part.params},
+                shard=part.shard,
+                same_host=self._resource.same_host and part.shard is not None,
+            )
             keys = [target.key for target in targets]
             try:
                 done.append((yield from self._run(request, part, first, keys, targets)))
@@ -134,21 +141,46 @@ class OxiFlowInvocation:
                 yield from self._checks(plan, targets, [failed.result])
                 raise failed.failure from failed.__cause__
         results = self.results[-len(parts) :]
-        for target in targets:
+        for target in self._written(pipeline, targets, done, parts):
             yield dg.MaterializeResult(
                 asset_key=target.key,
-                metadata=materialized(done, target.output.step, target.output, [part.name for part in parts]),
+                metadata=materialized(done, target.output.step, target.output, parts),
                 data_version=dg.DataVersion("+".join(one.run_id for one in done[:8])),
             )
         yield from self._checks(plan, targets, results)
 
     def _parts(self, plan: AssetPlan, pipeline: Pipeline) -> list[Part]:
-        if plan.partitions_def is None:
+        # What the assets have now: they may have been given partitions since.
+        partitions_def = self._context.assets_def.partitions_def
+        if partitions_def is None:
             return [Part()]
         keys = self._context.partition_keys
         if plan.shards:
-            return shards_of(plan.partitions_def, keys)
-        return parts_of(pipeline, plan.partitions_def, keys, plan.mappings[pipeline.name])
+            return shards_of(partitions_def, keys)
+        mapping = mapping_for(pipeline, partitions_def, plan.partition_params)
+        return parts_of(pipeline, partitions_def, keys, mapping)
+
+    def _written(
+        self, pipeline: Pipeline, targets: list[Target], done: list[RunFinished], parts: list[Part]
+    ) -> list[Target]:
+        """Those that the runs have written. Throws Failure where there is none: the manifest says what is no more."""
+        # What shards make together is told by the one that ends last.
+        if parts[0].shard is not None:
+            return targets
+        steps = {output.step for one in done for output in one.outputs}
+        written = [target for target in targets if target.output.step in steps]
+        missing = ", ".join(f'"{target.output.step}"' for target in targets if target not in written)
+        why = f'the pipeline "{pipeline.name}" has run and has not written {missing}: '
+        manifest = f"oxiflow pipeline manifest --project {self._resource.project}"
+        if not written:
+            raise dg.Failure(
+                f"{why}the manifest is older than the pipeline; write it anew with {manifest}", allow_retries=False
+            )
+        if missing:
+            self._context.log.warning(
+                f"{why}a condition has left it out, or the manifest is older than the pipeline ({manifest})"
+            )
+        return written
 
     def _run(
         self, request: RunRequest, part: Part, named: dg.AssetKey, keys: list[dg.AssetKey], targets: list[Target]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keyword
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,14 +15,33 @@ from .manifest import Column, Input, Manifest, Output, Pipeline
 #: Where a run finds which pipeline and which of its outputs an asset is, whatever key it was given.
 PIPELINE = "oxiflow/pipeline"
 OUTPUT = "oxiflow/step"
+#: Dagster's, as names of steps and outputs.
+KEPT = frozenset(
+    {
+        "context",
+        "conf",
+        "config",
+        "meta",
+        "arg_dict",
+        "dict",
+        "input_arg_dict",
+        "output_arg_dict",
+        "int",
+        "str",
+        "float",
+    }
+    | {"bool", "input", "output", "type"}
+)
 
 
 class OxiFlowTranslator:
     """An output of a pipeline is an asset."""
 
     def get_asset_key(self, pipeline: Pipeline, output: Output) -> dg.AssetKey:
-        """The pipeline's name; with the id of the sink behind it where there are several."""
-        return dg.AssetKey([pipeline.name] if len(pipeline.outputs) == 1 else [pipeline.name, output.step])
+        """The pipeline's name, its folders in front; with the id of the sink behind it where there are several."""
+        parts = pipeline.name.split("/") + ([] if len(pipeline.outputs) == 1 else [output.step])
+        parts = [re.sub(r"[^A-Za-z0-9_.-]", "_", part) for part in parts]
+        return dg.AssetKey(parts if len(parts) > 1 else [free_word(parts[0])])
 
     def get_description(self, pipeline: Pipeline, output: Output) -> str | None:
         return pipeline.description
@@ -77,10 +97,14 @@ class OxiFlowTranslator:
 
     def get_checks(self, pipeline: Pipeline, output: Output) -> Sequence[Check]:
         """One for each `validate` step in front of the output, for dead letters and for the limit of errors."""
-        checks = [
-            Check(word_of(one.step), "validation", f"All records pass the step {one.step}.", one.step)
-            for one in output.validations
-        ]
+        checks = []
+        taken = {"dead_letters", "max_errors"}
+        for one in output.validations:
+            name = word_of(one.step)
+            while name in taken:
+                name += "_"
+            taken.add(name)
+            checks.append(Check(name, "validation", f"All records pass the step {one.step}.", one.step))
         if pipeline.dead_letters is not None:
             most = self.get_dead_letter_threshold(pipeline, output)
             told = "No record is a dead letter." if most == 0 else f"No more than {most} records are dead letters."
@@ -125,3 +149,8 @@ def table_column(column: Column) -> dg.TableColumn:
 def word_of(text: str) -> str:
     """For names that Dagster takes only of letters, digits and _."""
     return re.sub(r"[^A-Za-z0-9_]", "_", text)
+
+
+def free_word(text: str) -> str:
+    """Not one that Dagster or Python keep for themselves."""
+    return f"{text}_" if text in KEPT or keyword.iskeyword(text) else text

@@ -8,11 +8,13 @@ from pathlib import Path
 
 from oxiflow.runner import runner_command
 
-#: Answers each line, and rests after so many.
+#: Answers each line, and rests after so many. With a file: half way it waits until that is there.
 PACED = """
-import sys, time
+import os, sys, time
 every, rest = int(sys.argv[1]), float(sys.argv[2])
 for number, line in enumerate(sys.stdin, 1):
+    while number == 3000 and sys.argv[3:] and not os.path.exists(sys.argv[3]):
+        time.sleep(0.05)
     sys.stdout.write(line)
     sys.stdout.flush()
     if number % every == 0:
@@ -38,6 +40,21 @@ pipeline:
     config: {{ where: km > 3 }}
   - name: write_file
     config: {{ path: out/{name}.ndjson }}
+"""
+CONTRACT = """
+max_errors: 10
+pipeline:
+  - name: read_file
+    config: { path: in/contract.ndjson }
+  - name: parse_json
+  - name: validate
+    on_error: dead_letter
+    config: { fields: { ride: int, km: number } }
+  - name: validate
+    id: strict
+    config: { fields: { to: "string?" } }
+  - name: write_file
+    config: { path: out/contract.ndjson }
 """
 FILES = {
     "oxiflow.yaml": "project:\n  name: bikes\n",
@@ -66,21 +83,7 @@ pipeline:
     id: all
     config: { path: out/report.ndjson }
 """,
-    "pipelines/contract.yaml": """
-max_errors: 10
-pipeline:
-  - name: read_file
-    config: { path: in/contract.ndjson }
-  - name: parse_json
-  - name: validate
-    on_error: dead_letter
-    config: { fields: { ride: int, km: number } }
-  - name: validate
-    id: strict
-    config: { fields: { to: "string?" } }
-  - name: write_file
-    config: { path: out/contract.ndjson }
-""",
+    "pipelines/contract.yaml": CONTRACT,
     "pipelines/daily.yaml": """
 parameters:
   partition: { type: date, default: "2026-01-01" }
@@ -92,6 +95,30 @@ pipeline:
     config: { path: "out/daily/${partition}.ndjson" }
 """,
 }
+#: At its pace for each partition, from the same rides.
+PACED_BY_MONTH = """
+parameters:
+  partition: {{ type: date, default: "2026-01-01" }}
+pipeline:
+  - name: read_file
+    config: {{ path: in/steady.ndjson }}
+  - name: parse_json
+  - name: exec
+    config: {{ command: [python3, paced.py, "100", "{rest}"] }}
+  - name: filter
+    config: {{ where: km > 3 }}
+  - name: write_file
+    config: {{ path: "out/paced/${{partition}}.ndjson" }}
+"""
+#: All months in one file, whoever does a part of it.
+WHOLE = """
+pipeline:
+  - name: read_file
+    config: { path: in/daily/*.ndjson }
+  - name: parse_json
+  - name: write_file
+    config: { path: out/whole.ndjson, merge: true }
+"""
 MONTHS = [f"2026-{month:02}-01" for month in range(1, 13)]
 
 
@@ -124,6 +151,12 @@ def copy_project(project: Path, root: Path) -> Path:
     for name in ("steady", "long"):
         (root / f"in/{name}.ndjson").symlink_to(project / f"in/{name}.ndjson")
     return root
+
+
+def add_pipelines(root: Path, **pipelines: str) -> None:
+    for name, text in pipelines.items():
+        (root / f"pipelines/{name}.yaml").write_text(text)
+    write_manifest(root)
 
 
 def write_manifest(root: Path) -> None:

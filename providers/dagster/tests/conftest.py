@@ -11,6 +11,7 @@ import pytest
 from .bikes import copy_project, write_project
 
 ROOT = Path(__file__).resolve().parents[3]
+EXAMPLE = ROOT / "examples/dagster"
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -1,7 +1,6 @@
 """What Dagster is told when the definitions are loaded, and that nothing is started for it."""
 
 # Dagster reads the annotations of assets while it runs.
-import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,53 +9,18 @@ from typing import Any
 
 import dagster as dg
 import pytest
-from dagster_oxiflow import OxiFlowResource, OxiFlowTranslator, Pipeline, load_manifest, oxiflow_assets
+from dagster_oxiflow import (
+    OxiFlowResource,
+    OxiFlowTranslator,
+    Pipeline,
+    build_oxiflow_assets,
+    load_manifest,
+    oxiflow_assets,
+)
 from dagster_oxiflow.manifest import Output
 
 from .bikes import MONTHS, write_manifest
-
-
-def assets_of(project: Path, **options: Any) -> dg.AssetsDefinition:
-    @oxiflow_assets(project=project, **options)
-    def some(context: dg.AssetExecutionContext, oxiflow: OxiFlowResource) -> Iterator[Any]:
-        yield from oxiflow.run(context=context).stream()
-
-    return some
-
-
-def manifest_of(*pipelines: dict[str, Any]) -> dict[str, Any]:
-    """A manifest of pipelines of which only this is said."""
-    whole: dict[str, Any] = {
-        "description": None,
-        "author": None,
-        "version": None,
-        "category": None,
-        "tags": [],
-        "inputs": [],
-        "dead_letters": None,
-        "max_errors": None,
-        "parameters": [],
-        "resumable": True,
-        "plan_hash": "0",
-    }
-    project = {"name": "bikes", "version": None, "description": None}
-    entries = [
-        {
-            **whole,
-            "file": f"pipelines/{one['name']}.yaml",
-            **one,
-            "outputs": [output(one.get("writes", f"out/{one['name']}"))],
-            "inputs": [
-                {"step": "read", "oxi": "read_file", "paths": list(one.get("reads", [])), "format": "json"},
-            ],
-        }
-        for one in pipelines
-    ]
-    return {"manifest_version": 1, "project": project, "pipelines": entries, "errors": []}
-
-
-def output(path: str) -> dict[str, Any]:
-    return {"step": "write", "oxi": "write_file", "path": path, "format": "json", "columns": None, "validations": []}
+from .inprocess import assets_of, manifest_of, output
 
 
 def of_manifest(document: dict[str, Any], **options: Any) -> dg.AssetsDefinition:
@@ -239,78 +203,62 @@ def test_the_checks_of_assets_that_nobody_makes_are_refused(bikes: Path) -> None
     assert "materialize the asset" in str(failed.step_failure_data.user_failure_data)
 
 
-def test_time_windows_become_parameters_and_a_range_is_one_run() -> None:
-    from dagster_oxiflow.partitions import mapping_for, parts_of
-
-    day = {"type": "date", "required": True}
-    document = manifest_of(
-        {"name": "one", "parameters": [{"name": "from_day", **day}, {"name": "till", **day, "type": "timestamp"}]}
-    )
-    (pipeline,) = load_manifest(document).pipelines
-    days = dg.DailyPartitionsDefinition("2026-01-01", end_date="2026-02-01")
-    mapping = mapping_for(pipeline, days, {"from_day": "start", "till": "end"})
-    (part,) = parts_of(pipeline, days, ["2026-01-01", "2026-01-02", "2026-01-03"], mapping)
-    assert part.params == {"from_day": "2026-01-01", "till": "2026-01-04T00:00:00Z"}
-    assert part.name == "2026-01-01...2026-01-03"
-
-
-def test_dimensions_of_a_partition_are_parameters_of_the_same_name() -> None:
-    from dagster_oxiflow.partitions import mapping_for, parts_of
-
-    text = {"type": "string", "required": True}
-    document = manifest_of({"name": "one", "parameters": [{"name": "city", **text}, {"name": "day", **text}]})
-    (pipeline,) = load_manifest(document).pipelines
-    both = dg.MultiPartitionsDefinition(
-        {"city": dg.StaticPartitionsDefinition(["Ulm", "Bonn"]), "day": dg.StaticPartitionsDefinition(MONTHS)}
-    )
-    mapping = mapping_for(pipeline, both, None)
-    key = dg.MultiPartitionKey({"city": "Ulm", "day": MONTHS[1]})
-    (part,) = parts_of(pipeline, both, [key], mapping)
-    assert part.params == {"city": "Ulm", "day": MONTHS[1]}
+def test_folders_of_a_pipeline_are_folders_of_its_key_and_any_name_of_a_file_will_do(bikes: Path) -> None:
+    names = ["bikes/daily rides", "über weg", "import", "a.b-c", "5"]
+    outputs = {"1", "type", "a b"}
+    document = manifest_of(*({"name": name} for name in names), {"name": "two"})
+    document["pipelines"][-1]["outputs"] = [{**output(f"out/{step}"), "step": step} for step in sorted(outputs)]
+    some = of_manifest(document)
+    assert {tuple(key.path) for key in some.keys} == {
+        ("bikes", "daily_rides"),
+        ("_ber_weg",),
+        ("import_",),
+        ("a.b-c",),
+        ("5",),
+        ("two", "1"),
+        ("two", "type"),
+        ("two", "a_b"),
+    }
+    steps = build_oxiflow_assets(body, manifest=document)
+    assert [one.op.name for one in steps] == ["bikes_daily_rides", "_ber_weg", "import_", "a_b_c", "5", "two"]
+    dg.Definitions(assets=steps).get_repository_def()
+    dg.Definitions(assets=[some]).get_repository_def()
 
 
-def test_the_component_is_clean_for_dg(bikes: Path) -> None:
-    (bikes / "src/hire/defs/bikes").mkdir(parents=True)
-    (bikes / "src/hire/__init__.py").write_text("")
-    (bikes / "src/hire/definitions.py").write_text(
-        "from pathlib import Path\nfrom dagster import definitions, load_from_defs_folder\n\n\n"
-        "@definitions\ndef defs():\n    return load_from_defs_folder(path_within_project=Path(__file__).parent)\n"
-    )
-    (bikes / "src/hire/defs/__init__.py").write_text("")
-    (bikes / "src/hire/defs/bikes/defs.yaml").write_text(
-        """
-type: dagster_oxiflow.OxiFlowProjectComponent
-
-attributes:
-  project: ../../../..
-  exclude: daily
-  max_retries: 2
-  translation:
-    key_prefix: hire
-    group_name: "{{ pipeline.name }}"
-    automation_condition: "{{ automation_condition.eager() }}"
-"""
-    )
-    (bikes / "pyproject.toml").write_text(
-        '[project]\nname = "hire"\nversion = "1"\nrequires-python = ">=3.10"\n\n'
-        '[tool.dg]\ndirectory_type = "project"\n\n[tool.dg.project]\nroot_module = "hire"\n'
-        'python_environment = "active"\n'
-    )
-    for command in ("check yaml", "check defs"):
-        done = dg_of(bikes, *command.split())
-        assert done.returncode == 0, done.stdout + done.stderr
-    listed = dg_of(bikes, "list", "defs", "--json")
-    assert listed.returncode == 0, listed.stdout + listed.stderr
-    assets = {one["asset_key"]: one for one in json.loads(listed.stdout)["assets"]}
-    assert set(assets) == {"hire/steady", "hire/long", "hire/report/far", "hire/report/all", "hire/contract"}
-    assert assets["hire/report/far"]["dependency_keys"] == ["hire/steady"]
-    assert assets["hire/steady"]["group_name"] == "steady"
+def body(context: dg.AssetExecutionContext) -> Iterator[Any]:
+    yield from ()
 
 
-def dg_of(project: Path, *words: str) -> "subprocess.CompletedProcess[str]":
-    import os
+@pytest.mark.parametrize("names", [("a b", "a_b"), ("a-b", "a_b"), ("a/b", "a__b")])
+def test_names_that_dagster_can_not_tell_apart_are_refused(names: tuple[str, str]) -> None:
+    with pytest.raises(
+        dg.DagsterInvalidDefinitionError, match=f'can\'t tell an output of "{names[1]}" from .*"{names[0]}"'
+    ):
+        of_manifest(manifest_of(*({"name": name} for name in names)))
 
-    program = Path(sys.executable).with_name("dg")
-    env = {**os.environ, "PYTHONPATH": str(project / "src"), "HOME": str(project)}
-    env["PATH"] = f"{program.parent}{os.pathsep}{env['PATH']}"
-    return subprocess.run([str(program), *words], cwd=project, env=env, capture_output=True, text=True, check=False)
+
+def test_steps_of_the_same_name_are_refused() -> None:
+    with pytest.raises(dg.DagsterInvalidDefinitionError, match='two steps would be "a_b": rename the pipeline "a_b"'):
+        build_oxiflow_assets(body, manifest=manifest_of({"name": "a-b"}, {"name": "a_b"}))
+
+
+def test_checks_of_steps_that_are_named_alike_are_told_apart() -> None:
+    document = manifest_of({"name": "one", "dead_letters": {"path": "out/dead", "max_records": 5}})
+    validations = [{"step": step, "on_error": "stop"} for step in ("dead_letters", "a-b", "a_b")]
+    document["pipelines"][0]["outputs"][0]["validations"] = validations
+    names = [check.name for check in of_manifest(document).check_specs]
+    assert sorted(names) == ["a_b", "a_b_", "dead_letters", "dead_letters_"]
+
+
+def test_another_plan_is_another_code_version(bikes: Path) -> None:
+    def version() -> str | None:
+        return next(iter(assets_of(bikes, select="contract").specs)).code_version
+
+    before = version()
+    contract = bikes / "pipelines/contract.yaml"
+    contract.write_text(contract.read_text() + "metadata: { description: Rides }\n")
+    write_manifest(bikes)
+    assert version() == before
+    contract.write_text(contract.read_text().replace("km: number", "km: int"))
+    write_manifest(bikes)
+    assert version() != before

@@ -1,17 +1,38 @@
 """
 The runner as the external process of Dagster Pipes, by Dagster's own client: the cases of its public conformance suite
-(dagster-pipes-tests, which is on no registry and drives libraries, not programs) that a program can meet. Left out: S3, which the
-runner does not speak, and asset checks, which it does not report by itself.
+(dagster-pipes-tests, in dagster-io/community-integrations, on no registry). The suite drives a program that a library's author
+writes around the library; the runner is no library, so its tests are told here of what the runner itself reports. Each test
+is named after the case of the suite that it answers to:
+
+| case of the suite | here |
+|---|---|
+| test_components: context by variable and by file, messages by file | both, and a context that is long |
+| test_extras | any extras; those that are the runner's and those that are nobody's |
+| test_error_reporting | a run that bad data stops, one that never begins |
+| test_message_log: every level | INFO and WARNING of a run; each but CRITICAL in test/observe/pipes.test.ts |
+| test_message_report_custom_message: any payload | events as payloads, unchanged |
+| test_message_report_asset_materialization: key, data version, metadata | one part and several, run id, all of its types |
+| test_message_report_asset_check: passed, severity, key, metadata | as `extras.oxiflow_checks` asks: passed, WARN, ERROR |
+| log_external_stream (off in the suite) | standard output reaches the log of the step by Dagster's client |
+
+Left out: S3 and Databricks, which the runner does not speak, and values of types that it never reports (url, md, json, notebook,
+asset, dagster_run, null).
 """
 
 # Dagster reads the annotations of assets while it runs.
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
+from dagster_oxiflow import OxiFlowPipesClient
 from oxiflow.runner import runner_command
+
+from oxiflow import RunRequest
+
+from .bikes import rides
 
 INJECTORS = [dg.PipesEnvContextInjector, dg.PipesTempFileContextInjector]
 #: As a launcher may send any.
@@ -52,17 +73,18 @@ def run(
     client: dg.PipesSubprocessClient,
     pipeline: str = "contract",
     extras: Any = None,
-    more: tuple[str, ...] = (),
+    more: tuple[str, ...] = ("-q",),
     key: Any = "my_asset",
+    checks: tuple[str, ...] = (),
 ) -> tuple[dg.ExecuteInProcessResult, list[Any]]:
     heard: list[Any] = []
-    command = [*runner_command(), "run", "-q", f"--project={bikes}", *more, pipeline]
+    command = [*runner_command(), "run", f"--project={bikes}", *more, pipeline]
 
-    @dg.asset(key=key)
-    def my_asset(context: dg.AssetExecutionContext, pipes: dg.PipesSubprocessClient):  # type: ignore[no-untyped-def]
+    @dg.asset(key=key, check_specs=[dg.AssetCheckSpec(check, asset=key) for check in checks])
+    def my_asset(context: dg.AssetExecutionContext, pipes: dg.PipesSubprocessClient) -> Iterator[Any]:
         invocation = pipes.run(context=context, command=command, extras=extras)
         heard.extend(invocation.get_custom_messages())
-        return invocation.get_materialize_result(implicit_materialization=False)
+        yield from invocation.get_results(implicit_materializations=False)
 
     result = dg.materialize([my_asset], resources={"pipes": client}, raise_on_error=False)
     return result, heard
@@ -124,6 +146,15 @@ def test_message_log(bikes: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert any("INFO" in line and "1 dead letter" in line for line in said)
 
 
+def test_log_external_stream(bikes: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    contract = (bikes / "pipelines/contract.yaml").read_text()
+    words = contract.partition("  - name: write_file")[0] + "  - name: write_stdout\n"
+    (bikes / "pipelines/contract.yaml").write_text(words)
+    result, _ = run(bikes, dg.PipesSubprocessClient())
+    assert result.success
+    assert rides(3) in capfd.readouterr().out
+
+
 def test_message_report_custom_message(bikes: Path) -> None:
     result, heard = run(bikes, dg.PipesSubprocessClient())
     assert result.success
@@ -139,13 +170,61 @@ def test_message_report_asset_materialization(bikes: Path, key: Any, capfd: pyte
     (event,) = result.get_asset_materialization_events()
     assert event.asset_key == dg.AssetKey(key)
     metadata = event.materialization.metadata
+    total = heard[-1]["counters"]["total"]
     assert metadata["dagster/row_count"] == dg.MetadataValue.int(3)
+    assert metadata["oxiflow/bytes"] == dg.MetadataValue.int(len(rides(3).encode()))
+    assert metadata["oxiflow/records"] == dg.MetadataValue.int(total["added"])
+    assert metadata["oxiflow/errors"] == metadata["oxiflow/dead_lettered"] == dg.MetadataValue.int(0)
+    assert metadata["oxiflow/checkpoints"] == dg.MetadataValue.int(heard[-1]["checkpoint"])
+    assert metadata["oxiflow/rate_records_per_s"] == dg.MetadataValue.float(
+        total["added"] / (heard[-1]["durations"]["total_ms"] / 1000)
+    )
+    table: Any = metadata["oxiflow/oxis"]
+    assert [(record.data["step"], record.data["out"]) for record in table.records] == [
+        (step["step"], step["counters"]["out"]) for step in heard[-1]["counters"]["steps"]
+    ]
     assert metadata["oxiflow/duration_seconds"] == dg.MetadataValue.float(heard[-1]["durations"]["total_ms"] / 1000)
     assert metadata["oxiflow/run_key"] == dg.MetadataValue.text("contract")
     assert metadata["oxiflow/output"] == dg.MetadataValue.path(heard[-1]["outputs"][0]["path"])
     assert event.materialization.tags is not None
     assert event.materialization.tags["dagster/data_version"] == heard[-1]["run_id"]
     assert complaints(capfd) == []
+
+
+CHECKS = {"valid": "validate", "strict": "strict", "no_dead": "dead_letters"}
+
+
+@pytest.mark.parametrize("key", ["my_asset", ["depot", "my_asset"]])
+@pytest.mark.parametrize("far", [False, True])
+def test_message_report_asset_check(bikes: Path, key: Any, far: bool, capfd: pytest.CaptureFixture[str]) -> None:
+    if far:
+        (bikes / "in/contract.ndjson").write_text('{"ride":1,"km":"far"}\n' + rides(2))
+    extras = {"oxiflow_checks": {key if isinstance(key, str) else "/".join(key): CHECKS}}
+    result, _ = run(bikes, dg.PipesSubprocessClient(), extras=extras, key=key, checks=tuple(CHECKS))
+    assert result.success
+    told = {one.check_name: one for one in result.get_asset_check_evaluations()}
+    assert {one.asset_key for one in told.values()} == {dg.AssetKey(key)}
+    assert {name: one.passed for name, one in told.items()} == {"valid": not far, "strict": True, "no_dead": not far}
+    assert told["valid"].severity == dg.AssetCheckSeverity.WARN
+    assert told["valid"].metadata["oxiflow/refused"] == dg.MetadataValue.int(int(far))
+    assert told["valid"].metadata["oxiflow/checked"] == dg.MetadataValue.int(3)
+    assert complaints(capfd) == []
+
+
+def test_message_report_asset_check_of_a_run_that_it_stopped(bikes: Path) -> None:
+    """By our client: Dagster's own tells nothing of a process that failed."""
+    (bikes / "in/contract.ndjson").write_text('{"ride":1,"km":2,"to":7}\n')
+
+    @dg.asset(check_specs=[dg.AssetCheckSpec("strict", asset="my_asset")])
+    def my_asset(context: dg.AssetExecutionContext, pipes: OxiFlowPipesClient) -> Iterator[Any]:
+        extras = {"oxiflow_checks": {"my_asset": {"strict": "strict"}}}
+        yield from pipes.stream(context=context, request=RunRequest("contract", project=str(bikes)), extras=extras)
+
+    result = dg.materialize([my_asset], resources={"pipes": OxiFlowPipesClient()}, raise_on_error=False)
+    assert not result.success
+    (told,) = result.get_asset_check_evaluations()
+    assert (told.passed, told.severity) == (False, dg.AssetCheckSeverity.ERROR)
+    assert 'step "strict": "to" must be a text' in str(told.metadata["oxiflow/reason"].value)
 
 
 def test_outputs_are_assets_of_their_own(bikes: Path) -> None:
@@ -160,8 +239,8 @@ def test_outputs_are_assets_of_their_own(bikes: Path) -> None:
         return pipes.run(context=context, command=command, extras=extras).get_results()
 
     result = dg.materialize([both], resources={"pipes": dg.PipesSubprocessClient()})
-    rows = {
-        event.asset_key: event.materialization.metadata["dagster/row_count"].value
-        for event in result.get_asset_materialization_events()
-    }
+    shown = {event.asset_key: event.materialization.metadata for event in result.get_asset_materialization_events()}
+    schema: Any = shown[dg.AssetKey("far_rides")]["dagster/column_schema"].value
+    assert [column.name for column in schema.columns] == ["ride", "km"]
+    rows = {key: metadata["dagster/row_count"].value for key, metadata in shown.items()}
     assert rows == {dg.AssetKey("all_rides"): 2, dg.AssetKey("far_rides"): 1}

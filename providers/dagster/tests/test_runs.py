@@ -13,37 +13,17 @@ from oxiflow.runner import runner_command
 
 from oxiflow import RunRequest
 
-from .bikes import MONTHS, STEADY, far_rides, rides
-
-
-def assets_of(bikes: Path, **options: Any) -> dg.AssetsDefinition:
-    @oxiflow_assets(project=bikes, **options)
-    def some(context: dg.AssetExecutionContext, oxiflow: OxiFlowResource) -> Iterator[Any]:
-        yield from oxiflow.run(context=context).stream()
-
-    return some
-
-
-def materialize(
-    bikes: Path, assets: Any, instance: dg.DagsterInstance | None = None, **options: Any
-) -> dg.ExecuteInProcessResult:
-    resource = OxiFlowResource(project=str(bikes), observe_seconds=options.pop("observe_seconds", 10))
-    return dg.materialize(
-        assets if isinstance(assets, list) else [assets],
-        resources={"oxiflow": resource},
-        raise_on_error=False,
-        instance=instance,
-        **options,
-    )
-
-
-def failure_of(result: dg.ExecuteInProcessResult) -> Any:
-    (failed,) = [one for one in result.all_events if one.event_type_value == "STEP_FAILURE"]
-    return failed.step_failure_data.user_failure_data
-
-
-def values(metadata: Any) -> dict[str, Any]:
-    return {key: getattr(value, "value", None) for key, value in metadata.items()}
+from .bikes import STEADY, far_rides, rides
+from .inprocess import (
+    assets_of,
+    failure_of,
+    kill_runner,
+    materialize,
+    observations,
+    processes_of_runner,
+    records_of,
+    values,
+)
 
 
 def summary_of(bikes: Path, pipeline: str, run_key: str, invocation: str, *more: str) -> dict[str, Any]:
@@ -81,14 +61,6 @@ def test_what_dagster_shows_is_what_the_runner_says(bikes: Path) -> None:
     assert [one["oxiflow/checkpoint"] for one in observed] == sorted(one["oxiflow/checkpoint"] for one in observed)
     assert observed[-1]["oxiflow/records"] == STEADY
     assert 0 < observed[0]["oxiflow/records"] < STEADY
-
-
-def records_of(event: Any, name: str) -> Any:
-    return event.materialization.metadata[name].records
-
-
-def observations(result: dg.ExecuteInProcessResult) -> list[Any]:
-    return [one for one in result.all_events if one.event_type_value == "ASSET_OBSERVATION"]
 
 
 def test_only_what_is_asked_for_runs_and_what_it_needs_comes_first(bikes: Path) -> None:
@@ -163,8 +135,7 @@ def test_a_run_that_is_killed_is_resumed_by_the_retry(bikes: Path) -> None:
         for told in oxiflow.run(context=context).stream():
             if isinstance(told, dg.AssetObservation) and not killed:
                 killed.append(values(told.metadata)["oxiflow/records"])
-                # All of the group, and nobody has time to save anything.
-                subprocess.run(["pkill", "-9", "-g", str(group_of(bikes))], check=True)
+                kill_runner(bikes)
             yield told
 
     result = materialize(bikes, steady, observe_seconds=0)
@@ -178,11 +149,6 @@ def test_a_run_that_is_killed_is_resumed_by_the_retry(bikes: Path) -> None:
     observed = [values(one.asset_observation_data.asset_observation.metadata) for one in observations(result)]
     again = [one["oxiflow/records"] for one in observed if one["oxiflow/attempt"] == 2]
     assert again[0] >= killed[0]
-
-
-def group_of(bikes: Path) -> int:
-    found = subprocess.run(["pgrep", "-f", f"oxiflow.mjs run .*{bikes}"], capture_output=True, text=True, check=True)
-    return int(found.stdout.split()[0])
 
 
 def test_a_retry_repeats_no_pipeline_that_was_done(bikes: Path) -> None:
@@ -201,34 +167,6 @@ def test_a_retry_repeats_no_pipeline_that_was_done(bikes: Path) -> None:
     result = materialize(bikes, two)
     assert result.success
     assert (bikes / "out/contract.ndjson").read_text() == rides(3)
-
-
-def test_a_partition_is_a_parameter_and_a_run_of_its_own(bikes: Path) -> None:
-    months = dg.StaticPartitionsDefinition(MONTHS)
-    daily = assets_of(bikes, select="daily", partitions_def=months)
-    with dg.DagsterInstance.ephemeral() as instance:
-        result = materialize(bikes, daily, instance, partition_key=MONTHS[2])
-    (event,) = result.get_asset_materialization_events()
-    shown = values(event.materialization.metadata)
-    assert event.materialization.partition == MONTHS[2]
-    assert shown["dagster/row_count"] == shown["dagster/partition_row_count"] == 3
-    assert shown["oxiflow/run_key"] == f"dagster/{result.run_id}/daily/{MONTHS[2]}"
-    assert (bikes / f"out/daily/{MONTHS[2]}.ndjson").read_text() == rides(3)
-
-
-def test_a_range_of_partitions_in_one_run_of_dagster_is_a_run_for_each(bikes: Path) -> None:
-    months = dg.StaticPartitionsDefinition(MONTHS)
-    daily = assets_of(bikes, select="daily", partitions_def=months, backfill_policy=dg.BackfillPolicy.single_run())
-    tags = {"dagster/asset_partition_range_start": MONTHS[0], "dagster/asset_partition_range_end": MONTHS[3]}
-    result = materialize(bikes, daily, tags=tags)
-    assert result.success
-    for i, month in enumerate(MONTHS[:4], 1):
-        assert (bikes / f"out/daily/{month}.ndjson").read_text() == rides(i)
-    events = result.get_asset_materialization_events()
-    assert sorted(str(event.materialization.partition) for event in events) == MONTHS[:4]
-    rows = [row.data for row in records_of(events[0], "oxiflow/runs")]
-    assert [(row["partition"], row["rows"]) for row in rows] == [(month, i) for i, month in enumerate(MONTHS[:4], 1)]
-    assert len({row["run_key"] for row in rows}) == 4
 
 
 PLAIN: Callable[..., list[str]] = lambda bikes, *more: [  # noqa: E731
@@ -255,18 +193,40 @@ def test_the_plain_client_of_dagster_is_enough(bikes: Path) -> None:
     assert event.materialization.tags["dagster/data_version_is_user_provided"] == "true"
 
 
-def test_the_pipes_client_reports_while_it_runs_and_resumes(bikes: Path) -> None:
+def test_the_pipes_client_stops_what_it_started_and_the_retry_goes_on_from_there(bikes: Path) -> None:
+    stopped: list[int] = []
+
+    class Impatient(OxiFlowPipesClient):
+        """Somebody ends the first attempt as Dagster does: by an interrupt in the middle of the loop."""
+
+        def stream(self, *, context: dg.AssetExecutionContext, **about: Any) -> Any:
+            log_event = context.log_event
+
+            def heard(event: Any) -> None:
+                log_event(event)
+                if not stopped:
+                    stopped.append(values(event.metadata)["oxiflow/records"])
+                    raise dg.RetryRequested(max_retries=1)
+
+            context.log_event = heard
+            return (yield from super().stream(context=context, **about))
+
     @dg.asset
     def steady(context: dg.AssetExecutionContext, pipes: OxiFlowPipesClient) -> Iterator[Any]:
+        if context.retry_number == 1:
+            assert processes_of_runner(bikes) == []
         yield from pipes.stream(context=context, request=RunRequest("steady", project=str(bikes)))
 
-    result = dg.materialize([steady], resources={"pipes": OxiFlowPipesClient(observe_seconds=0)})
+    result = dg.materialize([steady], resources={"pipes": Impatient(observe_seconds=0)})
     (event,) = result.get_asset_materialization_events()
     shown = values(event.materialization.metadata)
     assert shown["dagster/row_count"] == far_rides(STEADY).count("\n")
     assert shown["oxiflow/run_key"] == f"dagster/{result.run_id}/steady"
+    assert shown["oxiflow/attempt"] == 2
+    assert (bikes / "out/steady.ndjson").read_text() == far_rides(STEADY)
     observed = [values(one.asset_observation_data.asset_observation.metadata) for one in observations(result)]
-    assert 0 < observed[0]["oxiflow/records"] < STEADY
+    again = [one["oxiflow/records"] for one in observed if one["oxiflow/attempt"] == 2]
+    assert 0 < stopped[0] <= again[0]
 
 
 class Deaf(dg.PipesMessageReader):

@@ -38,6 +38,8 @@ class RunRequest:
     splits: int | None = None
     #: Which part of how many, from 0.
     shard: tuple[int, int] | None = None
+    #: All shards run on this host, and its own state will do.
+    same_host: bool = False
     #: As the runner takes them: "10s", "2m".
     drain_timeout: str | None = None
     lease_wait: str | None = None
@@ -67,6 +69,7 @@ class RunRequest:
             "--fresh": self.fresh,
             "--accept-changes": self.accept_changes,
             "--join": self.join,
+            "--same-host": self.same_host,
             "--quiet": self.quiet and not self.verbose,
             "--verbose": self.verbose,
         }

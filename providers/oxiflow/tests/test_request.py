@@ -29,6 +29,7 @@ EVERYTHING = RunRequest(
     join=True,
     splits=4,
     shard=(0, 2),
+    same_host=True,
     drain_timeout="5s",
     lease_wait="1m",
     state_backend="redis",
@@ -47,7 +48,7 @@ def test_every_option_is_one_of_the_runner() -> None:
         word.partition("=")[0] for word in [*EVERYTHING.arguments(), *quiet] if word.startswith("--") and word != "--"
     }
     assert used <= known
-    assert len(used) == 20
+    assert len(used) == 21
 
 
 def test_values_are_part_of_their_option_and_the_pipeline_comes_last() -> None:

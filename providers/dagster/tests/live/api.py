@@ -19,7 +19,8 @@ METADATA = """metadataEntries { __typename label
 
 class Api:
     def __init__(self, url: str):
-        self._client = httpx.Client(base_url=url, timeout=60)
+        # A connection for each question: the server closes idle ones, also in the moment of the next.
+        self._client = httpx.Client(base_url=url, timeout=60, limits=httpx.Limits(max_keepalive_connections=0))
 
     def ask(self, query: str, **variables: Any) -> Any:
         answer = self._client.post("/graphql", json={"query": query, "variables": variables}).json()
@@ -44,18 +45,23 @@ class Api:
 
     def launch(self, *keys: str, job: str = "__ASSET_JOB", location: str = "bikes", **tags: str) -> str:
         """Materializes assets, as the button does; gives the run's id. A tag's name is written with __ for /."""
+        # Somebody waits for it; the backfills take what is left.
+        tags = {"dagster__priority": "1", **tags}
+        named = [{"key": key.replace("__", "/"), "value": value} for key, value in tags.items()]
+        return self._launch(location, job, keys, named)
+
+    def _launch(self, location: str, job: str, keys: Sequence[str] | None, tags: Sequence[Mapping[str, str]]) -> str:
+        assets = {} if keys is None else {"assetSelection": [{"path": key.split("/")} for key in keys]}
         params = {
             "selector": {
                 "repositoryName": self.locations()[location],
                 "repositoryLocationName": location,
                 "pipelineName": job,
-                "assetSelection": [{"path": key.split("/")} for key in keys],
+                **assets,
             },
             "runConfigData": {},
             "mode": "default",
-            "executionMetadata": {
-                "tags": [{"key": key.replace("__", "/"), "value": value} for key, value in tags.items()]
-            },
+            "executionMetadata": {"tags": [{"key": tag["key"], "value": tag["value"]} for tag in tags]},
         }
         done = self.ask(
             "mutation($p: ExecutionParams!) { launchRun(executionParams: $p) { __typename"
@@ -74,6 +80,71 @@ class Api:
         )["launchRunReexecution"]
         assert done["__typename"] == "LaunchRunSuccess", done
         return str(done["run"]["runId"])
+
+    def runs_of(self, tag: str, value: str) -> list[str]:
+        """Those with a tag, the newest first."""
+        found = self.ask(
+            "query($f: RunsFilter!) { runsOrError(filter: $f, limit: 20) { __typename ... on Runs { results { runId } } } }",
+            f={"tags": [{"key": tag, "value": value}]},
+        )["runsOrError"]
+        return [str(run["runId"]) for run in found["results"]]
+
+    def _automation(self, location: str, kind: str, name: str) -> dict[str, str]:
+        return {
+            "repositoryName": self.locations()[location],
+            "repositoryLocationName": location,
+            f"{kind}Name": name,
+        }
+
+    def start_sensor(self, location: str, name: str) -> None:
+        done = self.ask(
+            "mutation($s: SensorSelector!) { startSensor(sensorSelector: $s) { __typename"
+            " ... on PythonError { message } } }",
+            s=self._automation(location, "sensor", name),
+        )["startSensor"]
+        assert done["__typename"] == "Sensor", done
+
+    def stop_sensor(self, location: str, name: str) -> None:
+        found = self.ask(
+            "query($s: SensorSelector!) { sensorOrError(sensorSelector: $s) { ... on Sensor { sensorState { id } } } }",
+            s=self._automation(location, "sensor", name),
+        )["sensorOrError"]
+        done = self.ask(
+            "mutation($i: String!) { stopSensor(id: $i) { __typename ... on PythonError { message } } }",
+            i=found["sensorState"]["id"],
+        )["stopSensor"]
+        assert done["__typename"] == "StopSensorMutationResult", done
+
+    def ticks(self, location: str, name: str) -> list[dict[str, Any]]:
+        """Of a sensor, the newest first: `status`, `runIds`, `skipReason`."""
+        found = self.ask(
+            "query($s: SensorSelector!) { sensorOrError(sensorSelector: $s) { ... on Sensor { sensorState {"
+            " ticks(limit: 20) { status runIds skipReason error { message } } } } } }",
+            s=self._automation(location, "sensor", name),
+        )["sensorOrError"]
+        ticks: list[dict[str, Any]] = found["sensorState"]["ticks"]
+        return ticks
+
+    def test_schedule(self, location: str, name: str, at: float) -> list[str]:
+        """The page's own test of a schedule: evaluates it as of then, and launches what it asks for; gives the runs."""
+        done = self.ask(
+            "mutation($s: ScheduleSelector!, $t: Float) { scheduleDryRun(selectorData: $s, timestamp: $t) { __typename"
+            " ... on PythonError { message } ... on DryRunInstigationTick { evaluationResult { skipReason"
+            " error { message } runRequests { runConfigYaml jobName tags { key value } } } } } }",
+            s=self._automation(location, "schedule", name),
+            t=at,
+        )["scheduleDryRun"]
+        assert done["__typename"] == "DryRunInstigationTick", done
+        result = done["evaluationResult"]
+        assert result["error"] is None, result["error"]
+        job = self.ask(
+            "query($s: ScheduleSelector!) { scheduleOrError(scheduleSelector: $s) { ... on Schedule { pipelineName } } }",
+            s=self._automation(location, "schedule", name),
+        )["scheduleOrError"]["pipelineName"]
+        return [
+            self._launch(location, request["jobName"] or job, None, request["tags"])
+            for request in result["runRequests"]
+        ]
 
     def terminate(self, run: str) -> None:
         done = self.ask(

@@ -9,17 +9,26 @@ from pathlib import Path
 
 import pytest
 
-from ..bikes import MONTHS, copy_project
-from ..conftest import ROOT
+from ..bikes import CONTRACT, MONTHS, RIDES, WHOLE, add_pipelines, copy_project, rides
+from ..conftest import EXAMPLE, ROOT
 from .api import Api
 from .server import Dagster
-
-EXAMPLE = ROOT / "examples/dagster"
 
 
 @pytest.fixture(scope="session")
 def project(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return copy_project(template, tmp_path_factory.mktemp("bikes"))
+    root = copy_project(template, tmp_path_factory.mktemp("bikes"))
+    # Each for a test of its own, which lets it go on; the same rides.
+    paced = {
+        name: RIDES.format(name=name, rest=f'0.05", "go/{name}') for name in ("steady", "killed", "orphan", "again")
+    }
+    for name in ("killed", "orphan", "again"):
+        (root / f"in/{name}.ndjson").symlink_to(template / "in/steady.ndjson")
+    (root / "go").mkdir()
+    first = CONTRACT.replace("contract", "a_first")
+    (root / "in/a_first.ndjson").write_text(rides(3))
+    add_pipelines(root, a_first=first, whole=WHOLE, **paced)
+    return root
 
 
 @pytest.fixture(scope="session")
@@ -43,6 +52,7 @@ def dagster(tmp_path_factory: pytest.TempPathFactory, project: Path, example: Pa
     try:
         one.start()
         yield one
+        assert one.runners() == {}, "all runs have ended"
     finally:
         one.close()
 
@@ -53,6 +63,13 @@ def api(dagster: Dagster) -> Api:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def backfill(api: Api) -> str:
-    """Over all months; begun first, because the daemon takes its time, and looked at last."""
-    return api.backfill("daily", MONTHS)
+def backfills(api: Api) -> dict[str, str]:
+    """Over all months, and over all shards; begun first, because the daemon takes its time, and looked at last."""
+    return {"daily": api.backfill("daily", MONTHS), "whole": api.backfill("whole", ["a", "b", "c"])}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def sensor(api: Api, backfills: dict[str, str]) -> str:
+    """The sensor of the example is switched on: its first run is the one whose page is looked at."""
+    api.start_sensor("aviation", "new_reports")
+    return "new_reports"

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import httpx
@@ -16,9 +17,11 @@ from livetests.waiting import end_all, free_port, processes_of, until
 from .api import Api
 
 #: Ten seconds on an idle machine.
-BOOT = 240.0
+BOOT = 480.0
 #: Runs that go on are ended in order first.
 GRACE = 120.0
+#: Until a signal that was not heeded is repeated.
+AGAIN = 5.0
 SETTINGS = """
 telemetry: { enabled: false }
 nux: { enabled: false }
@@ -26,7 +29,7 @@ run_retries: { enabled: true }
 run_coordinator:
   module: dagster.core.run_coordinator
   class: QueuedRunCoordinator
-  config: { max_concurrent_runs: 2, dequeue_interval_seconds: 1 }
+  config: { max_concurrent_runs: 3, dequeue_interval_seconds: 1 }
 """
 
 
@@ -81,16 +84,28 @@ class Dagster:
         """The runner's processes."""
         return {pid: command for pid, command in processes_of(self.mark).items() if "oxiflow.mjs run" in command}
 
+    def runner_of(self, pipeline: str) -> int:
+        """The one that works on it."""
+        (runner,) = [pid for pid, command in self.runners().items() if command.endswith(f"-- {pipeline}")]
+        return runner
+
     def last_words(self, lines: int = 60) -> str:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
 
     def close(self) -> None:
-        """Ends it as a group, waits for all that came of it, and throws when something would not end."""
+        """Ends it with all that came of it; throws where what is not Dagster's own did not end with it."""
         if self._process is None:
             return
+        deadline = time.monotonic() + GRACE
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGTERM)
-        late = end_all(self.mark, GRACE)
+        # `dagster dev` misses a signal that comes between two looks at its children.
+        while self._process.poll() is None and time.monotonic() < deadline:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(AGAIN)
+            self._process.terminate()
+        late = end_all(self.mark, max(0.0, deadline - time.monotonic()))
         self._process.wait()
         self._process = None
-        assert not late, f"Dagster was ended, and these did not end with it: {late}"
+        strange = [command for command in late if not command.startswith(sys.executable)]
+        assert not strange, f"Dagster was ended, and these did not end with it: {strange}"

@@ -3,26 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import subprocess
 import time
 from pathlib import Path
-from typing import Any
 
 import psutil
 from livetests.waiting import until
 from oxiflow.runner import runner_command
 
-from ..bikes import MONTHS, STEADY, far_rides, rides
+from ..bikes import STEADY, far_rides, rides
 from .api import Api
+from .seeing import lives, seen
 from .server import Dagster
-
-
-def seen(api: Api, key: str, run: str, attempt: int = 1) -> list[dict[str, Any]]:
-    """The observations of a run, in their order."""
-    found = [one["metadata"] for one in api.observations(key) if one["runId"] == run]
-    return [one for one in reversed(found) if one["oxiflow/attempt"] == attempt]
 
 
 def test_observations_appear_while_it_runs_and_the_end_is_the_runners_own_summary(api: Api, project: Path) -> None:
@@ -31,8 +23,10 @@ def test_observations_appear_while_it_runs_and_the_end_is_the_runners_own_summar
     assert api.status(run) == "STARTED"
     assert 0 < first["oxiflow/records"] < STEADY
     assert first["oxiflow/frontier"][0]["offset"] > 0
-    assert first["oxiflow/rate_records_per_s"] > 0
+    (project / "go/steady").touch()
     assert api.wait(run) == "SUCCESS"
+    # The first may come before there is a rate.
+    assert max(one["oxiflow/rate_records_per_s"] for one in seen(api, "steady", run)) > 0
 
     shown = api.materializations("steady")[0]["metadata"]
     words = ["run", "--json", "-q", f"--project={project}", f"--run-key={shown['oxiflow/run_key']}"]
@@ -57,7 +51,7 @@ def test_terminate_ends_it_within_five_seconds_with_nothing_left_and_a_checkpoin
 ) -> None:
     run = api.launch("long", job="apart")
     until("an observation", lambda: seen(api, "long", run))
-    (runner,) = [pid for pid, command in dagster.runners().items() if command.endswith("long")]
+    runner = dagster.runner_of("long")
     # And the program that its pipeline started, in a session of its own.
     group = [runner, *(child.pid for child in psutil.Process(runner).children(recursive=True))]
     assert len(group) == 2
@@ -70,28 +64,6 @@ def test_terminate_ends_it_within_five_seconds_with_nothing_left_and_a_checkpoin
     (saved,) = [one["message"] for one in api.log(run) if "is saved" in one.get("message", "")]
     assert "checkpoint" in saved
     assert ended < 5
-
-
-def lives(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0] != b"Z"
-    except FileNotFoundError:
-        return False
-
-
-def test_a_runner_that_is_killed_is_resumed_by_the_retry_with_exact_output(
-    api: Api, dagster: Dagster, project: Path
-) -> None:
-    run = api.launch("steady")
-    first = until("an observation", lambda: seen(api, "steady", run))[0]
-    (runner,) = [pid for pid, command in dagster.runners().items() if command.endswith("steady")]
-    os.killpg(runner, signal.SIGKILL)
-    assert api.wait(run) == "SUCCESS"
-    again = seen(api, "steady", run, attempt=2)
-    assert again[0]["oxiflow/records"] >= first["oxiflow/records"]
-    shown = api.materializations("steady")[0]["metadata"]
-    assert shown["oxiflow/attempt"] == 2
-    assert (project / "out/steady.ndjson").read_text() == far_rides(STEADY)
 
 
 def test_a_check_fails_when_the_data_breaks_the_contract(api: Api, project: Path) -> None:
@@ -117,17 +89,3 @@ def test_pipes_clients_report_to_a_real_dagster(api: Api) -> None:
     for key in ("plain_pipes", "own_pipes"):
         (one,) = api.materializations(key)
         assert one["metadata"]["dagster/row_count"] == 3
-
-
-def test_a_backfill_over_twelve_partitions(api: Api, project: Path, backfill: str) -> None:
-    until("the end of the backfill", lambda: api.backfill_status(backfill) in ("COMPLETED_SUCCESS", "COMPLETED"))
-    assert api.backfill_status(backfill) == "COMPLETED_SUCCESS"
-    for i, month in enumerate(MONTHS, 1):
-        assert (project / f"out/daily/{month}.ndjson").read_text() == rides(i)
-    made = api.materializations("daily")
-    assert sorted(one["partition"] for one in made) == MONTHS
-    assert len({one["runId"] for one in made}) == 3
-
-
-def test_nothing_of_the_runner_is_left(dagster: Dagster) -> None:
-    assert dagster.runners() == {}

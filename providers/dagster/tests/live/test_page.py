@@ -1,32 +1,40 @@
-"""The example, from its manifest to the page of an asset in a browser; the picture of it is the one in the example's README."""
+"""The example: what fires by itself, and the page of an asset in a browser; its picture is the one in the example's README."""
 
 from __future__ import annotations
 
-import filecmp
 import os
-import subprocess
+from datetime import datetime, timezone
 from pathlib import Path
 
 from livetests.programs import need
-from livetests.waiting import LONGEST
-from oxiflow.runner import runner_command
+from livetests.waiting import LONGEST, until
 from playwright.sync_api import expect, sync_playwright
 
+from ..conftest import EXAMPLE
 from .api import Api
-from .conftest import EXAMPLE
 from .server import Dagster
 
 
-def test_the_manifest_of_the_example_is_the_one_of_its_pipelines(tmp_path: Path) -> None:
-    now = tmp_path / "manifest.json"
-    words = ["pipeline", "manifest", "--project", str(EXAMPLE), "-o", str(now)]
-    subprocess.run([*runner_command(), *words], check=True)
-    assert filecmp.cmp(now, EXAMPLE / "oxiflow-manifest.json", shallow=False)
+def test_the_sensor_fires_and_the_run_that_it_asks_for_makes_its_assets(api: Api, sensor: str) -> None:
+    (run,) = until("a run of the sensor", lambda: api.runs_of("dagster/sensor_name", sensor))
+    api.stop_sensor("aviation", sensor)
+    assert api.wait(run) == "SUCCESS"
+    fired = api.ticks("aviation", sensor)[-1]
+    assert (fired["status"], fired["runIds"]) == ("SUCCESS", [run])
+    for key in ("strikes", "costly"):
+        assert run in [one["runId"] for one in api.materializations(key)]
+
+
+def test_the_schedule_asks_for_a_run_that_makes_its_assets(api: Api) -> None:
+    night = datetime(2026, 3, 1, 3, tzinfo=timezone.utc)
+    (run,) = api.test_schedule("aviation", "every_night", night.timestamp())
+    assert api.wait(run) == "SUCCESS"
+    assert run in api.runs_of("dagster/schedule_name", "every_night")
+    for key in ("strikes", "costly"):
+        assert run in [one["runId"] for one in api.materializations(key)]
 
 
 def test_the_page_of_an_asset_shows_its_figures_and_checks(api: Api, dagster: Dagster, tmp_path: Path) -> None:
-    run = api.launch("strikes", "costly", location="aviation")
-    assert api.wait(run) == "SUCCESS"
     shown = api.materializations("strikes")[0]["metadata"]
     assert shown["dagster/row_count"] == 9_985
     assert shown["oxiflow/dead_lettered"] == 15
@@ -54,6 +62,9 @@ def test_the_page_of_an_asset_shows_its_figures_and_checks(api: Api, dagster: Da
             page.goto(f"{dagster.url}/assets/strikes?view=checks")
             expect(page.get_by_text("dead_letters").first).to_be_visible()
             expect(page.get_by_text("validate").first).to_be_visible()
+            page.goto(f"{dagster.url}/assets/strikes?view=plots")
+            expect(page.get_by_text("dagster/row_count").first).to_be_visible()
+            expect(page.locator("canvas").first).to_be_visible()
         finally:
             browser.close()
     assert (tmp_path / "asset.png").stat().st_size > 20_000

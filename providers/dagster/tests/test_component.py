@@ -1,0 +1,74 @@
+"""A project of `dg`: a folder with a defs.yaml, and no line of Python."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from .bikes import MONTHS, rides
+
+
+def test_the_component_is_clean_for_dg(bikes: Path) -> None:
+    (bikes / "src/hire/defs/bikes").mkdir(parents=True)
+    (bikes / "src/hire/__init__.py").write_text("")
+    (bikes / "src/hire/definitions.py").write_text(
+        "from pathlib import Path\nfrom dagster import definitions, load_from_defs_folder\n\n\n"
+        "@definitions\ndef defs():\n    return load_from_defs_folder(path_within_project=Path(__file__).parent)\n"
+    )
+    (bikes / "src/hire/defs/__init__.py").write_text("")
+    (bikes / "src/hire/defs/bikes/defs.yaml").write_text(
+        """
+type: dagster_oxiflow.OxiFlowProjectComponent
+
+attributes:
+  project: ../../../..
+  exclude: daily
+  max_retries: 2
+  translation:
+    key_prefix: hire
+    group_name: "{{ pipeline.name }}"
+    automation_condition: "{{ automation_condition.eager() }}"
+"""
+    )
+    (bikes / "pyproject.toml").write_text(
+        '[project]\nname = "hire"\nversion = "1"\nrequires-python = ">=3.10"\n\n'
+        '[tool.dg]\ndirectory_type = "project"\n\n[tool.dg.project]\nroot_module = "hire"\n'
+        'python_environment = "active"\n'
+    )
+    (bikes / "src/hire/defs/months").mkdir()
+    (bikes / "src/hire/defs/months/defs.yaml").write_text(
+        """
+type: dagster_oxiflow.OxiFlowProjectComponent
+
+attributes:
+  project: ../../../..
+  select: daily
+  translation:
+    partitions_def:
+      type: static
+      partition_keys: ["2026-01-01", "2026-02-01"]
+  op:
+    backfill_policy: { type: single_run }
+"""
+    )
+    for command in ("check yaml", "check defs"):
+        done = dg_of(bikes, *command.split())
+        assert done.returncode == 0, done.stdout + done.stderr
+    listed = dg_of(bikes, "list", "defs", "--json")
+    assert listed.returncode == 0, listed.stdout + listed.stderr
+    assets = {one["asset_key"]: one for one in json.loads(listed.stdout)["assets"]}
+    assert set(assets) == {"hire/steady", "hire/long", "hire/report/far", "hire/report/all", "hire/contract", "daily"}
+    assert assets["hire/report/far"]["dependency_keys"] == ["hire/steady"]
+    assert assets["hire/steady"]["group_name"] == "steady"
+    launched = dg_of(bikes, "launch", "--assets", "daily", "--partition-range", "2026-01-01...2026-02-01")
+    assert launched.returncode == 0, launched.stdout + launched.stderr
+    for i, month in enumerate(MONTHS[:2], 1):
+        assert (bikes / f"out/daily/{month}.ndjson").read_text() == rides(i)
+
+
+def dg_of(project: Path, *words: str) -> "subprocess.CompletedProcess[str]":
+    program = Path(sys.executable).with_name("dg")
+    env = {**os.environ, "PYTHONPATH": str(project / "src"), "HOME": str(project)}
+    env["PATH"] = f"{program.parent}{os.pathsep}{env['PATH']}"
+    return subprocess.run([str(program), *words], cwd=project, env=env, capture_output=True, text=True, check=False)

@@ -1,0 +1,226 @@
+"""Partitions: what a run of the pipeline is told of them, and that each has a checkpoint of its own."""
+
+# Dagster reads the annotations of assets while it runs.
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+from dagster_oxiflow import OxiFlowResource, OxiFlowTranslator, load_manifest, oxiflow_assets
+from dagster_oxiflow.partitions import mapping_for, parts_of
+
+from .bikes import MONTHS, PACED_BY_MONTH, STEADY, WHOLE, add_pipelines, far_rides, rides
+from .inprocess import (
+    assets_of,
+    failure_of,
+    kill_runner,
+    manifest_of,
+    materialize,
+    observations,
+    records_of,
+    values,
+)
+
+RANGE = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
+
+
+def test_time_windows_become_parameters_and_a_range_is_one_run() -> None:
+    day = {"type": "date", "required": True}
+    document = manifest_of(
+        {"name": "one", "parameters": [{"name": "from_day", **day}, {"name": "till", **day, "type": "timestamp"}]}
+    )
+    (pipeline,) = load_manifest(document).pipelines
+    days = dg.DailyPartitionsDefinition("2026-01-01", end_date="2026-02-01")
+    mapping = mapping_for(pipeline, days, {"from_day": "start", "till": "end"})
+    (part,) = parts_of(pipeline, days, ["2026-01-01", "2026-01-02", "2026-01-03"], mapping)
+    assert part.params == {"from_day": "2026-01-01", "till": "2026-01-04T00:00:00Z"}
+    assert part.name == "2026-01-01...2026-01-03"
+
+
+def test_dimensions_of_a_partition_are_parameters_of_the_same_name() -> None:
+    text = {"type": "string", "required": True}
+    document = manifest_of({"name": "one", "parameters": [{"name": "city", **text}, {"name": "day", **text}]})
+    (pipeline,) = load_manifest(document).pipelines
+    both = dg.MultiPartitionsDefinition(
+        {"city": dg.StaticPartitionsDefinition(["Ulm", "Bonn"]), "day": dg.StaticPartitionsDefinition(MONTHS)}
+    )
+    mapping = mapping_for(pipeline, both, None)
+    key = dg.MultiPartitionKey({"city": "Ulm", "day": MONTHS[1]})
+    (part,) = parts_of(pipeline, both, [key], mapping)
+    assert part.params == {"city": "Ulm", "day": MONTHS[1]}
+
+
+def test_a_partition_is_a_parameter_and_a_run_of_its_own(bikes: Path) -> None:
+    months = dg.StaticPartitionsDefinition(MONTHS)
+    daily = assets_of(bikes, select="daily", partitions_def=months)
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = materialize(bikes, daily, instance, partition_key=MONTHS[2])
+    (event,) = result.get_asset_materialization_events()
+    shown = values(event.materialization.metadata)
+    assert event.materialization.partition == MONTHS[2]
+    assert shown["dagster/row_count"] == shown["dagster/partition_row_count"] == 3
+    assert shown["oxiflow/run_key"] == f"dagster/{result.run_id}/daily/{MONTHS[2]}"
+    assert (bikes / f"out/daily/{MONTHS[2]}.ndjson").read_text() == rides(3)
+
+
+def test_a_range_of_partitions_in_one_run_of_dagster_is_a_run_for_each(bikes: Path) -> None:
+    months = dg.StaticPartitionsDefinition(MONTHS)
+    daily = assets_of(bikes, select="daily", partitions_def=months, backfill_policy=dg.BackfillPolicy.single_run())
+    tags = {"dagster/asset_partition_range_start": MONTHS[0], "dagster/asset_partition_range_end": MONTHS[3]}
+    result = materialize(bikes, daily, tags=tags)
+    assert result.success
+    for i, month in enumerate(MONTHS[:4], 1):
+        assert (bikes / f"out/daily/{month}.ndjson").read_text() == rides(i)
+    events = result.get_asset_materialization_events()
+    assert sorted(str(event.materialization.partition) for event in events) == MONTHS[:4]
+    rows = [row.data for row in records_of(events[0], "oxiflow/runs")]
+    assert [(row["partition"], row["rows"]) for row in rows] == [(month, i) for i, month in enumerate(MONTHS[:4], 1)]
+    assert len({row["run_key"] for row in rows}) == 4
+
+
+def test_a_range_whose_ends_are_parameters_is_one_run_of_the_pipeline(bikes: Path) -> None:
+    between = """
+parameters:
+  first: { type: date, default: "2026-01-01" }
+  till: { type: date, default: "2026-01-02" }
+pipeline:
+  - name: read_file
+    config: { path: "in/daily/*.ndjson" }
+  - name: parse_json
+  - name: write_file
+    config: { path: "out/${first}-${till}.ndjson" }
+"""
+    add_pipelines(bikes, between=between)
+    some = assets_of(
+        bikes,
+        select="between",
+        partitions_def=dg.DailyPartitionsDefinition("2026-01-01", end_date="2026-02-01"),
+        partition_params={"first": "start", "till": "end"},
+        backfill_policy=dg.BackfillPolicy.single_run(),
+    )
+    result = materialize(bikes, some, tags=dict(zip(RANGE, ("2026-01-03", "2026-01-09"), strict=True)))
+    assert result.success
+    assert (bikes / "out/2026-01-03-2026-01-10.ndjson").exists()
+    events = result.get_asset_materialization_events()
+    assert [event.materialization.partition for event in events] == [f"2026-01-{day:02}" for day in range(3, 10)]
+    shown = values(events[0].materialization.metadata)
+    assert shown["oxiflow/run_key"] == f"dagster/{result.run_id}/between/2026-01-03...2026-01-09"
+
+
+def test_a_partition_goes_on_from_its_own_checkpoint_and_the_ones_before_it_are_not_repeated(bikes: Path) -> None:
+    add_pipelines(bikes, paced=PACED_BY_MONTH.format(rest="0.02"))
+    killed: list[int] = []
+
+    @oxiflow_assets(
+        project=bikes,
+        select="paced",
+        partitions_def=dg.StaticPartitionsDefinition(MONTHS),
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        retry_policy=dg.RetryPolicy(max_retries=1),
+    )
+    def paced(context: dg.AssetExecutionContext, oxiflow: OxiFlowResource) -> Iterator[Any]:
+        for told in oxiflow.run(context=context).stream():
+            if isinstance(told, dg.AssetObservation) and told.partition == MONTHS[1] and not killed:
+                killed.append(values(told.metadata)["oxiflow/records"])
+                kill_runner(bikes)
+            yield told
+
+    result = materialize(bikes, paced, observe_seconds=0, tags=dict(zip(RANGE, MONTHS[:2], strict=True)))
+    assert result.success
+    seen: dict[tuple[str, int], list[int]] = {}
+    for one in observations(result):
+        observation = one.asset_observation_data.asset_observation
+        shown = values(observation.metadata)
+        seen.setdefault((observation.partition, shown["oxiflow/attempt"]), []).append(shown["oxiflow/records"])
+    # The first partition has run once, to its end; the second from its beginning, and then from where it was killed.
+    assert set(seen) == {(MONTHS[0], 1), (MONTHS[1], 1), (MONTHS[1], 2)}
+    assert seen[MONTHS[0], 1][-1] == STEADY
+    assert seen[MONTHS[1], 1][0] < STEADY
+    assert seen[MONTHS[1], 2][0] >= killed[0] > 0
+    for month in MONTHS[:2]:
+        assert (bikes / f"out/paced/{month}.ndjson").read_text() == far_rides(STEADY)
+
+
+def test_two_runs_of_the_same_partition_at_once_leave_one_whole_output(bikes: Path) -> None:
+    add_pipelines(bikes, paced=PACED_BY_MONTH.format(rest="0.01"))
+    paced = assets_of(bikes, select="paced", partitions_def=dg.StaticPartitionsDefinition(MONTHS))
+    done: list[dg.ExecuteInProcessResult] = []
+    both = [
+        threading.Thread(target=lambda: done.append(materialize(bikes, paced, partition_key=MONTHS[0])))
+        for _ in range(2)
+    ]
+    for one in both:
+        one.start()
+    for one in both:
+        one.join()
+    assert [one.success for one in done] == [True, True]
+    assert (bikes / f"out/paced/{MONTHS[0]}.ndjson").read_text() == far_rides(STEADY)
+    assert [file.name for file in (bikes / "out/paced").iterdir()] == [f"{MONTHS[0]}.ndjson"]
+
+
+@pytest.fixture
+def sharded(bikes: Path) -> dg.AssetsDefinition:
+    add_pipelines(bikes, whole=WHOLE, parts=WHOLE.replace(", merge: true", "").replace("whole", "parts"))
+    three = dg.StaticPartitionsDefinition(["a", "b", "c"])
+    return assets_of(bikes, select="whole parts", partitions_def=three, partition_shards=True)
+
+
+def test_partitions_as_shards_are_one_run_that_the_last_one_ends(bikes: Path, sharded: dg.AssetsDefinition) -> None:
+    everything = "".join(rides(i) for i in range(1, 13))
+    shown: dict[str, list[dict[str, Any]]] = {"whole": [], "parts": []}
+    for key in ("b", "a", "c"):
+        assert not (bikes / "out/whole.ndjson").exists()
+        result = materialize(bikes, sharded, same_host=True, partition_key=key, tags={"dagster/backfill": "spring"})
+        assert result.success
+        for event in result.get_asset_materialization_events():
+            assert event.materialization.partition == key
+            shown[str(event.asset_key and event.asset_key.to_user_string())].append(
+                values(event.materialization.metadata)
+            )
+    assert (bikes / "out/whole.ndjson").read_text() == everything
+    for name, told in shown.items():
+        assert {one["oxiflow/run_key"] for one in told} == {f"dagster/spring/{name}"}
+        assert len({one["oxiflow/run_id"] for one in told}) == 1
+    # Each tells of its part; what is merged is told by the one that ends last.
+    rows = [one["dagster/partition_row_count"] for one in shown["parts"]]
+    assert sum(rows) == everything.count("\n")
+    assert min(rows) > 0
+    assert [one.get("dagster/row_count") for one in shown["whole"]] == [None, None, sum(rows)]
+
+
+def test_shards_of_a_state_that_is_this_hosts_alone_are_refused_where_nobody_says_that_they_are_all_here(
+    bikes: Path, sharded: dg.AssetsDefinition
+) -> None:
+    result = materialize(bikes, sharded, partition_key="a")
+    assert not result.success
+    assert "add --same-host" in failure_of(result).description
+
+
+def test_what_repeats_a_backfill_goes_on_with_its_runs(bikes: Path) -> None:
+    daily = assets_of(bikes, select="daily", partitions_def=dg.StaticPartitionsDefinition(MONTHS))
+
+    def key_of(**tags: str) -> str:
+        named = {f"dagster/{name}": value for name, value in tags.items()}
+        result = materialize(bikes, daily, partition_key=MONTHS[0], tags=named)
+        (event,) = result.get_asset_materialization_events()
+        return str(values(event.materialization.metadata)["oxiflow/run_key"])
+
+    first = key_of(backfill="spring")
+    assert first == f"dagster/spring/daily/{MONTHS[0]}"
+    assert key_of(backfill="again", root_backfill_id="spring", parent_backfill_id="spring") == first
+
+
+def test_partitions_that_a_translator_gives_are_parameters_too(bikes: Path) -> None:
+    class Monthly(OxiFlowTranslator):
+        def get_asset_spec(self, *about: Any) -> dg.AssetSpec:
+            spec = super().get_asset_spec(*about)
+            return spec.replace_attributes(partitions_def=dg.StaticPartitionsDefinition(MONTHS))
+
+    daily = assets_of(bikes, select="daily", translator=Monthly())
+    result = materialize(bikes, daily, partition_key=MONTHS[4])
+    assert result.success
+    assert (bikes / f"out/daily/{MONTHS[4]}.ndjson").read_text() == rides(5)
+    with pytest.raises(dg.DagsterInvalidDefinitionError, match="the same for every partition"):
+        assets_of(bikes, select="contract", translator=Monthly())

@@ -1,0 +1,155 @@
+"""What is wrong around a run: Dagster says what, and whether another try helps."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+from dagster_oxiflow import OxiFlowResource
+
+from .bikes import add_pipelines, rides
+from .inprocess import assets_of, failure_of, materialize, values
+
+
+def refusal(result: dg.ExecuteInProcessResult) -> tuple[str, bool]:
+    """What is said of a run that failed, and whether Dagster may try again."""
+    assert not result.success
+    assert result.get_asset_materialization_events() == []
+    data = failure_of(result)
+    retried = any(one.event_type_value == "STEP_UP_FOR_RETRY" for one in result.all_events)
+    return data.description, retried
+
+
+RETRIED: dict[str, Any] = {"retry_policy": dg.RetryPolicy(max_retries=1)}
+
+
+def test_a_project_that_is_not_there(bikes: Path) -> None:
+    result = materialize(bikes / "gone", assets_of(bikes, select="contract", **RETRIED))
+    said, retried = refusal(result)
+    assert f"{bikes / 'gone'}" in said
+    assert not retried
+
+
+def test_a_runner_that_is_not_there(bikes: Path) -> None:
+    result = materialize(bikes, assets_of(bikes, select="contract", **RETRIED), runner="/no/such/oxiflow")
+    assert refusal(result) == (
+        "the runner that was named, /no/such/oxiflow, is not a file; PATH is not searched",
+        False,
+    )
+
+
+def test_a_pipeline_that_is_no_more_since_the_manifest_was_written(bikes: Path) -> None:
+    contract = assets_of(bikes, select="contract", **RETRIED)
+    (bikes / "pipelines/contract.yaml").unlink()
+    said, retried = refusal(materialize(bikes, contract))
+    assert 'no pipeline "contract"' in said
+    assert not retried
+
+
+def test_an_output_that_is_no_more_since_the_manifest_was_written_is_not_said_to_be_made(bikes: Path) -> None:
+    contract = assets_of(bikes, select="contract", **RETRIED)
+    file = bikes / "pipelines/contract.yaml"
+    file.write_text(file.read_text().replace("- name: write_file", "- name: write_file\n    id: elsewhere"))
+    said, retried = refusal(materialize(bikes, contract))
+    assert 'has not written "write_file": the manifest is older than the pipeline' in said
+    assert f"oxiflow pipeline manifest --project {bikes}" in said
+    assert not retried
+
+
+def test_an_output_that_a_condition_leaves_out_is_not_said_to_be_made(
+    bikes: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    optional = """
+parameters: { twice: { type: bool, default: true } }
+pipeline:
+  - name: read_file
+    config: { path: in/contract.ndjson }
+  - name: parse_json
+  - name: tee
+    condition: params.twice
+    config:
+      steps:
+        - name: write_file
+          id: second
+          config: { path: out/second.ndjson }
+  - name: write_file
+    id: first
+    config: { path: out/first.ndjson }
+"""
+    add_pipelines(bikes, optional=optional)
+
+    some = assets_of(bikes, select="optional")
+    assert {key.to_user_string() for key in some.keys} == {"optional/first", "optional/second"}
+    (bikes / "pipelines/optional.yaml").write_text(optional.replace("default: true", "default: false"))
+    result = materialize(bikes, some)
+    assert result.success
+    (event,) = result.get_asset_materialization_events()
+    assert event.asset_key == dg.AssetKey(["optional", "first"])
+    assert 'has not written "second": a condition has left it out' in capfd.readouterr().err
+
+
+#: Says things of its own, with bytes that are no text, where events and output go, and ends well.
+RUBBISH = r"""#!/bin/sh
+for word in "$@"; do
+  case "$word" in --events=*) events="${word#--events=}" ;; esac
+done
+printf '\377\376 rubbish \0 \033[31m\n'
+printf 'more of it \377, without an end' >&2
+printf '\377\000{]\n{"v":1,"type":"checkpoint"}\n{"v":1,"type":"progress","records":1e999}\nnull\n[]\n' > "$events"
+head -c 300000 /dev/zero | tr '\000' '{' >> "$events"
+"""
+
+
+def test_a_runner_that_speaks_rubbish_has_not_succeeded(bikes: Path) -> None:
+    runner = bikes / "rubbish"
+    runner.write_text(RUBBISH)
+    runner.chmod(0o755)
+    said, retried = refusal(materialize(bikes, assets_of(bikes, select="contract", **RETRIED), runner=str(runner)))
+    assert "the runner ended without saying how the run went" in said
+    # It may have been killed on the way.
+    assert retried
+
+
+def test_hostile_texts_of_a_pipeline_are_shown_as_they_are_and_do_nothing(bikes: Path) -> None:
+    text = "<script>alert('{{ 7 * 7 }}')</script> $${params.x} $(touch owned) `touch owned` \u202e"
+    hostile = json.dumps(
+        {
+            "metadata": {
+                "description": text,
+                "category": "../../etc",
+                "tags": ["a/b", "dagster/priority", "", "x" * 99],
+                "author": "team:",
+            },
+            "pipeline": [
+                {"name": "read_file", "config": {"path": "in/contract.ndjson"}},
+                {"name": "parse_json"},
+                {"name": "write_file", "config": {"path": "out/$(touch owned); 'x' {{ 7 * 7 }}.ndjson"}},
+            ],
+        }
+    )
+    add_pipelines(bikes, **{"touch owned": hostile})
+    some = assets_of(bikes, select="touch*")
+    (spec,) = some.specs
+    assert spec.key == dg.AssetKey("touch_owned")
+    assert spec.description == text.replace("$$", "$")
+    assert spec.group_name == "______etc"
+    assert list(spec.owners) == []
+    assert {"a_b", "dagster_priority", "x" * 63} <= spec.tags.keys()
+    result = materialize(bikes, some)
+    assert result.success
+    (event,) = result.get_asset_materialization_events()
+    output = values(event.materialization.metadata)["oxiflow/output"]
+    assert Path(output).read_text() == rides(3)
+    assert output.endswith("out/$(touch owned); 'x' {{ 7 * 7 }}.ndjson")
+    assert list(bikes.rglob("owned")) == []
+
+
+def test_a_variable_for_the_pipelines_can_be_one_of_dagsters_own_environment(
+    bikes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BIKES_INBOX", "in")
+    contract = (bikes / "pipelines/contract.yaml").read_text()
+    add_pipelines(bikes, contract=contract.replace("path: in/contract.ndjson", 'path: "${INBOX}/contract.ndjson"'))
+    resource = OxiFlowResource(project=str(bikes), env={"INBOX": dg.EnvVar("BIKES_INBOX")})
+    assert dg.materialize([assets_of(bikes, select="contract")], resources={"oxiflow": resource}).success
