@@ -18,7 +18,8 @@ from .api import Api
 
 #: Ten seconds on an idle machine.
 BOOT = 240.0
-#: Runs that go on are ended in order first.
+#: For a program of Prefect to end, and for runs that go on to end in order.
+SOON = 15.0
 GRACE = 60.0
 
 
@@ -87,10 +88,13 @@ class Prefect:
         for one in reversed(self._processes):
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(one.pid, signal.SIGTERM)
-            deadline = time.monotonic() + GRACE
+            deadline = time.monotonic() + SOON
             while group_lives(one.pid) and time.monotonic() < deadline:
                 one.poll()
                 time.sleep(0.1)
+            # A worker that a script has put behind itself hears no SIGINT, which is how it tells itself to end.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(one.pid, signal.SIGKILL)
         late = end_all(self.mark, GRACE)
         for one in self._processes:
             one.wait()
