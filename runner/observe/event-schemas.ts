@@ -194,6 +194,7 @@ export const payloads = {
         version: text("The runner's version."),
       })
       .meta({ id: 'runner_process' }),
+    left_out: count('Events after this one that are in the file no more: it has a limit, and began anew.').optional(),
   }),
   'step.started': z.strictObject({ step, oxi, stage: count('Number of its stage.') }),
   'step.finished': z.strictObject({

@@ -289,6 +289,8 @@ class RunStarted(Envelope):
     #: What the operator should know before the run.
     notices: tuple[str, ...]
     process: RunnerProcess
+    #: Events after this one that are in the file no more: it has a limit, and began anew.
+    left_out: Optional[Annotated[int, AtLeast(0)]] = None
 
 
 @dataclass(frozen=True)
