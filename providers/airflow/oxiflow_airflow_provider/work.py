@@ -286,8 +286,11 @@ class Work:
         try:
             result.check()
         except RunFailed as failure:
-            self._end(result, str(failure))
-            raise (AirflowException if failure.retry else AirflowFailException)(str(failure)) from failure
+            message = str(failure)
+            if "--fresh starts over" in message:
+                message += "; in Airflow, the task starts over when it has fresh=True and is cleared"
+            self._end(result, message)
+            raise (AirflowException if failure.retry else AirflowFailException)(message) from failure
         self._end(result, None)
         if result.lost or result.malformed:
             self._log.warning(
@@ -330,7 +333,12 @@ class Work:
 
     def _folder(self) -> str:
         named = self._task.project_dir or self._settings.project_dir or ""
-        return os.path.normpath(os.path.join(self._task.dag.folder, os.path.expanduser(named)))
+        folder = os.path.normpath(os.path.join(self._task.dag.folder, os.path.expanduser(named)))
+        if not os.path.isdir(folder):
+            raise AirflowFailException(
+                f"there is no folder {folder} on this worker, and the project is looked for there"
+            )
+        return folder
 
 
 def is_at(to: str | None, uri: str) -> bool:
