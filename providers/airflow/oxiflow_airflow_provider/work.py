@@ -115,24 +115,27 @@ class Work:
         store = state_store(self._context)
         handle = self._launched(store)
         result: Result | None = None
-        if handle is not None:
-            self._log.info("going on with the run that an earlier try has started, process %s", handle.pid)
-            result = self._follow(handle.run())
-            if not result.succeeded and not self._terminated:
-                self._log.info("that run has ended without success; this try goes on from its checkpoint")
+        try:
+            if handle is not None:
+                self._log.info("going on with the run that an earlier try has started, process %s", handle.pid)
+                result = self._follow(handle.run())
+                if not result.succeeded and not self._terminated:
+                    self._log.info("that run has ended without success; this try goes on from its checkpoint")
+                    handle.clear()
+                    result = None
+            if result is None:
+                handle = new_handle()
+                # Before it is started, too: this process may be killed at any moment.
+                store.set(LAUNCH, self._launch(handle))
+                run = self._start(handle)
+                handle = handle.of(run.pid)
+                store.set(LAUNCH, self._launch(handle))
+                result = self._follow(run)
+        finally:
+            # Not of a run that goes on: the next try has to find it.
+            if handle is not None and not handle.alive():
                 handle.clear()
-                result = None
-        if result is None:
-            handle = new_handle()
-            # Before it is started, too: this process may be killed at any moment.
-            store.set(LAUNCH, self._launch(handle))
-            run = self._start(handle)
-            handle = handle.of(run.pid)
-            store.set(LAUNCH, self._launch(handle))
-            result = self._follow(run)
-        if handle is not None:
-            handle.clear()
-        store.delete(LAUNCH)
+                store.delete(LAUNCH)
         return self._conclude(result)
 
     def _launch(self, handle: Handle) -> dict[str, Any]:

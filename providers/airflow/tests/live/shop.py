@@ -7,9 +7,14 @@ from pathlib import Path
 from typing import Any
 
 ORDERS = 20_000
-#: Of the slow ones, which a program works on at less than a thousand a second.
-FEW = 6_000
-SLOW = ("slow", "slow_durable", "slow_deferrable", "slow_fresh", "too_slow")
+#: Of the slow ones, whose last record is not let through while their door is shut.
+FEW = 2_000
+SLOW = (
+    *("killed", "marked", "fresh", "late"),
+    *("durable", "durable_marked", "durable_cleared", "durable_late"),
+    *("deferred", "deferred_marked", "deferred_cleared", "deferred_late"),
+    *("elsewhere", "elsewhere_marked"),
+)
 
 PIPELINE = """
 parameters: { least: { type: int, default: 10 } }
@@ -66,7 +71,12 @@ def make_shop(folder: Path) -> None:
         (pipelines / f"{name}.yaml").write_text(SLOWLY % (name, name))
     (folder / "slowly.py").write_text(PROGRAM)
     (folder / "orders.ndjson").write_text(lines(range(ORDERS)))
-    (folder / "few.ndjson").write_text(lines(range(FEW), "x" * 5000))
+    (folder / "few.ndjson").write_text(lines(range(FEW), "x" * 15_000))
+
+
+def door(folder: Path, name: str) -> Path:
+    """While it is there, the run of that pipeline does not end by itself."""
+    return folder / f"{name}.shut"
 
 
 def lines(numbers: range, note: str = "") -> str:
