@@ -81,6 +81,7 @@ class Live:
         }
         self._oxis: dict[str, OxiDocument] = {}
         self._checkpoints: list[CheckpointDocument] = []
+        self._letters_told = False
         #: How many seconds of history a point stands for; doubles whenever there are too many points.
         self._every = 1.0
 
@@ -162,6 +163,8 @@ class Live:
     def _progress(self, event: Progress) -> None:
         run = self._run
         run["rows_read"], run["bytes_read"], run["errors"] = event.records, event.bytes, event.errors
+        if event.dead_lettered is not None:
+            run["dead_letters"]["records"], self._letters_told = event.dead_lettered, True
         run["rate"], run["rate_bytes"] = event.rate_records_per_s, event.rate_bytes_per_s
         run["total_bytes"], run["eta_seconds"] = event.total_bytes, event.eta_seconds
         run["progress"] = min(1.0, event.bytes / event.total_bytes) if event.total_bytes else None
@@ -238,7 +241,8 @@ class Live:
 
     def _dead_letter(self, event: RecordDeadLettered) -> None:
         letters = self._run["dead_letters"]
-        letters["records"] += 1
+        # Until the run tells how many: not all of them have an event, and those of earlier attempts have none here.
+        letters["records"] += not self._letters_told
         reason: DeadLetterDocument = {
             "step": short(event.step) or "",
             "split": short(event.split) or "",
@@ -275,7 +279,7 @@ class Live:
         run["seconds"] = event.durations.total_ms / 1000
         if event.status == "succeeded":
             run["progress"] = 1.0
-        run["dead_letters"]["records"] = max(run["dead_letters"]["records"], total.dead_lettered)
+        run["dead_letters"]["records"] = total.dead_lettered
         run["outputs"] = [
             {"step": short(one.step) or "", "to": short(one.path or one.table), "rows": one.rows, "bytes": one.bytes}
             for one in event.outputs

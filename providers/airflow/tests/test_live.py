@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from oxiflow.events import (
     PlannedStep,
     Position,
     Progress,
+    RecordDeadLettered,
     RunFinished,
     RunStarted,
 )
@@ -133,7 +135,7 @@ def test_whatever_a_run_says_its_documents_fit_into_values() -> None:
     run = one.run()
     assert 20_000 < len(json.dumps(run)) < 64_000
     assert run["state"] == "succeeded"
-    assert run["dead_letters"]["records"] == 20
+    assert run["dead_letters"]["records"] == finished.counters.total.dead_lettered
     assert any(text.endswith("of 500 outputs are shown here") for text in run["alerts"])
 
 
@@ -160,6 +162,13 @@ def test_checkpoints_that_are_long_together_keep_their_figures() -> None:
     assert len(json.dumps(found)) < 64_000
     assert [document["n"] for document in found] == list(range(10, 30))
     assert [len(document["positions"]) for document in found] == [0] * (KEPT - 1) + [8]
+
+
+def test_dead_letters_that_have_no_event_are_counted_while_it_runs() -> None:
+    letter = next(event for event in events("resumed") if isinstance(event, RecordDeadLettered))
+    told: list[Event] = [letter, replace(progress(1), dead_lettered=70_000), letter, progress(2)]
+    assert live(*told).run()["dead_letters"]["records"] == 70_000
+    assert live(letter).run()["dead_letters"]["records"] == 1
 
 
 def test_only_the_last_checkpoints_are_kept() -> None:

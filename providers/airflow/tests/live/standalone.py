@@ -86,9 +86,9 @@ class Airflow:
             "CORE__DAGS_FOLDER": str(next(iter(self.dags.values()))),
             "CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
             # All that the tests let wait at the same time.
-            "CORE__PARALLELISM": "12",
+            "CORE__PARALLELISM": "8",
             # SQLite has one writer, for whom the others wait; by default not for long.
-            "DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self.home}/airflow.db?timeout=120",
+            "DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self.home}/airflow.db?timeout=20",
             "CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(f"{name}:{role}" for name, role in USERS.items()),
             "CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(self._passwords),
             # It must follow the port, or no task reaches its supervisor.

@@ -1,6 +1,6 @@
 """
-What happens to runs on a real Airflow, asked for through its REST API. All of them are started before the first test looks at
-one, and those that something is to happen to wait behind a door.
+What happens to runs on a real Airflow, asked for through its REST API. They are started a few tests before the one that looks at
+them, and those that something is to happen to wait behind a door.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import os
 import re
 import signal
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,11 @@ from .standalone import Airflow
 SECRET = "-".join(("s3cret", "of", "the", "shop"))
 
 
+#: The DAGs, as the tests below come to them, and how many are started ahead: more, and they wait for Airflow's database.
+DAGS = ("orders", "shards", *SLOW)
+AHEAD = 4
+
+
 @dataclass(frozen=True)
 class Shop:
     """The project, and the DAG runs in it, by the name of their DAG."""
@@ -33,9 +38,12 @@ class Shop:
     folder: Path
     api: Api
     mark: str
-    runs: dict[str, str]
+    runs: dict[str, str] = field(default_factory=dict)
 
     def task(self, name: str, map_index: int = -1) -> Task:
+        for one in DAGS[: DAGS.index(name) + 1 + AHEAD]:
+            if one not in self.runs:
+                self.runs[one] = self.api.trigger(one, conf={"least": 20} if one == "orders" else None)
         return Task(name, self.runs[name], "load", map_index)
 
     def open(self, name: str) -> None:
@@ -94,10 +102,7 @@ def shop(airflow: Airflow, api: Api, tmp_path_factory: pytest.TempPathFactory) -
     api.add_connection("shop_db", "postgres", host="db", login="shop", password=SECRET, schema="orders")
     with redis_server(tmp_path_factory.mktemp("redis")) as port:
         api.add_connection("oxiflow_redis", "oxiflow", host="127.0.0.1", port=port)
-        runs = {name: api.trigger(name) for name in ("killed", "marked")}
-        runs["orders"] = api.trigger("orders", conf={"least": 20})
-        runs.update({name: api.trigger(name) for name in ("shards", *SLOW) if name not in runs})
-        yield Shop(folder, api, f"OXIFLOW_WORK={airflow.home / 'work'}", runs)
+        yield Shop(folder, api, f"OXIFLOW_WORK={airflow.home / 'work'}")
 
 
 def all_texts(api: Api, task: Task, try_number: int = 1) -> str:
@@ -123,7 +128,7 @@ def test_a_run_succeeds_and_all_of_airflow_says_the_same(api: Api, shop: Shop) -
     assert document["seconds"] == summary["seconds"]
     assert [one["to"] for one in document["outputs"]] == [str(big)]
     assert api.stored(task, "oxiflow_checkpoint")["n"] == summary["checkpoint"]
-    (event,) = until("its asset event", lambda: api.asset_events("orders", shop.runs["orders"]))
+    (event,) = until("its asset event", lambda: api.asset_events("orders", task.run_id))
     assert (event["extra"]["rows"], event["extra"]["bytes"]) == (summary["rows"], summary["bytes"])
     assert event["extra"]["checkpoint"] == summary["checkpoint"]
 
@@ -159,6 +164,17 @@ def test_clearing_a_success_runs_anew(api: Api, shop: Shop) -> None:
     assert after["run_key"] == before["run_key"]
     assert after["run_id"] != before["run_id"]
     assert after["attempt"] == 1
+
+
+def test_the_tasks_of_a_map_do_their_parts_of_one_run(api: Api, shop: Shop) -> None:
+    tasks = [shop.task("shards", index) for index in (0, 1)]
+    state = api.wait_for_run("shards", tasks[0].run_id)
+    assert state == "success", [all_texts(api, task) for task in tasks]
+    summaries = [api.xcom(task) for task in tasks]
+    assert summaries[0]["run_key"] == summaries[1]["run_key"]
+    expected = [number for number in range(ORDERS) if order(number)["total"] >= 10]
+    assert numbers_in(shop.folder / "shards.ndjson") == expected
+    assert api.stored(tasks[1], "oxiflow_run")["backend"].startswith("redis: ")
 
 
 def test_a_task_killed_in_the_middle_leaves_no_process_and_its_retry_resumes(api: Api, shop: Shop) -> None:
@@ -314,14 +330,3 @@ def test_depends_on_makes_edges_in_any_order(api: Api) -> None:
     assert tasks["transform_data"] == ["load"]
     assert tasks["load"] == ["night.count"]
     assert tasks["night.fetch"] == ["night.count"]
-
-
-def test_the_tasks_of_a_map_do_their_parts_of_one_run(api: Api, shop: Shop) -> None:
-    tasks = [shop.task("shards", index) for index in (0, 1)]
-    state = api.wait_for_run("shards", shop.runs["shards"])
-    assert state == "success", [all_texts(api, task) for task in tasks]
-    summaries = [api.xcom(task) for task in tasks]
-    assert summaries[0]["run_key"] == summaries[1]["run_key"]
-    expected = [number for number in range(ORDERS) if order(number)["total"] >= 10]
-    assert numbers_in(shop.folder / "shards.ndjson") == expected
-    assert api.stored(tasks[1], "oxiflow_run")["backend"].startswith("redis: ")
