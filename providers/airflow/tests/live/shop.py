@@ -47,10 +47,10 @@ pipeline:
 """
 #: Hands each line on, a little later, and the last one not while the file that it is told of is there.
 PROGRAM = f"""
-import os, sys, time
+import json, os, sys, time
 for line in sys.stdin:
     time.sleep(0.001)
-    while os.path.exists(sys.argv[1]) and '"order": {FEW - 1},' in line:
+    while json.loads(line)["order"] == {FEW - 1} and os.path.exists(sys.argv[1]):
         time.sleep(0.05)
     print(line, end="", flush=True)
 """
