@@ -37,7 +37,7 @@ LAUNCH = "oxiflow_launch"
 INTERVAL = 0.2
 #: Of the runner, unless the task says another: how long a stop may take, and what is added until it is killed.
 DRAIN = 10.0
-MARGIN = 5.0
+MARGIN = 10.0
 #: Airflow throws when the task's time is over, in whatever runs then, which may not let it through: after so many seconds it is
 #: said again here.
 LATE = 2.0

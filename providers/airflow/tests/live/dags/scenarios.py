@@ -42,7 +42,7 @@ class OnDepot(OxiFlowOperator):
 
 
 #: A stop waits so long for what is behind a door that is shut.
-SHORT = {"drain_timeout": "2s"}
+SHORT = {"drain_timeout": "1s"}
 REDIS = {"oxiflow_conn_id": "oxiflow_redis"}
 LATE = {"execution_timeout": timedelta(seconds=30), "retries": 0}
 WAYS: dict[str, dict[str, Any]] = {
