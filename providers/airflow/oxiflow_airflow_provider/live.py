@@ -117,6 +117,10 @@ class Live:
         if self._run["finished_at"] is None:
             self._run["state"], self._run["updated_at"] = "deferred", now
 
+    def went_on_from(self, checkpoint: int | None) -> None:
+        """Of a run whose beginning is told elsewhere."""
+        self._run["resumed_from"] = checkpoint
+
     def ended(self, result: Result, error: str | None, now: str) -> None:
         """However the process ended: also without a word, and with words that nobody has read on the way."""
         if result.checkpoint is not None and (

@@ -164,9 +164,11 @@ class OxiFlowOperator(BaseOperator):
         self._must_wait_for_all()
         return self._working(context).execute()
 
-    def resume(self, context: Any, event: Mapping[str, Any], handle: Mapping[str, Any]) -> dict[str, Any]:
+    def resume(
+        self, context: Any, event: Mapping[str, Any], handle: Mapping[str, Any], resumed_from: int | None = None
+    ) -> dict[str, Any]:
         """The run of a deferred task has ended."""
-        return self._working(context).resume(event, handle)
+        return self._working(context).resume(event, handle, resumed_from)
 
     def on_kill(self) -> None:
         """Airflow calls it in a signal handler: the run is asked to end, and whoever follows it sees it end."""

@@ -92,7 +92,9 @@ class Work:
         if self._run is not None:
             self._run.terminate()
 
-    def resume(self, event: Mapping[str, Any], document: Mapping[str, Any]) -> dict[str, Any]:
+    def resume(
+        self, event: Mapping[str, Any], document: Mapping[str, Any], resumed_from: int | None
+    ) -> dict[str, Any]:
         handle = Handle(**document)
         status, message = event.get("status"), str(event.get("message"))
         if handle.here:
@@ -109,7 +111,8 @@ class Work:
         if status != "finished":
             raise (AirflowException if event.get("retry", True) else AirflowFailException)(message)
         # It ended on another machine: the same invocation tells the summary that is stored, and does nothing twice.
-        return self._conclude(self._follow(self._start(again=True)))
+        self._live.went_on_from(resumed_from)
+        return {**self._conclude(self._follow(self._start(again=True))), "resumed_from": resumed_from}
 
     def _durable(self) -> dict[str, Any]:
         store = state_store(self._context)
@@ -228,7 +231,8 @@ class Work:
             grace=self._grace,
             deadline=None if timeout is None else (datetime.now(timezone.utc) + timeout).isoformat(),
         )
-        self._task.defer(trigger=trigger, method_name="resume", kwargs={"handle": handle.document()})
+        told = {"handle": handle.document(), "resumed_from": self._live.run()["resumed_from"]}
+        self._task.defer(trigger=trigger, method_name="resume", kwargs=told)
         raise AssertionError("unreachable: defer throws")
 
     def _start(self, handle: Handle | None = None, again: bool = False) -> Run:

@@ -98,7 +98,8 @@ def test_the_numbers_move_while_the_run_goes_on_and_are_its_summary_at_the_end(
         expect(tab.locator("#head .badge")).to_have_text("Succeeded", timeout=60_000)
         assert api.wait_for_task(task)["state"] == "success"
         assert tab.locator("body").get_attribute("data-same") == "yes"
-        assert complaints == []
+        # What the trigger of a deferred task has not written yet is not there.
+        assert [one for one in complaints if "/xcomEntries/" not in one] == []
 
         summary = api.xcom(task)
         document = api.stored(task, RUN)
