@@ -57,7 +57,7 @@ function eventOf(line: Uint8Array): 'malformed' | 'unknown' | Found {
   try {
     const value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(line));
     if (!EVENT_TYPES.includes(value.type) && value.v === 1) return 'unknown';
-    return lineSchema(value.type as EventType).parse(value) as Found;
+    return lineSchema(value.type as EventType).parse(value) as unknown as Found;
   } catch {
     return 'malformed';
   }

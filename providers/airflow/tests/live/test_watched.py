@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from playwright.sync_api import Browser, FrameLocator, expect
 from .browser import figure, listen, look_again, number, open_tab, session
 from .client import Api, Task
 from .newcomer import ROOT
+from .redis import redis_server
 from .standalone import Airflow
 
 ROWS = 120_000
@@ -57,10 +59,12 @@ def done_beyond(tab: FrameLocator, least: int) -> int:
 
 
 @pytest.fixture(scope="module")
-def tasks(airflow: Airflow, api: Api) -> dict[str, Task]:
+def tasks(airflow: Airflow, api: Api, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Task]]:
     for name in NAMES:
         make(airflow.home / "work" / name)
-    return {name: Task(name, api.trigger(name), "load") for name in NAMES}
+    with redis_server(tmp_path_factory.mktemp("redis")) as port:
+        api.add_connection("watched_redis", "oxiflow", host="127.0.0.1", port=port)
+        yield {name: Task(name, api.trigger(name), "load") for name in NAMES}
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -14,4 +14,5 @@ for name in ("watched", "watched_deferred"):
             pipeline_name="watched",
             project_dir=f"{os.environ['OXIFLOW_WORK']}/{name}",
             deferrable=name == "watched_deferred",
+            oxiflow_conn_id="watched_redis",
         )
