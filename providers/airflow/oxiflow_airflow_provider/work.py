@@ -92,9 +92,7 @@ class Work:
         if self._run is not None:
             self._run.terminate()
 
-    def resume(
-        self, event: Mapping[str, Any], document: Mapping[str, Any], resumed_from: int | None
-    ) -> dict[str, Any]:
+    def resume(self, event: Mapping[str, Any], document: Mapping[str, Any], resumed_from: int | None) -> dict[str, Any]:
         handle = Handle(**document)
         status, message = event.get("status"), str(event.get("message"))
         if handle.here:
