@@ -102,6 +102,7 @@ async function map(text: string, options: Options): Promise<number> {
       stepId: 'input',
       parser: { ...parser, stream },
       cutsLater: false,
+      direct: undefined,
       counters: noCounters(),
       from: { split: 0, offset: 0, records: 0, framer: null },
       limit: Number.POSITIVE_INFINITY,

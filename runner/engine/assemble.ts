@@ -9,6 +9,7 @@ import { type ChainEnd, runSink } from './flow-sink.ts';
 import { runSource } from './flow-source.ts';
 import { runStage } from './flow-stage.ts';
 import { BranchBarriers, runTee } from './flow-tee.ts';
+import { laneTo } from './make-lane.ts';
 import { sinkNode } from './make-sink.ts';
 import { sourceNode } from './make-source.ts';
 import { stageNode } from './make-stage.ts';
@@ -81,7 +82,7 @@ class Assembler {
     nodes.forEach((node, i) => {
       const last = i === nodes.length - 1;
       const out = last ? undefined : this.#channel();
-      this.#node(node, input, out, end, alone, !worksOnBatches(nodes.slice(i + 1)));
+      this.#node(node, input, out, end, alone, nodes.slice(i + 1));
       alone &&= node.kind === 'stage' || node.kind === 'batch';
       if (out !== undefined) input = out;
     });
@@ -104,7 +105,7 @@ class Assembler {
     out: Flow | undefined,
     end: ChainEnd,
     alone: boolean,
-    isTogether: boolean,
+    behind: readonly PlannedNode[],
   ): void {
     const m = this.#m;
     const watched = this.#watched(node, input, out);
@@ -128,7 +129,7 @@ class Assembler {
       const enough = (): void => {
         if (alone) this.#enough.abort();
       };
-      this.#work.push(runStage(stageNode(m, node, watched, measured, enough), input, out));
+      this.#work.push(runStage(stageNode(m, node, watched, measured, laneTo(m, node, behind), enough), input, out));
     } else if (node.kind === 'batch') {
       const { id } = node.step;
       this.#work.push(
@@ -138,7 +139,7 @@ class Assembler {
             spec: node.spec,
             counters: m.figures(id).counters,
             state: m.stateOf(id),
-            together: isTogether,
+            together: !worksOnBatches(behind),
             checkpoint: () => this.#clock.ask(),
           },
           input,

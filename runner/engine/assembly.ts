@@ -1,7 +1,8 @@
 /** What a flow is made of and with: what it needs of the world, the segment at hand, and what all of its nodes share. */
 import type { Json } from '../state/store.ts';
-import type { Split, StreamInfo } from './contracts.ts';
+import type { DirectInput, Split, StreamInfo } from './contracts.ts';
 import type { DeadLetterFile } from './dead-letters.ts';
+import { DirectSplit } from './direct-lines.ts';
 import type { Checkpoint } from './documents.ts';
 import type { Barrier } from './flow.ts';
 import type { Letter } from './letters.ts';
@@ -72,6 +73,7 @@ export class Makings {
   readonly #figures: ReadonlyMap<string, RunFigures['steps'][number]>;
   readonly #pools: Pool[] = [];
   readonly #programs: StageProgram[] = [];
+  readonly #inputs = new Set<DirectSplit>();
 
   constructor(a: Assembly, start: FlowStart) {
     this.a = a;
@@ -124,10 +126,18 @@ export class Makings {
     this.#pools.push(pool);
   }
 
+  /** Closed at the end, if not before. */
+  openInput(input: DirectInput): DirectSplit {
+    const split: DirectSplit = new DirectSplit(input, () => this.#inputs.delete(split));
+    this.#inputs.add(split);
+    return split;
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all([
       ...this.#pools.map((pool) => pool[Symbol.asyncDispose]()),
       ...this.#programs.map((program) => program.close()),
     ]);
+    await Promise.all([...this.#inputs].map((split) => split.close()));
   }
 }

@@ -2,7 +2,7 @@
  * A pass of the first stage on the byte kernel: pieces of whole lines come uncut, and records that the kernel is not sure of go
  * through the steps as the value tier has them, at their places.
  */
-import { giveBuffer } from '../kernel/buffers.ts';
+import { giveBuffer, takeBuffer } from '../kernel/buffers.ts';
 import { ByteKernel, type Laps, type Totals, type Turn } from '../kernel/bytes/kernel.ts';
 import { checkSteps, compileSteps, type OwnedForms, type Program } from '../kernel/bytes/program.ts';
 import { Unfit } from '../kernel/bytes/unfit.ts';
@@ -10,6 +10,7 @@ import type { World } from '../kernel/bytes/world.ts';
 import { SpanList } from '../kernel/spans.ts';
 import { ByteWriter } from '../kernel/writer.ts';
 import type { Block, StepContext } from './contracts.ts';
+import { readStored } from './direct-lines.ts';
 import type { Op, Pass, PassEvents } from './fuse.ts';
 
 const LF = 0x0a;
@@ -67,6 +68,17 @@ export interface Worked extends Totals {
   block: Block;
 }
 
+export interface Working {
+  context: StepContext;
+  events: PassEvents;
+  /** Told of every block of deferred records. */
+  given(block: Block): void;
+  /** Of what comes of a piece nothing is asked but its lines. */
+  asLines: boolean;
+}
+
+const NOTHING = { spans: new Uint32Array(), offsets: new Float64Array() };
+
 export class BytePass {
   readonly #pass: Pass;
   readonly #programs: Programs;
@@ -90,15 +102,44 @@ export class BytePass {
    * block that `given` was called with before. Throws NoKernel, before anything was done, where there is no memory for the piece.
    */
   run(piece: Block, offset: number, context: StepContext, events: PassEvents, given: (block: Block) => void): Worked {
-    const { bytes } = piece;
+    this.#kernel.roomFor(piece.bytes.byteLength).set(piece.bytes);
+    return this.#work(piece, offset, { context, events, given, asLines: false });
+  }
+
+  /**
+   * The same of a piece that is still to be read, which goes straight into the memory of the kernel. What comes of it may be left
+   * there, as lines, until the next piece comes (`asLines`).
+   */
+  runStored(piece: Block, stored: NonNullable<Block['stored']>, offset: number, how: Working, name: string): Worked {
+    const { stored: _, ...rest } = piece;
+    const room = this.#kernel.roomFor(stored.size);
+    readStored(stored, room, name);
+    const worked = this.#work({ ...rest, bytes: room }, offset, how);
+    const { block } = worked;
+    if (block.areLines === true || block.bytes.buffer !== room.buffer) return worked;
+    // All records are as they came, with more between them than line feeds.
+    const bytes = takeBuffer(room.byteLength);
+    bytes.set(room);
+    return { ...worked, block: { ...block, bytes: bytes.subarray(0, room.byteLength) } };
+  }
+
+  #work(piece: Block, offset: number, { context, events, given, asLines }: Working): Worked {
+    const { bytes, split, columns } = piece;
     this.#begin(bytes.byteLength);
+    let lines: Uint8Array | undefined;
+    let kept = 0;
     let out: ByteWriter | undefined;
     let isSame = false;
     const writer = (): ByteWriter => {
       out ??= new ByteWriter(bytes.byteLength + 64);
       return out;
     };
-    const totals = this.#kernel.run(bytes, offset, (turn) => {
+    const totals = this.#kernel.run(bytes.byteLength, offset, (turn) => {
+      if (asLines && turn.lines !== undefined) {
+        lines = turn.lines;
+        kept = turn.count;
+        return;
+      }
       const count = turn.deferred.length / 3;
       this.deferred += count;
       // As long as every record leaves as it came, the piece itself goes on.
@@ -119,7 +160,8 @@ export class BytePass {
       }
       this.#copy(turn, bytes, from, turn.count, writer());
     });
-    const { split, columns } = piece;
+    if (lines !== undefined)
+      return { block: { ...NOTHING, bytes: lines, count: kept, split, areLines: true }, ...totals };
     const text = isSame ? bytes : writer().bytes.subarray(0, writer().length);
     const named = columns === undefined ? {} : { columns };
     return { block: { bytes: text, ...this.#spans.take(), split, whole: false, ...named }, ...totals };

@@ -2,7 +2,7 @@
 import { NoKernel } from '../kernel/bytes/wasm.ts';
 import type { World } from '../kernel/bytes/world.ts';
 import { BytePass, programsOf } from './byte-pass.ts';
-import type { Tier } from './contracts.ts';
+import type { Block, Tier } from './contracts.ts';
 import { OxiError } from './errors.ts';
 import type { Pass } from './fuse.ts';
 
@@ -43,10 +43,11 @@ export class ByteStart {
    * The pass for a piece, in which a line may have so many bytes at most; undefined where its way is that of values. Throws OxiError
    * UNSUPPORTED where the kernel has to run and can't.
    */
-  passFor(piece: Uint8Array, longest: number): BytePass | undefined {
-    const size = piece.byteLength;
+  passFor({ bytes, stored }: Block, longest: number): BytePass | undefined {
+    const size = stored?.size ?? bytes.byteLength;
+    if (this.#isOff || size > LARGEST) return undefined;
     // A line that is too long is found where lines are cut.
-    if (this.#isOff || size > LARGEST || (size > longest && hasLongerLine(piece, longest))) return undefined;
+    if (size > longest && (stored !== undefined || hasLongerLine(bytes, longest))) return undefined;
     if (this.#resting > 0) {
       this.#resting--;
       return undefined;

@@ -40,6 +40,14 @@ export interface Block {
   whole?: boolean;
   /** Its bytes are whole records that nobody has cut yet: the first step of the stage does. `count` is 0 until then. */
   uncut?: { offset: number; broken: readonly { offset: number; reason: string }[] };
+  /** Its bytes stand in an open file and are read by whoever works on it: `size` from `at` on. `bytes` is empty until then. */
+  stored?: { fd: number; at: number; size: number };
+  /** Its bytes are `count` records with a line feed behind each, and nothing else; there are no spans and offsets of them. */
+  areLines?: boolean;
+  /** Its turn to be written, where those who work on blocks write what comes of them. */
+  turn?: number;
+  /** Its records stand in the output already, in so many bytes, written in so many milliseconds; `bytes` is empty. */
+  put?: { bytes: number; ms: number };
   /** Names of the columns, where the records are rows of CSV: not parsed yet, or laid out. */
   columns?: readonly string[];
   /** Where the records were laid out as rows of CSV: runs of them, in order, that count all of them. */
@@ -135,6 +143,8 @@ export interface Source {
   cut?(splits: readonly Split[], wish: CutWish): Promise<Split[][]>;
   /** Reads from `from` (bytes) to the end of the split or of its range; ends early, without an error, once `signal` is aborted. */
   open(split: Split, from: number, signal: AbortSignal): AsyncIterable<RawBlock>;
+  /** Opens a split for those who read it at any place, on any thread. Absent where its bytes can't be had so. */
+  direct?(split: Split): Promise<DirectInput>;
   /** The first bytes of a split, at most `length`, without consuming them; for detection of the framing. */
   peek(split: Split, length: number): Promise<Uint8Array>;
   /** What identifies the input up to `offset`: a hash of the 64 KB before it. Absent where the input can't be read twice. */
@@ -150,6 +160,20 @@ export interface Source {
   places?(splits: readonly Split[]): Promise<readonly FilePlace[]>;
   /** Called after the checkpoint that covers `upTo` is in the store (Kafka commit, SQS delete). */
   committed?(split: Split, upTo: number): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** An open split. Others read pieces of it by the descriptor; what ends where is found here. */
+export interface DirectInput {
+  readonly fd: number;
+  /**
+   * At most `length` bytes from `at` on; none at the end. They hold until the next call. Waits for the disk, as those who read the
+   * pieces do: of a few bytes at a time the way there and back would take ten times as long.
+   */
+  read(at: number, length: number): Uint8Array;
+  /** Before what is missing is taken for the end: throws OxiError INPUT_REWRITTEN where it may not be. */
+  check(): Promise<void>;
+  /** Nobody reads by the descriptor any more. */
   close(): Promise<void>;
 }
 
@@ -192,6 +216,8 @@ export interface Piece {
  * ends. Runs where the source does, in order.
  */
 export interface Chunker {
+  /** Any line feed ends a whole record, and nothing needs to be known of what stands before it; longer lines are given up. */
+  readonly longestLine?: number;
   /** Takes the next bytes, which it may keep; undefined where no record has ended yet. */
   push(bytes: Uint8Array, headroom?: number): Piece | undefined;
   /** The split ends here. */
@@ -440,6 +466,10 @@ export interface Sink {
   open(run: SinkRun, mark: Mark | undefined): Promise<Held>;
   /** Takes bytes as they are to stand in the output; resolves when it can take more (back-pressure). */
   write(bytes: Uint8Array, records: number): Promise<void>;
+  /** The open file, and the byte of it that `write` writes next: for others who write there, in its place. */
+  direct?(): { fd: number; at: number } | undefined;
+  /** Others have written so many bytes, behind all that was written before. */
+  advance?(bytes: number, records: number): void;
   /** Makes what was written durable to `grade` and returns the mark. */
   prepare(n: number, grade: Grade): Promise<Mark>;
   /** The checkpoint that has this mark is in the store. */
@@ -483,6 +513,8 @@ export interface Encoder {
   end(): Uint8Array[];
   snapshot(): Json;
   restore(state: Json): void;
+  /** It puts a line feed behind each record and nothing else: others may do that. Told of how many they did. */
+  readonly lines?: ((records: number) => void) | undefined;
   /** Names of the columns so far, where it has a header. */
   readonly columns?: readonly string[];
   /** Records that it took and that are not among the pieces yet; part of its snapshot. */

@@ -48,7 +48,7 @@ export async function runSink(node: SinkNode, input: Flow, next: Flow | ChainEnd
       const outside = node.outside.total(started);
       const letters = await writeBlock(node, item.block);
       const now = performance.now();
-      node.busy(now - started - (node.outside.total(now) - outside));
+      node.busy((item.block.put?.ms ?? 0) + now - started - (node.outside.total(now) - outside));
       if (letters.length > 0) {
         node.lettersSent(letters);
         item.letters = item.letters.concat(letters);
@@ -97,6 +97,17 @@ async function finishText(node: SinkNode): Promise<void> {
 
 /** Returns the letters of records that could not be laid out. */
 async function writeBlock(node: SinkNode, block: Block): Promise<Letter[]> {
+  if (block.put !== undefined) {
+    countPut(node, block.count, block.put.bytes);
+    return [];
+  }
+  if (block.areLines === true) {
+    node.encoder?.lines?.(block.count);
+    await writePieces(node, [block.bytes], block.count);
+    node.counters.in += block.count;
+    node.counters.out += block.count;
+    return [];
+  }
   const skipped = Math.min(node.skip, block.count);
   node.skip -= skipped;
   const letters: Letter[] = [];
@@ -127,6 +138,17 @@ async function writeBlock(node: SinkNode, block: Block): Promise<Letter[]> {
   node.counters.in += block.count;
   node.counters.out += block.count - lost;
   return letters;
+}
+
+/** The threads of the stage have written it. */
+function countPut({ sink, encoder, counters }: SinkNode, records: number, bytes: number): void {
+  crashpoint('write');
+  encoder?.lines?.(records);
+  sink.advance?.(bytes, records);
+  counters.in += records;
+  counters.out += records;
+  counters.bytes_in += bytes;
+  counters.bytes_out += bytes;
 }
 
 /** A record that is larger than the sink may take is refused; of the others nothing changes. */

@@ -15,6 +15,7 @@ import type {
 import { RecordError } from './contracts.ts';
 import type { StepCounters } from './counters.ts';
 import { crashpoint } from './crashpoint.ts';
+import { type DirectSplit, nextPiece } from './direct-lines.ts';
 import { OxiError } from './errors.ts';
 import { hasByteOrderMark, isBlank, PEEK_BYTES } from './first-look.ts';
 import { BARRIER_WEIGHT, type Barrier, type Flow, type Position, weightOf } from './flow.ts';
@@ -28,6 +29,8 @@ export interface SourceNode {
   parser: { oxi: ParserOxi; config: unknown; stream: StreamInfo; select: SelectPath | undefined } | undefined;
   /** The first stage cuts the pieces that the parser's chunker finds, on its threads, and counts the records. */
   cutsLater: boolean;
+  /** Opens a split whose pieces it reads there too; undefined where they are read here. */
+  direct: ((split: Split) => Promise<DirectSplit>) | undefined;
   counters: StepCounters;
   from: Position;
   /** Records to read at most, over the whole run. */
@@ -115,7 +118,10 @@ async function readSplit(
 ): Promise<Position> {
   let records = from.records;
   const text = new SourceText(node.source, split, node.parser !== undefined);
-  const { start, state } = await beginning(node, split, text, from);
+  const begun = await beginning(node, split, text, from);
+  const read = await readDirect(node, split, text, begun.start.offset, records, out, between);
+  if (read !== undefined && 'split' in read) return read;
+  const { start, state } = read === undefined ? begun : { start: read, state: null };
   let after = start.text?.at ?? start.offset;
   const chunker = openChunker(node, split, after, state);
   const framer = chunker ?? openFramer(node, split, after, state);
@@ -162,11 +168,11 @@ async function readSplit(
     await out.send({ kind: 'block', block, broken: [], letters: [] }, weightOf(block));
   };
 
-  let read = start.offset;
+  let readTo = start.offset;
   for await (const raw of text.open(start, node.reading)) {
     crashpoint('read');
-    const size = text.raw - read;
-    read = text.raw;
+    const size = text.raw - readTo;
+    readTo = text.raw;
     after = raw.after;
     const started = performance.now();
     const piece = chunker?.push(raw.bytes, raw.headroom);
@@ -188,8 +194,50 @@ async function readSplit(
   if (!isCutOff(split) || framer.pending > 0)
     await (chunker === undefined ? take((framer as Framer).end()) : sendPiece(chunker.end()));
   countTo(after);
-  node.progress(text.raw - read, node.cutsLater ? undefined : records);
+  node.progress(text.raw - readTo, node.cutsLater ? undefined : records);
   return { split: split.index + 1, offset: 0, records, framer: null };
+}
+
+/**
+ * The pieces of a split of lines go on unread, for the threads of the stage. Returns the position at its end, or where the run was
+ * stopped; where reading has to go on here, before a line that is longer than a piece may be; undefined where that is all of it.
+ */
+async function readDirect(
+  node: SourceNode,
+  split: Split,
+  text: SourceText,
+  from: number,
+  records: number,
+  out: Flow,
+  between: (position: Position) => Promise<void> | undefined,
+): Promise<Position | SplitPosition | undefined> {
+  const longest = openChunker(node, split, from, null)?.longestLine;
+  if (node.direct === undefined || longest === undefined || !text.isOpenAnywhere) return undefined;
+  const opened = await node.direct(split);
+  const to = split.range?.to ?? Number.POSITIVE_INFINITY;
+  let at = from;
+  try {
+    for (;;) {
+      const piece = await nextPiece(opened.input, at, to, longest);
+      if (piece === undefined) break;
+      crashpoint('read');
+      const { size, isLast } = piece;
+      const stored = { fd: opened.input.fd, at, size };
+      const block: Block = { ...UNCUT, bytes: NOTHING, split: split.index, uncut: { offset: at, broken: [] }, stored };
+      at += size;
+      node.counters.bytes_in += size;
+      node.counters.bytes_out += size;
+      await out.send({ kind: 'block', block, broken: [], letters: [], read: opened.hold() }, weightOf(block));
+      node.progress(size, undefined);
+      if (node.enough.aborted) return { split: node.splits.length, offset: 0, records, framer: null };
+      if (isLast) break;
+      await between({ split: split.index, offset: at, records, framer: null });
+      if (node.stop.aborted) return { split: split.index, offset: at, records, framer: null };
+    }
+  } finally {
+    opened.end();
+  }
+  return { offset: at };
 }
 
 /** Where reading begins, and the state of the framer there. */
@@ -239,6 +287,7 @@ const FRAMED: Readonly<Record<Framing, string>> = {
 };
 
 /** No record of it is known before a stage has cut it. */
+const NOTHING = new Uint8Array();
 const UNCUT = { spans: new Uint32Array(), offsets: new Float64Array(), count: 0 };
 
 function openChunker(node: SourceNode, split: Split, offset: number, state: Json): Chunker | undefined {

@@ -14,6 +14,7 @@ import {
   remember,
   weightOf,
 } from './flow.ts';
+import type { Lane } from './lane.ts';
 import type { Letter } from './letters.ts';
 import type { OnlyRecord } from './only-record.ts';
 import type { StageProgram } from './stage.ts';
@@ -48,13 +49,16 @@ export interface StageNode {
   countedTo(barrier: Barrier): void;
   /** Nothing that comes from here on leaves it. */
   enough(): void;
+  /** What leaves it goes there, where a thread can write it by itself. */
+  lane: Lane | undefined;
   /** Looks into the record that leaves it alone, where somebody refers to its fields. */
   only: OnlyRecord | undefined;
 }
 
 /** Works on blocks, on this thread or on a pool, and passes them on in order. */
 export async function runStage(node: StageNode, input: Flow, out: Flow): Promise<void> {
-  const finish = async (result: StageResult, before: Letter[]): Promise<void> => {
+  let turns = 0;
+  const finish = async (result: StageResult, before: Letter[], turn?: number): Promise<void> => {
     crashpoint('apply');
     addAll(node.counters, result.counters);
     node.only?.take(result.block);
@@ -62,12 +66,17 @@ export async function runStage(node: StageNode, input: Flow, out: Flow): Promise
     if (result.failures.length > 0) node.failed(result.failures);
     if (result.letters.length > 0) node.lettersSent(result.letters);
     const letters = before.length === 0 ? result.letters : before.concat(result.letters);
-    if (result.block.count > 0 || letters.length > 0)
-      await out.send({ kind: 'block', block: result.block, broken: [], letters }, weightOf(result.block));
-    else giveBuffer(result.block.bytes);
+    // Those before it have finished, so its place is known.
+    const block = turn === undefined ? result.block : (node.lane?.put(result.block, turn) ?? result.block);
+    if (block.count > 0 || letters.length > 0)
+      await out.send({ kind: 'block', block, broken: [], letters }, weightOf(block));
+    else giveBuffer(block.bytes);
   };
   const work = async (item: BlockItem, how: (block: Block) => Promise<StageResult>): Promise<Worked> => {
-    const result = await how(item.block);
+    const turn = node.lane === undefined ? undefined : turns++;
+    const block = turn === undefined ? item.block : { ...item.block, turn };
+    const result = await how(block).finally(item.read);
+    if (turn !== undefined) node.lane?.publish(result.block, turn);
     const broken = item.broken.concat(brokenIn(result, item.block.split));
     try {
       if (broken.length > 0) node.refuse(result, broken);
@@ -76,7 +85,7 @@ export async function runStage(node: StageNode, input: Flow, out: Flow): Promise
       if (result.cut !== undefined) node.found(result.cut);
       throw error;
     }
-    return { result, before: item.letters };
+    return { result, before: item.letters, turn };
   };
   const inline = (item: BlockItem): Promise<Worked> =>
     work(item, (block) => {
@@ -109,8 +118,8 @@ export async function runStage(node: StageNode, input: Flow, out: Flow): Promise
         await pass(item.barrier);
         continue;
       }
-      const { result, before } = await inline(item);
-      await finish(result, before);
+      const { result, before, turn } = await inline(item);
+      await finish(result, before, turn);
       if (node.ordered && node.program().enough) node.enough();
     }
   } else {
@@ -137,12 +146,14 @@ function brokenIn({ cut }: StageResult, split: number): BrokenRecord[] {
 interface Worked {
   result: StageResult;
   before: Letter[];
+  /** Of its block, where the stage has a lane. */
+  turn: number | undefined;
 }
 
 interface Pooled {
   inline(item: BlockItem): Promise<Worked>;
   pooled(): (item: BlockItem) => Promise<Worked>;
-  finish(result: StageResult, before: Letter[]): Promise<void>;
+  finish(result: StageResult, before: Letter[], turn: number | undefined): Promise<void>;
   pass(barrier: Barrier): Promise<void>;
   order(
     items: AsyncIterable<Item>,
@@ -161,8 +172,8 @@ async function runPooled(threads: number, apart: boolean, p: Pooled, input: Flow
   for (let item = await input.receive(); item !== undefined; item = await input.receive()) {
     if (item.kind === 'barrier') await p.pass(item.barrier);
     else if (here-- > 0) {
-      const { result, before } = await p.inline(item);
-      await p.finish(result, before);
+      const { result, before, turn } = await p.inline(item);
+      await p.finish(result, before, turn);
     } else return p.order(all(item, input), p.pooled(), threads, p);
   }
 }
@@ -180,8 +191,8 @@ async function runInOrder(
 ): Promise<void> {
   // In the order of arrival; each entry is a promise of a result, or a barrier between two.
   const line = new Channel<{ worked: Promise<Worked> } | { barrier: Barrier }>({
-    bytes: threads + 1,
-    records: threads + 1,
+    bytes: 4 * threads,
+    records: 4 * threads,
   });
   const one = { bytes: 1, records: 1 };
   const intake = async (): Promise<void> => {
@@ -201,8 +212,8 @@ async function runInOrder(
     for (let next = await line.receive(); next !== undefined; next = await line.receive()) {
       if ('barrier' in next) await pass(next.barrier);
       else {
-        const { result, before } = await next.worked;
-        await finish(result, before);
+        const { result, before, turn } = await next.worked;
+        await finish(result, before, turn);
       }
     }
   };
@@ -226,9 +237,9 @@ async function runAsTheyCome(
   const failure = Promise.withResolvers<never>();
   let sending = Promise.resolve();
   const start = (item: BlockItem): void => {
-    const done = work(item).then(async ({ result, before }) => {
+    const done = work(item).then(async ({ result, before, turn }) => {
       // One at a time: the channel has one sender.
-      sending = sending.then(() => finish(result, before));
+      sending = sending.then(() => finish(result, before, turn));
       await sending;
     });
     const entry = done.finally(() => atWork.delete(entry));

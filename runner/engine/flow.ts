@@ -53,11 +53,16 @@ export interface BlockItem {
   broken: readonly BrokenRecord[];
   /** What steps gave up of these records: it travels with them to the end of the chain. */
   letters: Letter[];
+  /** Its bytes stand elsewhere: called when they have been read. */
+  read?: () => void;
 }
 export type Item = BlockItem | { kind: 'barrier'; barrier: Barrier };
 
 /** Between two nodes, at most. Blocks of 256 KB: enough to keep both sides busy, little enough to stay in constant memory. */
 const BOUNDS = { bytes: 1 << 20, records: 1 << 20 };
+
+/** Each piece that is still to be read holds a file open: of small files no more than a few wait. */
+const STORED_BYTES = 64 << 10;
 
 export type Flow = Channel<Item>;
 
@@ -77,7 +82,8 @@ export function remember(barrier: Barrier, bytes: number, take: () => Record<str
 }
 
 /** What counts is the memory that it holds. */
-export function weightOf({ bytes, count }: Block): { bytes: number; records: number } {
+export function weightOf({ bytes, count, stored }: Block): { bytes: number; records: number } {
+  if (stored !== undefined) return { bytes: Math.max(stored.size, STORED_BYTES), records: 0 };
   return { bytes: isShared(bytes) ? bytes.buffer.byteLength : bytes.byteLength, records: count };
 }
 

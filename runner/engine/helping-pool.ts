@@ -8,7 +8,7 @@ import type { StageProgram } from './stage.ts';
 import type { StageResult } from './stage-spec.ts';
 
 /** Blocks for each of the others, so that none of them runs dry while the main thread is at work on one. */
-const AHEAD = 2;
+const AHEAD = 4;
 
 export class HelpingPool implements Pool {
   readonly #others: Pool;
@@ -17,6 +17,8 @@ export class HelpingPool implements Pool {
   #out = 0;
   /** The program works on one block at a time. */
   #helping: Promise<unknown> | undefined;
+  /** The block that came last has been given to somebody. */
+  #given: Promise<void> = Promise.resolve();
 
   /** `threads`: how many the others are. */
   constructor(others: Pool, threads: number, program: () => StageProgram) {
@@ -26,7 +28,14 @@ export class HelpingPool implements Pool {
   }
 
   async run(block: Block): Promise<StageResult> {
-    if (this.#out >= this.#most && this.#helping === undefined) return this.#help(block);
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const before = this.#given;
+    this.#given = promise;
+    await before;
+    // Who came first is given away first: what comes of a block waits for what comes of those before it.
+    while (this.#out >= this.#most && this.#helping !== undefined) await this.#helping;
+    resolve();
+    if (this.#out >= this.#most) return this.#help(block);
     this.#out++;
     try {
       return await this.#others.run(block);
@@ -35,14 +44,16 @@ export class HelpingPool implements Pool {
     }
   }
 
-  async #help(block: Block): Promise<StageResult> {
+  #help(block: Block): Promise<StageResult> {
     const work = this.#program().process(block);
-    this.#helping = work;
-    try {
-      return await work;
-    } finally {
-      this.#helping = undefined;
-    }
+    // What the others have said meanwhile comes first: blocks that are there already would keep this thread from hearing it.
+    this.#helping = work
+      .catch(() => undefined)
+      .then(() => new Promise((resolve) => setImmediate(resolve)))
+      .then(() => {
+        this.#helping = undefined;
+      });
+    return work;
   }
 
   async end(): Promise<void> {

@@ -40,7 +40,7 @@ export function sinkNode(m: Makings, planned: PlannedSink, { outside }: NodeFigu
 }
 
 /** The encoder of a sink, where records are laid out for it. Throws OxiError where its config and the stream do not fit. */
-function makeEncoder(planned: PlannedSink, stream: StreamInfo, projectRoot: string): Encoder | undefined {
+export function makeEncoder(planned: PlannedSink, stream: StreamInfo, projectRoot: string): Encoder | undefined {
   const { formatter } = planned;
   return formatter?.oxi.encoder(formatter.config as never, stream, contextOf(planned, projectRoot));
 }

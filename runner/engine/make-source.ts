@@ -1,10 +1,11 @@
 /** Makes the first node of a flow: the source at its position, and what the first stage leaves it to do. */
 import type { Makings } from './assembly.ts';
 import type { BarrierClock } from './barrier-clock.ts';
+import type { Source } from './contracts.ts';
 import type { Checkpoint } from './documents.ts';
 import type { Position } from './flow.ts';
 import type { SourceNode } from './flow-source.ts';
-import { patientSource } from './patience.ts';
+import { patientSource, unitMs } from './patience.ts';
 
 /** `enough`: aborted when no step wants more of the input. */
 export function sourceNode(m: Makings, clock: BarrierClock, enough: AbortSignal): SourceNode {
@@ -20,6 +21,7 @@ export function sourceNode(m: Makings, clock: BarrierClock, enough: AbortSignal)
         ? undefined
         : { oxi: parser.oxi, config: parser.step.config, stream, select: segment.select },
     cutsLater: cutsLater(m),
+    direct: readsThere(m) ? openDirect(m) : undefined,
     counters: mine.counters,
     from: from === undefined ? { split: 0, offset: 0, records: 0, framer: null } : positionOf(from),
     // Segments before this one have read their share.
@@ -44,6 +46,20 @@ export function sourceNode(m: Makings, clock: BarrierClock, enough: AbortSignal)
 function positionOf(checkpoint: Checkpoint): Position {
   const { split, offset, text, ordinal, framer } = checkpoint.position;
   return { split, offset, ...(text === undefined ? {} : { text }), records: ordinal, framer };
+}
+
+/** Where one thread works, the next piece is read while it does; several read their own, each in the time of the others. */
+function readsThere(m: Makings): boolean {
+  const [first] = m.start.segment.nodes;
+  if (!cutsLater(m) || first?.kind !== 'stage' || first.threads === 1 || first.ordered) return false;
+  // What is timed, or tried again, is one read here.
+  return unitMs(m.start.source.step) === 0 && m.start.source.step.limits.maxProcessingTimeMs === undefined;
+}
+
+function openDirect(m: Makings): SourceNode['direct'] {
+  const { source } = m.start.source;
+  if (source.direct === undefined) return undefined;
+  return async (split) => m.openInput(await (source.direct as NonNullable<Source['direct']>)(split));
 }
 
 /**

@@ -7,6 +7,7 @@ import type { Barrier } from './flow.ts';
 import { type NodeFigures, noteUsage } from './flow-reading.ts';
 import type { StageNode } from './flow-stage.ts';
 import { HelpingPool } from './helping-pool.ts';
+import { Lane, type LaneSpec } from './lane.ts';
 import { cutsLater } from './make-source.ts';
 import { OnlyRecord, onlyKey } from './only-record.ts';
 import { unitOf } from './patience.ts';
@@ -17,15 +18,16 @@ import type { StageProgram } from './stage.ts';
 import type { StageResult, StageSpec } from './stage-spec.ts';
 import type { WatchedNode } from './watch.ts';
 
-/** `enough`: nothing that comes from here on leaves the stage. */
+/** `lane`: to the sink that is all that comes behind it. `enough`: nothing that comes from here on leaves the stage. */
 export function stageNode(
   m: Makings,
   stage: PlannedStage,
   watched: WatchedNode | undefined,
   measured: NodeFigures,
+  lane: LaneSpec | undefined,
   enough: () => void,
 ): StageNode {
-  const spec: StageSpec = { ...m.spec(stageSteps(stage), stage.checked), tier: stage.forced };
+  const spec: StageSpec = { ...m.spec(stageSteps(stage), stage.checked), tier: stage.forced, lane };
   const { from } = m.start;
   const { keeps } = stage;
   let program: StageProgram | undefined;
@@ -93,6 +95,7 @@ export function stageNode(
       }
     },
     enough,
+    lane: lane && new Lane(lane),
     only:
       keeps !== undefined && stage.steps.at(-1)?.id === keeps.id
         ? new OnlyRecord(keeps.id, keeps.fields, m.stateOf(onlyKey(keeps.id)))

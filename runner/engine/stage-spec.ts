@@ -2,6 +2,7 @@
 import type { Block, ProcessingLimits, RecordStep, Step, StreamInfo, Tier } from './contracts.ts';
 import { addCounters, type StepCounters } from './counters.ts';
 import type { ThreadUsage } from './gauge.ts';
+import type { LaneSpec } from './lane.ts';
 import type { Letter } from './letters.ts';
 
 /** What happens to a bad record; `pass`: it leaves the step as it came in (continue_on_error). */
@@ -36,6 +37,8 @@ export interface StageSpec {
   env: [string, string][];
   /** The tier that everything runs on that can; undefined: the fastest. */
   tier?: Tier | undefined;
+  /** What comes of blocks that have a turn leaves by it. */
+  lane?: LaneSpec | undefined;
 }
 
 /** A record error that did not stop the run, for the log: how many there were is in the counters. */

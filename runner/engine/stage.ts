@@ -4,13 +4,16 @@
  */
 
 import { BlockJoiner, bytesOf, cutBlock, joinBlocks, sliceBlock } from '../kernel/blocks.ts';
-import { giveBuffer } from '../kernel/buffers.ts';
+import { giveBuffer, takeBuffer } from '../kernel/buffers.ts';
 import { NoKernel } from '../kernel/bytes/wasm.ts';
 import type { Json } from '../state/store.ts';
 import type { BytePass } from './byte-pass.ts';
 import { ByteStart } from './byte-start.ts';
 import type { Block, BlockStep, Cutter, RecordStep, Step, StepContext } from './contracts.ts';
+import { takeStored } from './direct-lines.ts';
+import { OxiError } from './errors.ts';
 import { fuse, type Op, Pass } from './fuse.ts';
+import { Lane } from './lane.ts';
 import { hasRoom, portionsOf, type Room, roomOf } from './limits.ts';
 import type { MakeSteps, StageResult, StageSpec } from './stage-spec.ts';
 import { StageTally } from './stage-tally.ts';
@@ -39,6 +42,8 @@ export class StageProgram {
   readonly cutter: Cutter | undefined;
   /** The first part on the byte kernel, where it has a form for that. */
   readonly #bytes: ByteStart | undefined;
+  /** What leaves it goes there. */
+  readonly #lane: Lane | undefined;
   #stepMs: number[] = [];
 
   /** `keepsInput`: somebody else still needs the blocks that come in. `begins`: told which step gets the block next. */
@@ -46,6 +51,7 @@ export class StageProgram {
     this.#spec = spec;
     this.#keepsInput = keepsInput;
     this.#begins = begins;
+    this.#lane = spec.lane && new Lane(spec.lane);
     this.#tally = new StageTally(spec);
     this.#rooms = spec.steps.map(({ limits }) => roomOf(limits));
     const flat = makeSteps(spec).flatMap((made, owner): { owner: number; step: Step }[] => {
@@ -75,12 +81,41 @@ export class StageProgram {
   }
 
   /** Throws OxiError RECORD_INVALID or DOCUMENT_BROKEN where a record error has to stop the run. */
-  async process(block: Block): Promise<StageResult> {
+  async process(given: Block): Promise<StageResult> {
+    const result = await this.#process(given);
+    return result.block.areLines === true ? { ...result, block: this.#leave(result.block, given.turn) } : result;
+  }
+
+  /** What stands in the memory of the kernel is written, or taken out of it. */
+  #leave(block: Block, turn: number | undefined): Block {
+    const lane = this.#lane;
+    if (lane !== undefined && turn !== undefined) {
+      lane.publish(block, turn);
+      const written = lane.isKnown(turn) ? lane.put(block, turn) : block;
+      if (written.put !== undefined) return written;
+    }
+    const { byteLength } = block.bytes;
+    const bytes = takeBuffer(byteLength).subarray(0, byteLength);
+    bytes.set(block.bytes);
+    return { ...block, bytes };
+  }
+
+  /** With its bytes. */
+  #read(block: Block): Block {
+    const { stored, ...rest } = block;
+    return stored === undefined ? block : { ...rest, bytes: takeStored(stored, this.#nameOf(block)) };
+  }
+
+  #nameOf({ split }: Block): string {
+    return this.#spec.splitNames[split] ?? '';
+  }
+
+  async #process(block: Block): Promise<StageResult> {
     const started = performance.now();
     this.#begin(block.split);
     const { uncut } = block;
     const done = uncut === undefined ? undefined : this.#onBytes(block, uncut);
-    const given = done ?? (uncut === undefined ? block : this.#cut(block, uncut));
+    const given = done ?? (uncut === undefined ? block : this.#cut(this.#read(block), uncut));
     const [first] = this.#tally.counters;
     if (first !== undefined && done === undefined) first.bytes_in = bytesOf(given);
     const kept = given.bytes.buffer === block.bytes.buffer ? given : undefined;
@@ -96,24 +131,38 @@ export class StageProgram {
     const owners = ownersOf(part);
     // Its records come one by one, whatever the limit of a batch is; one larger than a step takes is refused on the way of values.
     const rooms = owners.map((owner) => (this.#rooms[owner] as Room).bytes);
-    const pass = this.#bytes.passFor(block.bytes, Math.min(this.cutter?.longestLine ?? 0, ...rooms));
+    const pass = this.#bytes.passFor(block, Math.min(this.cutter?.longestLine ?? 0, ...rooms));
     if (pass === undefined) return undefined;
     const started = performance.now();
     this.#begins?.(part.ops.at(-1)?.owner ?? 0);
     let deferred = block;
     const tally = this.#tally.pass(owners, () => deferred);
     let worked: ReturnType<BytePass['run']>;
+    const given = (records: Block): void => {
+      deferred = records;
+    };
+    // Nothing else looks at them.
+    const asLines = this.#lane !== undefined && block.turn !== undefined && this.#parts.length === 1;
+    const { events } = tally;
     try {
-      worked = pass.run(block, offset, this.#context, tally.events, (given) => {
-        deferred = given;
-      });
+      worked =
+        block.stored === undefined
+          ? pass.run(block, offset, this.#context, events, given)
+          : pass.runStored(
+              block,
+              block.stored,
+              offset,
+              { context: this.#context, events, given, asLines },
+              this.#nameOf(block),
+            );
     } catch (error) {
       if (error instanceof NoKernel) {
         this.#bytes.failed(error);
         return undefined;
       }
       // A record ends the run: what was read up to here counts all the same.
-      this.#cut(block, { offset, broken });
+      if (!(error instanceof OxiError && error.code === 'INPUT_REWRITTEN'))
+        this.#cut(this.#read(block), { offset, broken });
       throw error;
     }
     this.#bytes.worked(worked.records, pass.deferred);

@@ -39,6 +39,13 @@ export class JsonEncoder implements Encoder {
     return [Buffer.from(first ? '[' : ','), joined(block, ',')];
   }
 
+  get lines(): ((records: number) => void) | undefined {
+    if (this.#framing !== 'lines') return undefined;
+    return (records) => {
+      this.#records += records;
+    };
+  }
+
   end(): Uint8Array[] {
     const isArray = this.#framing === 'array' || this.#framing === 'value';
     if (!isArray) return [];
@@ -57,9 +64,10 @@ export class JsonEncoder implements Encoder {
   }
 }
 
-/** The records of a block as lines; the last line feed takes the place of what followed the last record, if there is one. */
-function terminated(block: Block): Uint8Array[] {
-  const { bytes, spans, count } = block;
+/** The records of a block, which has some, as lines; the last line feed takes the place of what followed the last record, if there is one. */
+export function terminated(block: Block): Uint8Array[] {
+  const { bytes, spans, count, areLines } = block;
+  if (areLines === true) return [bytes];
   const end = spans[2 * count - 1] as number;
   if (end >= bytes.length || !areNeighbours(block)) return [joined(block, '\n'), LF_PIECE];
   joined(block, '\n');

@@ -12,7 +12,7 @@ export const READ_HEADROOM = 64 << 10;
 
 /** The cheap half: finds where the last whole line ends. */
 export class LineChunker implements Chunker {
-  readonly #maxRecordBytes: number;
+  readonly longestLine: number;
   /** Offset in the split of the first byte of the line at hand. */
   #lineAt: number;
   /** The line at hand as far as it has come; empty while an over-long one is skipped. */
@@ -23,7 +23,7 @@ export class LineChunker implements Chunker {
 
   constructor(offset: number, maxRecordBytes: number) {
     this.#lineAt = offset;
-    this.#maxRecordBytes = maxRecordBytes;
+    this.longestLine = maxRecordBytes;
   }
 
   get pending(): number {
@@ -45,7 +45,7 @@ export class LineChunker implements Chunker {
     let whole = last + 1;
     if (this.#skipping || this.#size > 0) {
       const first = chunk.indexOf(LF) + 1;
-      if (this.#skipping || this.#size + first - 1 > this.#maxRecordBytes) {
+      if (this.#skipping || this.#size + first - 1 > this.longestLine) {
         this.#tooLong();
         block = chunk.subarray(first);
         whole -= first;
@@ -98,14 +98,14 @@ export class LineChunker implements Chunker {
   }
 
   #tooLong(): void {
-    this.#broken.push({ offset: this.#lineAt, reason: tooLong(this.#maxRecordBytes) });
+    this.#broken.push({ offset: this.#lineAt, reason: tooLong(this.longestLine) });
   }
 
   /** The beginning of a line whose end has not come. */
   #keep(part: Buffer): void {
     if (part.length === 0) return;
     this.#size += part.length;
-    if (this.#size > this.#maxRecordBytes) {
+    if (this.#size > this.longestLine) {
       this.#skipping = true;
       this.#waiting = [];
       giveBuffer(part);

@@ -22,7 +22,7 @@ const YOUNG_MB = 3;
 /** What the code of a thread and the blocks on their way need, beyond the records' own memory: a heap without it ends the process. */
 const BASE_MB = 32;
 /** Blocks that a thread has at once: the next one is there when the last one is done. */
-const DEPTH = 2;
+const DEPTH = 4;
 /** For one block, where nobody says how long. */
 const DEADLINE_MS = 30_000;
 /** A deadline is counted in so many looks of this process, so that a machine that slept lets no deadline pass. */

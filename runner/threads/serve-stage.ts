@@ -3,8 +3,10 @@ import { getHeapStatistics } from 'node:v8';
 import { parentPort, threadId, workerData } from 'node:worker_threads';
 import { threadpoint } from '../engine/crashpoint.ts';
 import { ThreadClock, type ThreadUsage } from '../engine/gauge.ts';
+import { Lane } from '../engine/lane.ts';
 import { StageProgram } from '../engine/stage.ts';
-import type { MakeSteps } from '../engine/stage-spec.ts';
+import type { MakeSteps, StageResult } from '../engine/stage-spec.ts';
+import { LaneKeeper } from './lane-keeper.ts';
 import { type AnswerMessage, packBlock, packError, type ThreadStart, type WorkMessage } from './messages.ts';
 
 /** Asking for the memory takes longer than a block may cost, so it is asked every so many blocks. */
@@ -28,13 +30,19 @@ export function serveStage(makeSteps: MakeSteps): void {
     return [{ ...taken, memoryBytes: heap.used_heap_size + heap.external_memory }];
   };
 
+  const send = (id: number, result: StageResult): void => {
+    const packed = packBlock(result.block);
+    const answer: AnswerMessage = { id, result: { ...result, block: packed.block, usage: usage() } };
+    port.postMessage(answer, packed.transfer);
+  };
+  const lane = spec.lane && new LaneKeeper(new Lane(spec.lane));
+
   const work = async ({ id, block }: WorkMessage): Promise<void> => {
     threadpoint();
     try {
       const result = await program.process(block);
-      const packed = packBlock(result.block);
-      const answer: AnswerMessage = { id, result: { ...result, block: packed.block, usage: usage() } };
-      port.postMessage(answer, packed.transfer);
+      if (lane === undefined || block.turn === undefined) send(id, result);
+      else lane.take(block.turn, result, (written) => send(id, written));
     } catch (error) {
       const answer: AnswerMessage = { id, error: packError(error) };
       port.postMessage(answer);

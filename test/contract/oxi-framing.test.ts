@@ -84,6 +84,7 @@ async function read(
       stepId: 'read',
       parser: { ...parser, stream },
       cutsLater: false,
+      direct: undefined,
       counters: noCounters(),
       from,
       limit: Number.POSITIVE_INFINITY,

@@ -179,41 +179,26 @@ describe('which pieces go to the kernel', () => {
 
   test('none of a small input, and every one from the first that is worth it', () => {
     const start = new ByteStart(passOf(), world, undefined);
-    expect(
-      start.passFor(
-        rides(100, () => false),
-        1 << 20,
-      ),
-    ).toBeUndefined();
-    expect(start.passFor(large, 1 << 20)).toBeDefined();
-    expect(
-      start.passFor(
-        rides(100, () => false),
-        1 << 20,
-      ),
-    ).toBeDefined();
-    expect(
-      new ByteStart(passOf(), world, 'bytes').passFor(
-        rides(1, () => false),
-        1 << 20,
-      ),
-    ).toBeDefined();
-    expect(new ByteStart(passOf(), world, 'values').passFor(large, 1 << 20)).toBeUndefined();
+    expect(start.passFor(pieceOf(rides(100, () => false)), 1 << 20)).toBeUndefined();
+    expect(start.passFor(pieceOf(large), 1 << 20)).toBeDefined();
+    expect(start.passFor(pieceOf(rides(100, () => false)), 1 << 20)).toBeDefined();
+    expect(new ByteStart(passOf(), world, 'bytes').passFor(pieceOf(rides(1, () => false)), 1 << 20)).toBeDefined();
+    expect(new ByteStart(passOf(), world, 'values').passFor(pieceOf(large), 1 << 20)).toBeUndefined();
   });
 
   test('none with a line that is too long, or of a size that it has no room for', () => {
     const start = new ByteStart(passOf(), world, 'bytes');
-    expect(start.passFor(large, 100)).toBeDefined();
-    expect(start.passFor(large, 20)).toBeUndefined();
+    expect(start.passFor(pieceOf(large), 100)).toBeDefined();
+    expect(start.passFor(pieceOf(large), 20)).toBeUndefined();
     const open = Buffer.from('{"km":1}\n{"km":1,"city":"Faro"}');
-    expect(start.passFor(open, 22)).toBeDefined();
-    expect(start.passFor(open, 21)).toBeUndefined();
-    expect(start.passFor(Buffer.alloc((16 << 20) + 1, 0x0a), 1 << 26)).toBeUndefined();
+    expect(start.passFor(pieceOf(open), 22)).toBeDefined();
+    expect(start.passFor(pieceOf(open), 21)).toBeUndefined();
+    expect(start.passFor(pieceOf(Buffer.alloc((16 << 20) + 1, 0x0a)), 1 << 26)).toBeUndefined();
   });
 
   test('none for a while where most records are deferred, and then again', () => {
     const start = new ByteStart(passOf(), world, undefined);
-    const next = (): boolean => start.passFor(large, 1 << 20) !== undefined;
+    const next = (): boolean => start.passFor(pieceOf(large), 1 << 20) !== undefined;
     const rests = (): number => {
       let n = 0;
       while (!next()) n++;
@@ -242,7 +227,7 @@ describe('which pieces go to the kernel', () => {
   test('a forced kernel never rests, and a stage judges its own pieces', async () => {
     const forced = new ByteStart(passOf(), world, 'bytes');
     forced.worked(10_000, 10_000);
-    expect(forced.passFor(large, 1 << 20)).toBeDefined();
+    expect(forced.passFor(pieceOf(large), 1 << 20)).toBeDefined();
     const spec = stageOf([{ oxi: 'map', config: { set: { miles: 'km / 1.6' } }, onError: 'drop' }]);
     const { tier: _, ...free } = spec;
     const program = new StageProgram(free, makeSteps);

@@ -8,6 +8,7 @@ export interface Random {
   /** A whole number from 0 to below `limit`. */
   below(limit: number): number;
   pick<T>(list: readonly T[]): T;
+  shuffle<T>(list: readonly T[]): T[];
 }
 
 /** A linear congruential generator (Knuth's MMIX constants), upper half of 64 bits. */
@@ -20,5 +21,13 @@ export function randomOf(seed: number): Random {
   return {
     below,
     pick: (list) => list[below(list.length)] as (typeof list)[number],
+    shuffle: (list) => {
+      const out = [...list];
+      for (let i = out.length - 1; i > 0; i--) {
+        const j = below(i + 1);
+        [out[i], out[j]] = [out[j] as (typeof out)[number], out[i] as (typeof out)[number]];
+      }
+      return out;
+    },
   };
 }

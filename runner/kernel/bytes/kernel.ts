@@ -21,6 +21,8 @@ export interface Turn {
   deferred: Uint32Array;
   /** Nothing was done to these records, and they were not copied: spans count from the beginning of the input. */
   stays: boolean;
+  /** The records of this turn, where they are all that came of the input and stand as lines: each with a line feed behind it. */
+  lines: Uint8Array | undefined;
 }
 
 export interface Totals {
@@ -75,16 +77,20 @@ export class ByteKernel {
     this.#wasm.time(Number(laps !== undefined), laps?.parser ?? 0, laps?.writer ?? 0);
   }
 
+  /** Where `size` bytes are to be put before they are worked on. Throws NoKernel where there is no memory for so many. */
+  roomFor(size: number): Buffer {
+    const { input } = this.#layoutFor(size + 1);
+    return this.#memory.subarray(input, input + size);
+  }
+
   /**
-   * Works on `bytes`, whole lines that begin at `offset` of their split; the last may lack its line feed. Calls `take` for each turn;
-   * the totals hold until the next run. Throws NoKernel, before anything was done, where there is no memory for so many.
+   * Works on the `size` bytes in the room for them, whole lines that begin at `offset` of their split; the last may lack its line
+   * feed. Calls `take` for each turn; the totals hold until the next run.
    */
-  run(bytes: Uint8Array, offset: number, take: (turn: Turn) => void): Totals {
+  run(size: number, offset: number, take: (turn: Turn) => void): Totals {
     const owners = this.#program?.owners ?? 0;
-    const size = bytes.byteLength;
-    const layout = this.#roomFor(size + 1);
+    const layout = this.#layoutFor(size + 1);
     const memory = this.#memory;
-    memory.set(bytes, layout.input);
     // The last line ends, and so does the last block of 64 bytes.
     const whole = Math.ceil((size + 1) / 64) * 64;
     memory.fill(LF, layout.input + size, layout.input + whole + 64);
@@ -93,9 +99,11 @@ export class ByteKernel {
     const stays = wasm.start(layout.input, whole, offset) !== 0;
     const laps = this.#laps;
     laps?.whole(laps.parser);
-    for (let more = true; more; ) {
+    for (let more = true, isFirst = true; more; isFirst = false) {
       more = wasm.work() !== 0;
-      take(this.#turn(layout, stays));
+      const turn = this.#turn(layout, stays);
+      if (isFirst && !more && wasm.deferred.value === 0) turn.lines = this.#lines(turn, layout, size);
+      take(turn);
       laps?.whole(laps.writer);
     }
     return {
@@ -116,10 +124,18 @@ export class ByteKernel {
       count,
       deferred: new Uint32Array(buffer, layout.deferrals, 3 * wasm.deferred.value),
       stays,
+      lines: undefined,
     };
   }
 
-  #roomFor(size: number): Layout {
+  /** Of a turn that is all. What stays is lines where nothing but a line feed stands behind each. */
+  #lines({ bytes, stays, count }: Turn, { input }: Layout, size: number): Uint8Array | undefined {
+    if (!stays) return bytes;
+    const all = this.#wasm.recordBytes.value + count;
+    return all === size || (all === size + 1 && count > 0) ? this.#memory.subarray(input, input + all) : undefined;
+  }
+
+  #layoutFor(size: number): Layout {
     const known = this.#layout;
     if (known !== undefined && known.capacity >= size + 64) return known;
     const layout = layoutFor(Math.ceil(size * ROOM) + 64);

@@ -1,10 +1,19 @@
 /** `read_file`: bytes of one file, of a list of files or of those that a pattern matches, each a split, in order. */
 import { createHash } from 'node:crypto';
+import { readSync } from 'node:fs';
 import { type FileHandle, glob, open, readdir, stat } from 'node:fs/promises';
 import { basename, dirname, extname, join, resolve } from 'node:path';
 import * as z from 'zod/mini';
 import { nearest } from '../../config/nearest.ts';
-import type { Compression, FilePlace, RawBlock, Source, Split, TextEncoding } from '../../engine/contracts.ts';
+import type {
+  Compression,
+  DirectInput,
+  FilePlace,
+  RawBlock,
+  Source,
+  Split,
+  TextEncoding,
+} from '../../engine/contracts.ts';
 import { errnoOf, ioError, OxiError } from '../../engine/errors.ts';
 import { takeBuffer } from '../../kernel/buffers.ts';
 import { READ_HEADROOM } from '../../kernel/lines.ts';
@@ -16,6 +25,8 @@ import { binaryAlone, compressionField, encodingField, encodingOf, expansionFiel
 
 /** One read; large enough that a call costs nothing, small enough for many in flight. */
 const READ_BYTES = 224 * 1024;
+/** Of a file that others read: what is looked at here at a time, at least. */
+const LOOK_BYTES = 4 << 10;
 /** Memory of a read: room in front for a line cut off, and behind, so that it can serve for an output a little longer than its input. */
 const MEMORY_BYTES = READ_HEADROOM + READ_BYTES + 96 * 1024;
 /** How much of the input before a position is hashed, to tell whether it is still the same input. */
@@ -209,6 +220,35 @@ class FileSource implements Source {
       opened?.closed();
       await file.close();
     }
+  }
+
+  async direct(split: Split): Promise<DirectInput> {
+    const file = await this.#open(split);
+    const opened = await this.#noteOpened(split, file).catch(async (error) => {
+      await file.close();
+      throw error;
+    });
+    let room = Buffer.allocUnsafeSlow(LOOK_BYTES);
+    return {
+      fd: file.fd,
+      read: (at, length) => {
+        if (room.byteLength < length) room = Buffer.allocUnsafeSlow(length);
+        try {
+          const bytes = room.subarray(0, readSync(file.fd, room, 0, length, at));
+          if (bytes.length > 0) opened.noteRead(at, bytes);
+          return bytes;
+        } catch (error) {
+          throw ioError(error, split.name, { step: this.#step, file: split.name, offset: at });
+        }
+      },
+      check: async () => {
+        await opened.check();
+      },
+      close: async () => {
+        opened.closed();
+        await file.close();
+      },
+    };
   }
 
   /** What the file is that reading begins with: what it became is compared with that. Throws OxiError INPUT_REWRITTEN. */

@@ -151,6 +151,16 @@ export class StagedFile {
     });
   }
 
+  /** The open file, and where `write` would write next; undefined where there is none to write to. */
+  direct(): { fd: number; at: number } | undefined {
+    return this.#file && { fd: this.#file.fd, at: this.#stored };
+  }
+
+  /** So many bytes were written there by others. */
+  advance(bytes: number): void {
+    this.#stored += bytes;
+  }
+
   /** Data of a mark; on `hard` everything written so far is on the disk. */
   async prepare(hard: boolean): Promise<Omit<StagedAt, 'whole'>> {
     return this.#guard(async () => {

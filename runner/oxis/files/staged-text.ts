@@ -100,6 +100,15 @@ export class StagedText {
     }
   }
 
+  /** The staged file, where its bytes are the text as it comes. */
+  direct(): { fd: number; at: number } | undefined {
+    return this.#encoder === undefined && this.#members === undefined ? this.#file.direct() : undefined;
+  }
+
+  advance(bytes: number): void {
+    this.#file.advance(bytes);
+  }
+
   get #isEmpty(): boolean {
     return this.#file.stored === 0 && (this.#members?.size ?? 0) === 0;
   }

@@ -225,6 +225,15 @@ class FileSink implements Sink {
     this.#records += records;
   }
 
+  direct(): { fd: number; at: number } | undefined {
+    return this.#text.direct();
+  }
+
+  advance(bytes: number, records: number): void {
+    this.#text.advance(bytes);
+    this.#records += records;
+  }
+
   async prepare(n: number, grade: Grade): Promise<Mark> {
     return { n, records: this.#records, ...(await this.#text.prepare(n, grade === 'hard')) };
   }

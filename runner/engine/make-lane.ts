@@ -1,0 +1,23 @@
+/** Whether the threads of a stage can write what comes of it by themselves, and where. */
+import type { Makings } from './assembly.ts';
+import { type LaneSpec, MOST_BYTES, newLane } from './lane.ts';
+import { roomOf } from './limits.ts';
+import { makeEncoder } from './make-sink.ts';
+import { unitMs } from './patience.ts';
+import type { PlannedNode } from './plan.ts';
+
+/** The lane from `stage` to the only node behind it; undefined where that has to write by itself. */
+export function laneTo(m: Makings, stage: PlannedNode, behind: readonly PlannedNode[]): LaneSpec | undefined {
+  const [sink, ...more] = behind;
+  if (stage.kind !== 'stage' || sink?.kind !== 'sink' || more.length > 0) return undefined;
+  if (stage.place !== 'main' || stage.threads === 1 || stage.ordered || !stage.keepsOrder) return undefined;
+  const { step, formatter } = sink;
+  // Each of these looks at what is written, or times it.
+  if (stage.keeps !== undefined || formatter?.layOut === true || step.continues) return undefined;
+  if (unitMs(step) > 0 || step.limits.maxProcessingTimeMs !== undefined || roomOf(step.limits).bytes < MOST_BYTES)
+    return undefined;
+  if ((m.start.skip.get(step.id) ?? 0) > 0) return undefined;
+  if (makeEncoder(sink, m.start.stream, m.a.projectRoot)?.lines === undefined) return undefined;
+  const file = sink.sink.advance === undefined ? undefined : sink.sink.direct?.();
+  return file && newLane(file.fd, file.at);
+}

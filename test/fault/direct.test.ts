@@ -1,0 +1,111 @@
+/** Threads that read their pieces of a file and write what comes of them by themselves: what is in it makes no difference. */
+import { readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { folder, jsonLines, oxiflow, pipelineOf, shell } from '../cli/program.ts';
+import { randomOf, SEED } from './random.ts';
+
+const random = randomOf(SEED + 31);
+
+/** Lines of every sort, and what they come to. */
+function odd(bytes: number): { text: string; kept: string[]; broken: string[] } {
+  const lines: string[] = [];
+  const kept: string[] = [];
+  const broken: string[] = [];
+  let size = 0;
+  const add = (line: string, isKept: boolean): void => {
+    // White space outside of strings does not leave.
+    if (isKept) kept.push(line.replaceAll(' ', ''));
+    const whole = line + random.pick(['\n', '\n', '\n', '\r\n', ' \n', '\n\n']);
+    lines.push(whole);
+    size += whole.length;
+  };
+  for (let id = 0; size < bytes; id++) {
+    const km = random.below(100);
+    const what = random.below(400);
+    if (what === 0) {
+      const bad = random.pick(['{"id":', '{"id":1}}', '[1,]', 'x', '{"id":1,"km":"']);
+      broken.push(bad);
+      add(bad, false);
+    } else if (what < 3) add(`{"id":${id},"km":${km}.0e0,"note":"${'é'.repeat(random.below(3000))}"}`, km > 50);
+    else if (what === 3)
+      add(`  {"id": ${id}, "km": ${km}, "note": [${'{"a":[]},'.repeat(random.below(900))}{}]}`, km > 50);
+    else add(`{"id":${id},"km":${km}}`, km > 50);
+    if (id === 20_000) add(`{"id":${id},"km":99,"note":"${'y'.repeat(900_000)}"}`, true);
+  }
+  const last = '{"id":-1,"km":77}';
+  kept.push(last);
+  return { text: `\ufeff${lines.join('')}${last}`, kept, broken };
+}
+
+const input = odd(4_000_000);
+const pipeline = pipelineOf(
+  [
+    ['read_file', { path: 'rides.ndjson' }],
+    ['parse_json', { framing: 'lines', max_record_mb: 1 }, { on_error: 'dead_letter' }],
+    ['filter', { where: 'km > 50' }],
+    ['write_file', { path: 'out/rides.ndjson' }],
+  ],
+  { dead_letter: { path: 'out/letters.ndjson', max_records: 100_000 } },
+);
+
+describe('a file with lines of every sort', () => {
+  test.each([
+    ['1', 'values'],
+    ['2', 'values'],
+    ['2', ''],
+    ['4', ''],
+    ['3', 'bytes'],
+  ])('on %s threads, tier "%s": every record at its place, every broken one a letter', async (threads, tier) => {
+    const cwd = folder({
+      'oxiflow.yaml': 'project:\n  name: city\n',
+      'rides.ndjson': input.text,
+      'pipelines/rides.yaml': pipeline,
+    });
+    const env = tier === '' ? {} : { OXIFLOW_TIER: tier };
+    const { code, stderr } = await oxiflow(['run', 'rides', '--threads', threads], { cwd, env });
+    expect(code, stderr).toBe(0);
+    const written = readFileSync(join(cwd, 'out/rides.ndjson'), 'utf8');
+    expect(written === input.kept.map((line) => `${line}\n`).join('')).toBe(true);
+    const letters = jsonLines(readFileSync(join(cwd, 'out/letters.ndjson'), 'utf8'));
+    expect(letters.map(({ record }) => record)).toEqual(input.broken);
+  });
+
+  test('a line that is longer than allowed is given up, and those around it are not', async () => {
+    const long = `{"id":0,"km":60,"note":"${'z'.repeat(1_200_000)}"}`;
+    const around = (n: number): string => `{"id":${n},"km":60}\n`.repeat(40_000);
+    const cwd = folder({
+      'oxiflow.yaml': 'project:\n  name: city\n',
+      'rides.ndjson': `${around(1)}${long}\n${around(2)}`,
+      'pipelines/rides.yaml': pipeline,
+    });
+    const { code, stderr } = await oxiflow(['run', 'rides', '--threads', '2'], { cwd });
+    expect(code, stderr).toBe(0);
+    expect(readFileSync(join(cwd, 'out/rides.ndjson'), 'utf8') === around(1) + around(2)).toBe(true);
+    const letters = jsonLines(readFileSync(join(cwd, 'out/letters.ndjson'), 'utf8'));
+    expect(letters).toMatchObject([{ code: 'TOO_LARGE', offset: around(1).length }]);
+  });
+
+  test('many files, more than a process may have open: each is closed when its pieces are read', async () => {
+    const files = Object.fromEntries(
+      Array.from({ length: 600 }, (_, i) => [
+        `in/${String(i).padStart(4, '0')}.ndjson`,
+        `{"id":${i},"km":60}\n`.repeat(50),
+      ]),
+    );
+    const cwd = folder({
+      'oxiflow.yaml': 'project:\n  name: city\n',
+      ...files,
+      'pipelines/rides.yaml': pipelineOf([
+        ['read_file', { path: 'in/*.ndjson' }],
+        ['parse_json', { framing: 'lines' }],
+        ['filter', { where: 'km > 50' }],
+        ['write_file', { path: 'out/rides.ndjson' }],
+      ]),
+    });
+    const { code, stderr } = await shell('ulimit -n 100; oxiflow run rides --threads 2', { cwd });
+    expect(code, stderr).toBe(0);
+    expect(readFileSync(join(cwd, 'out/rides.ndjson'), 'utf8') === Object.values(files).join('')).toBe(true);
+    expect(statSync(join(cwd, 'out/rides.ndjson')).size).toBeGreaterThan(500_000);
+  });
+});
