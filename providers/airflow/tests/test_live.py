@@ -165,7 +165,7 @@ def test_checkpoints_that_are_long_together_keep_their_figures() -> None:
 
 
 def test_dead_letters_that_have_no_event_are_counted_while_it_runs() -> None:
-    letter = next(event for event in events("resumed") if isinstance(event, RecordDeadLettered))
+    letter = next(event for line in GOOD if isinstance(event := decode(line), RecordDeadLettered))
     told: list[Event] = [letter, replace(progress(1), dead_lettered=70_000), letter, progress(2)]
     assert live(*told).run()["dead_letters"]["records"] == 70_000
     assert live(letter).run()["dead_letters"]["records"] == 1
