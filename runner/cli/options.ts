@@ -1,6 +1,6 @@
 /** Options that several verbs share, and the parsers of their values. Each throws commander's InvalidArgumentError, one sentence. */
 import { type Command, InvalidArgumentError } from 'commander';
-import { parseDuration, parseInstant } from '../config/units.ts';
+import { parseDuration, parseInstant, parseSize } from '../config/units.ts';
 
 /** A whole number of at least `min`. */
 export function wholeNumber(min: number, max = Number.MAX_SAFE_INTEGER): (text: string) => number {
@@ -20,6 +20,16 @@ export function duration(text: string): number {
   if (value === undefined)
     throw new InvalidArgumentError('It must be a duration with its unit, such as 30d, 12h, 5m, 10s or 500ms.');
   return value;
+}
+
+/** "64MB" as bytes, `min` of them at least. */
+export function sizeOf(min: number): (text: string) => number {
+  return (text) => {
+    const value = parseSize(text);
+    if (value === undefined || value < min)
+      throw new InvalidArgumentError(`It must be a size with its unit, such as 64MB, and ${min / 2 ** 20}MB at least.`);
+    return value;
+  };
 }
 
 /** RFC 3339, as milliseconds since the epoch. */

@@ -21,7 +21,7 @@ import { rareOptions } from './help.ts';
 import { clean, firstInput, openPipeline, type PipelineOptions, planOf } from './load.ts';
 import { LocalWorkers } from './local-workers.ts';
 import { openProject } from './open-project.ts';
-import { duration, overriding, wholeNumber } from './options.ts';
+import { duration, overriding, sizeOf, wholeNumber } from './options.ts';
 import { print, refuseClosedOutput } from './output.ts';
 import {
   invocationOf,
@@ -40,6 +40,7 @@ interface Options extends PipelineOptions, SharingOptions {
   acceptChanges?: true;
   dryRun?: true;
   events?: string;
+  eventsLimit?: number;
   logFormat: 'text' | 'json';
   json?: true;
   summary?: string;
@@ -79,6 +80,7 @@ export function command(): Command {
       .addOption(
         new Option('--log-format <format>', 'lines for people or machines').choices(['text', 'json']).default('text'),
       )
+      .option('--events-limit <size>', 'an event file that grows beyond it begins anew', sizeOf(2 ** 20))
       .option('--summary <file>', 'write the summary as JSON')
       .option('--drain-timeout <time>', 'how long a stop may take (default: 10s)', duration)
       .option('--lease-wait <time>', 'how long to wait for another worker', duration)
@@ -219,7 +221,7 @@ async function eventListeners(options: Options, { root, monitoring }: Project, l
   const warn = (message: string): void => log.warn(message);
   if (options.events !== undefined) {
     const { openEvents } = await import('../observe/writer.ts');
-    listeners.push(openEvents(options.events, { warn }));
+    listeners.push(openEvents(options.events, { warn, limitBytes: options.eventsLimit }));
   }
   const name = monitoring?.metrics_file;
   if (name !== undefined) {

@@ -5,6 +5,8 @@ export interface WriterOptions {
   /** Told once, the first time that a line is lost, as a sentence. */
   warn: (message: string) => void;
   maxWaitingBytes?: number;
+  /** A file that would grow beyond so much begins anew, with `run.started`; by default it grows. */
+  limitBytes?: number | undefined;
   /** In place of the operating system's write to a file; returns the bytes taken. For tests. */
   write?: (fd: number, bytes: Uint8Array) => number;
 }

@@ -194,6 +194,7 @@ export const payloads = {
         version: text("The runner's version."),
       })
       .meta({ id: 'runner_process' }),
+    left_out: count('Events after this one that are in the file no more: it has a limit, and began anew.').optional(),
   }),
   'step.started': z.strictObject({ step, oxi, stage: count('Number of its stage.') }),
   'step.finished': z.strictObject({
@@ -209,6 +210,7 @@ export const payloads = {
     bytes: count('Bytes of the input dealt with so far, over all attempts.'),
     total_bytes: count('Bytes of the whole input, where known.').optional(),
     errors: count('Bad records so far, over all attempts.'),
+    dead_lettered: count('Of them, in the dead-letter file, where there are any.').optional(),
     rate_records_per_s: amount('Smoothed over about ten seconds.'),
     rate_bytes_per_s: amount('Smoothed over about ten seconds.'),
     eta_seconds: amount('Time left at this rate, where the total is known.').optional(),

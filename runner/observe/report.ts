@@ -140,7 +140,12 @@ export class RunReporter implements RunObserver {
     const reading = { records, bytes, errors: errorsOf(figures), ...(totalBytes === undefined ? {} : { totalBytes }) };
     const busiest = this.#busiest?.read(figures.steps);
     const progress = this.#rates.read(reading);
-    this.#o.events.emit('progress', busiest === undefined ? progress : { ...progress, busiest });
+    const dead_lettered = figures.steps.reduce((sum, { counters }) => sum + counters.dead_lettered, 0);
+    this.#o.events.emit('progress', {
+      ...progress,
+      ...(dead_lettered === 0 ? {} : { dead_lettered }),
+      ...(busiest === undefined ? {} : { busiest }),
+    });
   }
 
   #metrics(): void {

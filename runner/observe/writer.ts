@@ -1,9 +1,10 @@
 /**
  * Writes the event stream: NDJSON to a file or to a descriptor that the launcher passed. Only opening can fail the run. Later
  * a write that fails is counted and told once, and a reader that is slow or gone costs lines (a gap in `seq`), never time.
- * Each line is one write to a file opened for appending, so the lines of two attempts never mix.
+ * Each line is one write to a file opened for appending, so the lines of two attempts never mix. A file that has a limit is this
+ * attempt's alone; what was in it before stays.
  */
-import { closeSync, constants, fstatSync, openSync, readSync, writeSync } from 'node:fs';
+import { closeSync, constants, fstatSync, ftruncateSync, openSync, readSync, writeSync } from 'node:fs';
 import { errnoOf, OxiError } from '../engine/errors.ts';
 import { type EventWriter, Losses, lineOf, type WriterOptions } from './event-lines.ts';
 import { PipeWriter } from './pipe-writer.ts';
@@ -18,8 +19,12 @@ const LINE_FEED = 10;
 export function openEvents(target: string, options: WriterOptions): EventWriter {
   const { fd, name, owned } = target.startsWith('fd:') ? inherited(target) : opened(target);
   const stats = fstatSync(fd);
+  if (options.limitBytes !== undefined && !stats.isFile()) {
+    if (owned) closeSync(fd);
+    throw refuse(name, 'only a file can have a limit; leave --events-limit out');
+  }
   if (stats.isFIFO() || stats.isSocket()) return new PipeWriter(fd, name, options);
-  return new FileWriter(fd, name, owned, options);
+  return new FileWriter(fd, name, owned, options, stats.isFile() ? fstatSync(fd).size : 0);
 }
 
 function refuse(name: string, problem: string, cause?: unknown): OxiError {
@@ -104,21 +109,57 @@ class FileWriter implements EventWriter {
   /** The last line went out in part: the next one begins with a line feed, so that readers lose one line and not two. */
   #torn = false;
   #closed = false;
+  /** What was in the file before, and what this attempt has added. */
+  readonly #before: number;
+  #added = 0;
+  readonly #limit: number;
+  #started: Extract<RunEvent, { type: 'run.started' }> | undefined;
 
-  constructor(fd: number, name: string, owned: boolean, options: WriterOptions) {
+  constructor(fd: number, name: string, owned: boolean, options: WriterOptions, before: number) {
     this.#fd = fd;
     this.#owned = owned;
     this.#losses = new Losses(name, options.warn);
     this.#write = options.write ?? writeSync;
+    this.#before = before;
+    this.#limit = options.limitBytes ?? Number.POSITIVE_INFINITY;
   }
 
   onEvent(event: RunEvent): void {
     if (this.#closed) return;
     const line = lineOf(event);
+    if (event.type === 'run.started') this.#started = event;
+    else if (this.#added + line.length > this.#limit) this.#beginAnew(event);
+    this.#put(line);
+  }
+
+  /** What the file says of this attempt goes, but for its first line, which says how many events are not there any more. */
+  #beginAnew(next: RunEvent): void {
+    if (this.#started === undefined) return;
+    const head = lineOf({ ...this.#started, left_out: Math.max(0, next.seq - this.#started.seq - 1) });
+    // A limit that the first line fills already would have every event begin anew.
+    if (this.#added <= 2 * head.length) return;
+    try {
+      ftruncateSync(this.#fd, this.#before);
+    } catch (error) {
+      const errno = errnoOf(error);
+      if (errno === undefined) throw error;
+      this.#losses.tell(`it can't be made shorter (${errno})`);
+      return;
+    }
+    this.#added = 0;
+    this.#torn = false;
+    this.#put(head);
+  }
+
+  #put(line: Buffer): void {
     let rest: Buffer = this.#torn ? Buffer.concat([Buffer.from('\n'), line]) : line;
     const length = rest.length;
     try {
-      while (rest.length > 0) rest = rest.subarray(this.#write(this.#fd, rest));
+      while (rest.length > 0) {
+        const taken = this.#write(this.#fd, rest);
+        this.#added += taken;
+        rest = rest.subarray(taken);
+      }
       this.#torn = false;
       this.counts.written += 1;
     } catch (error) {

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { OxiError } from '../../runner/engine/errors.ts';
+import { lineSchema } from '../../runner/observe/event-schemas.ts';
 import type { RunEvent } from '../../runner/observe/types.ts';
 import { openEvents } from '../../runner/observe/writer.ts';
 import { checkpoint, eventOf, finished, progress, started } from './story.ts';
@@ -86,6 +87,33 @@ describe('events into a file', () => {
     const [half, whole] = readFileSync(path, 'utf8').split('\n');
     expect(half).toBe('{"v":1,"ts":"2026-0');
     expect(JSON.parse(whole ?? '')).toMatchObject({ n: 1 });
+  });
+
+  it('begin anew where they would grow beyond the limit, and say how many are left out', async () => {
+    const path = join(folder, 'events.ndjson');
+    writeFileSync(path, '{"of":"an earlier run"}\n');
+    const writer = openEvents(path, { warn, limitBytes: 8000 });
+    writer.onEvent(eventOf('run.started', started, 1));
+    const sizes: number[] = [];
+    for (let seq = 2; seq <= 500; seq++) {
+      writer.onEvent(eventOf('checkpoint', checkpoint(seq), seq));
+      sizes.push(readFileSync(path).length);
+    }
+    await writer.close(0);
+    expect(Math.max(...sizes)).toBeLessThanOrEqual(8000 + 24);
+    const [before, first, ...rest] = readFileSync(path, 'utf8')
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+    expect(before).toEqual({ of: 'an earlier run' });
+    expect(first).toEqual({ ...eventOf('run.started', started, 1), left_out: rest[0].seq - 2 });
+    expect(lineSchema('run.started').safeParse(first).error).toBeUndefined();
+    expect(rest.map(({ seq }) => seq)).toEqual(rest.map((_, i) => 501 - rest.length + i));
+    expect(warnings).toEqual([]);
+  });
+
+  it('are refused a limit where there is no file to begin anew', () => {
+    expect(() => openEvents('/dev/null', { warn, limitBytes: 8000 })).toThrow('only a file can have a limit');
   });
 
   it('that meet a full disk are counted and told once, and the run goes on', async () => {

@@ -91,7 +91,9 @@ def main() -> None:
         if version.startswith("3."):
             airflow(env, "dags", "reserialize")
         said = airflow(env, "dags", "test", "matrix")
-        assert "a-secret" not in said, "the secret of a connection is in the log"
+        # Airflow 3.0 itself tells what it is asked to mask, on the console of `dags test` and nowhere else.
+        told = [line for line in said.splitlines() if "a-secret" in line and "msg=MaskSecret(" not in line]
+        assert not told, f"the secret of a connection is in the log: {told[:3]}"
         look_at(home, shop)
         bash, oxi = parse(env, home)
         print(
@@ -113,7 +115,7 @@ def make_shop(shop: Path) -> None:
 def airflow(env: dict[str, str], *words: str) -> str:
     program = str(Path(sys.executable).with_name("airflow"))
     done = subprocess.run(
-        [program, *words], env=env, cwd=env["AIRFLOW_HOME"], capture_output=True, text=True, check=False, timeout=240
+        [program, *words], env=env, cwd=env["AIRFLOW_HOME"], capture_output=True, text=True, check=False, timeout=900
     )
     assert done.returncode == 0, f"airflow {' '.join(words)}:\n{done.stdout[-6000:]}\n{done.stderr[-6000:]}"
     return done.stdout + done.stderr

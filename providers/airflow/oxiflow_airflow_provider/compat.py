@@ -14,7 +14,12 @@ from airflow import __version__ as _version
 
 if TYPE_CHECKING:
     from airflow.sdk import BaseHook, BaseOperator
-    from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowTaskTimeout
+    from airflow.sdk.exceptions import (
+        AirflowDagCycleException,
+        AirflowException,
+        AirflowFailException,
+        AirflowTaskTimeout,
+    )
 else:
     try:
         from airflow.sdk import BaseHook, BaseOperator
@@ -25,8 +30,19 @@ else:
         from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowTaskTimeout
     except ImportError:
         from airflow.exceptions import AirflowException, AirflowFailException, AirflowTaskTimeout
+    try:
+        from airflow.sdk.exceptions import AirflowDagCycleException
+    except ImportError:
+        from airflow.exceptions import AirflowDagCycleException
 
-__all__ = ["AirflowException", "AirflowFailException", "AirflowTaskTimeout", "BaseHook", "BaseOperator"]
+__all__ = [
+    "AirflowDagCycleException",
+    "AirflowException",
+    "AirflowFailException",
+    "AirflowTaskTimeout",
+    "BaseHook",
+    "BaseOperator",
+]
 
 VERSION = tuple(int(part) for part in _version.split(".")[:2])
 #: The tab on a task instance is there, and reads while the task runs.

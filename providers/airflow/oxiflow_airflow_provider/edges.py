@@ -6,34 +6,40 @@ in the DAG.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
-from .compat import check_cycle
+from .compat import AirflowDagCycleException, check_cycle
+
+#: Of a task, the ids in its depends_on that are decided when the file is loaded.
+WAITING = "_waiting"
 
 
 def listed(ids: str | Iterable[str]) -> list[str]:
     return [ids] if isinstance(ids, str) else list(ids)
 
 
-def partial(made: Any, depends_on: str | Iterable[str]) -> Any:
-    """What `.partial()` of an operator has made, so that the task that `.expand()` makes of it gets its edges."""
+def partial(made: Any, depends_on: str | Iterable[str], look: Callable[[Any], None]) -> Any:
+    """
+    What `.partial()` of an operator has made, so that the task that `.expand()` makes of it gets its edges. `look` is shown
+    that task first, and throws where it can't work.
+    """
     ids = listed(depends_on)
-    if not ids:
-        return made
 
     class Wired(type(made)):  # type: ignore[misc]
         def _expand(self, *words: Any, **options: Any) -> Any:
             task = super()._expand(*words, **options)
-            begin(task, ids)
+            look(task)
+            if not ids:
+                return task
             load = task.resolve_template_files
 
             def loaded() -> None:
-                complete(task, ids)
+                complete(task)
                 load()
 
             # A mapped task is Airflow's own class.
-            task.__dict__["resolve_template_files"] = loaded
+            task.__dict__.update({WAITING: begin(task, ids), "resolve_template_files": loaded})
             return task
 
     # Or it says that nobody has expanded it.
@@ -88,26 +94,43 @@ def spellings(task: Any, name: str) -> list[str]:
     return [*found, name]
 
 
-def complete(task: Any, ids: list[str]) -> None:
-    """The file is loaded: throws ValueError for an id that nobody has, and Airflow's own error for a cycle."""
-    if not task.has_dag():
+def complete(task: Any) -> None:
+    """
+    The file is loaded: wires what is left in the DAG of `task`, at once, because looking for cycles takes the whole DAG. Throws
+    ValueError for an id that nobody has, and for a cycle.
+    """
+    if not task.__dict__.get(WAITING) or not task.has_dag():
         return
-    before = set(task.upstream_task_ids)
-    missing = wire(task, ids)
-    if missing:
+    wired = []
+    for one in task.dag.tasks:
+        ids = one.__dict__.get(WAITING)
+        if not ids:
+            continue
+        before = len(one.upstream_task_ids)
+        missing = wire(one, ids)
+        if missing:
+            raise ValueError(
+                f"task {one.task_id!r} of DAG {one.dag.dag_id!r}: depends_on names "
+                f"{', '.join(map(repr, missing))}, and there is no such task; there are {known(one)}"
+            )
+        ids.clear()
+        if len(one.upstream_task_ids) > before:
+            wired.append(one)
+    # Airflow has looked for cycles before it came here.
+    if wired:
+        refuse_cycles(task.dag, wired)
+
+
+def refuse_cycles(dag: Any, wired: list[Any]) -> None:
+    try:
+        check_cycle(dag)
+    except AirflowDagCycleException as error:
+        cycle = next((cycle for task in wired if (cycle := find_cycle(task))), None)
+        if cycle is None:
+            raise
         raise ValueError(
-            f"task {task.task_id!r} of DAG {task.dag.dag_id!r}: depends_on names "
-            f"{', '.join(map(repr, missing))}, and there is no such task; there are {known(task)}"
-        )
-    if before == task.upstream_task_ids:
-        # Airflow has looked for cycles before it came here.
-        return
-    cycle = find_cycle(task)
-    if cycle:
-        raise ValueError(
-            f"DAG {task.dag.dag_id!r}: depends_on makes a cycle: {' -> '.join(cycle)}; each waits for the one before it"
-        )
-    check_cycle(task.dag)
+            f"DAG {dag.dag_id!r}: depends_on makes a cycle: {' -> '.join(cycle)}; each waits for the one before it"
+        ) from error
 
 
 def known(task: Any) -> str:

@@ -62,8 +62,6 @@ class OxiFlowOperator(BaseOperator):
     _given_params: dict[str, Any]
     #: Made of a mapped task to run: its edges are those of the map.
     _of_map: bool
-    #: Of depends_on, what is decided when the file is loaded.
-    _missing: list[str]
     shard_is_said: bool
     _work: Work | None
     pipeline_name: str
@@ -146,30 +144,31 @@ class OxiFlowOperator(BaseOperator):
             # The same for all along a map; a template, or what the map gives, is not.
             shard_is_said=not hasattr(shard, "resolve") and "{" not in str(shard),
             depends_on=edges.listed(depends_on),
-            _missing=[],
             _work=None,
         )
-        refuse(self)
+        refuse(self.task_id, deferrable=deferrable, durable=durable, fresh=fresh, sharded=shard is not None)
         if self.depends_on and not self._of_map:
-            self._missing[:] = edges.begin(self, self.depends_on)
+            self.__dict__[edges.WAITING] = edges.begin(self, self.depends_on)
 
     @classmethod
     def partial(cls, **kwargs: Any) -> Any:
-        return edges.partial(super().partial(**kwargs), kwargs.get("depends_on", ()))
+        return edges.partial(super().partial(**kwargs), kwargs.get("depends_on", ()), refuse_map)
 
     def resolve_template_files(self) -> None:
         # Airflow calls this for every task when all of its file is loaded, and before the DAG goes anywhere.
-        if self._missing:
-            edges.complete(self, self._missing)
+        if self.__dict__.get(edges.WAITING):
+            edges.complete(self)
         super().resolve_template_files()
 
     def execute(self, context: Any) -> dict[str, Any]:
         self._must_wait_for_all()
         return self._working(context).execute()
 
-    def resume(self, context: Any, event: Mapping[str, Any], handle: Mapping[str, Any]) -> dict[str, Any]:
+    def resume(
+        self, context: Any, event: Mapping[str, Any], handle: Mapping[str, Any], resumed_from: int | None = None
+    ) -> dict[str, Any]:
         """The run of a deferred task has ended."""
-        return self._working(context).resume(event, handle)
+        return self._working(context).resume(event, handle, resumed_from)
 
     def on_kill(self) -> None:
         """Airflow calls it in a signal handler: the run is asked to end, and whoever follows it sees it end."""
@@ -212,22 +211,35 @@ def group_params(group: Any) -> dict[str, Any]:
     return found
 
 
-def refuse(task: OxiFlowOperator) -> None:
+def refuse(task_id: str, *, deferrable: bool, durable: bool, fresh: bool, sharded: bool) -> None:
     """What can't work is told when the DAG is parsed. Throws ValueError."""
-    what = f"task {task.task_id!r}: "
-    if task.deferrable and task.durable:
+    what = f"task {task_id!r}: "
+    if deferrable and durable:
         raise ValueError(what + "deferrable and durable exclude each other; the run of a deferrable task survives, too")
-    if task.durable and not HAS_STATE_STORE:
+    if durable and not HAS_STATE_STORE:
         raise ValueError(what + "durable needs the task state store of Airflow 3.3, to find its run again")
-    if task.deferrable and not TRIGGERS_ARE_TOLD:
+    if deferrable and not TRIGGERS_ARE_TOLD:
         raise ValueError(
             what + "deferrable needs Airflow 3.3: before it, ending a deferred task leaves its run behind, unseen"
         )
-    if task.deferrable and task.shard is not None:
+    if deferrable and sharded:
         raise ValueError(
             what
             + "deferrable and shard exclude each other: the run is that of all shards, so one that has ended can't be told "
             "from the others, and to cancel one would cancel all; leave deferrable out"
         )
-    if task.fresh and task.shard is not None:
+    if fresh and sharded:
         raise ValueError(what + "fresh and shard exclude each other: each part would start over what the others do")
+
+
+def refuse_map(mapped: Any) -> None:
+    """The same of a map, whose tasks are made when it runs, as far as its DAG tells what they are given. Throws ValueError."""
+    given = dict(mapped.partial_kwargs)
+    value = mapped.expand_input.value
+    rows = [value] if isinstance(value, Mapping) else value if isinstance(value, (list, tuple)) else []
+    for row in rows:
+        if isinstance(row, Mapping):
+            of_map = {name: isinstance(values, (list, tuple)) and any(values) for name, values in row.items()}
+            both = {**given, **(of_map if row is value else row)}
+            ways = {name: bool(both.get(name)) for name in ("deferrable", "durable", "fresh")}
+            refuse(mapped.task_id, sharded=both.get("shard") is not None, **ways)

@@ -196,27 +196,26 @@ class OxiFlowTrigger(BaseTrigger):
 
 class Told:
     """
-    How much of the run the task's log has, beside the run itself: a triggerer that is started again goes on from there. The
-    events of a run are the same whenever they are read.
+    Up to which event the task's log has been told of the run, beside the run itself: a triggerer that is started again goes on
+    from there. Events keep their numbers whenever they are read, and those of a detached run are all that is read of it.
     """
 
     def __init__(self, handle: Handle) -> None:
         self._path = os.path.join(handle.folder, "told")
-        self._seen = 0
-        self._before = 0
+        self._seq = 0
         with contextlib.suppress(OSError, ValueError), open(self._path) as file:
-            self._before = int(file.read())
+            self._seq = int(file.read())
 
     def new(self, items: list[Item]) -> list[Item]:
         """Those that nobody has told yet, which the caller does."""
-        already = max(0, self._before - self._seen)
-        self._seen += len(items)
-        if len(items) <= already:
-            return []
-        # Without it, a log has lines twice, and nothing worse.
-        with contextlib.suppress(OSError), open(self._path, "w") as file:
-            file.write(str(self._seen))
-        return items[already:]
+        found = [item for item in items if isinstance(item, tuple) or item.seq > self._seq]
+        last = max((item.seq for item in found if not isinstance(item, tuple)), default=self._seq)
+        if last > self._seq:
+            self._seq = last
+            # Without it, a log has lines twice, and nothing worse.
+            with contextlib.suppress(OSError), open(self._path, "w") as file:
+                file.write(str(last))
+        return found
 
 
 def outcome(result: Result) -> dict[str, Any]:

@@ -37,7 +37,7 @@ LAUNCH = "oxiflow_launch"
 #: Between two looks at the events, in seconds.
 INTERVAL = 0.2
 #: Added to the time that a stop may take, until the run is killed.
-MARGIN = 5.0
+MARGIN = 10.0
 #: Airflow throws when the task's time is over, in whatever runs then, which may not let it through: after so many seconds it is
 #: said again here.
 LATE = 2.0
@@ -92,7 +92,7 @@ class Work:
         if self._run is not None:
             self._run.terminate()
 
-    def resume(self, event: Mapping[str, Any], document: Mapping[str, Any]) -> dict[str, Any]:
+    def resume(self, event: Mapping[str, Any], document: Mapping[str, Any], resumed_from: int | None) -> dict[str, Any]:
         handle = Handle(**document)
         status, message = event.get("status"), str(event.get("message"))
         if handle.here:
@@ -109,30 +109,34 @@ class Work:
         if status != "finished":
             raise (AirflowException if event.get("retry", True) else AirflowFailException)(message)
         # It ended on another machine: the same invocation tells the summary that is stored, and does nothing twice.
-        return self._conclude(self._follow(self._start(again=True)))
+        self._live.went_on_from(resumed_from)
+        return {**self._conclude(self._follow(self._start(again=True))), "resumed_from": resumed_from}
 
     def _durable(self) -> dict[str, Any]:
         store = state_store(self._context)
         handle = self._launched(store)
         result: Result | None = None
-        if handle is not None:
-            self._log.info("going on with the run that an earlier try has started, process %s", handle.pid)
-            result = self._follow(handle.run())
-            if not result.succeeded and not self._terminated:
-                self._log.info("that run has ended without success; this try goes on from its checkpoint")
+        try:
+            if handle is not None:
+                self._log.info("going on with the run that an earlier try has started, process %s", handle.pid)
+                result = self._follow(handle.run())
+                if not result.succeeded and not self._terminated:
+                    self._log.info("that run has ended without success; this try goes on from its checkpoint")
+                    handle.clear()
+                    result = None
+            if result is None:
+                handle = new_handle()
+                # Before it is started, too: this process may be killed at any moment.
+                store.set(LAUNCH, self._launch(handle))
+                run = self._start(handle)
+                handle = handle.of(run.pid)
+                store.set(LAUNCH, self._launch(handle))
+                result = self._follow(run)
+        finally:
+            # Not of a run that goes on: the next try has to find it.
+            if handle is not None and not handle.alive():
                 handle.clear()
-                result = None
-        if result is None:
-            handle = new_handle()
-            # Before it is started, too: this process may be killed at any moment.
-            store.set(LAUNCH, self._launch(handle))
-            run = self._start(handle)
-            handle = handle.of(run.pid)
-            store.set(LAUNCH, self._launch(handle))
-            result = self._follow(run)
-        if handle is not None:
-            handle.clear()
-        store.delete(LAUNCH)
+                store.delete(LAUNCH)
         return self._conclude(result)
 
     def _launch(self, handle: Handle) -> dict[str, Any]:
@@ -225,7 +229,8 @@ class Work:
             grace=self._grace,
             deadline=None if timeout is None else (datetime.now(timezone.utc) + timeout).isoformat(),
         )
-        self._task.defer(trigger=trigger, method_name="resume", kwargs={"handle": handle.document()})
+        told = {"handle": handle.document(), "resumed_from": self._live.run()["resumed_from"]}
+        self._task.defer(trigger=trigger, method_name="resume", kwargs=told)
         raise AssertionError("unreachable: defer throws")
 
     def _start(self, handle: Handle | None = None, again: bool = False) -> Run:
@@ -286,8 +291,11 @@ class Work:
         try:
             result.check()
         except RunFailed as failure:
-            self._end(result, str(failure))
-            raise (AirflowException if failure.retry else AirflowFailException)(str(failure)) from failure
+            message = str(failure)
+            if "--fresh starts over" in message:
+                message += "; in Airflow, the task starts over when it has fresh=True and is cleared"
+            self._end(result, message)
+            raise (AirflowException if failure.retry else AirflowFailException)(message) from failure
         self._end(result, None)
         if result.lost or result.malformed:
             self._log.warning(
@@ -330,7 +338,12 @@ class Work:
 
     def _folder(self) -> str:
         named = self._task.project_dir or self._settings.project_dir or ""
-        return os.path.normpath(os.path.join(self._task.dag.folder, os.path.expanduser(named)))
+        folder = os.path.normpath(os.path.join(self._task.dag.folder, os.path.expanduser(named)))
+        if not os.path.isdir(folder):
+            raise AirflowFailException(
+                f"there is no folder {folder} on this worker, and the project is looked for there"
+            )
+        return folder
 
 
 def is_at(to: str | None, uri: str) -> bool:

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import json
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from oxiflow.documents import CHECKPOINT, CHECKPOINTS, RUN
 from oxiflow.events import (
+    Checkpoint,
     Event,
     Metrics,
     OxiMetrics,
     Plan,
     PlannedStage,
     PlannedStep,
+    Position,
     Progress,
+    RecordDeadLettered,
     RunFinished,
     RunStarted,
 )
@@ -29,6 +33,7 @@ from oxiflow_airflow_provider.surface import Surface
 from oxiflow import Line, Result
 
 RECORDED = Path(__file__).resolve().parents[3] / "test/contract/events/recorded"
+GOOD = (RECORDED.parent / "good.ndjson").read_text().splitlines()
 NOW = "2026-11-30T10:00:00.000Z"
 
 
@@ -91,12 +96,80 @@ def test_a_long_history_is_thinned_and_keeps_its_ends() -> None:
     assert max(gaps) <= 3 * min(gaps)
 
 
-def test_a_huge_plan_fits_into_a_value() -> None:
+#: Of four bytes in UTF-8, and twelve in JSON.
+WIDE = "\N{GRINNING FACE}" * 500
+
+
+def with_steps(count: int) -> RunStarted:
     started = events("resumed")[0]
     assert isinstance(started, RunStarted)
-    steps = tuple(PlannedStep(step=f"step{i}" * 20, oxi="map" * 20, kind="step") for i in range(3000))
-    huge = RunStarted(**{**vars(started), "plan": Plan(stages=(PlannedStage(0, 1, "bytes", steps),))})
-    assert 1000 < len(json.dumps(live(huge).run())) < 64_000
+    steps = tuple(PlannedStep(step=f"step{i}" * 20, oxi="map" * 20, kind="step") for i in range(count))
+    return RunStarted(**{**vars(started), "plan": Plan(stages=(PlannedStage(0, 1, "bytes", steps),))})
+
+
+def test_a_huge_plan_fits_into_a_value_and_the_tab_says_what_is_left_out() -> None:
+    run = live(with_steps(3000)).run()
+    assert 30_000 < len(json.dumps(run)) < 64_000
+    assert run["oxis"][0]["step"] == "step0" * 20
+    assert run["oxis"][-1]["step"] == "step2999" * 20
+    assert run["alerts"] == [f"only {len(run['oxis'])} of 3,000 steps are shown here"]
+    assert live(with_steps(30)).run()["alerts"] == []
+
+
+def test_whatever_a_run_says_its_documents_fit_into_values() -> None:
+    told = events("resumed")
+    alert = next(event for line in GOOD if (event := decode(line)) is not None and event.type == "alert")
+    letter = next(
+        event for line in GOOD if (event := decode(line)) is not None and event.type == "record.dead_lettered"
+    )
+    finished = told[-1]
+    assert isinstance(finished, RunFinished)
+    one = live(with_steps(300))
+    for second in range(5000):
+        one.observe(progress(second))
+    for _ in range(20):
+        one.observe(type(alert)(**{**vars(alert), "message": WIDE}))
+        one.observe(type(letter)(**{**vars(letter), "reason": WIDE, "split": WIDE, "step": WIDE}))
+    output = finished.outputs[0]
+    outputs = tuple(type(output)(**{**vars(output), "path": f"{number}{WIDE}"}) for number in range(500))
+    one.observe(RunFinished(**{**vars(finished), "outputs": outputs}))
+    run = one.run()
+    assert 20_000 < len(json.dumps(run)) < 64_000
+    assert run["state"] == "succeeded"
+    assert run["dead_letters"]["records"] == finished.counters.total.dead_lettered
+    assert any(text.endswith("of 500 outputs are shown here") for text in run["alerts"])
+
+
+def test_long_checkpoints_are_fewer_and_the_newest_says_where_to_go_on() -> None:
+    checkpoint = next(event for event in events("resumed") if isinstance(event, Checkpoint))
+    positions = tuple(Position(split=number, name=WIDE, offset=number, size=None) for number in range(10))
+    one = live()
+    for n in range(1, 30):
+        one.observe(Checkpoint(**{**vars(checkpoint), "n": n, "positions": positions}))
+    documents = one.documents()
+    assert len(json.dumps(documents[CHECKPOINTS])) < 64_000
+    assert [document["n"] for document in documents[CHECKPOINTS]] == [29]
+    assert documents[CHECKPOINT] == documents[CHECKPOINTS][-1]
+    assert [one["split"] for one in documents[CHECKPOINT]["positions"]] == [0, 1, 2, 3, 4]
+
+
+def test_checkpoints_that_are_long_together_keep_their_figures() -> None:
+    checkpoint = next(event for event in events("resumed") if isinstance(event, Checkpoint))
+    positions = tuple(Position(split=number, name="o" * 480, offset=number, size=None) for number in range(8))
+    one = live()
+    for n in range(1, 30):
+        one.observe(Checkpoint(**{**vars(checkpoint), "n": n, "positions": positions}))
+    found = one.checkpoints()
+    assert len(json.dumps(found)) < 64_000
+    assert [document["n"] for document in found] == list(range(10, 30))
+    assert [len(document["positions"]) for document in found] == [0] * (KEPT - 1) + [8]
+
+
+def test_dead_letters_that_have_no_event_are_counted_while_it_runs() -> None:
+    letter = next(event for line in GOOD if isinstance(event := decode(line), RecordDeadLettered))
+    told: list[Event] = [letter, replace(progress(1), dead_lettered=70_000), letter, progress(2)]
+    assert live(*told).run()["dead_letters"]["records"] == 70_000
+    assert live(letter).run()["dead_letters"]["records"] == 1
 
 
 def test_only_the_last_checkpoints_are_kept() -> None:

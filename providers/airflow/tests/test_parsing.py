@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from datetime import datetime
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 from airflow.providers.standard.operators.empty import EmptyOperator
-from airflow.sdk import DAG, TaskGroup
+from airflow.sdk import DAG, TaskGroup, XComArg
 from airflow.sdk.exceptions import AirflowDagCycleException
 from oxiflow_airflow_provider import OxiFlowOperator
 
@@ -165,6 +166,31 @@ def test_what_can_not_work_is_refused(more: dict[str, Any], words: str) -> None:
         oxi("load", **more)
 
 
+@pytest.mark.parametrize("way", ["deferrable", "fresh"])
+def test_what_can_not_work_is_refused_of_a_map_when_its_file_is_parsed(way: str) -> None:
+    shards = ["0/2", "1/2"]
+    with dag():
+        partial = OxiFlowOperator.partial(task_id="a", pipeline_name="orders", **{way: True})
+        with pytest.raises(ValueError, match=f"task 'a': {way} and shard"):
+            partial.expand(shard=shards)
+        partial = OxiFlowOperator.partial(task_id="b", pipeline_name="orders", depends_on="a")
+        with pytest.raises(ValueError, match=f"task 'b': {way} and shard"):
+            partial.expand_kwargs([{"shard": shard, way: True} for shard in shards])
+        partial = OxiFlowOperator.partial(task_id="c", pipeline_name="orders", shard="0/1")
+        with pytest.raises(ValueError, match=f"task 'c': {way} and shard"):
+            partial.expand(**{way: [False, True]})
+        # Of a map whose tasks are runs of their own.
+        OxiFlowOperator.partial(task_id="d", pipeline_name="orders", **{way: True}).expand(params=[{"a": 1}, {"a": 2}])
+
+
+def test_shards_that_another_task_tells_are_refused_too() -> None:
+    with dag():
+        told = EmptyOperator(task_id="told")
+        partial = OxiFlowOperator.partial(task_id="load", pipeline_name="orders", deferrable=True)
+        with pytest.raises(ValueError, match="deferrable and shard"):
+            partial.expand(shard=XComArg(told))
+
+
 PARSE = """
 import sys
 from airflow.sdk import DAG
@@ -200,3 +226,65 @@ def test_parsing_starts_no_process_and_reads_no_file(tmp_path: Path) -> None:
         check=True,
     )
     assert told.stdout.splitlines()[-1] == "[] []"
+
+
+COUNT = """
+import json, os, sys
+from airflow.sdk import DAG
+from airflow.providers.standard.operators.bash import BashOperator
+from datetime import datetime
+import oxiflow_airflow_provider
+from oxiflow_airflow_provider import OxiFlowOperator
+OURS = os.path.dirname(oxiflow_airflow_provider.__file__)
+calls = [0, 0]
+def count(frame, event, _):
+    if event == "call":
+        calls[0] += 1
+        calls[1] += frame.f_code.co_filename.startswith(OURS)
+def parse(make, tasks):
+    calls[:] = [0, 0]
+    sys.setprofile(count)
+    with DAG("d", schedule=None, start_date=datetime(2026, 1, 1)) as dag:
+        last = None
+        for i in range(tasks):
+            last = make(i, last)
+    dag.resolve_template_files()
+    dag.check_cycle()
+    sys.setprofile(None)
+    return list(calls)
+def bash(i, last):
+    task = BashOperator(task_id=f"t{i}", bash_command="true")
+    if last is not None:
+        last >> task
+    return task
+def oxi(i, last):
+    return OxiFlowOperator(task_id=f"t{i}", pipeline_name="p", depends_on=[f"t{i - 1}"] if i else [])
+def later(i, last):
+    return OxiFlowOperator(task_id=f"t{i}", pipeline_name="p", depends_on=[f"t{i + 1}"] if i < LAST else [])
+found = {}
+for name, make in {"bash": bash, "oxi": oxi, "later": later}.items():
+    for tasks in (100, 200):
+        LAST = tasks - 1
+        parse(make, tasks)
+        found[f"{name} {tasks}"] = parse(make, tasks)
+print(json.dumps(found))
+"""
+
+
+def test_parsing_is_as_much_work_as_with_bash_operators_and_no_more_a_task_where_there_are_more(tmp_path: Path) -> None:
+    """Calls, which are the same on every machine; `npm run matrix` measures the time."""
+    told = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", COUNT],
+        env={"AIRFLOW_HOME": str(tmp_path), "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    calls = json.loads(told.stdout.splitlines()[-1])
+    for name in ("oxi", "later"):
+        assert calls[f"{name} 200"][0] <= 1.2 * calls["bash 200"][0], calls
+    # Of them in this package, for a task.
+    assert calls["oxi 200"][1] <= 20 * 200, calls
+    for name in ("oxi", "later"):
+        assert calls[f"{name} 200"][0] <= 2 * calls[f"{name} 100"][0] + 100, calls

@@ -17,6 +17,7 @@ import pytest
 from airflow.sdk import DAG
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowNotFoundException, TaskDeferred
 from oxiflow.reconnect import Handle
+from oxiflow.stream import EventFile
 from oxiflow_airflow_provider import OxiFlowOperator, triggers
 from oxiflow_airflow_provider.triggers import OxiFlowTrigger
 
@@ -84,7 +85,13 @@ class Deferred:
     def _task(self, **more: Any) -> OxiFlowOperator:
         with DAG("shop", schedule=None, start_date=datetime(2026, 1, 1)):
             task = OxiFlowOperator(
-                task_id="load", pipeline_name="slow", project_dir=str(self.shop), deferrable=True, **more
+                task_id="load",
+                pipeline_name="slow",
+                project_dir=str(self.shop),
+                deferrable=True,
+                # What is in the program is waited for so long, and the shop is shut.
+                drain_timeout="1s",
+                **more,
             )
         task.allow_nested_operators = True
         return task
@@ -198,6 +205,15 @@ def test_a_run_that_lives_on_another_machine_is_waited_for(deferred: Deferred, m
 
     monkeypatch.setattr(trigger, "_call", counted)
     assert event_of(trigger) == {"status": "finished", "told": False}
+
+
+def test_a_triggerer_that_is_started_again_tells_what_came_behind_a_new_beginning(deferred: Deferred) -> None:
+    """Of an event file that has begun anew: fewer events are there than were told, and their numbers go on."""
+    told = triggers.Told(deferred.handle)
+    events = list(EventFile(deferred.handle.events).poll())
+    assert told.new([*events]) == events
+    later = replace(events[-1], seq=events[-1].seq + 1000)
+    assert triggers.Told(deferred.handle).new([events[0], later]) == [later]
 
 
 def test_ending_a_deferred_task_needs_no_connection_on_the_runs_machine(deferred: Deferred) -> None:

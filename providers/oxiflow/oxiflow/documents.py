@@ -4,7 +4,7 @@ in the task's state store (3.3), or in XCom under the same keys; the tab reads t
 attempts; names are those of the event protocol where it has one.
 
 `oxiflow_run` is a RunDocument, `oxiflow_checkpoint` the newest CheckpointDocument, `oxiflow_checkpoints` the last 20 of them,
-oldest first.
+oldest first; where they are long, fewer of them, and only the newest with its positions. See `fitting` for what else is cut.
 """
 
 from __future__ import annotations

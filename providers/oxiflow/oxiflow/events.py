@@ -289,6 +289,8 @@ class RunStarted(Envelope):
     #: What the operator should know before the run.
     notices: tuple[str, ...]
     process: RunnerProcess
+    #: Events after this one that are in the file no more: it has a limit, and began anew.
+    left_out: Optional[Annotated[int, AtLeast(0)]] = None
 
 
 @dataclass(frozen=True)
@@ -339,6 +341,8 @@ class Progress(Envelope):
     rate_bytes_per_s: Annotated[float, AtLeast(0)]
     #: Bytes of the whole input, where known.
     total_bytes: Optional[Annotated[int, AtLeast(0)]] = None
+    #: Of them, in the dead-letter file, where there are any.
+    dead_lettered: Optional[Annotated[int, AtLeast(0)]] = None
     #: Time left at this rate, where the total is known.
     eta_seconds: Optional[Annotated[float, AtLeast(0)]] = None
     busiest: Optional[Busiest] = None

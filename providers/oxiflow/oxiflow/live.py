@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import datetime
 from typing import Any
 
@@ -28,10 +27,9 @@ from .events import (
     RunStarted,
     StepFinished,
 )
+from .fitting import fitted_checkpoints, fitted_run
 from .result import Result
 
-#: A document beyond this is cut, in bytes of JSON: Airflow advises 64 KB for a value.
-LIMIT = 60_000
 #: Of a text, in characters.
 LONGEST = 500
 #: Points of the history; when there are more, every second one goes.
@@ -47,12 +45,12 @@ class Live:
         self._run: RunDocument = {
             "v": 1,
             "state": "starting",
-            "pipeline": pipeline,
-            "run_key": run_key,
-            "invocation": invocation,
+            "pipeline": short(pipeline) or "",
+            "run_key": short(run_key) or "",
+            "invocation": short(invocation) or "",
             "run_id": None,
             "attempt": None,
-            "worker_id": worker_id,
+            "worker_id": short(worker_id),
             "backend": None,
             "resumed_from": None,
             "started_at": None,
@@ -81,6 +79,7 @@ class Live:
         }
         self._oxis: dict[str, OxiDocument] = {}
         self._checkpoints: list[CheckpointDocument] = []
+        self._letters_told = False
         #: How many seconds of history a point stands for; doubles whenever there are too many points.
         self._every = 1.0
 
@@ -107,7 +106,7 @@ class Live:
             known = False
         if known:
             self._run["run_id"], self._run["attempt"] = event.run_id, event.attempt
-            self._run["worker_id"], self._run["pipeline"] = event.worker_id, event.pipeline
+            self._run["worker_id"], self._run["pipeline"] = short(event.worker_id), short(event.pipeline) or ""
             self._run["updated_at"] = event.ts
         return known
 
@@ -115,6 +114,10 @@ class Live:
         """The task has given its place away; the run goes on, unless it has told its end."""
         if self._run["finished_at"] is None:
             self._run["state"], self._run["updated_at"] = "deferred", now
+
+    def went_on_from(self, checkpoint: int | None) -> None:
+        """Of a run whose beginning is told elsewhere."""
+        self._run["resumed_from"] = checkpoint
 
     def ended(self, result: Result, error: str | None, now: str) -> None:
         """However the process ended: also without a word, and with words that nobody has read on the way."""
@@ -134,21 +137,17 @@ class Live:
         self._run["error"] = short(error)
 
     def run(self) -> RunDocument:
-        document: RunDocument = {**self._run, "oxis": list(self._oxis.values())}
-        while len(json.dumps(document)) > LIMIT and (document["oxis"] or document["outputs"]):
-            document["oxis"] = document["oxis"][: len(document["oxis"]) // 2]
-            document["outputs"] = document["outputs"][: len(document["outputs"]) // 2]
-        return document
+        return fitted_run({**self._run, "oxis": list(self._oxis.values())})
 
     def checkpoints(self) -> list[CheckpointDocument]:
-        return list(self._checkpoints)
+        return fitted_checkpoints(list(self._checkpoints))
 
     def documents(self) -> dict[str, Any]:
         """All of them, by their keys; those that there is nothing to say in are left out."""
         found: dict[str, Any] = {RUN: self.run()}
         if self._checkpoints:
-            found[CHECKPOINT] = self._checkpoints[-1]
             found[CHECKPOINTS] = self.checkpoints()
+            found[CHECKPOINT] = found[CHECKPOINTS][-1]
         return found
 
     def _started(self, event: RunStarted) -> None:
@@ -166,6 +165,8 @@ class Live:
     def _progress(self, event: Progress) -> None:
         run = self._run
         run["rows_read"], run["bytes_read"], run["errors"] = event.records, event.bytes, event.errors
+        if event.dead_lettered is not None:
+            run["dead_letters"]["records"], self._letters_told = event.dead_lettered, True
         run["rate"], run["rate_bytes"] = event.rate_records_per_s, event.rate_bytes_per_s
         run["total_bytes"], run["eta_seconds"] = event.total_bytes, event.eta_seconds
         run["progress"] = min(1.0, event.bytes / event.total_bytes) if event.total_bytes else None
@@ -217,7 +218,9 @@ class Live:
 
     def _bottleneck(self, event: Metrics | RunFinished) -> None:
         found = event.bottleneck
-        self._run["bottleneck"] = {"step": found.step, "reason": short(found.reason) or ""} if found else None
+        self._run["bottleneck"] = (
+            {"step": short(found.step) or "", "reason": short(found.reason) or ""} if found else None
+        )
         for name, oxi in self._oxis.items():
             oxi["bottleneck"] = found is not None and name == found.step
 
@@ -240,9 +243,10 @@ class Live:
 
     def _dead_letter(self, event: RecordDeadLettered) -> None:
         letters = self._run["dead_letters"]
-        letters["records"] += 1
+        # Until the run tells how many: not all of them have an event, and those of earlier attempts have none here.
+        letters["records"] += not self._letters_told
         reason: DeadLetterDocument = {
-            "step": event.step,
+            "step": short(event.step) or "",
             "split": short(event.split) or "",
             "offset": event.offset,
             "reason": short(event.reason) or "",
@@ -277,9 +281,9 @@ class Live:
         run["seconds"] = event.durations.total_ms / 1000
         if event.status == "succeeded":
             run["progress"] = 1.0
-        run["dead_letters"]["records"] = max(run["dead_letters"]["records"], total.dead_lettered)
+        run["dead_letters"]["records"] = total.dead_lettered
         run["outputs"] = [
-            {"step": one.step, "to": short(one.path or one.table), "rows": one.rows, "bytes": one.bytes}
+            {"step": short(one.step) or "", "to": short(one.path or one.table), "rows": one.rows, "bytes": one.bytes}
             for one in event.outputs
         ]
         self._point(event.ts, total.added, total.bytes_in)
@@ -296,8 +300,8 @@ class Live:
     def _oxi(self, step: str, oxi: str) -> OxiDocument:
         if step not in self._oxis:
             self._oxis[step] = {
-                "step": step,
-                "oxi": oxi,
+                "step": short(step) or "",
+                "oxi": short(oxi) or "",
                 "kind": "",
                 "stage": 0,
                 "records_in": 0,

@@ -35,6 +35,8 @@ GRACE = 15.0
 KILLED = 10.0
 #: What is kept of standard error, in characters.
 LAST_WORDS = 4000
+#: Of the event file, as the runner takes it: at a kilobyte a second, some nine hours. Then it begins anew, and readers go on.
+EVENTS_LIMIT = "32MB"
 #: When the runner is gone, others may hold its pipes and write on: how often they are still read. A pipe holds far less.
 LATE_READS = 10_000
 
@@ -79,7 +81,7 @@ def _start(
 ) -> Run:
     file = EventFile(events, os.path.getsize(events) if os.path.exists(events) else 0)
     verb, *rest = request.arguments()
-    options = [f"--events={events}"]
+    options = [f"--events={events}", f"--events-limit={EVENTS_LIMIT}"]
     with contextlib.ExitStack() as theirs:
         sink: int | IO[bytes] = subprocess.DEVNULL if detached else subprocess.PIPE
         if output is not None:

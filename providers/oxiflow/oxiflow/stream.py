@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator
 from typing import NoReturn
 
-from .events import EVENTS, Event
+from .events import EVENTS, Event, RunStarted
 from .fields import Misfit, read
 
 #: A line beyond this is passed over, in bytes; the longest that the runner writes is a plan of many steps.
@@ -69,8 +69,11 @@ class EventFile:
         self.problem: str | None = None
         #: Events that the runner counted and that are not here.
         self.lost = 0
+        self._begin = offset
         self._rest = b""
         self._skipping = False
+        #: The file began anew, and its first events may be known.
+        self._again = False
         self._seen: dict[tuple[str, int], int] = {}
 
     def poll(self) -> Iterator[Event]:
@@ -97,9 +100,11 @@ class EventFile:
     def _read(self) -> bytes:
         try:
             with open(self.path, "rb") as file:
-                if os.fstat(file.fileno()).st_size < self.offset:
-                    # Cut short by somebody: what is written from now on begins there.
-                    self.offset, self._rest = 0, b""
+                size = os.fstat(file.fileno()).st_size
+                if size < self.offset:
+                    # It had grown to its limit, or somebody cut it: what is written from now on begins there.
+                    self.offset = self._begin if self._begin <= size else 0
+                    self._rest, self._skipping, self._again = b"", False, True
                 file.seek(self.offset)
                 chunk = file.read(CHUNK)
         except FileNotFoundError:
@@ -115,17 +120,22 @@ class EventFile:
         except BadLine as error:
             self._bad(str(error))
             return
-        if event is not None:
-            self._count(event)
+        if event is not None and self._count(event):
             yield event
 
     def _bad(self, problem: str) -> None:
         self.malformed += 1
         self.problem = problem
 
-    def _count(self, event: Event) -> None:
+    def _count(self, event: Event) -> bool:
+        """Whether it is one that was not told yet."""
         key = (event.run_id, event.attempt)
         last = self._seen.get(key, 0)
+        if event.seq <= last and self._again:
+            return False
+        self._again = False
         self.lost += max(0, event.seq - last - 1)
+        left_out = event.left_out or 0 if isinstance(event, RunStarted) else 0
         # One start has one run; a file that holds many is not a reason to remember them all.
-        self._seen = {key: max(last, event.seq)}
+        self._seen = {key: max(last, event.seq + left_out)}
+        return True

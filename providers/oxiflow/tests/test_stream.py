@@ -62,6 +62,35 @@ def test_a_file_that_somebody_cut_is_read_from_its_new_beginning(tmp_path: Path)
     assert [event.seq for event in file.poll()] == [3]
 
 
+def began_anew(left_out: int, *lines: bytes) -> bytes:
+    return LINES[0].rstrip()[:-1] + b',"left_out":%d}\n' % left_out + b"".join(lines)
+
+
+def test_a_file_that_begins_anew_at_its_limit_is_told_on_without_a_loss(tmp_path: Path) -> None:
+    path = tmp_path / "events.ndjson"
+    before = b"of somebody else\n"
+    path.write_bytes(before + b"".join(LINES[:6]))
+    file = EventFile(path, len(before))
+    assert [event.seq for event in file.poll()] == [1, 2, 3, 4, 5, 6]
+    path.write_bytes(before + began_anew(5, *LINES[6:8]))
+    assert [event.seq for event in file.poll()] == [7, 8]
+    assert (file.lost, file.malformed) == (0, 0)
+    # Whoever comes later has the beginning, and what there is.
+    late = EventFile(path, len(before))
+    assert [event.seq for event in late.poll()] == [1, 7, 8]
+    assert late.lost == 0
+
+
+def test_what_was_not_read_before_a_file_began_anew_is_lost(tmp_path: Path) -> None:
+    path = tmp_path / "events.ndjson"
+    path.write_bytes(b"".join(LINES[:5]))
+    file = EventFile(path)
+    assert [event.seq for event in file.poll()] == [1, 2, 3, 4, 5]
+    path.write_bytes(began_anew(6, LINES[7]))
+    assert [event.seq for event in file.poll()] == [8]
+    assert file.lost == 2
+
+
 def test_a_large_file_is_read_in_little_memory(tmp_path: Path) -> None:
     path = tmp_path / "events.ndjson"
     copies = 20_000

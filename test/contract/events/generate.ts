@@ -283,6 +283,14 @@ export function streams(): Stream[] {
       ...done,
     },
     {
+      name: 'began-anew',
+      what: 'a file that had grown to its limit: the first event again, with how many are left out',
+      bytes: text([first.replace(/\}$/, ',"left_out":4}'), ...rest.slice(4)]),
+      events: all - 4,
+      ...clean,
+      ...done,
+    },
+    {
       name: 'later-type',
       what: 'an event of a type that later versions have in place of one',
       bytes: text([first, later, ...rest.slice(1)]),

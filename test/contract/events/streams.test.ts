@@ -40,17 +40,24 @@ function found(bytes: Buffer): { events: number; malformed: number; lost: number
     if (event === 'malformed' || event === 'unknown') continue;
     finding.events += 1;
     finding.lost += event.seq - seq - 1;
-    seq = event.seq;
+    seq = event.seq + (event.left_out ?? 0);
     finding.status = event.type === 'run.finished' ? event.status : undefined;
   }
   return finding;
 }
 
-function eventOf(line: Uint8Array): 'malformed' | 'unknown' | { seq: number; type: string; status?: string } {
+interface Found {
+  seq: number;
+  type: string;
+  status?: string;
+  left_out?: number;
+}
+
+function eventOf(line: Uint8Array): 'malformed' | 'unknown' | Found {
   try {
     const value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(line));
     if (!EVENT_TYPES.includes(value.type) && value.v === 1) return 'unknown';
-    return lineSchema(value.type as EventType).parse(value) as { seq: number; type: string; status?: string };
+    return lineSchema(value.type as EventType).parse(value) as unknown as Found;
   } catch {
     return 'malformed';
   }

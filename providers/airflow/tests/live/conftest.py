@@ -1,35 +1,39 @@
-"""One real Airflow for all live tests, with the DAGs in `dags`."""
+"""The two Airflows of the live tests, when they are up; what they run on is in the conftest above."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser
 
+from ..conftest import Airflows
+from .browser import chromium
 from .client import Api
+from .newcomer import Newcomer
 from .standalone import Airflow
-
-ROOT = Path(__file__).resolve().parents[4]
-DAGS = Path(__file__).with_name("dags")
 
 
 @pytest.fixture(scope="session")
-def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Airflow]:
-    """Its home is a folder of its own; `airflow.home / "work"` is for what the DAGs read and write (there as OXIFLOW_WORK)."""
-    home = tmp_path_factory.mktemp("airflow")
-    work = home / "work"
-    work.mkdir()
-    env = {"OXIFLOW_RUNNER": str(ROOT / "dist/oxiflow.mjs"), "OXIFLOW_WORK": str(work)}
-    one = Airflow(home, {"tests": DAGS}, env)
-    try:
-        one.start()
-        yield one
-    finally:
-        one.close()
+def airflow(airflows: Airflows) -> Airflow:
+    """`airflow.home / "work"` is for what the DAGs read and write (there as OXIFLOW_WORK)."""
+    airflows.ours.wait()
+    return airflows.ours
+
+
+@pytest.fixture(scope="session")
+def newcomer(airflows: Airflows) -> Newcomer:
+    airflows.newcomer.wait()
+    return airflows.newcomer
 
 
 @pytest.fixture(scope="session")
 def api(airflow: Airflow) -> Iterator[Api]:
     with airflow.api() as one:
+        yield one
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    with chromium() as one:
         yield one

@@ -21,7 +21,7 @@ from .standalone import GRACE, is_healthy
 ROOT = Path(__file__).resolve().parents[4]
 README = ROOT / "examples/airflow/README.md"
 #: Installing brings Airflow, and starting it takes half a minute on an idle machine.
-LONG = 300.0
+LONG = 600.0
 #: Settings that would not be a newcomer's.
 OURS = ("AIRFLOW_", "OXIFLOW_", "PYTHON", "PYTEST_", "VIRTUAL_ENV")
 #: Not of a fresh clone, or not needed there.
@@ -65,27 +65,32 @@ class Newcomer:
             shutil.copy2(ROOT / name, self.clone / name)
         (self.clone / "node_modules").symlink_to((ROOT / "node_modules").resolve())
 
-    def start(self) -> None:
+    def launch(self) -> None:
+        """Does what the README says up to a running Airflow, and does not wait for it."""
         need("redis-server")
         self.clone_it()
-        # uv does what pip does, and quicker.
-        pip = 'pip() { "$OXIFLOW_UV" pip "$@"; }\n'
-        self._do(pip + commands("Install"))
-        begin = (
-            "set -e\n. airflow-venv/bin/activate\n"
-            + commands("Start").replace("6379", str(self._redis_port))
-            + "wait\n"
+        begin = "\n".join(
+            (
+                "set -e",
+                # uv does what pip does, and quicker.
+                'pip() { "$OXIFLOW_UV" pip "$@"; }',
+                commands("Install"),
+                commands("Start").replace("6379", str(self._redis_port)),
+                "wait",
+            )
         )
         with (self.clone / "start.log").open("wb") as log:
             self._process = subprocess.Popen(
                 ["bash", "-c", begin],
                 cwd=self.clone,
-                env=self._env,
+                env={**self._env, "OXIFLOW_UV": uv()},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+
+    def wait(self) -> None:
         until("the newcomer's Airflow", self._healthy, within=LONG, every=0.5)
 
     def second_shell(self, script: str) -> str:
@@ -110,11 +115,16 @@ class Newcomer:
         passwords = json.loads((self.home / "simple_auth_manager_passwords.json.generated").read_text())
         return Api(self.url, user, passwords[user])
 
+    def end(self) -> None:
+        """Tells it to end, and does not wait for it."""
+        if self._process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGTERM)
+
     def close(self) -> None:
         if self._process is None:
             return
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGTERM)
+        self.end()
         late = end_all(f"AIRFLOW_HOME={self.home}", GRACE)
         self._process.wait()
         assert not late, f"the newcomer's Airflow was ended, and these did not end with it: {late}"

@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import Any
 
 ORDERS = 20_000
-#: Of the slow ones, which a program works on at less than a thousand a second.
-FEW = 6_000
-SLOW = ("slow", "slow_durable", "slow_deferrable", "slow_fresh", "too_slow")
+#: Of the slow ones, whose last record is not let through while their door is shut.
+FEW = 2_000
+SLOW = (
+    *("killed", "marked", "durable_marked", "deferred_marked", "durable_cleared", "deferred_cleared"),
+    *("fresh", "durable", "deferred", "elsewhere", "elsewhere_marked", "late", "durable_late", "deferred_late"),
+)
 
 PIPELINE = """
 parameters: { least: { type: int, default: 10 } }
@@ -44,10 +47,10 @@ pipeline:
 """
 #: Hands each line on, a little later, and the last one not while the file that it is told of is there.
 PROGRAM = f"""
-import os, sys, time
+import json, os, sys, time
 for line in sys.stdin:
     time.sleep(0.001)
-    while os.path.exists(sys.argv[1]) and '"order": {FEW - 1},' in line:
+    while json.loads(line)["order"] == {FEW - 1} and os.path.exists(sys.argv[1]):
         time.sleep(0.05)
     print(line, end="", flush=True)
 """
@@ -66,7 +69,12 @@ def make_shop(folder: Path) -> None:
         (pipelines / f"{name}.yaml").write_text(SLOWLY % (name, name))
     (folder / "slowly.py").write_text(PROGRAM)
     (folder / "orders.ndjson").write_text(lines(range(ORDERS)))
-    (folder / "few.ndjson").write_text(lines(range(FEW), "x" * 5000))
+    (folder / "few.ndjson").write_text(lines(range(FEW), "x" * 15_000))
+
+
+def door(folder: Path, name: str) -> Path:
+    """While it is there, the run of that pipeline does not end by itself."""
+    return folder / f"{name}.shut"
 
 
 def lines(numbers: range, note: str = "") -> str:

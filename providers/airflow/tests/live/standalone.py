@@ -42,8 +42,16 @@ GRACE = 90.0
 class Airflow:
     """`dags` are folders, each a bundle by its name."""
 
-    def __init__(self, home: Path, dags: Mapping[str, Path], env: Mapping[str, str], pythonpath: Sequence[Path] = ()):
+    def __init__(
+        self,
+        home: Path,
+        dags: Mapping[str, Path],
+        env: Mapping[str, str],
+        pythonpath: Sequence[Path] = (),
+        programs: Path = Path(sys.executable).parent,
+    ):
         self.home = home
+        self.programs = programs
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = home / "standalone.log"
@@ -51,7 +59,7 @@ class Airflow:
         self._passwords = home / "passwords.json"
         self.env = {
             # Its own programs first: standalone starts `airflow` by that name.
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
             "HOME": str(home),
             "LANG": "C.UTF-8",
             "PYTHONUNBUFFERED": "1",
@@ -69,7 +77,7 @@ class Airflow:
             {
                 "name": name,
                 "classpath": "airflow.dag_processing.bundles.local.LocalDagBundle",
-                "kwargs": {"path": str(path), "refresh_interval": 2},
+                "kwargs": {"path": str(path), "refresh_interval": 60},
             }
             for name, path in self.dags.items()
         ]
@@ -77,7 +85,10 @@ class Airflow:
             "CORE__LOAD_EXAMPLES": "False",
             "CORE__DAGS_FOLDER": str(next(iter(self.dags.values()))),
             "CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
-            "CORE__PARALLELISM": "2",
+            # All that the tests let wait at the same time.
+            "CORE__PARALLELISM": "8",
+            # SQLite has one writer, for whom the others wait; by default not for long.
+            "DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self.home}/airflow.db?timeout=20",
             "CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(f"{name}:{role}" for name, role in USERS.items()),
             "CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(self._passwords),
             # It must follow the port, or no task reaches its supervisor.
@@ -88,8 +99,9 @@ class Airflow:
             "LOGGING__WORKER_LOG_SERVER_PORT": str(free_port()),
             "LOGGING__TRIGGER_LOG_SERVER_PORT": str(free_port()),
             "DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps(bundles),
-            "DAG_PROCESSOR__REFRESH_INTERVAL": "2",
-            "DAG_PROCESSOR__BUNDLE_REFRESH_CHECK_INTERVAL": "1",
+            # The files are there at the start, and stay as they are.
+            "DAG_PROCESSOR__REFRESH_INTERVAL": "60",
+            "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "300",
             "DAG_PROCESSOR__PARSING_PROCESSES": "1",
             # On a busy machine an answer takes its time, and a task is not to fail for that.
             "WORKERS__EXECUTION_API_TIMEOUT": "60",
@@ -99,14 +111,15 @@ class Airflow:
             "USAGE_DATA_COLLECTION__ENABLED": "False",
         }
 
-    def start(self) -> None:
+    def launch(self) -> None:
+        """Starts it, and does not wait for it."""
         passwords = {name: f"{name}-of-the-tests" for name in USERS}
         self._passwords.write_text(json.dumps(passwords))
         (self.home / "plugins").mkdir()
         (self.home / "plugins/rights.py").write_text(RIGHTS)
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(
-                [Path(sys.executable).with_name("airflow"), "standalone"],
+                [self.programs / "airflow", "standalone"],
                 env=self.env,
                 cwd=self.home,
                 stdin=subprocess.DEVNULL,
@@ -114,6 +127,8 @@ class Airflow:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+
+    def wait(self) -> None:
         until("a healthy Airflow", self._healthy, within=BOOT, every=0.5)
 
     def _healthy(self) -> bool:
@@ -126,7 +141,7 @@ class Airflow:
 
     def command(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Airflow's command line, on this Airflow."""
-        program = str(Path(sys.executable).with_name("airflow"))
+        program = str(self.programs / "airflow")
         return subprocess.run(
             [program, *words], env=self.env, cwd=self.home, capture_output=True, text=True, check=False, timeout=LONGEST
         )
@@ -134,12 +149,17 @@ class Airflow:
     def last_words(self, lines: int = 60) -> str:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
 
+    def end(self) -> None:
+        """Tells it to end, as a group, and does not wait for it."""
+        if self._process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGTERM)
+
     def close(self) -> None:
-        """Ends it as a group, waits for all that came of it, and throws when something would not end."""
+        """Ends it, waits for all that came of it, and throws when something would not end."""
         if self._process is None:
             return
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGTERM)
+        self.end()
         # By their environment: task processes and runners have sessions of their own.
         late = end_all(f"AIRFLOW_HOME={self.home}", GRACE)
         self._process.wait()

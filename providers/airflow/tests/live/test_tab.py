@@ -15,18 +15,12 @@ from oxiflow.documents import CHECKPOINTS, RUN
 from playwright.sync_api import Browser, Page, expect
 
 from . import documents
-from .browser import Theme, chromium, figure, listen, look_again, number, open_tab, session
+from .browser import Theme, figure, listen, look_again, number, open_tab, session
 from .client import Api, ApiError, Task
 from .standalone import Airflow
 
 FILES = ("tab", "tab.js", "tab.css", "ask.js", "view.js", "icon.svg")
 HOSTILE = """<img src=x onerror="document.title='owned'"><script>document.title='owned'</script>"""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as one:
-        yield one
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""A run that goes no further than the test that watches it lets it."""
+"""Runs that go no further than the test that watches them lets them."""
 
 from __future__ import annotations
 
@@ -7,5 +7,12 @@ import os
 from airflow.sdk import DAG
 from oxiflow_airflow_provider import OxiFlowOperator
 
-with DAG("watched", schedule=None):
-    OxiFlowOperator(task_id="load", pipeline_name="watched", project_dir=f"{os.environ['OXIFLOW_WORK']}/watched")
+for name in ("watched", "watched_deferred"):
+    with DAG(name, schedule=None):
+        OxiFlowOperator(
+            task_id="load",
+            pipeline_name="watched",
+            project_dir=f"{os.environ['OXIFLOW_WORK']}/{name}",
+            deferrable=name == "watched_deferred",
+            oxiflow_conn_id="watched_redis",
+        )
