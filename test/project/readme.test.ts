@@ -101,6 +101,8 @@ describe('links lead somewhere', () => {
     'examples/airflow/README.md',
     'providers/dagster/README.md',
     'examples/dagster/README.md',
+    'examples/prefect/README.md',
+    'providers/prefect/README.md',
   ];
   test.each(documents)('of %s', (document) => {
     const text = readFileSync(join(ROOT, document), 'utf8');

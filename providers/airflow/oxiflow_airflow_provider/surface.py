@@ -9,8 +9,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from oxiflow.live import Live
+
 from .compat import HAS_TAB, state_store
-from .live import Live
 
 #: Between two writes, in seconds: at first, and at most. In between, a fortieth of the time so far.
 SOONEST = 1.0

@@ -15,6 +15,7 @@ from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 from oxiflow.errors import RunFailed
+from oxiflow.live import Live
 from oxiflow.process import Item, Run
 from oxiflow.reconnect import Handle
 
@@ -23,7 +24,6 @@ from oxiflow import Result
 from .compat import set_xcom
 from .environment import connection_variables
 from .hooks import OxiFlowHook, Settings, call
-from .live import Live
 from .logs import TaskLog
 from .surface import Surface
 from .work import ON_ONE_MACHINE, now

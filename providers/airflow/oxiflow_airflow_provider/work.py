@@ -15,8 +15,10 @@ from urllib.parse import unquote, urlparse
 
 from oxiflow.errors import RunFailed, RunnerMissing
 from oxiflow.events import RunStarted
+from oxiflow.live import Live
 from oxiflow.process import Run
 from oxiflow.reconnect import Handle, new_handle
+from oxiflow.request import drain_seconds, part_of_how_many
 
 from oxiflow import Result, RunRequest, start
 
@@ -24,7 +26,6 @@ from .compat import AirflowException, AirflowFailException, AirflowTaskTimeout, 
 from .environment import connection_variables
 from .hooks import OxiFlowHook
 from .identity import clearing_notice, identify, part_of
-from .live import Live
 from .logs import TaskLog
 from .surface import Surface, put_of
 
@@ -35,8 +36,7 @@ if TYPE_CHECKING:
 LAUNCH = "oxiflow_launch"
 #: Between two looks at the events, in seconds.
 INTERVAL = 0.2
-#: Of the runner, unless the task says another: how long a stop may take, and what is added until it is killed.
-DRAIN = 10.0
+#: Added to the time that a stop may take, until the run is killed.
 MARGIN = 10.0
 #: Airflow throws when the task's time is over, in whatever runs then, which may not let it through: after so many seconds it is
 #: said again here.
@@ -334,7 +334,7 @@ class Work:
 
     @property
     def _grace(self) -> float:
-        return duration_seconds(self._task.drain_timeout) + MARGIN
+        return drain_seconds(duration_text(self._task.drain_timeout)) + MARGIN
 
     def _folder(self) -> str:
         named = self._task.project_dir or self._settings.project_dir or ""
@@ -356,14 +356,10 @@ def is_at(to: str | None, uri: str) -> bool:
 
 def shard_of(shard: Any) -> tuple[int, int] | None:
     """Throws AirflowFailException for what is no part of how many."""
-    if shard is None:
-        return None
-    parts = shard.split("/") if isinstance(shard, str) else list(shard)
     try:
-        index, of = (int(part) for part in parts)
-    except (TypeError, ValueError):
-        raise AirflowFailException(f"shard {shard!r} is not I/N, such as '0/8' for the first of eight") from None
-    return index, of
+        return None if shard is None else part_of_how_many(shard)
+    except ValueError as error:
+        raise AirflowFailException(str(error)) from None
 
 
 def duration_text(value: Any) -> str | None:
@@ -372,21 +368,6 @@ def duration_text(value: Any) -> str | None:
         return value
     seconds = value.total_seconds() if isinstance(value, timedelta) else float(value)
     return f"{round(seconds * 1000)}ms"
-
-
-UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-
-
-def duration_seconds(value: Any) -> float:
-    """For what waits here; what is no duration is for the runner to refuse."""
-    text = duration_text(value)
-    if text is None:
-        return DRAIN
-    number = text.rstrip("mhs")
-    try:
-        return float(number) * UNITS[text[len(number) :]]
-    except (KeyError, ValueError):
-        return DRAIN
 
 
 def now() -> str:

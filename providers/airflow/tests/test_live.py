@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from oxiflow.documents import CHECKPOINT, CHECKPOINTS, RUN
 from oxiflow.events import (
     Checkpoint,
     Event,
@@ -23,10 +24,10 @@ from oxiflow.events import (
     RunFinished,
     RunStarted,
 )
+from oxiflow.live import KEPT, POINTS, Live
+from oxiflow.narration import MOST_LETTERS, MOST_LINES
 from oxiflow.stream import decode
-from oxiflow_airflow_provider.documents import CHECKPOINT, CHECKPOINTS, RUN
-from oxiflow_airflow_provider.live import KEPT, POINTS, Live
-from oxiflow_airflow_provider.logs import MOST_LETTERS, MOST_LINES, TaskLog
+from oxiflow_airflow_provider.logs import TaskLog
 from oxiflow_airflow_provider.surface import Surface
 
 from oxiflow import Line, Result
@@ -289,3 +290,14 @@ def test_a_sample_names_the_step_that_holds_the_run_back() -> None:
     assert [oxi["step"] for oxi in run["oxis"] if oxi["bottleneck"]] == ["parse_json"]
     assert run["rows_written"] == 228571
     assert [oxi["records_out"] for oxi in run["oxis"]] == [400001, 400000, 228571, 228571]
+
+
+def test_what_the_run_says_twice_is_in_the_log_once(log: logging.Logger, kept: Kept) -> None:
+    told = events("interrupted")
+    letter = next(event for event in told if event.type == "record.dead_lettered")
+    warning = next(event for event in told if event.type == "log")
+    narrator = TaskLog(log)
+    text = f"{vars(letter)['split']}: record at byte {vars(letter)['offset']}: no number"
+    narrator.tell(type(warning)(**{**vars(warning), "level": "warn", "message": text}))
+    narrator.tell(letter)
+    assert kept.lines == [(logging.WARNING, text)]

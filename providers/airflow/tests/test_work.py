@@ -21,7 +21,7 @@ from oxiflow.events import RunStarted
 from oxiflow.process import Run
 from oxiflow.reconnect import Handle, new_handle
 from oxiflow_airflow_provider import OxiFlowOperator, work
-from oxiflow_airflow_provider.work import duration_seconds, duration_text, is_at, shard_of
+from oxiflow_airflow_provider.work import duration_text, is_at, shard_of
 
 ROOT = Path(__file__).resolve().parents[3]
 ORDERS = 100_000
@@ -302,7 +302,6 @@ def test_a_state_that_the_triggerer_may_not_reach_is_refused(shop: Path, monkeyp
 def test_shards_and_durations_are_read() -> None:
     assert (shard_of("1/4"), shard_of((1, 4)), shard_of(None)) == ((1, 4), (1, 4), None)
     assert (duration_text(1.5), duration_text("2m"), duration_text(None)) == ("1500ms", "2m", None)
-    assert (duration_seconds("2m"), duration_seconds("500ms"), duration_seconds(None)) == (120, 0.5, 10)
 
 
 def test_an_output_is_found_at_the_address_of_an_asset() -> None:

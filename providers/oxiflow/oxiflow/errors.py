@@ -19,6 +19,10 @@ class RunnerMissing(OxiFlowError):
     """There is no runner to start, or none that can be started."""
 
 
+class NoManifest(OxiFlowError):
+    """The manifest of a project is missing, or can't be read here."""
+
+
 class RunFailed(OxiFlowError):
     """A run has ended, and not with success."""
 

@@ -66,6 +66,8 @@ def read(kind: type[T], value: Any, strict: bool = False) -> T:
 
 @cache
 def _reader(kind: Any) -> Read:
+    if kind is Any:
+        return lambda value, at, strict: value
     if dataclasses.is_dataclass(kind) and isinstance(kind, type):
         return _object(kind)
     origin, arguments = get_origin(kind), get_args(kind)
@@ -88,7 +90,8 @@ def _object(kind: type) -> Read:
         hint = hints[field.name]
         required = field.default is dataclasses.MISSING
         # A field that may be absent is never null; one that may be null is never absent.
-        inner = hint if required else next(one for one in get_args(hint) if one is not type(None))
+        optional = not required and get_origin(hint) is Union
+        inner = next(one for one in get_args(hint) if one is not type(None)) if optional else hint
         plan[field.name.rstrip("_")] = (field.name, _reader(inner), required)
     # Which class it is was decided by its type.
     known = {*plan, "type"} if hasattr(kind, "type") else set(plan)

@@ -7,6 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+#: What a stop may take, in seconds, where --drain-timeout does not say it.
+DRAIN = 10.0
+UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+
 
 @dataclass(frozen=True)
 class RunRequest:
@@ -83,3 +87,23 @@ class RunRequest:
 def text_of(value: Any) -> str:
     """Text as it is, all else as JSON."""
     return value if isinstance(value, str) else json.dumps(value, allow_nan=False)
+
+
+def part_of_how_many(shard: Any) -> tuple[int, int]:
+    """ "2/8", or the two numbers. Throws ValueError for what is no part of how many."""
+    try:
+        index, of = (int(part) for part in (shard.split("/") if isinstance(shard, str) else list(shard)))
+    except (TypeError, ValueError):
+        raise ValueError(f"shard {shard!r} is not I/N, such as '0/8' for the first of eight") from None
+    return index, of
+
+
+def drain_seconds(timeout: str | None) -> float:
+    """Of a --drain-timeout, for whoever waits for a stop; what is no duration is for the runner to refuse."""
+    if timeout is None:
+        return DRAIN
+    number = timeout.rstrip("mhs")
+    try:
+        return float(number) * UNITS[timeout[len(number) :]]
+    except (KeyError, ValueError):
+        return DRAIN

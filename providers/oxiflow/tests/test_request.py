@@ -6,6 +6,8 @@ import re
 import subprocess
 from pathlib import Path
 
+import pytest
+from oxiflow.request import drain_seconds, part_of_how_many
 from oxiflow.runner import runner_command
 
 from oxiflow import RunRequest
@@ -82,3 +84,14 @@ def test_the_runner_takes_them(tmp_path: Path) -> None:
     )
     subprocess.run([*runner_command(), *request.arguments()], check=True)
     assert (tmp_path / "-far.ndjson").read_text() == '{"km":9}\n'
+
+
+def test_a_shard_is_read_from_text_or_two_numbers() -> None:
+    assert (part_of_how_many("2/8"), part_of_how_many((2, 8)), part_of_how_many([0, 1])) == ((2, 8), (2, 8), (0, 1))
+    for wrong in ("2", "2/8/1", "a/b", 3, None):
+        with pytest.raises(ValueError, match="is not I/N"):
+            part_of_how_many(wrong)
+
+
+def test_whoever_waits_for_a_stop_knows_how_long() -> None:
+    assert [drain_seconds(text) for text in ("2m", "500ms", "1.5s", None, "soon")] == [120, 0.5, 1.5, 10, 10]

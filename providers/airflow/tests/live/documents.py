@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from oxiflow_airflow_provider.documents import CheckpointDocument, OxiDocument, RunDocument
+from oxiflow.documents import CheckpointDocument, OxiDocument, RunDocument
 
 
 def oxi(step: str, **more: Any) -> OxiDocument:

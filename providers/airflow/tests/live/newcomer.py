@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -13,6 +12,7 @@ import sys
 from pathlib import Path
 
 from livetests.programs import need
+from livetests.readme import blocks
 from livetests.waiting import end_all, free_port, until
 
 from .client import Api
@@ -32,8 +32,7 @@ LEFT_OUT = shutil.ignore_patterns(
 
 def commands(heading: str) -> str:
     """The commands below a heading of the README."""
-    section = README.read_text().split(f"\n## {heading}\n", 1)[1].split("\n## ", 1)[0]
-    return "".join(re.findall(r"```bash\n(.*?)```", section, re.DOTALL))
+    return "".join(blocks(README, heading))
 
 
 class Newcomer:

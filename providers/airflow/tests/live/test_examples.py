@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from oxiflow_airflow_provider.documents import RUN
+from oxiflow.documents import RUN
 from playwright.sync_api import Browser, FrameLocator, Page, expect
 
 from .browser import figure, number, open_tab, session

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import httpx
 import pytest
-from oxiflow_airflow_provider.documents import CHECKPOINTS, RUN
+from oxiflow.documents import CHECKPOINTS, RUN
 from playwright.sync_api import Browser, Page, expect
 
 from . import documents

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from livetests.waiting import until
-from oxiflow_airflow_provider.documents import CHECKPOINT, RUN
+from oxiflow.documents import CHECKPOINT, RUN
 from playwright.sync_api import Browser, FrameLocator, expect
 
 from .browser import figure, listen, look_again, number, open_tab, session

@@ -1,6 +1,6 @@
 """
-What Airflow's page shows of a run, translated from its events: plain documents of JSON, each below 64 KB. They stand in the
-task's state store (Airflow 3.3), or in XCom under the same keys; the tab reads them and nothing else. Counts are over all
+What an orchestrator shows of a run, translated from its events: plain documents of JSON, each below 64 KB. In Airflow they stand
+in the task's state store (3.3), or in XCom under the same keys; the tab reads them and nothing else. Counts are over all
 attempts; names are those of the event protocol where it has one.
 
 `oxiflow_run` is a RunDocument, `oxiflow_checkpoint` the newest CheckpointDocument, `oxiflow_checkpoints` the last 20 of them,

@@ -1,24 +1,9 @@
-"""Makes the documents that Airflow's page shows of a run's events."""
+"""Makes the documents that orchestrators show of a run's events."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from typing import Any
-
-from oxiflow.events import (
-    Alert,
-    Checkpoint,
-    Counters,
-    Event,
-    Metrics,
-    Progress,
-    RecordDeadLettered,
-    RunFinished,
-    RunStarted,
-    StepFinished,
-)
-
-from oxiflow import Result
 
 from .documents import (
     CHECKPOINT,
@@ -30,7 +15,20 @@ from .documents import (
     RunDocument,
     State,
 )
+from .events import (
+    Alert,
+    Checkpoint,
+    Counters,
+    Event,
+    Metrics,
+    Progress,
+    RecordDeadLettered,
+    RunFinished,
+    RunStarted,
+    StepFinished,
+)
 from .fitting import fitted_checkpoints, fitted_run
+from .result import Result
 
 #: Of a text, in characters.
 LONGEST = 500

@@ -1,0 +1,175 @@
+"""
+Shows a run in Prefect while it goes on, and learns from there when to stop it: all in a thread of its own, because a server that
+is slow or away must not hold the run up. What Prefect can't take at the moment never harms the run.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable
+from contextvars import copy_context
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from oxiflow.documents import CheckpointDocument, RunDocument
+from oxiflow.events import Event
+from oxiflow.live import Live
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.actions import ArtifactCreate, ArtifactUpdate
+from prefect.events import emit_event
+
+from oxiflow import Result
+
+from .figures import checkpoint_rows, links, oxi_rows, percent, progress_text, summary_text
+from .identity import Place
+from .news import News, Piece
+from .stopping import Stopping
+from .texts import escaped, slug
+
+#: Between two updates, in seconds: of the progress, and of the tables.
+PROGRESS = 2.0
+TABLES = 10.0
+#: What the last words to Prefect may take, in seconds: at the end of a run, and of one that was stopped.
+AT_THE_END = 30.0
+STOPPED = 5.0
+
+
+class Surface:
+    def __init__(
+        self, live: Live, news: News, place: Place, log: Any, *, pipeline: str, part: tuple[int, int] | None
+    ) -> None:
+        self._live = live
+        self._news = news
+        self._place = place
+        self._log = log
+        self._title = pipeline if part is None else f"{pipeline}, part {part[0]} of {part[1]}"
+        self._keys = f"oxiflow-{slug(pipeline)}" + ("" if part is None else f"-{part[0]}-of-{part[1]}")
+        self._stopping = Stopping(place)
+        #: Live and news are told of by one thread and read by another.
+        self._lock = threading.Lock()
+        self._over = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._client: SyncPrefectClient | None = None
+        self._artifacts: dict[str, UUID] = {}
+        self._shown: dict[str, Any] = {}
+        self._last: list[Piece] | None = None
+        self._tables_at = float("-inf")
+        self._failed = False
+
+    @property
+    def stopped_by(self) -> str | None:
+        """The state of the flow run for which this has stopped the run."""
+        return self._stopping.stopped_by
+
+    def start(self, stop: Callable[[], None]) -> None:
+        # In the context of the task: events belong to it, and the client is its own.
+        work = copy_context().run
+        self._thread = threading.Thread(target=work, args=(self._work, stop), name="oxiflow", daemon=True)
+        self._thread.start()
+
+    def observe(self, event: Event) -> None:
+        with self._lock:
+            self._live.observe(event)
+            self._news.observe(event)
+
+    def end(self, result: Result, error: str | None, now: str) -> None:
+        """Shows how it ended."""
+        with self._lock:
+            self._live.ended(result, error, now)
+            self._last = self._news.last(result, error)
+        within = AT_THE_END if result.succeeded else STOPPED
+        self._over.set()
+        if self._thread is not None:
+            self._thread.join(within)
+            if self._thread.is_alive():
+                self._log.warning("Prefect does not answer: its page does not show how the run has ended")
+
+    def _work(self, stop: Callable[[], None]) -> None:
+        self._try(self._open)
+        while True:
+            over = self._over.is_set()
+            self._try(partial(self._show, over))
+            if over:
+                return
+            self._try(partial(self._stopping.look, self._client, stop))
+            self._over.wait(PROGRESS)
+
+    def _open(self) -> None:
+        self._client = get_client(sync_client=True)
+
+    def _show(self, last: bool) -> None:
+        with self._lock:
+            run, checkpoints = self._live.run(), self._live.checkpoints()
+            news = self._news.take() if self._last is None else self._last
+        self._emit(run, news)
+        self._put(
+            "progress", "progress", percent(run, checkpoints), progress_text(run, checkpoints, self._title), live=True
+        )
+        if last or time.monotonic() - self._tables_at >= TABLES:
+            self._tables(run, checkpoints)
+        if last:
+            self._put("summary", "markdown", summary_text(run, checkpoints), self._about("summary"))
+            for number, link in enumerate(links(run), 1):
+                self._put(f"output-{number}", "markdown", link, self._about(f"output {number}"))
+
+    def _tables(self, run: RunDocument, checkpoints: list[CheckpointDocument]) -> None:
+        if run["oxis"]:
+            self._tables_at = time.monotonic()
+            self._put("oxis", "table", oxi_rows(run), self._about("what each step did"))
+        if checkpoints:
+            self._put("checkpoints", "table", checkpoint_rows(checkpoints), self._about("checkpoints"))
+
+    def _about(self, what: str) -> str:
+        return f"{escaped(self._title)}: {what}"
+
+    def _put(self, name: str, kind: str, data: Any, description: str, live: bool = False) -> None:
+        """Makes the artifact, or brings it up to date. `live`: the description changes, too."""
+        said = (data, description if live else None)
+        if self._client is None or self._shown.get(name) == said:
+            return
+        known = self._artifacts.get(name)
+        if known is not None:
+            update = ArtifactUpdate(data=data, description=description) if live else ArtifactUpdate(data=data)
+            self._client.update_artifact(known, update)
+        else:
+            made = self._client.create_artifact(
+                ArtifactCreate(
+                    key=f"{self._keys}-{name}",
+                    type=kind,
+                    description=description,
+                    data=data,
+                    flow_run_id=self._place.flow_run_id,
+                    task_run_id=self._place.task_run_id,
+                )
+            )
+            self._artifacts[name] = made.id
+        self._shown[name] = said
+
+    def _emit(self, run: RunDocument, news: Iterable[Piece]) -> None:
+        related = {"flow-run": self._place.flow_run_id, "task-run": self._place.task_run_id}
+        for piece in news:
+            emit_event(
+                event=piece.name,
+                resource={
+                    "prefect.resource.id": f"oxiflow.run.{run['run_id'] or 'unknown'}",
+                    "prefect.resource.name": piece.labels["oxiflow.pipeline"],
+                    **piece.labels,
+                },
+                related=[
+                    {"prefect.resource.id": f"prefect.{role}.{id}", "prefect.resource.role": role}
+                    for role, id in related.items()
+                    if id is not None
+                ],
+                payload=piece.payload,
+            )
+
+    def _try(self, what: Callable[[], None]) -> None:
+        try:
+            what()
+        except Exception as error:
+            # Whatever Prefect's side throws: the run is worth more than its picture.
+            if not self._failed:
+                self._failed = True
+                self._log.warning("Prefect does not take what is shown of the run: %s", error)

@@ -1,0 +1,81 @@
+"""One real Prefect for all live tests: its server, Redis, and a runner that serves scenarios.py."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from livetests.redis import redis_server
+from livetests.waiting import until
+
+from .api import Api
+from .server import Prefect
+
+SHARDS = 8
+#: Nobody may see it.
+SECRET = "-".join(("s3cret", "of", "the", "harbour"))
+#: Those of scenarios.py that are met while they go on, and wait for it; and the one that runs all others.
+MET = ("stopped_directly", "stopped_in_a_thread", "stopped_in_a_loop", "killed", "dies")
+OTHERS = "in_order"
+HERE = Path(__file__).parent
+
+
+@pytest.fixture(scope="session")
+def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a Redis server."""
+    with redis_server(tmp_path_factory.mktemp("redis")) as port:
+        yield f"redis://127.0.0.1:{port}/0"
+
+
+@pytest.fixture(scope="session")
+def prefect(tmp_path_factory: pytest.TempPathFactory, harbour: Path, redis: str) -> Iterator[Prefect]:
+    env = {"OXIFLOW_RUNNER": os.environ["OXIFLOW_RUNNER"], "OXIFLOW_HARBOUR": str(harbour), "OXIFLOW_REDIS": redis}
+    env |= {"OXIFLOW_SHARDS": str(SHARDS), "OXIFLOW_SECRET": SECRET}
+    one = Prefect(tmp_path_factory.mktemp("prefect"), env)
+    try:
+        one.start()
+        one.launch("scenarios", ["python", str(HERE / "scenarios.py")])
+        yield one
+    finally:
+        one.api.close()
+        one.close()
+
+
+@pytest.fixture(scope="session")
+def api(prefect: Prefect) -> Api:
+    return prefect.api
+
+
+class Runs:
+    """The flow runs of the scenarios by the names of their functions, all begun side by side."""
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+        self._started = {name: api.start(name) for name in (*MET, OTHERS)}
+
+    def __getitem__(self, name: str) -> str:
+        found = self._started.get(name) or until(f"the flow {name}", lambda: self._subflow(name))
+        assert found is not None
+        return found
+
+    def _subflow(self, name: str) -> str | None:
+        # One that another flow has called.
+        body = {
+            "flows": {"name": {"any_": [name.replace("_", "-"), name]}},
+            "flow_runs": {"parent_flow_run_id": {"any_": [self._started[OTHERS]]}},
+        }
+        found = self._api.post("/flow_runs/filter", body)
+        return str(found[0]["id"]) if found else None
+
+    def all(self) -> list[str]:
+        return list(self._started.values())
+
+
+@pytest.fixture(scope="session")
+def runs(prefect: Prefect, api: Api, harbour: Path) -> Runs:
+    for name in MET:
+        (harbour / f"{name}.shut").touch()
+    prefect.until_deployed({*MET, OTHERS})
+    return Runs(api)

@@ -1,0 +1,140 @@
+"""
+The flows that the tests run, each in a process of its own, as a runner or worker of Prefect starts them. OXIFLOW_HARBOUR is the
+folder of the project.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any
+
+from prefect import flow, serve, task, unmapped
+from prefect.artifacts import create_markdown_artifact
+from prefect.task_runners import ThreadPoolTaskRunner
+from prefect.types import SecretDict
+from prefect_oxiflow import OxiFlowProject, OxiFlowStateBackend, arun_pipeline, oxiflow_flow, run_pipeline
+from pydantic import SecretStr
+
+HARBOUR = os.environ["OXIFLOW_HARBOUR"]
+#: What its program holds at a stop takes it long.
+PORT = OxiFlowProject(project_dir=HARBOUR, drain_timeout="2s")
+#: Of a run that is seen to move: a minute in all.
+SLOWLY = 1.0
+
+
+@flow
+def steady() -> Any:
+    return run_pipeline("crossings", HARBOUR, params={"to": "steady"})
+
+
+@flow
+def stopped_directly() -> Any:
+    return run_pipeline("crossings", PORT, params={"to": "stopped_directly", "rest": SLOWLY})
+
+
+@flow
+def stopped_in_a_thread() -> Any:
+    return run_pipeline.submit("crossings", PORT, params={"to": "stopped_in_a_thread"}).result()
+
+
+@flow
+async def stopped_in_a_loop() -> Any:
+    return await arun_pipeline("crossings", PORT, params={"to": "stopped_in_a_loop"})
+
+
+@flow
+def too_slow() -> Any:
+    slow = run_pipeline.with_options(timeout_seconds=4)
+    return slow.submit("crossings", PORT, params={"to": "too_slow", "rest": SLOWLY}).result()
+
+
+@flow
+def killed() -> Any:
+    return run_pipeline("crossings", PORT, params={"to": "killed"})
+
+
+@flow
+def dies() -> Any:
+    patient = run_pipeline.with_options(retries=2)
+    return patient("crossings", PORT, params={"to": "dies"})
+
+
+@flow
+def refused() -> Any:
+    """Bad data is not tried again, whatever the retries say."""
+    patient = run_pipeline.with_options(retries=3)
+    return patient("strict", HARBOUR)
+
+
+@flow(task_runner=ThreadPoolTaskRunner(max_workers=4))  # type: ignore[arg-type]
+def shared_in_threads() -> Any:
+    return run_in_parts("threads")
+
+
+@flow
+def shared_on_dask() -> Any:
+    return run_in_parts("dask")
+
+
+def run_in_parts(to: str) -> list[Any]:
+    state = OxiFlowStateBackend(backend="redis", url=SecretStr(os.environ["OXIFLOW_REDIS"]))
+    shards = int(os.environ["OXIFLOW_SHARDS"])
+    parts = run_pipeline.map(
+        "tickets",
+        unmapped(HARBOUR),
+        state_backend=unmapped(state),
+        shard=[f"{part}/{shards}" for part in range(shards)],
+        env=unmapped({"TICKETS_TO": to}),
+    )
+    return parts.result()
+
+
+def dask() -> Any:
+    # It takes time to import, which the others need not.
+    from prefect_dask.task_runners import DaskTaskRunner
+
+    return DaskTaskRunner(cluster_kwargs={"n_workers": 2, "threads_per_worker": 4, "dashboard_address": None})
+
+
+@task
+def measure() -> None:
+    began = time.process_time()
+    run_pipeline.fn("crossings", HARBOUR, params={"to": "measured"})
+    create_markdown_artifact(str(time.process_time() - began), key="cpu")
+
+
+@flow
+def measured() -> None:
+    measure()
+
+
+@flow
+def hostile() -> Any:
+    name = "[a](javascript:boom) <img src=x onerror=boom> **b** | c"
+    secret = SecretStr(os.environ["OXIFLOW_SECRET"])
+    OxiFlowProject(project_dir=HARBOUR, env=SecretDict({"API_TOKEN": secret.get_secret_value()})).save(
+        "harbour", overwrite=True
+    )
+    project: Any = OxiFlowProject.load("harbour")
+    assert project.variables() == {"API_TOKEN": secret.get_secret_value()}
+    return run_pipeline("crossings", project, params={"to": name, "rest": 0}, env={"ALSO": secret})
+
+
+crossings = oxiflow_flow("crossings", HARBOUR)
+
+
+@flow
+def in_order() -> None:
+    """Flows that are looked at when they have ended share a process; each is a flow run of its own."""
+    for one in (steady, too_slow, refused, measured, hostile, shared_in_threads):
+        one(return_state=True)
+    shared_on_dask.with_options(task_runner=dask())(return_state=True)
+    crossings(to="of_a_flow", rest=0, return_state=True)
+
+
+SERVED = [stopped_directly, stopped_in_a_thread, stopped_in_a_loop, killed, dies, in_order, crossings]
+
+# Runs are started by importing this file again.
+if __name__ == "__main__":
+    serve(*(one.to_deployment(one.fn.__name__) for one in SERVED), limit=20)  # type: ignore[arg-type]
