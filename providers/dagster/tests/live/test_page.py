@@ -62,7 +62,8 @@ def test_the_page_of_an_asset_shows_its_figures_and_checks(api: Api, dagster: Da
             page.goto(f"{dagster.url}/assets/strikes?view=checks")
             expect(page.get_by_text("dead_letters").first).to_be_visible()
             expect(page.get_by_text("validate").first).to_be_visible()
-            page.goto(f"{dagster.url}/assets/strikes?view=plots")
+            page.goto(f"{dagster.url}/assets/strikes?view=overview")
+            page.get_by_text("Plots", exact=True).first.click()
             expect(page.get_by_text("dagster/row_count").first).to_be_visible()
             expect(page.locator("canvas").first).to_be_visible()
         finally:
