@@ -147,11 +147,17 @@ class Api:
         ]
 
     def terminate(self, run: str) -> None:
+        """Asked again where Dagster does not take it yet: a run that is starting has no process that it knows of."""
+        until("a run that can be terminated", lambda: self._terminated(run))
+
+    def _terminated(self, run: str) -> bool:
         done = self.ask(
             "mutation($r: String!) { terminateRun(runId: $r) { __typename ... on TerminateRunFailure { message } } }",
             r=run,
         )["terminateRun"]
-        assert done["__typename"] == "TerminateRunSuccess", done
+        is_early = done["__typename"] == "TerminateRunFailure" and done["message"].endswith("having status STARTING.")
+        assert is_early or done["__typename"] == "TerminateRunSuccess", done
+        return not is_early
 
     def status(self, run: str) -> str:
         found = self.ask("query($r: ID!) { runOrError(runId: $r) { ... on Run { status } } }", r=run)
