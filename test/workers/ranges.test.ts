@@ -76,6 +76,29 @@ describe.each([
   );
 });
 
+test('a group whose pieces the threads read is stopped again and again, and gives its records once', async () => {
+  using scene = new Scene(pipeline('parse_json', ', merge: true'), {
+    'in/0.ndjson': jsonLines(new Chance(SEED), 60_000),
+  });
+  scene.threads(2);
+  const whole = await scene.whole();
+  const groups = await scene.cut({ groups: 3, exactly: true, minBytes: 1 });
+  const made: RunSummary[] = [];
+  let attempts = 0;
+  for (const index of groups.keys()) {
+    await using store = openFileStore(join(state, `direct-${index}`));
+    const { summary, positions } = await scene.interrupted(groups, index, store, 2, { direct: true });
+    expect(summary.error).toBeUndefined();
+    made.push(summary);
+    attempts += positions.length;
+  }
+  expect(attempts).toBeGreaterThan(3);
+  expect(made.reduce((sum, { outputs }) => sum + (outputs[0]?.rows ?? 0), 0)).toBe(whole.outputs[0]?.rows);
+  const expected = scene.read('out/orders.ndjson');
+  await scene.merge(made);
+  expect(scene.read('out/orders.ndjson').equals(expected)).toBe(true);
+}, 60_000);
+
 test('a group is not gone on with where its attempts belong to another shared run', async () => {
   using scene = new Scene(pipeline('parse_json'), { 'in/0.ndjson': jsonLines(new Chance(SEED), 15_000) });
   const whole = await scene.whole();

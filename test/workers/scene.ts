@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { openPipeline, planOf } from '../../runner/cli/load.ts';
 import { openProject } from '../../runner/cli/open-project.ts';
-import type { CutWish, Share, Split } from '../../runner/engine/contracts.ts';
+import type { CutWish, Share, Source, Split } from '../../runner/engine/contracts.ts';
 import type { Checkpoint } from '../../runner/engine/documents.ts';
 import type { Plan, Segment } from '../../runner/engine/plan.ts';
 import type { RunSummary } from '../../runner/engine/report.ts';
@@ -106,14 +106,18 @@ export class Scene implements Disposable {
 
   /**
    * A group in many attempts: each is stopped after so many small reads. Returns the positions that they went on from. `attempts`: at
-   * most so many.
+   * most so many. `direct`: the threads of the stage read, and what counts are their pieces.
    */
   async interrupted(
     groups: readonly Split[][],
     index: number,
     store: StateStore,
     most: number,
-    { sharedRun = SHARED_RUN, attempts = Number.POSITIVE_INFINITY }: { sharedRun?: string; attempts?: number } = {},
+    {
+      sharedRun = SHARED_RUN,
+      attempts = Number.POSITIVE_INFINITY,
+      direct = false,
+    }: { sharedRun?: string; attempts?: number; direct?: boolean } = {},
   ): Promise<{ summary: RunSummary; positions: Checkpoint['position'][] }> {
     const stream = (await this.input()).input.stream;
     const positions: Checkpoint['position'][] = [];
@@ -123,7 +127,18 @@ export class Scene implements Disposable {
       const source = plan.segments[0]?.planned?.sources[0]?.source;
       if (source === undefined) throw new Error('the pipeline has no source');
       const open = source.open.bind(source);
+      const openDirect = source.direct?.bind(source);
       let reads = 0;
+      const readThere: Source['direct'] = async (split) => {
+        if (openDirect === undefined) throw new Error('the source is only read here');
+        const input = await openDirect(split);
+        const read: typeof input.read = (at, length) => {
+          if (++reads === most) stop.abort(new StopRequest('a test'));
+          return input.read(at, length);
+        };
+        return { ...input, read };
+      };
+      Object.defineProperty(source, 'direct', { value: direct ? readThere : undefined });
       source.open = async function* (...args) {
         for await (const { bytes, after } of open(...args))
           for (let at = 0; at < bytes.length; at += READ_BYTES) {
