@@ -128,7 +128,12 @@ export async function runStage(node: StageNode, input: Flow, out: Flow): Promise
       return (item) => work(item, pool);
     };
     const order = node.keepsOrder ? runInOrder : runAsTheyCome;
-    await runPooled(node.threads, node.apart, { inline, pooled, finish, pass, order }, input);
+    await runPooled(
+      node.threads,
+      node.apart,
+      { hasLane: node.lane !== undefined, inline, pooled, finish, pass, order },
+      input,
+    );
   }
   out.close();
 }
@@ -151,6 +156,8 @@ interface Worked {
 }
 
 interface Pooled {
+  /** Blocks that wait hold no memory. */
+  hasLane: boolean;
   inline(item: BlockItem): Promise<Worked>;
   pooled(): (item: BlockItem) => Promise<Worked>;
   finish(result: StageResult, before: Letter[], turn: number | undefined): Promise<void>;
@@ -187,12 +194,13 @@ async function runInOrder(
   items: AsyncIterable<Item>,
   work: (item: BlockItem) => Promise<Worked>,
   threads: number,
-  { finish, pass }: Pooled,
+  { finish, pass, hasLane }: Pooled,
 ): Promise<void> {
   // In the order of arrival; each entry is a promise of a result, or a barrier between two.
+  const atOnce = hasLane ? 4 * threads : threads + 1;
   const line = new Channel<{ worked: Promise<Worked> } | { barrier: Barrier }>({
-    bytes: 4 * threads,
-    records: 4 * threads,
+    bytes: atOnce,
+    records: atOnce,
   });
   const one = { bytes: 1, records: 1 };
   const intake = async (): Promise<void> => {

@@ -8,7 +8,9 @@ import type { StageProgram } from './stage.ts';
 import type { StageResult } from './stage-spec.ts';
 
 /** Blocks for each of the others, so that none of them runs dry while the main thread is at work on one. */
-const AHEAD = 4;
+const AHEAD = 2;
+/** Where they hold no memory. */
+const AHEAD_OF_LANE = 4;
 
 export class HelpingPool implements Pool {
   readonly #others: Pool;
@@ -20,10 +22,10 @@ export class HelpingPool implements Pool {
   /** The block that came last has been given to somebody. */
   #given: Promise<void> = Promise.resolve();
 
-  /** `threads`: how many the others are. */
-  constructor(others: Pool, threads: number, program: () => StageProgram) {
+  /** `threads`: how many the others are. `hasLane`: what comes of blocks leaves there. */
+  constructor(others: Pool, threads: number, program: () => StageProgram, hasLane = false) {
     this.#others = others;
-    this.#most = threads * AHEAD;
+    this.#most = threads * (hasLane ? AHEAD_OF_LANE : AHEAD);
     this.#program = program;
   }
 

@@ -1,5 +1,6 @@
 /** Whether the threads of a stage can write what comes of it by themselves, and where. */
 import type { Makings } from './assembly.ts';
+import { piecesAreDirect } from './cuts-later.ts';
 import { type LaneSpec, MOST_BYTES, newLane } from './lane.ts';
 import { roomOf } from './limits.ts';
 import { makeEncoder } from './make-sink.ts';
@@ -8,6 +9,8 @@ import type { PlannedNode } from './plan.ts';
 
 /** The lane from `stage` to the only node behind it; undefined where that has to write by itself. */
 export function laneTo(m: Makings, stage: PlannedNode, behind: readonly PlannedNode[]): LaneSpec | undefined {
+  // Memory that goes from one thread to another does not come back: who writes has to read, too.
+  if (stage !== m.start.segment.nodes[0] || !piecesAreDirect(m)) return undefined;
   const [sink, ...more] = behind;
   if (stage.kind !== 'stage' || sink?.kind !== 'sink' || more.length > 0) return undefined;
   if (stage.place !== 'main' || stage.threads === 1 || stage.ordered || !stage.keepsOrder) return undefined;

@@ -2,10 +2,12 @@
 import type { Makings } from './assembly.ts';
 import type { BarrierClock } from './barrier-clock.ts';
 import type { Source } from './contracts.ts';
+import { cutsLater } from './cuts-later.ts';
 import type { Checkpoint } from './documents.ts';
 import type { Position } from './flow.ts';
 import type { SourceNode } from './flow-source.ts';
-import { patientSource, unitMs } from './patience.ts';
+import { laneTo } from './make-lane.ts';
+import { patientSource } from './patience.ts';
 
 /** `enough`: aborted when no step wants more of the input. */
 export function sourceNode(m: Makings, clock: BarrierClock, enough: AbortSignal): SourceNode {
@@ -48,31 +50,14 @@ function positionOf(checkpoint: Checkpoint): Position {
   return { split, offset, ...(text === undefined ? {} : { text }), records: ordinal, framer };
 }
 
-/** Where one thread works, the next piece is read while it does; several read their own, each in the time of the others. */
+/** What comes of the pieces has to leave where they are read: memory that goes to another thread does not come back. */
 function readsThere(m: Makings): boolean {
-  const [first] = m.start.segment.nodes;
-  if (!cutsLater(m) || first?.kind !== 'stage' || first.threads === 1 || first.ordered) return false;
-  // What is timed, or tried again, is one read here.
-  return unitMs(m.start.source.step) === 0 && m.start.source.step.limits.maxProcessingTimeMs === undefined;
+  const [first, ...behind] = m.start.segment.nodes;
+  return first !== undefined && laneTo(m, first, behind) !== undefined;
 }
 
 function openDirect(m: Makings): SourceNode['direct'] {
   const { source } = m.start.source;
   if (source.direct === undefined) return undefined;
   return async (split) => m.openInput(await (source.direct as NonNullable<Source['direct']>)(split));
-}
-
-/**
- * The first stage has threads or the byte kernel, and its parser can cut there: only whole pieces are looked for where the input is
- * read. A limit of records needs them counted at once.
- */
-export function cutsLater(m: Makings): boolean {
-  const { segment, stream } = m.start;
-  const [first] = segment.nodes;
-  const { parser } = segment;
-  if (first?.kind !== 'stage' || first.place !== 'main') return false;
-  if (!first.cutsBytes && (first.ordered || first.threads === 1)) return false;
-  if (parser?.oxi.chunk === undefined || m.a.limit !== Number.POSITIVE_INFINITY) return false;
-  const at = { offset: 0, state: null, name: '' };
-  return parser.oxi.chunk(parser.step.config as never, stream, at) !== undefined;
 }

@@ -3,12 +3,12 @@ import type { Makings } from './assembly.ts';
 import { letterOf, recordMessage, stopError } from './bad-record.ts';
 import { checkErrors } from './chain-ends.ts';
 import { noCounters } from './counters.ts';
+import { cutsLater } from './cuts-later.ts';
 import type { Barrier } from './flow.ts';
 import { type NodeFigures, noteUsage } from './flow-reading.ts';
 import type { StageNode } from './flow-stage.ts';
 import { HelpingPool } from './helping-pool.ts';
 import { Lane, type LaneSpec } from './lane.ts';
-import { cutsLater } from './make-source.ts';
 import { OnlyRecord, onlyKey } from './only-record.ts';
 import { unitOf } from './patience.ts';
 import { type PlannedStage, stageSteps } from './plan.ts';
@@ -155,7 +155,7 @@ function startPool(
     heapMb: apart ? least(steps.map(({ limits }) => limits.maxMemoryMb)) : undefined,
     say: (message) => m.a.say(message),
   });
-  return apart ? pool : new HelpingPool(pool, started, program);
+  return apart ? pool : new HelpingPool(pool, started, program, spec.lane !== undefined);
 }
 
 /** The smallest of those that are there. */

@@ -22,7 +22,9 @@ const YOUNG_MB = 3;
 /** What the code of a thread and the blocks on their way need, beyond the records' own memory: a heap without it ends the process. */
 const BASE_MB = 32;
 /** Blocks that a thread has at once: the next one is there when the last one is done. */
-const DEPTH = 4;
+const DEPTH = 2;
+/** The same of pieces that it reads itself and results that it writes itself: they hold no memory while they wait. */
+const DEPTH_OF_LANE = 4;
 /** For one block, where nobody says how long. */
 const DEADLINE_MS = 30_000;
 /** A deadline is counted in so many looks of this process, so that a machine that slept lets no deadline pass. */
@@ -56,6 +58,7 @@ export class StagePool implements Pool {
   readonly #entry: URL;
   readonly #name: string;
   readonly #deadlineMs: number;
+  readonly #depth: number;
   /** A block may have to be done again: it is kept, and a copy is sent. */
   readonly #keeps: boolean;
   readonly #members = new Set<Member>();
@@ -74,6 +77,7 @@ export class StagePool implements Pool {
     this.#o = options;
     this.#entry = entry;
     this.#name = spec.steps.map((step) => step.id).join(', ');
+    this.#depth = spec.lane === undefined ? DEPTH : DEPTH_OF_LANE;
     this.#deadlineMs = options.deadlineMs ?? DEADLINE_MS;
     this.#keeps = options.mayLoop || options.restarts > 0;
     for (let i = 0; i < options.threads; i++) this.#start();
@@ -122,7 +126,7 @@ export class StagePool implements Pool {
     while (this.#queue.length > 0) {
       let free: Member | undefined;
       for (const member of this.#members)
-        if (member.jobs.size < DEPTH && (free === undefined || member.jobs.size < free.jobs.size)) free = member;
+        if (member.jobs.size < this.#depth && (free === undefined || member.jobs.size < free.jobs.size)) free = member;
       if (free === undefined) return;
       const job = this.#queue.shift() as Job;
       const id = this.#next++;
