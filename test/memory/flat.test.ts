@@ -8,9 +8,11 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { generateFile } from '../fixtures/generate.ts';
+import { generateTaxiFile } from '../fixtures/taxi.ts';
 
 const PROGRAM = fileURLToPath(new URL('../../dist/oxiflow.mjs', import.meta.url));
 const BYTES = 1_000_000_000;
+const RIDES_BYTES = 200_000_000;
 const LIMIT_MB = 180;
 /** Prints the peak of the process, in kilobytes, as its last words. */
 const PEAK =
@@ -40,15 +42,38 @@ beforeAll(async () => {
   - { name: write_file, config: { path: out.ndjson } }
 `,
   );
+  await writeFile(
+    join(folder, 'pipelines/batches.yaml'),
+    `pipeline:
+  - { name: read_file, config: { path: events.ndjson } }
+  - { name: parse_json }
+  - { name: batch, config: { emit: array, batch_size: 1000 } }
+  - { name: write_file, config: { path: batches.ndjson } }
+`,
+  );
+  await writeFile(
+    join(folder, 'pipelines/rides.yaml'),
+    `pipeline:
+  - { name: read_file, config: { path: rides.csv } }
+  - { name: parse_csv }
+  - { name: filter, config: { where: passenger_count != "0" } }
+  - { name: format_json, config: { framing: lines } }
+  - { name: write_file, config: { path: rides.ndjson } }
+`,
+  );
   await generateFile(join(folder, 'events.ndjson'), { seed: 7, bytes: BYTES });
+  generateTaxiFile(join(folder, 'rides.csv'), { seed: 7, bytes: RIDES_BYTES });
 }, 120_000);
 
 afterAll(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-async function run(threads: number): Promise<{ code: number | null; peakMb: number; stderr: string }> {
-  const args = ['--import', PEAK, PROGRAM, 'run', 'events', '--project', folder, '--threads', String(threads), '-q'];
+async function run(
+  threads: number,
+  pipeline = 'events',
+): Promise<{ code: number | null; peakMb: number; stderr: string }> {
+  const args = ['--import', PEAK, PROGRAM, 'run', pipeline, '--project', folder, '--threads', String(threads), '-q'];
   const child = spawn(process.execPath, args, { stdio: ['ignore', 'ignore', 'pipe'] });
   let stderr = '';
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
@@ -77,3 +102,15 @@ test('a gigabyte of events needs no more memory than a little, whatever the thre
   expect(two.peakMb).toBeGreaterThan(20);
   expect(two.peakMb).toBeLessThan(LIMIT_MB);
 }, 300_000);
+
+// What goes from one thread to another has to come back: to a batch on the main thread, and of CSV that is cut there.
+test.each(['batches', 'rides'])(
+  'nor do %s on two threads',
+  async (pipeline) => {
+    const { code, peakMb, stderr } = await run(2, pipeline);
+    expect(code, stderr).toBe(0);
+    expect(peakMb).toBeGreaterThan(20);
+    expect(peakMb).toBeLessThan(LIMIT_MB);
+  },
+  120_000,
+);
