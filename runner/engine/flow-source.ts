@@ -119,7 +119,7 @@ async function readSplit(
   let records = from.records;
   const text = new SourceText(node.source, split, node.parser !== undefined);
   const begun = await beginning(node, split, text, from);
-  const read = await readDirect(node, split, text, begun.start.offset, records, out, between);
+  const read = await readDirect(node, split, begun.start.offset, records, out, between);
   if (read !== undefined && 'split' in read) return read;
   const { start, state } = read === undefined ? begun : { start: read, state: null };
   let after = start.text?.at ?? start.offset;
@@ -205,14 +205,14 @@ async function readSplit(
 async function readDirect(
   node: SourceNode,
   split: Split,
-  text: SourceText,
   from: number,
   records: number,
   out: Flow,
   between: (position: Position) => Promise<void> | undefined,
 ): Promise<Position | SplitPosition | undefined> {
+  if (node.direct === undefined) return undefined;
   const longest = openChunker(node, split, from, null)?.longestLine;
-  if (node.direct === undefined || longest === undefined || !text.isOpenAnywhere) return undefined;
+  if (longest === undefined) return undefined;
   const opened = await node.direct(split);
   const to = split.range?.to ?? Number.POSITIVE_INFINITY;
   let at = from;

@@ -9,6 +9,16 @@ import type { PlannedNode } from './plan.ts';
 
 /** The lane from `stage` to the only node behind it; undefined where that has to write by itself. */
 export function laneTo(m: Makings, stage: PlannedNode, behind: readonly PlannedNode[]): LaneSpec | undefined {
+  const file = laneFile(m, stage, behind);
+  return file && newLane(file.fd, file.at);
+}
+
+/** The file that such a lane leads to, and where it begins there. */
+export function laneFile(
+  m: Makings,
+  stage: PlannedNode,
+  behind: readonly PlannedNode[],
+): { fd: number; at: number } | undefined {
   // Memory that goes from one thread to another does not come back: who writes has to read, too.
   if (stage !== m.start.segment.nodes[0] || !piecesAreDirect(m)) return undefined;
   const [sink, ...more] = behind;
@@ -21,6 +31,5 @@ export function laneTo(m: Makings, stage: PlannedNode, behind: readonly PlannedN
     return undefined;
   if ((m.start.skip.get(step.id) ?? 0) > 0) return undefined;
   if (makeEncoder(sink, m.start.stream, m.a.projectRoot)?.lines === undefined) return undefined;
-  const file = sink.sink.advance === undefined ? undefined : sink.sink.direct?.();
-  return file && newLane(file.fd, file.at);
+  return sink.sink.advance === undefined ? undefined : sink.sink.direct?.();
 }

@@ -1,12 +1,11 @@
 /** Makes the first node of a flow: the source at its position, and what the first stage leaves it to do. */
 import type { Makings } from './assembly.ts';
 import type { BarrierClock } from './barrier-clock.ts';
-import type { Source } from './contracts.ts';
 import { cutsLater } from './cuts-later.ts';
 import type { Checkpoint } from './documents.ts';
 import type { Position } from './flow.ts';
 import type { SourceNode } from './flow-source.ts';
-import { laneTo } from './make-lane.ts';
+import { laneFile } from './make-lane.ts';
 import { patientSource } from './patience.ts';
 
 /** `enough`: aborted when no step wants more of the input. */
@@ -53,11 +52,11 @@ function positionOf(checkpoint: Checkpoint): Position {
 /** What comes of the pieces has to leave where they are read: memory that goes to another thread does not come back. */
 function readsThere(m: Makings): boolean {
   const [first, ...behind] = m.start.segment.nodes;
-  return first !== undefined && laneTo(m, first, behind) !== undefined;
+  return first !== undefined && laneFile(m, first, behind) !== undefined;
 }
 
 function openDirect(m: Makings): SourceNode['direct'] {
   const { source } = m.start.source;
-  if (source.direct === undefined) return undefined;
-  return async (split) => m.openInput(await (source.direct as NonNullable<Source['direct']>)(split));
+  const open = source.direct?.bind(source);
+  return open && (async (split) => m.openInput(await open(split)));
 }

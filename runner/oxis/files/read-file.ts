@@ -25,8 +25,6 @@ import { binaryAlone, compressionField, encodingField, encodingOf, expansionFiel
 
 /** One read; large enough that a call costs nothing, small enough for many in flight. */
 const READ_BYTES = 224 * 1024;
-/** Of a file that others read: what is looked at here at a time, at least. */
-const LOOK_BYTES = 4 << 10;
 /** Memory of a read: room in front for a line cut off, and behind, so that it can serve for an output a little longer than its input. */
 const MEMORY_BYTES = READ_HEADROOM + READ_BYTES + 96 * 1024;
 /** How much of the input before a position is hashed, to tell whether it is still the same input. */
@@ -228,7 +226,7 @@ class FileSource implements Source {
       await file.close();
       throw error;
     });
-    let room = Buffer.allocUnsafeSlow(LOOK_BYTES);
+    let room = Buffer.alloc(0);
     return {
       fd: file.fd,
       read: (at, length) => {

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from livetests.redis import redis_server
 from livetests.waiting import command_of, processes_of, until
 
 from .client import Api, Task
-from .redis import redis_server
 from .shop import FEW, ORDERS, SLOW, door, make_shop, numbers_in, order
 from .standalone import Airflow
 

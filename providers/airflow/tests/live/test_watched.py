@@ -7,13 +7,13 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from livetests.redis import redis_server
 from livetests.waiting import until
 from oxiflow.documents import CHECKPOINT, RUN
 from playwright.sync_api import Browser, FrameLocator, expect
 
 from .browser import figure, listen, look_again, number, open_tab, session
 from .client import Api, Task
-from .redis import redis_server
 from .standalone import Airflow
 
 ROWS = 120_000
