@@ -9,7 +9,7 @@ import { type ChainEnd, runSink } from './flow-sink.ts';
 import { runSource } from './flow-source.ts';
 import { runStage } from './flow-stage.ts';
 import { BranchBarriers, runTee } from './flow-tee.ts';
-import { laneTo } from './make-lane.ts';
+import { type LaneTo, laneTo } from './make-lane.ts';
 import { sinkNode } from './make-sink.ts';
 import { sourceNode } from './make-source.ts';
 import { stageNode } from './make-stage.ts';
@@ -31,6 +31,8 @@ class Assembler {
   readonly #work: Promise<void>[] = [];
   readonly #enough = new AbortController();
   readonly #clock: BarrierClock;
+  /** The batches that a stage writes by itself. */
+  #arrays: LaneTo['batch'];
   #last: Barrier['last'] = 'no';
 
   constructor(a: Assembly, start: FlowStart) {
@@ -129,7 +131,9 @@ class Assembler {
       const enough = (): void => {
         if (alone) this.#enough.abort();
       };
-      this.#work.push(runStage(stageNode(m, node, watched, measured, laneTo(m, node, behind), enough), input, out));
+      const lane = laneTo(m, node, behind);
+      if (lane?.batch !== undefined) this.#arrays = lane.batch;
+      this.#work.push(runStage(stageNode(m, node, watched, measured, lane?.spec, enough), input, out));
     } else if (node.kind === 'batch') {
       const { id } = node.step;
       this.#work.push(
@@ -141,6 +145,7 @@ class Assembler {
             state: m.stateOf(id),
             together: !worksOnBatches(behind),
             checkpoint: () => this.#clock.ask(),
+            place: this.#arrays?.node === node ? this.#arrays.place : undefined,
           },
           input,
           out,

@@ -73,8 +73,8 @@ export interface Working {
   events: PassEvents;
   /** Told of every block of deferred records. */
   given(block: Block): void;
-  /** Of what comes of a piece nothing is asked but its lines. */
-  asLines: boolean;
+  /** Of what comes of a piece nothing is asked but its lines; or where each of them stands, as well. */
+  asLines: boolean | 'listed';
 }
 
 const NOTHING = { spans: new Uint32Array(), offsets: new Float64Array() };
@@ -126,8 +126,7 @@ export class BytePass {
   #work(piece: Block, offset: number, { context, events, given, asLines }: Working): Worked {
     const { bytes, split, columns } = piece;
     this.#begin(bytes.byteLength);
-    let lines: Uint8Array | undefined;
-    let kept = 0;
+    let lines: Block | undefined;
     let out: ByteWriter | undefined;
     let isSame = false;
     const writer = (): ByteWriter => {
@@ -135,9 +134,10 @@ export class BytePass {
       return out;
     };
     const totals = this.#kernel.run(bytes.byteLength, offset, (turn) => {
-      if (asLines && turn.lines !== undefined) {
-        lines = turn.lines;
-        kept = turn.count;
+      if (asLines !== false && turn.lines !== undefined) {
+        const { spans, offsets, count } = turn;
+        const listed = asLines === 'listed' ? { spans, offsets } : NOTHING;
+        lines = { ...listed, bytes: turn.lines, count, split, areLines: true };
         return;
       }
       const count = turn.deferred.length / 3;
@@ -160,8 +160,7 @@ export class BytePass {
       }
       this.#copy(turn, bytes, from, turn.count, writer());
     });
-    if (lines !== undefined)
-      return { block: { ...NOTHING, bytes: lines, count: kept, split, areLines: true }, ...totals };
+    if (lines !== undefined) return { block: lines, ...totals };
     const text = isSame ? bytes : writer().bytes.subarray(0, writer().length);
     const named = columns === undefined ? {} : { columns };
     return { block: { bytes: text, ...this.#spans.take(), split, whole: false, ...named }, ...totals };

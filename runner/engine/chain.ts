@@ -1,5 +1,6 @@
 /** Makes the nodes of one chain, step by step: what kind of stream flows at each place, and where stages begin and end. */
 
+import { noteBatchTiers } from './array-lane.ts';
 import { checkDelivery, checkEnds, needRecords, needSource, refuseIdle, type Stream } from './chain-checks.ts';
 import type {
   BatchOxi,
@@ -368,6 +369,7 @@ export class ChainBuilder {
       const parser = i === 0 && !this.#isBranch ? this.#parser : undefined;
       noteTiers({ stage, made: this.#made, parser, select: this.#select, forced: this.#o.tier });
     });
+    noteBatchTiers(nodes, !this.#isBranch && this.#parser !== undefined);
     return nodes;
   }
 

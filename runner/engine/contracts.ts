@@ -42,12 +42,15 @@ export interface Block {
   uncut?: { offset: number; broken: readonly { offset: number; reason: string }[] };
   /** Its bytes stand in an open file and are read by whoever works on it: `size` from `at` on. `bytes` is empty until then. */
   stored?: { fd: number; at: number; size: number };
-  /** Its bytes are `count` records with a line feed behind each, and nothing else; there are no spans and offsets of them. */
+  /** Its bytes are `count` records with a line feed behind each, and nothing else; spans and offsets of them may be left out. */
   areLines?: boolean;
   /** Its turn to be written, where those who work on blocks write what comes of them. */
   turn?: number;
-  /** Its records stand in the output already, in so many bytes, written in so many milliseconds; `bytes` is empty. */
-  put?: { bytes: number; ms: number };
+  /**
+   * Its records stand in the output already, in so many bytes, written in so many milliseconds; `bytes` is empty. As parts of arrays:
+   * `open` is the one that begins there and does not end, its bytes so far and the offset of its first record.
+   */
+  put?: { bytes: number; ms: number; open?: { bytes: number; offset: number } | undefined };
   /** Names of the columns, where the records are rows of CSV: not parsed yet, or laid out. */
   columns?: readonly string[];
   /** Where the records were laid out as rows of CSV: runs of them, in order, that count all of them. */

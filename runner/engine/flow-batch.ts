@@ -7,6 +7,7 @@ import { giveBuffer } from '../kernel/buffers.ts';
 import { SpanList } from '../kernel/spans.ts';
 import { ByteWriter } from '../kernel/writer.ts';
 import type { Json } from '../state/store.ts';
+import { type ArrayPlace, ArraysInPlace } from './arrays-in-place.ts';
 import { Channel } from './channel.ts';
 import type { BatchSpec, Block } from './contracts.ts';
 import type { StepCounters } from './counters.ts';
@@ -23,6 +24,8 @@ export interface BatchNode {
   together: boolean;
   /** Asks for a checkpoint. */
   checkpoint(): void;
+  /** Where the threads of the stage before write them as arrays by themselves. */
+  place?: ArrayPlace | undefined;
 }
 
 /** Arrays, and small batches of records, are handed on together once they are this large: a block each would be dear. */
@@ -36,7 +39,7 @@ const EMPTY: Block = {
 };
 
 /** What a half batch looks like in a checkpoint. */
-interface HalfBatch {
+export interface HalfBatch {
   records: string[];
   offsets: number[];
   split: number;
@@ -136,19 +139,25 @@ class Batch {
   #groupSplit = -1;
   #batches = 0;
   #split = 0;
+  /** Arrays that others write; undefined where they are gathered here. */
+  #inPlace: ArraysInPlace | undefined;
 
   constructor(node: BatchNode) {
     this.#node = node;
     this.#spec = node.spec;
-    if (node.state !== undefined) this.#restore(node.state as unknown as HalfBatch);
+    // What it holds of the half batch stands in the file already.
+    if (node.place !== undefined) this.#inPlace = new ArraysInPlace(node.place);
+    else if (node.state !== undefined) this.#hold(recordsOf(node.state as unknown as HalfBatch));
   }
 
   get #count(): number {
     return this.#joiner?.count ?? 0;
   }
 
-  add(block: Block): void {
+  add(given: Block): void {
     const { counters } = this.#node;
+    const block = this.#notWritten(given);
+    if (block === undefined) return;
     counters.in += block.count;
     counters.bytes_in += bytesOf(block);
     let from = 0;
@@ -166,6 +175,49 @@ class Batch {
       if (from < block.count || this.#isFull()) this.close();
     }
     giveBuffer(block.bytes);
+  }
+
+  /** Counts a block that is written; one that is not, and all behind it, are gathered here. */
+  #notWritten(block: Block): Block | undefined {
+    const arrays = this.#inPlace;
+    const { put } = block;
+    if (arrays === undefined || block.count === 0) return block;
+    if (put !== undefined && !arrays.isLeft) {
+      const { counters } = this.#node;
+      const written = arrays.count(block, put);
+      counters.in += block.count;
+      counters.bytes_in += written.recordBytes;
+      const { arrays: whole, bytes } = written;
+      if (whole > 0) this.#passOn(whole, whole * this.#spec.maxRecords, bytes, { split: block.split, ms: put.ms });
+      return undefined;
+    }
+    if (!arrays.isLeft) this.#gather(arrays);
+    return arrays.fetched(block);
+  }
+
+  #gather(arrays: ArraysInPlace): void {
+    const held = arrays.leave();
+    if (held !== undefined) this.#hold(held);
+  }
+
+  /** So many arrays of so many records are whole, and stand in the output. */
+  #passOn(arrays: number, records: number, bytes: number, { split, ms }: { split: number; ms: number }): void {
+    const { counters } = this.#node;
+    this.#whole.push({ ...EMPTY, split, count: arrays, put: { bytes, ms } });
+    counters.collected += records;
+    counters.added += arrays;
+    counters.out += arrays;
+    counters.bytes_out += bytes - arrays;
+    this.#countBatches(arrays);
+  }
+
+  /** So many batches are whole: a checkpoint may be due. */
+  #countBatches(batches: number): void {
+    const { checkpointEvery } = this.#spec;
+    for (let i = 0; i < batches; i++) {
+      this.#batches++;
+      if (checkpointEvery !== undefined && this.#batches % checkpointEvery === 0) this.#node.checkpoint();
+    }
   }
 
   /** The first record of `block` behind those that still fit; one that is larger than a whole batch has a batch of its own. */
@@ -188,6 +240,7 @@ class Batch {
   /** What was gathered is a batch. */
   close(): void {
     const { counters, spec } = this.#node;
+    if (this.#inPlace !== undefined && !this.#inPlace.isLeft) this.#endWritten(this.#inPlace);
     const count = this.#count;
     const joiner = this.#joiner;
     if (joiner === undefined || count === 0) return;
@@ -210,8 +263,15 @@ class Batch {
       counters.bytes_out += count + 1;
       this.#addArray(block);
     }
-    this.#batches++;
-    if (spec.checkpointEvery !== undefined && this.#batches % spec.checkpointEvery === 0) this.#node.checkpoint();
+    this.#countBatches(1);
+  }
+
+  #endWritten(arrays: ArraysInPlace): void {
+    const { open } = arrays;
+    if (open === undefined) return;
+    const bytes = arrays.end(open);
+    if (bytes === undefined) this.#gather(arrays);
+    else this.#passOn(1, open.records, bytes, { split: open.split, ms: 0 });
   }
 
   /** The records of a batch as one: in the joiner they stand one byte apart, and that byte is nobody's. */
@@ -278,37 +338,46 @@ class Batch {
   /** Half a batch goes into the checkpoint. */
   pass(barrier: Barrier): void {
     const { stepId, counters } = this.#node;
+    const open = this.#inPlace?.open;
     barrier.counters.set(stepId, { ...counters });
-    remember(barrier, 2 * this.#bytes, () =>
-      this.#count === 0 ? {} : { [stepId]: this.#snapshot() as unknown as Json },
-    );
-  }
-
-  #snapshot(): HalfBatch {
-    const half = (this.#joiner as BlockJoiner).peek();
-    const bytes = Buffer.from(half.bytes.buffer, half.bytes.byteOffset, half.bytes.byteLength);
-    const records = Array.from({ length: half.count }, (_, i) =>
-      bytes.toString('utf8', half.spans[2 * i] as number, half.spans[2 * i + 1] as number),
-    );
-    return { records, offsets: [...half.offsets], split: this.#split };
-  }
-
-  #restore({ records, offsets, split }: HalfBatch): void {
-    const bytes = Buffer.from(records.map((record) => `${record}\n`).join(''));
-    const spans = new SpanList();
-    let at = 0;
-    records.forEach((record, i) => {
-      const end = at + Buffer.byteLength(record);
-      spans.add(at, end, offsets[i] ?? 0);
-      at = end + 1;
+    remember(barrier, 2 * (open?.bytes ?? this.#bytes), () => {
+      const half = open === undefined ? this.#half : this.#inPlace?.records();
+      return half === undefined ? {} : { [stepId]: halfOf(half) as unknown as Json };
     });
-    const block: Block = { bytes, ...spans.take(), split };
+  }
+
+  get #half(): Block | undefined {
+    return this.#joiner === undefined || this.#count === 0 ? undefined : { ...this.#joiner.peek(), split: this.#split };
+  }
+
+  /** Records that are in the batch at hand already, and counted. */
+  #hold(block: Block): void {
     this.#bytes = bytesOf(block);
     this.#joiner = new BlockJoiner(block);
     this.#joiner.add(block);
-    this.#split = split;
+    this.#split = block.split;
     this.#since = performance.now();
   }
+}
+
+function halfOf({ bytes: text, spans, offsets, count, split }: Block): HalfBatch {
+  const bytes = Buffer.from(text.buffer, text.byteOffset, text.byteLength);
+  const records = Array.from({ length: count }, (_, i) =>
+    bytes.toString('utf8', spans[2 * i] as number, spans[2 * i + 1] as number),
+  );
+  return { records, offsets: [...offsets], split };
+}
+
+function recordsOf({ records, offsets, split }: HalfBatch): Block {
+  const bytes = Buffer.from(records.map((record) => `${record}\n`).join(''));
+  const spans = new SpanList();
+  let at = 0;
+  records.forEach((record, i) => {
+    const end = at + Buffer.byteLength(record);
+    spans.add(at, end, offsets[i] ?? 0);
+    at = end + 1;
+  });
+  return { bytes, ...spans.take(), split };
 }
 
 const OPEN = 0x5b;

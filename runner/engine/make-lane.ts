@@ -1,26 +1,62 @@
 /** Whether the threads of a stage can write what comes of it by themselves, and where. */
+import { beginningOf } from '../kernel/arrays.ts';
+import { type ArrayLane, arrayLane } from './array-lane.ts';
+import type { ArrayPlace } from './arrays-in-place.ts';
 import type { Makings } from './assembly.ts';
 import { piecesAreDirect } from './cuts-later.ts';
-import { type LaneSpec, MOST_BYTES, newLane } from './lane.ts';
+import type { HalfBatch } from './flow-batch.ts';
+import { type LaneSpec, MOST_BYTES, newLane, writeAll } from './lane.ts';
 import { roomOf } from './limits.ts';
 import { makeEncoder } from './make-sink.ts';
 import { unitMs } from './patience.ts';
-import type { PlannedNode } from './plan.ts';
+import type { PlannedNode, PlannedSink } from './plan.ts';
 
-/** The lane from `stage` to the only node behind it; undefined where that has to write by itself. */
-export function laneTo(m: Makings, stage: PlannedNode, behind: readonly PlannedNode[]): LaneSpec | undefined {
+export interface LaneTo {
+  spec: LaneSpec;
+  /** The node that counts what is written, where that are arrays. */
+  batch?: { node: PlannedNode; place: ArrayPlace };
+}
+
+/** The lane from `stage` to the sink behind it; undefined where that has to write by itself. */
+export function laneTo(m: Makings, stage: PlannedNode, behind: readonly PlannedNode[]): LaneTo | undefined {
   const file = laneFile(m, stage, behind);
-  return file && newLane(file.fd, file.at);
+  if (file === undefined) return undefined;
+  return file.arrays === undefined ? { spec: newLane(file.fd, file.at) } : laneOfArrays(m, file, file.arrays);
+}
+
+/** What a half batch holds is written first. */
+function laneOfArrays(m: Makings, { fd, at }: LaneFile, { batch, arrays }: ArrayLane): LaneTo | undefined {
+  const { id } = batch.step;
+  const half = m.stateOf(id) as unknown as HalfBatch | undefined;
+  const text = beginningOf(half?.records ?? []);
+  try {
+    writeAll(fd, text, at);
+  } catch {
+    // The sink tries again, and tells what is wrong.
+    return undefined;
+  }
+  const begun = half && {
+    records: half.records.length,
+    bytes: text.byteLength,
+    offset: half.offsets[0] ?? 0,
+    split: half.split,
+  };
+  const place = { step: id, fd, at: at + text.byteLength, records: arrays.records, begun };
+  return { spec: newLane(fd, place.at, arrays, begun), batch: { node: batch, place } };
 }
 
 /** The file that such a lane leads to, and where it begins there. */
-export function laneFile(
-  m: Makings,
-  stage: PlannedNode,
-  behind: readonly PlannedNode[],
-): { fd: number; at: number } | undefined {
+interface LaneFile {
+  fd: number;
+  at: number;
+  arrays?: ArrayLane;
+}
+
+export function laneFile(m: Makings, stage: PlannedNode, behind: readonly PlannedNode[]): LaneFile | undefined {
   // Memory that goes from one thread to another does not come back: who writes has to read, too.
   if (stage !== m.start.segment.nodes[0] || !piecesAreDirect(m)) return undefined;
+  const arrays = arrayLane([stage, ...behind]);
+  if (typeof arrays !== 'string') return fitsHalf(m, arrays) ? fileOf(m, arrays.sink, arrays) : undefined;
   const [sink, ...more] = behind;
   if (stage.kind !== 'stage' || sink?.kind !== 'sink' || more.length > 0) return undefined;
   if (stage.place !== 'main' || stage.threads === 1 || stage.ordered || !stage.keepsOrder) return undefined;
@@ -29,7 +65,18 @@ export function laneFile(
   if (stage.keeps !== undefined || formatter?.layOut === true || step.continues) return undefined;
   if (unitMs(step) > 0 || step.limits.maxProcessingTimeMs !== undefined || roomOf(step.limits).bytes < MOST_BYTES)
     return undefined;
-  if ((m.start.skip.get(step.id) ?? 0) > 0) return undefined;
+  return fileOf(m, sink);
+}
+
+/** A half batch of an attempt with other limits may be more than the next one makes. */
+function fitsHalf(m: Makings, { batch, arrays }: ArrayLane): boolean {
+  const half = m.stateOf(batch.step.id) as unknown as HalfBatch | undefined;
+  return half === undefined || half.records.length < arrays.records;
+}
+
+function fileOf(m: Makings, sink: PlannedSink, arrays?: ArrayLane): LaneFile | undefined {
+  if ((m.start.skip.get(sink.step.id) ?? 0) > 0) return undefined;
   if (makeEncoder(sink, m.start.stream, m.a.projectRoot)?.lines === undefined) return undefined;
-  return sink.sink.advance === undefined ? undefined : sink.sink.direct?.();
+  const file = sink.sink.advance === undefined ? undefined : sink.sink.direct?.();
+  return file && { ...file, ...(arrays === undefined ? {} : { arrays }) };
 }

@@ -68,7 +68,7 @@ export interface PlannedStep {
   hash: string;
   /** The framer may do its work: see `StreamInfo.selected`. */
   byFramer?: true;
-  /** Of a step of a stage: the cheapest tier that it has, and why it has no cheaper one. */
+  /** Of a step of a stage, and of a batch: the cheapest tier that it has, and why it has no cheaper one. */
   tier?: StepTier;
 }
 
@@ -117,7 +117,7 @@ export interface PlannedSink {
   formatter: { oxi: FormatterOxi; config: unknown; id: string; layOut: boolean } | undefined;
 }
 
-interface PlannedBatch {
+export interface PlannedBatch {
   kind: 'batch';
   step: PlannedStep;
   spec: BatchSpec;

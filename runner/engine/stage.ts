@@ -91,13 +91,15 @@ export class StageProgram {
     const lane = this.#lane;
     if (lane !== undefined && turn !== undefined) {
       lane.publish(block, turn);
-      const written = lane.isKnown(turn) ? lane.put(block, turn) : block;
+      const written = lane.put(block, turn);
       if (written.put !== undefined) return written;
     }
+    const { areLines: _, ...rest } = block;
     const { byteLength } = block.bytes;
     const bytes = takeBuffer(byteLength).subarray(0, byteLength);
     bytes.set(block.bytes);
-    return { ...block, bytes };
+    if (lane?.arrays === undefined) return { ...block, bytes };
+    return { ...rest, bytes, spans: block.spans.slice(), offsets: block.offsets.slice() };
   }
 
   /** With its bytes. */
@@ -142,7 +144,8 @@ export class StageProgram {
       deferred = records;
     };
     // Nothing else looks at them.
-    const asLines = this.#lane !== undefined && block.turn !== undefined && this.#parts.length === 1;
+    const isLane = this.#lane !== undefined && block.turn !== undefined && this.#parts.length === 1;
+    const asLines = isLane && this.#lane?.arrays !== undefined ? 'listed' : isLane;
     const { events } = tally;
     try {
       worked =

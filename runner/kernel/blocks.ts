@@ -32,7 +32,8 @@ function runsWithin({ runs }: Block, from: number, to: number): { runs?: RowRun[
 }
 
 /** Bytes of the records alone: what lies between them depends on where blocks were cut. */
-export function bytesOf({ bytes: text, spans, count, areLines }: Block): number {
+export function bytesOf({ bytes: text, spans, count, areLines, put }: Block): number {
+  if (put !== undefined) return put.bytes - count;
   if (areLines === true) return text.byteLength - count;
   let bytes = 0;
   for (let i = 0; i < 2 * count; i += 2) bytes += (spans[i + 1] as number) - (spans[i] as number);

@@ -26,7 +26,7 @@ export class LaneKeeper {
     this.#lane = lane;
   }
 
-  /** `answer` is given the result: written, or as it is where it has waited too long. */
+  /** `answer` is given the result: written, or as it is where it has waited too long or the lane is closed. */
   take(turn: number, result: StageResult, answer: (result: StageResult) => void): void {
     this.#lane.publish(result.block, turn);
     this.#waiting.push({ turn, result, since: performance.now(), answer });
@@ -39,7 +39,7 @@ export class LaneKeeper {
     for (let [first] = this.#waiting; first !== undefined; [first] = this.#waiting) {
       const { turn, result, since, answer } = first;
       const isKnown = this.#lane.isKnown(turn, ms);
-      if (!isKnown && performance.now() - since < WAIT_MS) return;
+      if (!isKnown && !this.#lane.isClosed(turn) && performance.now() - since < WAIT_MS) return;
       this.#waiting.shift();
       answer(isKnown ? { ...result, block: this.#lane.put(result.block, turn) } : result);
     }
