@@ -15,7 +15,8 @@ export interface ArrayLane {
 
 /** Of a chain that begins with a stage; a clause where it can't be so. */
 export function arrayLane([stage, batch, ...behind]: readonly PlannedNode[]): ArrayLane | string {
-  if (stage?.kind !== 'stage' || batch?.kind !== 'batch') return 'it does not stand behind the stage that reads the input';
+  if (stage?.kind !== 'stage' || batch?.kind !== 'batch')
+    return 'it does not stand behind the stage that reads the input';
   if (stage.forced === 'values') return 'OXIFLOW_TIER says so';
   const { spec } = batch;
   if (spec.emit !== 'array') return 'what it makes are no arrays, but blocks for the steps behind it';
@@ -26,13 +27,13 @@ export function arrayLane([stage, batch, ...behind]: readonly PlannedNode[]): Ar
   const [sink, ...more] = between === undefined ? behind : behind.slice(1);
   if (between !== undefined && (!between.idle || between.keeps !== undefined))
     return `"${between.steps[0]?.id}" works on what it makes`;
-  if (sink?.kind !== 'sink' || more.length > 0) return 'what it makes goes to more than one sink, or through another step first';
+  if (sink?.kind !== 'sink' || more.length > 0)
+    return 'what it makes goes to more than one sink, or through another step first';
   const steps = [...(between?.steps ?? []), sink.step];
   const rooms = steps.map(({ limits }) => roomOf(limits));
-  const looking = steps.find(
-    (step, i) => step.continues || isTimed(step) || (rooms[i]?.records ?? 0) < MOST_AT_ONCE,
-  );
-  if (looking !== undefined) return `"${looking.id}" has to look at each of its writes (limits, timeouts, continue_on_error)`;
+  const looking = steps.find((step, i) => step.continues || isTimed(step) || (rooms[i]?.records ?? 0) < MOST_AT_ONCE);
+  if (looking !== undefined)
+    return `"${looking.id}" has to look at each of its writes (limits, timeouts, continue_on_error)`;
   if (sink.formatter?.layOut === true) return `"${sink.step.id}" lays its records out`;
   if (sink.sink.advance === undefined || sink.sink.direct === undefined)
     return `"${sink.step.id}" writes to no file, and others can't write there in its place`;

@@ -130,7 +130,8 @@ export class ArraysInPlace {
       } catch (error) {
         throw ioError(error, what, { step });
       }
-      if (read === 0) throw new OxiError('IO_FAILED', `${what} are not there any more: start over with --fresh`, { place: { step } });
+      if (read === 0)
+        throw new OxiError('IO_FAILED', `${what} are not there any more: start over with --fresh`, { place: { step } });
       p += read;
     }
     return bytes;

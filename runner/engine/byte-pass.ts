@@ -99,17 +99,15 @@ export class BytePass {
 
   /**
    * The records of `piece`, whose lines begin at `offset`. Events are of deferred records; `failed` is given their places in the
-   * block that `given` was called with before. Throws NoKernel, before anything was done, where there is no memory for the piece.
+   * block that `given` was called with before. What comes of it may be left in the memory of the kernel, as lines, until the next
+   * piece comes (`asLines`). Throws NoKernel, before anything was done, where there is no memory for the piece.
    */
-  run(piece: Block, offset: number, context: StepContext, events: PassEvents, given: (block: Block) => void): Worked {
+  run(piece: Block, offset: number, how: Working): Worked {
     this.#kernel.roomFor(piece.bytes.byteLength).set(piece.bytes);
-    return this.#work(piece, offset, { context, events, given, asLines: false });
+    return this.#work(piece, offset, how);
   }
 
-  /**
-   * The same of a piece that is still to be read, which goes straight into the memory of the kernel. What comes of it may be left
-   * there, as lines, until the next piece comes (`asLines`).
-   */
+  /** The same of a piece that is still to be read, which goes straight into the memory of the kernel. */
   runStored(piece: Block, stored: NonNullable<Block['stored']>, offset: number, how: Working, name: string): Worked {
     const { stored: _, ...rest } = piece;
     const room = this.#kernel.roomFor(stored.size);

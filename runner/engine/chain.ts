@@ -367,7 +367,9 @@ export class ChainBuilder {
     nodes.forEach((stage, i) => {
       if (stage.kind !== 'stage') return;
       const parser = i === 0 && !this.#isBranch ? this.#parser : undefined;
-      noteTiers({ stage, made: this.#made, parser, select: this.#select, forced: this.#o.tier });
+      const last = nodes[i - 1];
+      const before = last?.kind === 'stage' ? last.steps.at(-1)?.tier?.tier : undefined;
+      noteTiers({ stage, made: this.#made, parser, select: this.#select, forced: this.#o.tier, before });
     });
     noteBatchTiers(nodes, !this.#isBranch && this.#parser !== undefined);
     return nodes;

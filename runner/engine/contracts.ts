@@ -328,6 +328,8 @@ export interface BlockStep {
   readonly cardinality: 'one' | 'filter' | 'many' | 'collect';
   /** `ordered` state needs every block of the stream in order: its stage runs on one thread. */
   readonly state: 'none' | 'ordered';
+  /** It only leaves records out, and looks at them where they stand: in the memory of the kernel, too. */
+  readonly picks?: true;
   /** Of a parser: cuts what its chunker has found to be whole. */
   readonly cutter?: Cutter;
   /** Sync or async; record errors go to `fail` (and throw there when the run has to stop). */

@@ -134,7 +134,9 @@ export class Lane {
   #fits(turn: number): boolean {
     const slot = turn % TURNS;
     const { arrays } = this;
-    return arrays === undefined || (this.#begunBytes[slot] as number) + (this.#sizes[slot] as number) + 2 <= arrays.maxBytes;
+    return (
+      arrays === undefined || (this.#begunBytes[slot] as number) + (this.#sizes[slot] as number) + 2 <= arrays.maxBytes
+    );
   }
 
   /** Nobody will ever know the place of a turn: the arrays of its records are made elsewhere. */

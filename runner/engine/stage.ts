@@ -6,8 +6,9 @@
 import { BlockJoiner, bytesOf, cutBlock, joinBlocks, sliceBlock } from '../kernel/blocks.ts';
 import { giveBuffer, takeBuffer } from '../kernel/buffers.ts';
 import { NoKernel } from '../kernel/bytes/wasm.ts';
+import { closeLines } from '../kernel/keep.ts';
 import type { Json } from '../state/store.ts';
-import type { BytePass } from './byte-pass.ts';
+import type { BytePass, Working } from './byte-pass.ts';
 import { ByteStart } from './byte-start.ts';
 import type { Block, BlockStep, Cutter, RecordStep, Step, StepContext } from './contracts.ts';
 import { takeStored } from './direct-lines.ts';
@@ -45,6 +46,10 @@ export class StageProgram {
   /** What leaves it goes there. */
   readonly #lane: Lane | undefined;
   #stepMs: number[] = [];
+  /** Behind its first pass records are left out at most. */
+  readonly #picksOnly: boolean;
+  /** Where each of the lines stands in the memory of the kernel is asked for. */
+  readonly #isListed: boolean;
 
   /** `keepsInput`: somebody else still needs the blocks that come in. `begins`: told which step gets the block next. */
   constructor(spec: StageSpec, makeSteps: MakeSteps, keepsInput = false, begins?: (owner: number) => void) {
@@ -64,6 +69,8 @@ export class StageProgram {
     this.#parts = fuse(flat, passing).map((part, i) =>
       Array.isArray(part) ? new Pass(part, { parser: part[0]?.owner ?? 0, checked: spec.checked || i > 0 }) : part,
     );
+    this.#picksOnly = this.#parts.slice(1).every((part) => !(part instanceof Pass) && part.step.picks === true);
+    this.#isListed = this.#lane?.arrays !== undefined || this.#parts.length > 1;
     this.#sampled = spec.steps.map((_, owner) =>
       this.#parts.some((part) => part instanceof Pass && part.clock.shared && part.clock.owners.includes(owner)),
     );
@@ -94,12 +101,11 @@ export class StageProgram {
       const written = lane.put(block, turn);
       if (written.put !== undefined) return written;
     }
-    const { areLines: _, ...rest } = block;
     const { byteLength } = block.bytes;
     const bytes = takeBuffer(byteLength).subarray(0, byteLength);
     bytes.set(block.bytes);
-    if (lane?.arrays === undefined) return { ...block, bytes };
-    return { ...rest, bytes, spans: block.spans.slice(), offsets: block.offsets.slice() };
+    if (!this.#isListed) return { ...block, bytes };
+    return { ...notLines(block), bytes, spans: block.spans.slice(), offsets: block.offsets.slice() };
   }
 
   /** With its bytes. */
@@ -143,21 +149,13 @@ export class StageProgram {
     const given = (records: Block): void => {
       deferred = records;
     };
-    // Nothing else looks at them.
-    const isLane = this.#lane !== undefined && block.turn !== undefined && this.#parts.length === 1;
-    const asLines = isLane && this.#lane?.arrays !== undefined ? 'listed' : isLane;
     const { events } = tally;
+    const how = { context: this.#context, events, given, asLines: this.#asLines(block) };
     try {
       worked =
         block.stored === undefined
-          ? pass.run(block, offset, this.#context, events, given)
-          : pass.runStored(
-              block,
-              block.stored,
-              offset,
-              { context: this.#context, events, given, asLines },
-              this.#nameOf(block),
-            );
+          ? pass.run(block, offset, how)
+          : pass.runStored(block, block.stored, offset, how, this.#nameOf(block));
     } catch (error) {
       if (error instanceof NoKernel) {
         this.#bytes.failed(error);
@@ -176,6 +174,13 @@ export class StageProgram {
     part.clock.share(performance.now() - started, this.#stepMs);
     if (worked.block.bytes.buffer !== block.bytes.buffer && !this.#keepsInput) giveBuffer(block.bytes);
     return worked.block;
+  }
+
+  /** What nobody but a lane, or a step that picks some of it, looks at may stay in the memory of the kernel. */
+  #asLines({ turn }: Block): Working['asLines'] {
+    const isLane = this.#lane !== undefined && turn !== undefined;
+    if (this.#isListed) return this.#picksOnly && (isLane || this.#parts.length > 1) ? 'listed' : false;
+    return isLane && this.#parts.length === 1;
   }
 
   /** The records of a block that came as one piece. */
@@ -300,12 +305,13 @@ export class StageProgram {
   }
 
   /** What comes of a block in one part, in as many portions as the limits of its steps ask for. */
-  async #within(part: Part, block: Block): Promise<Block> {
+  async #within(part: Part, given: Block): Promise<Block> {
     const work = (one: Block): Block | Promise<Block> =>
       part instanceof Pass ? this.#pass(part, one) : this.#step(part, one);
     const owners = ownersOf(part);
     const rooms = owners.map((owner) => this.#rooms[owner] as Room);
-    if (rooms.every((room) => hasRoom(room, block))) return await work(block);
+    if (rooms.every((room) => hasRoom(room, given))) return await work(given);
+    const block = notLines(given);
     const room: Room = {
       records: Math.min(...rooms.map(({ records }) => records)),
       bytes: Math.min(...rooms.map(({ bytes }) => bytes)),
@@ -336,14 +342,14 @@ export class StageProgram {
   }
 
   async #step(part: { owner: number; step: BlockStep }, block: Block): Promise<Block> {
-    if (this.#spec.steps[part.owner]?.onError === 'pass') return this.#stepPassing(part, block);
+    if (this.#spec.steps[part.owner]?.onError === 'pass') return this.#stepPassing(part, notLines(block));
     let failed = 0;
     const out = await part.step.process(block, this.#context, (index, error) => {
       failed++;
       this.#tally.fail(part.owner, block, index, error);
     });
     this.#tally.step(part.owner, part.step, block.count, failed, out.count);
-    return out;
+    return out.areLines === true && out.count < block.count ? closeLines(out) : out;
   }
 
   /** A record that fails leaves as it came in, at its place: each one is worked on alone. */
@@ -372,6 +378,11 @@ export class StageProgram {
   #idOf(owner: number): string {
     return this.#spec.steps[owner]?.id ?? '';
   }
+}
+
+/** The same records, which are not said to be lines. */
+function notLines({ areLines: _, ...block }: Block): Block {
+  return block;
 }
 
 function isList<T>(value: T | readonly T[]): value is readonly T[] {

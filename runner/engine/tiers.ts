@@ -1,6 +1,6 @@
 /** Which tier the steps of a stage run on, and why on no faster one. */
 import { noProgram } from './byte-pass.ts';
-import { type Step, TIERS, type Tier } from './contracts.ts';
+import { type BlockStep, type Step, TIERS, type Tier } from './contracts.ts';
 import { OxiError } from './errors.ts';
 import { fuse } from './fuse.ts';
 import type { PlannedStage, PlannedStep, Segment, StepTier } from './plan.ts';
@@ -36,20 +36,22 @@ export interface TieredStage {
   parser: Segment['parser'];
   select: Segment['select'];
   forced: Tier | undefined;
+  /** That of what comes in, where a stage stands before it. */
+  before: Tier | undefined;
 }
 
 /** Notes the tier of every step of a stage, and of the stage. */
-export function noteTiers({ stage, made, parser, select, forced }: TieredStage): void {
+export function noteTiers({ stage, made, parser, select, forced, before }: TieredStage): void {
   const steps = stage.steps.flatMap((step, owner) => (made.get(step) ?? []).map((part) => ({ owner, step: part })));
   const passing = new Set(stage.steps.flatMap(({ onError }, owner) => (onError === 'pass' ? [owner] : [])));
   const ids = stage.steps.map(({ id }) => id);
   const whyCut = forced === 'values' ? FORCED : whyNoLines(stage, parser, select);
-  const tiers = tiersOf(steps, { ids, passing, whyCut, isForced: forced === 'values' });
+  const tiers = tiersOf(steps, { ids, passing, whyCut, before, isForced: forced === 'values' });
   stage.steps.forEach((step, owner) => {
     const tier = tiers[owner];
     if (tier !== undefined) step.tier = tier;
   });
-  stage.cutsBytes = tiers[0]?.tier === 'bytes';
+  stage.cutsBytes = whyCut === undefined && tiers[0]?.tier === 'bytes';
   stage.tier = tiers.every(({ tier }) => tier === 'bytes') ? 'bytes' : 'values';
   stage.forced = forced;
 }
@@ -68,16 +70,25 @@ const CUT = 'its records come cut, and the kernel takes whole lines';
 
 function tiersOf(
   made: readonly MadeStep[],
-  about: { ids: readonly string[]; passing: ReadonlySet<number>; whyCut: string | undefined; isForced: boolean },
+  about: {
+    ids: readonly string[];
+    passing: ReadonlySet<number>;
+    whyCut: string | undefined;
+    before: Tier | undefined;
+    isForced: boolean;
+  },
 ): StepTier[] {
   const tiers: StepTier[] = [];
   const note = (owner: number, tier: Tier, why: string | undefined): void => {
     const known = tiers[owner];
     if (known === undefined || TIERS.indexOf(tier) > TIERS.indexOf(known.tier)) tiers[owner] = { tier, why };
   };
+  let before = about.before;
   fuse(made, about.passing).forEach((part, i) => {
     if (!Array.isArray(part)) {
-      note(part.owner, 'values', about.isForced ? FORCED : 'it works on whole blocks');
+      const why = about.isForced ? FORCED : whyNotPicked(part.step, before, about.passing.has(part.owner));
+      before = why === undefined ? 'bytes' : 'values';
+      note(part.owner, before, why);
       return;
     }
     const whyCut = i === 0 || about.isForced ? about.whyCut : CUT;
@@ -88,6 +99,14 @@ function tiersOf(
       else if (unfit.owner === undefined || unfit.owner === owner) note(owner, 'values', unfit.why);
       else note(owner, 'values', `"${about.ids[unfit.owner]}" is in the same pass`);
     }
+    before = whyCut === undefined && unfit === undefined ? 'bytes' : 'values';
   });
   return tiers;
+}
+
+/** Why a step over blocks does not leave records where the kernel has put them; undefined where it does. */
+function whyNotPicked(step: BlockStep, before: Tier | undefined, passes: boolean): string | undefined {
+  if (step.picks !== true) return 'it works on whole blocks';
+  if (passes) return 'it is given one record at a time ("continue_on_error")';
+  return before === 'bytes' ? undefined : 'what comes before it runs on values';
 }

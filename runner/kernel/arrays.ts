@@ -89,7 +89,10 @@ function withCommas({ bytes, spans, count }: Block): Pick<Block, 'bytes' | 'span
 }
 
 /** The records of such a part, which are compact JSON; their offsets are not known. `isInside`: it begins behind a comma. */
-export function recordsOfPart(bytes: Uint8Array, isInside: boolean): Pick<Block, 'bytes' | 'spans' | 'offsets' | 'count'> {
+export function recordsOfPart(
+  bytes: Uint8Array,
+  isInside: boolean,
+): Pick<Block, 'bytes' | 'spans' | 'offsets' | 'count'> {
   const records = new SpanList();
   let depth = isInside ? 1 : 0;
   let start = 0;

@@ -22,6 +22,25 @@ export function keepRecords(block: Block, stays: (index: number) => boolean): Bl
   return { ...block, spans: out.spans.subarray(0, 2 * kept), offsets: out.offsets.subarray(0, kept), count: kept };
 }
 
+/** Lines some of which were taken out, whose spans are nobody else's, moved together where they stand: lines again. */
+export function closeLines(block: Block): Block {
+  const { bytes, spans, count } = block;
+  let at = 0;
+  for (let from = 0; from < count; ) {
+    const start = spans[2 * from] as number;
+    let to = from + 1;
+    while (to < count && spans[2 * to] === (spans[2 * to - 1] as number) + 1) to++;
+    const end = (spans[2 * to - 1] as number) + 1;
+    if (at < start) {
+      bytes.copyWithin(at, start, end);
+      for (let i = 2 * from; i < 2 * to; i++) spans[i] = (spans[i] as number) - start + at;
+    }
+    at += end - start;
+    from = to;
+  }
+  return { ...block, bytes: bytes.subarray(0, at) };
+}
+
 /** The bytes of a block as a Buffer over the same memory. */
 export function bufferOf({ bytes }: Block): Buffer {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);

@@ -113,8 +113,13 @@ export class ByteStage {
       count: 0,
       split: 0,
     };
-    const { block, records, filtered } = this.#pass.run(piece, OFFSET, context(this.#given), notes, (given) => {
-      notes.block = given;
+    const { block, records, filtered } = this.#pass.run(piece, OFFSET, {
+      context: context(this.#given),
+      events: notes,
+      given: (given) => {
+        notes.block = given;
+      },
+      asLines: false,
     });
     this.deferred = this.#pass.deferred;
     const counts = notes.counts.map((n, owner) => n + (filtered[owner] ?? 0));

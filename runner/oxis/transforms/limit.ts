@@ -23,6 +23,7 @@ export const limit = defineStep({
 class LimitStep implements BlockStep {
   readonly form = 'block';
   readonly cardinality = 'filter';
+  readonly picks = true;
   readonly state = 'ordered';
   readonly #records: number;
   #passed = 0;

@@ -45,6 +45,7 @@ const LOOKED_AT = 32;
 class RateStep implements BlockStep {
   readonly form = 'block';
   readonly cardinality = 'filter';
+  readonly picks = true;
   readonly state = 'none';
   readonly #below: number;
   readonly #seed: number;
@@ -76,6 +77,7 @@ class RateStep implements BlockStep {
 class EveryStep implements BlockStep {
   readonly form = 'block';
   readonly cardinality = 'filter';
+  readonly picks = true;
   readonly state = 'ordered';
   readonly #every: number;
   /** Place of the next record in its group. */
