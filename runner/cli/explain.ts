@@ -6,6 +6,7 @@ import { once } from '../engine/once.ts';
 import {
   allNodes,
   type Plan,
+  type PlannedBatch,
   type PlannedNode,
   type PlannedStage,
   type Segment,
@@ -30,22 +31,29 @@ export function explainStages(plan: Plan, pipeline: Pipeline, stream?: StreamInf
     const bytes = bytesNote(planned, segment === 0 ? stream : undefined, problem);
     const readers = planned?.sources.map(({ step }) => asked.get(step.id)).findLast((n) => n !== undefined);
     return chains(planned?.nodes ?? []).flatMap((nodes) =>
-      nodes.flatMap((node, i) =>
-        node.kind !== 'stage'
-          ? []
-          : [
-              {
-                steps: node.steps.map(({ id, tier = { tier: node.tier, why: undefined } }) => {
-                  const held = tier.tier === 'bytes' ? bytes() : tier;
-                  return { id, tier: held.tier, why: held.why ?? null };
-                }),
-                threads: { most: node.threads, why: threadsReason(node, i === 0 ? readers : undefined) },
-                ends: endReason(node, nodes[i + 1]),
-              },
-            ],
-      ),
+      nodes.flatMap((node, i) => {
+        if (node.kind !== 'stage' && node.kind !== 'batch') return [];
+        const steps = stepsOf(node).map(({ id, tier = VALUES }) => {
+          const held = tier.tier === 'bytes' ? bytes() : tier;
+          return { id, tier: held.tier, why: held.why ?? null };
+        });
+        const threads =
+          node.kind === 'batch'
+            ? batchThreads(node)
+            : { most: node.threads, why: threadsReason(node, i === 0 ? readers : undefined) };
+        return [{ steps, threads, ends: endReason(node, nodes[i + 1]) }];
+      }),
     );
   });
+}
+
+const VALUES: StepTier = { tier: 'values', why: undefined };
+
+function batchThreads({ spec, step }: PlannedBatch): ExplainedStage['threads'] {
+  if (step.tier?.tier === 'bytes') return { most: 1, why: 'those of the stage before it write its arrays' };
+  return spec.waiting > 0
+    ? { most: 2, why: 'one takes records in, the other hands batches on' }
+    : { most: 1, why: 'it takes records in order' };
 }
 
 /** What holds for the steps of a segment that the kernel has a program for. */
@@ -94,12 +102,13 @@ function threadsReason(stage: PlannedStage, readers: number | undefined): string
   return 'no step names a number: "threads" of a step does, or --threads of run';
 }
 
-function endReason(stage: PlannedStage, next: PlannedNode | undefined): string {
+function endReason(stage: PlannedStage | PlannedBatch, next: PlannedNode | undefined): string {
   const [step] = next === undefined ? [] : stepsOf(next);
   if (next === undefined || step === undefined) return 'nothing stands behind it';
   if (next.kind === 'sink') return `"${step.id}" is a sink`;
   if (next.kind === 'batch') return `"${step.id}" makes batches`;
   if (next.kind === 'tee') return `"${step.id}" begins a second chain`;
+  if (stage.kind === 'batch') return `"${step.id}" works on what it makes`;
   const outside = next.place === 'beside' || stage.place === 'beside';
   if (next.place !== stage.place || next.place !== 'main') {
     const which = next.place === 'main' ? stage.steps.at(-1)?.id : step.id;

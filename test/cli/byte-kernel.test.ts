@@ -91,6 +91,48 @@ describe('info', () => {
     expect(await explained(missing)).toContain('filter: bytes: where its input is lines');
   });
 
+  test('tells of batches, limits and samples what they run on, and why', async () => {
+    const withSteps = (steps: [string, object][], to = 'long.ndjson'): Record<string, string> => ({
+      'rides.ndjson': RIDES,
+      'pipelines/rides.yaml': pipelineOf([
+        ['read_file', { path: 'rides.ndjson' }],
+        ['parse_json', {}],
+        ...steps,
+        ...(to === '-' ? [['write_stdout', {}]] : [['write_file', { path: to }]]),
+      ] as never),
+    });
+    const arrays: [string, object] = ['batch', { emit: 'array', batch_size: 10 }];
+    const rows: [steps: [string, object][], to: string, told: RegExp][] = [
+      [[arrays], 'long.ndjson', /threads 1: those of the stage before it write its arrays .*batch: bytes (?!:)/],
+      [[['filter', { where: 'km > 1' }], arrays, ['format_json', {}]], 'long.ndjson', /batch: bytes (?!:)/],
+      [[['batch', {}]], 'long.ndjson', /batch: values: what it makes are no arrays/],
+      [[['batch', { emit: 'array', strategy: 'any' }]], 'long.ndjson', /batch: values: a time may end its batches/],
+      [[arrays, ['map', { set: { n: '1' } }]], 'long.ndjson', /batch: values: "map" works on what it makes/],
+      [[arrays], '-', /batch: values: "write_stdout" writes to no file/],
+      [[['sample', { rate: 0.5 }]], 'long.ndjson', /sample: bytes (?!:)/],
+      [
+        [
+          ['filter', { where: 'km > 1' }],
+          ['limit', { records: 3 }],
+        ],
+        'long.ndjson',
+        /limit: bytes/,
+      ],
+      [
+        [
+          ['dedupe', { key: ['km'], within: 10 }],
+          ['limit', { records: 3 }],
+        ],
+        'long.ndjson',
+        /limit: values: what comes before it/,
+      ],
+    ];
+    for (const [steps, to, told] of rows) expect(`${await explained(withSteps(steps, to))} `).toMatch(told);
+    expect(await explained(withSteps([arrays]), { OXIFLOW_TIER: 'values' })).toContain(
+      'batch: values: OXIFLOW_TIER says so',
+    );
+  });
+
   test.each([
     ['array', { framing: 'array' }],
     ['comments', { allow_comments: true, framing: 'lines' }],

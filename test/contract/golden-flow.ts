@@ -22,6 +22,7 @@ import { defineSink, defineSource } from '../../runner/oxis/define.ts';
 import { jsonFormat } from '../../runner/oxis/formats/format-json.ts';
 import { makeSteps } from '../../runner/oxis/make.ts';
 import { registry } from '../../runner/oxis/registry.ts';
+import { type DiskSink, directInput } from './disk-ends.ts';
 
 export interface GoldenStep {
   oxi: string;
@@ -63,6 +64,8 @@ export interface FlowInput {
   commit?: (barrier: Barrier) => Promise<void>;
   /** Where it goes on. */
   from?: Checkpoint;
+  /** The input and the output stand in files of this folder. */
+  disk?: { folder: string; sink: DiskSink };
 }
 
 export interface FlowOutput {
@@ -80,9 +83,11 @@ class MemorySource implements Source {
   readonly kind = 'offset';
   readonly bounded = true;
   readonly #input: FlowInput;
+  readonly direct?: NonNullable<Source['direct']>;
 
   constructor(input: FlowInput) {
     this.#input = input;
+    if (input.disk !== undefined) this.direct = directInput(input.disk.folder, input.bytes);
   }
 
   async splits(): Promise<{ index: number; name: string; size: number }[]> {
@@ -219,7 +224,7 @@ export async function runInMemory(input: FlowInput): Promise<FlowOutput> {
       kind: 'sink',
       summary: '',
       config: nothing,
-      make: () => sink,
+      make: () => input.disk?.sink ?? sink,
       implicitFormat: () => jsonFormat({}),
     }),
   );
@@ -319,11 +324,11 @@ export async function runInMemory(input: FlowInput): Promise<FlowOutput> {
   );
   const counters = new Map(figures.steps.map((step) => [step.id, step.counters]));
   return {
-    bytes: Buffer.concat(sink.pieces),
+    bytes: input.disk?.sink.text() ?? Buffer.concat(sink.pieces),
     second: Buffer.concat(second.pieces),
     letters: Buffer.concat(letters.pieces),
     counters,
     errors,
-    written: sink.records,
+    written: (input.disk?.sink ?? sink).records,
   };
 }

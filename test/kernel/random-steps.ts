@@ -199,6 +199,33 @@ export class RandomSteps extends RandomJson {
     });
   }
 
+  /** Steps that pick records or gather them, among others; `whole`: that end in arrays. */
+  flow(): { oxi: string; config: Record<string, unknown> }[] {
+    const steps: { oxi: string; config: Record<string, unknown> }[] = [];
+    for (let left = this.below(4); left > 0; left--)
+      steps.push(this.below(2) === 0 ? this.picked() : ((this.steps()[0] as (typeof steps)[number]) ?? this.picked()));
+    if (this.below(3) > 0) steps.push(this.batch());
+    return steps;
+  }
+
+  picked(): { oxi: 'limit' | 'sample'; config: Record<string, unknown> } {
+    switch (this.below(3)) {
+      case 0:
+        return { oxi: 'limit', config: { records: this.pick([0, 1, 7, 100, 333, 5000]) } };
+      case 1:
+        return { oxi: 'sample', config: { every: this.pick([1, 2, 3, 10]) } };
+      default:
+        return { oxi: 'sample', config: { rate: this.pick([0, 0.1, 0.5, 0.9, 1]), seed: this.below(5) } };
+    }
+  }
+
+  batch(): { oxi: 'batch'; config: Record<string, unknown> } {
+    const emit = this.below(4) === 0 ? 'records' : 'array';
+    if (this.below(5) === 0) return { oxi: 'batch', config: { emit, strategy: 'memory', max_batch_size: 40 } };
+    const strategy = this.pick(['size', 'size', 'size_or_memory']);
+    return { oxi: 'batch', config: { emit, strategy, batch_size: this.pick([1, 2, 3, 10, 64, 700, 10_000]) } };
+  }
+
   #sibling(field: string): string {
     const parts = field.split('.');
     parts[parts.length - 1] = this.pick(['a', 'b', 'renamed', 'id', 'country']);
