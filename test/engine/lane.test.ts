@@ -4,9 +4,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import type { Block } from '../../runner/engine/contracts.ts';
+import { noCounters } from '../../runner/engine/counters.ts';
+import { type Barrier, newChannel } from '../../runner/engine/flow.ts';
+import { runBatch } from '../../runner/engine/flow-batch.ts';
 import { Lane, newLane } from '../../runner/engine/lane.ts';
 import type { StageResult } from '../../runner/engine/stage-spec.ts';
 import { LaneKeeper } from '../../runner/threads/lane-keeper.ts';
+import { recordsOf } from '../contract/oxi-suite.ts';
 import { randomOf } from '../fault/random.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'oxiflow-lane-'));
@@ -103,6 +107,160 @@ describe('a lane', () => {
     closeSync(readOnly);
   });
 });
+
+describe('a lane of arrays', () => {
+  const arraysOf = (records: readonly string[], size: number): string =>
+    Array.from(
+      { length: Math.ceil(records.length / size) },
+      (_, i) => `[${records.slice(i * size, (i + 1) * size)}]\n`,
+    ).join('');
+  const listed = (records: readonly string[]): Block => blockOf(records);
+
+  test('gives each turn its place among the arrays, whatever the order', () => {
+    const random = randomOf(12);
+    for (const size of [1, 2, 10, 1000]) {
+      const { path, fd } = fileWith('');
+      const spec = newLane(fd, 0, { records: size, maxBytes: 1 << 20 });
+      const lanes = [new Lane(spec), new Lane(spec)];
+      const turns = Array.from({ length: 96 }, (_, turn) =>
+        Array.from({ length: random.below(9) }, (_one, i) => `"${turn}.${i}"`),
+      );
+      for (let from = 0; from < turns.length; from += 8) {
+        const group = random.shuffle(Array.from({ length: 8 }, (_, i) => from + i));
+        for (const turn of group) lanes[turn % 2]?.publish(listed(turns[turn] as string[]), turn);
+        for (const turn of random.shuffle(group)) {
+          const block = lanes[turn % 2]?.put(listed(turns[turn] as string[]), turn);
+          expect(block?.put).toBeDefined();
+        }
+      }
+      closeSync(fd);
+      const all = turns.flat();
+      const half = all.length % size;
+      const text = readFileSync(path, 'utf8');
+      expect(half === 0 ? text : `${text.slice(0, -1)}]\n`).toBe(arraysOf(all, size));
+    }
+  });
+
+  test('closes with the turn in which one could become too large, for that and all behind it', async () => {
+    const { path, fd } = fileWith('');
+    const spec = newLane(fd, 0, { records: 100, maxBytes: 64 });
+    const lane = new Lane(spec);
+    const blocks = [['1', '2'], [`"${'x'.repeat(60)}"`], ['3']].map(listed);
+    for (const turn of [2, 1, 0]) lane.publish(blocks[turn] as Block, turn);
+    expect([0, 1, 2].map((turn) => [lane.isKnown(turn), lane.isClosed(turn)])).toEqual([
+      [true, false],
+      [false, true],
+      [false, true],
+    ]);
+    const keeper = new LaneKeeper(new Lane(spec));
+    const answers: StageResult[] = [];
+    for (const turn of [1, 2]) keeper.take(turn, resultOf(blocks[turn] as Block), (result) => answers.push(result));
+    expect(answers.map(({ block }) => block)).toEqual(blocks.slice(1));
+    expect(lane.put(blocks[1] as Block, 1)).toBe(blocks[1]);
+    expect(lane.put(blocks[0] as Block, 0).put).toMatchObject({ bytes: 5, open: { bytes: 5 } });
+    closeSync(fd);
+    expect(readFileSync(path, 'utf8')).toBe('[1,2,');
+  });
+
+  test.each([[[0]], [[1]], [[2, 3]], [[5]], [[]]])(
+    'blocks %j of six are not written: the batch behind it makes the same arrays, and the same checkpoints',
+    async (left) => {
+      const turns = Array.from({ length: 6 }, (_, turn) =>
+        Array.from({ length: 7 + turn }, (_one, i) => `{"turn":${turn},"i":[${i},"],["]}`),
+      );
+      const { path, fd } = fileWith('');
+      const spec = newLane(fd, 0, { records: 10, maxBytes: 1 << 20 });
+      const lane = new Lane(spec);
+      const [input, out] = [newChannel(), newChannel()];
+      const counters = noCounters();
+      const done = runBatch(
+        {
+          stepId: 'batch',
+          spec: {
+            emit: 'array',
+            maxRecords: 10,
+            maxBytes: 1 << 20,
+            maxMs: undefined,
+            waiting: 0,
+            preserveOrder: true,
+            checkpointEvery: undefined,
+          },
+          counters,
+          state: undefined,
+          together: false,
+          checkpoint: () => undefined,
+          place: { step: 'batch', fd, at: 0, records: 10, begun: undefined },
+        },
+        input,
+        out,
+      );
+      let text = '';
+      const halves: string[][] = [];
+      const taking = (async () => {
+        for (let item = await out.receive(); item !== undefined; item = await out.receive()) {
+          if (item.kind === 'barrier') {
+            const half = item.barrier.snapshots.batch as { records: string[] } | undefined;
+            halves.push(half?.records ?? []);
+            continue;
+          }
+          const { block } = item;
+          // As the sink does: what it knows of ends where the text does.
+          if (block.put !== undefined) {
+            const bytes = readFileSync(path);
+            text += bytes.toString('utf8', text.length, text.length + block.put.bytes);
+          } else if (block.count > 0)
+            text += recordsOf(block)
+              .map((record) => `${record}\n`)
+              .join('');
+        }
+      })();
+      for (const [turn, records] of turns.entries()) {
+        const block = listed(records);
+        lane.publish(block, turn);
+        const given = left.includes(turn as never) ? block : lane.put(block, turn);
+        await input.send({ kind: 'block', block: given, broken: [], letters: [] }, { bytes: 0, records: 0 });
+        const last = turn === turns.length - 1 ? 'finished' : 'no';
+        await input.send({ kind: 'barrier', barrier: barrierOf(turn, last) }, { bytes: 0, records: 0 });
+      }
+      input.close();
+      await done;
+      await taking;
+      closeSync(fd);
+      const all = turns.flat();
+      expect(text).toBe(arraysOf(all, 10));
+      const counted = turns.map((_, turn) => turns.slice(0, turn + 1).flat());
+      expect(halves.slice(0, -1)).toEqual(
+        counted.slice(0, -1).map((records) => records.slice(records.length - (records.length % 10))),
+      );
+      const bytes = all.reduce((sum, record) => sum + record.length, 0);
+      const arrays = Math.ceil(all.length / 10);
+      expect(counters).toMatchObject({
+        in: all.length,
+        collected: all.length,
+        added: arrays,
+        out: arrays,
+        bytes_in: bytes,
+        bytes_out: bytes + all.length + arrays,
+      });
+    },
+  );
+});
+
+function barrierOf(n: number, last: Barrier['last']): Barrier {
+  return {
+    n,
+    grade: 'hard',
+    last,
+    position: { split: 0, offset: 0, records: 0, framer: null },
+    counters: new Map(),
+    snapshots: {},
+    encoders: {},
+    marks: {},
+    declined: false,
+    branches: [],
+    over: Promise.withResolvers(),
+  };
+}
 
 describe('the keeper of a thread', () => {
   test('goes on with the next block while a place is not known, and writes both then', async () => {
