@@ -22,10 +22,11 @@ const OFFSET = 1000;
 export interface Given {
   params?: ReadonlyMap<string, unknown>;
   env?: ReadonlyMap<string, string>;
+  now?: number;
 }
 
-const context = ({ params = new Map(), env = new Map() }: Given = {}): StepContext => ({
-  now: 0,
+const context = ({ params = new Map(), env = new Map(), now = 0 }: Given = {}): StepContext => ({
+  now,
   params,
   env,
   stream: { framing: 'lines', selected: false },
