@@ -41,6 +41,11 @@ MARGIN = 10.0
 #: Airflow throws when the task's time is over, in whatever runs then, which may not let it through: after so many seconds it is
 #: said again here.
 LATE = 2.0
+#: What of the runner's advice is called otherwise here.
+ADVICE = {
+    "--fresh starts over": "the task starts over when it has fresh=True and is cleared",
+    "add --same-host": "that is same_host=True, and a connection of type oxiflow that has a host keeps the state in Redis",
+}
 #: State that only one machine reaches, and executors whose tasks are all on one machine.
 ON_ONE_MACHINE = ("sqlite", "file")
 LOCAL = {"LocalExecutor", "SequentialExecutor"}
@@ -246,6 +251,7 @@ class Work:
             # Later tries of the same invocation go on with what the first one began.
             fresh=task.fresh and self._identity.first_try and not again,
             shard=self._shard,
+            same_host=task.same_host and self._shard is not None,
             drain_timeout=duration_text(task.drain_timeout),
             state_backend=task.state_backend or self._settings.state_backend,
         )
@@ -291,9 +297,7 @@ class Work:
         try:
             result.check()
         except RunFailed as failure:
-            message = str(failure)
-            if "--fresh starts over" in message:
-                message += "; in Airflow, the task starts over when it has fresh=True and is cleared"
+            message = in_airflow(str(failure))
             self._end(result, message)
             raise (AirflowException if failure.retry else AirflowFailException)(message) from failure
         self._end(result, None)
@@ -344,6 +348,11 @@ class Work:
                 f"there is no folder {folder} on this worker, and the project is looked for there"
             )
         return folder
+
+
+def in_airflow(message: str) -> str:
+    """What the runner advises is said on its command line."""
+    return "; in Airflow, ".join([message, *(meant for option, meant in ADVICE.items() if option in message)])
 
 
 def is_at(to: str | None, uri: str) -> bool:

@@ -229,6 +229,14 @@ def test_one_part_that_is_cleared_alone_is_told_what_to_do(shop: Path, capsys: p
     assert "clear all of them" not in capsys.readouterr().out
 
 
+def test_parts_that_are_all_worked_on_here_share_this_machines_state(shop: Path) -> None:
+    (shop / "pipelines/orders.yaml").write_text(PIPELINE.replace("big.ndjson", "big.ndjson, merge: true"))
+    execute(load(shop, shard="0/2", same_host=True), context(Store()))
+    assert execute(load(shop, shard="1/2", same_host=True), context(Store()))["outputs"][0]["rows"] == ORDERS * 4 // 5
+    # Where there are no parts, nothing is shared.
+    assert execute(load(shop, same_host=True, run_key="alone"), context(Store()))["rows"] == ORDERS * 4 // 5
+
+
 def test_outlets_get_the_figures_of_their_output(shop: Path) -> None:
     big = Asset(name="big", uri=f"file://{shop}/big.ndjson")
     other = Asset(name="other", uri="s3://lake/other")
@@ -246,6 +254,7 @@ def test_outlets_get_the_figures_of_their_output(shop: Path) -> None:
         ({"set": {"filter.where": "total"}}, AirflowFailException, "filter"),
         ({"set": {"read_file.path": "none.ndjson"}}, AirflowException, "none.ndjson"),
         ({"shard": "first"}, AirflowFailException, "is not I/N"),
+        ({"shard": "0/2"}, AirflowFailException, "this host's alone.*; in Airflow, that is same_host=True"),
         ({"runner_path": "/nowhere/oxiflow"}, AirflowFailException, "/nowhere/oxiflow"),
         ({"project_dir": "/nowhere"}, AirflowFailException, "no folder /nowhere on this worker"),
         ({"pipeline_params": {"leest": 1}}, AirflowFailException, "leest"),
