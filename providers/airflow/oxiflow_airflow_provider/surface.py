@@ -11,7 +11,7 @@ from typing import Any
 
 from oxiflow.live import Live
 
-from .compat import HAS_TAB, state_store
+from .compat import HAS_TAB, state_store, without_secrets
 
 #: Between two writes, in seconds: at first, and at most. In between, a fortieth of the time so far.
 SOONEST = 1.0
@@ -52,7 +52,8 @@ class Surface:
             if self._last.get(key) == value:
                 continue
             try:
-                self._put(key, value)
+                # A path or an error may say what a connection holds.
+                self._put(key, without_secrets(value))
             except Exception as error:
                 # Whatever Airflow's side throws: the run is worth more than its picture.
                 if not self._failed:

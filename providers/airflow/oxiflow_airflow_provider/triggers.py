@@ -57,6 +57,7 @@ class OxiFlowTrigger(BaseTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         try:
             if self._handle.here:
+                await self._know_secrets()
                 event = await self._follow(self._handle.run())
             else:
                 event = await self._ask()
@@ -64,6 +65,12 @@ class OxiFlowTrigger(BaseTrigger):
             await self._cancel()
             event = {"status": "timeout", "message": str(error)}
         yield TriggerEvent({**event, "told": self._handle.here})
+
+    async def _know_secrets(self) -> None:
+        """What the run was given is to stay out of the log here, too; a connection that is gone by now is no reason to stop."""
+        if self._kwargs["conn_env"]:
+            with contextlib.suppress(Exception):
+                await asyncio.to_thread(connection_variables, self._kwargs["conn_env"])
 
     async def on_kill(self) -> None:
         """Somebody has ended or cleared the task."""

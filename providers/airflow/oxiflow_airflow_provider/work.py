@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlparse
@@ -22,7 +22,14 @@ from oxiflow.request import drain_seconds, part_of_how_many
 
 from oxiflow import Result, RunRequest, start
 
-from .compat import AirflowException, AirflowFailException, AirflowTaskTimeout, executors, state_store
+from .compat import (
+    AirflowException,
+    AirflowFailException,
+    AirflowTaskTimeout,
+    executors,
+    state_store,
+    without_secrets,
+)
 from .environment import connection_variables
 from .hooks import OxiFlowHook
 from .identity import clearing_notice, identify, part_of
@@ -310,19 +317,20 @@ class Work:
             notice = clearing_notice(self._context, int(self._task.retries or 0), summary["outputs"])
             if notice is not None:
                 self._log.warning(notice)
-        self._tell_assets(summary)
-        return summary
+        shown: dict[str, Any] = without_secrets(summary)
+        self._tell_assets(summary["outputs"], shown)
+        return shown
 
     def _end(self, result: Result, error: str | None) -> None:
         self._live.ended(result, error, now())
         self._surface.write(self._live)
 
-    def _tell_assets(self, summary: Mapping[str, Any]) -> None:
+    def _tell_assets(self, outputs: Sequence[Mapping[str, Any]], summary: Mapping[str, Any]) -> None:
         for outlet in self._task.outlets or ():
             uri = getattr(outlet, "uri", None)
             if uri is None:
                 continue
-            mine = [output for output in summary["outputs"] if is_at(output["to"], uri)]
+            mine = [output for output in outputs if is_at(output["to"], uri)]
             self._context["outlet_events"][outlet].extra = {
                 "rows": sum(output["rows"] for output in mine) if mine else summary["rows"],
                 "bytes": sum(output["bytes"] for output in mine) if mine else summary["bytes"],
@@ -343,10 +351,18 @@ class Work:
     def _folder(self) -> str:
         named = self._task.project_dir or self._settings.project_dir or ""
         folder = os.path.normpath(os.path.join(self._task.dag.folder, os.path.expanduser(named)))
-        if not os.path.isdir(folder):
+        try:
+            with os.scandir(folder):
+                # Which is to be its working folder, too.
+                os.stat(os.path.join(folder, os.curdir))
+        except PermissionError:
+            raise AirflowFailException(
+                f"the user that tasks run as on this worker may not look into {folder}, where the project is looked for"
+            ) from None
+        except (FileNotFoundError, NotADirectoryError):
             raise AirflowFailException(
                 f"there is no folder {folder} on this worker, and the project is looked for there"
-            )
+            ) from None
         return folder
 
 
