@@ -25,7 +25,7 @@ from .compat import set_xcom
 from .environment import connection_variables
 from .hooks import OxiFlowHook, Settings, call
 from .logs import TaskLog
-from .surface import Surface
+from .surface import SOONEST_OF_MANY, Surface
 from .work import ON_ONE_MACHINE, now
 
 #: Between two looks at the events, and between two questions to the state backend, in seconds.
@@ -92,7 +92,9 @@ class OxiFlowTrigger(BaseTrigger):
         told = Told(self._handle)
         keep = self._kwargs
         live = Live(keep["pipeline"], self._run_key, keep["invocation"], keep["worker_id"], now())
-        surface = Surface(lambda key, value: set_xcom(self.task_instance, key, value), self.log)
+        surface = Surface(
+            lambda key, value: set_xcom(self.task_instance, key, value), self.log, soonest=SOONEST_OF_MANY
+        )
         try:
             while True:
                 items = await asyncio.to_thread(run.poll)

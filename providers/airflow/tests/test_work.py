@@ -213,11 +213,11 @@ def test_a_connection_reaches_the_run(shop: Path, monkeypatch: pytest.MonkeyPatc
     # Nor is it told where it shows up in a path or an error.
     assert summary["outputs"][0]["to"].endswith("/***.ndjson")
     assert "by-connection" not in json.dumps([summary, store.values])
-    monkeypatch.setenv("AIRFLOW_CONN_DEPOT", json.dumps({"conn_type": "http", "password": "no/such/place"}))
+    (shop / "pipelines/orders.yaml").write_text(PIPELINE.replace("orders.ndjson", '"${BIG_AT}.json"'))
     with pytest.raises(AirflowException):
-        execute(load(shop, conn_env={"BIG_AT": "depot#password"}, fresh=True), context(store))
-    assert "***" in store.values["oxiflow_run"]["error"]
-    assert "no/such/place" not in json.dumps(store.values)
+        execute(load(shop, conn_env={"BIG_AT": "depot#password"}, run_key="other"), context(store))
+    assert "***.json: no such file" in store.values["oxiflow_run"]["error"]
+    assert "by-connection" not in json.dumps(store.values)
 
 
 def test_one_part_that_is_cleared_alone_is_told_what_to_do(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
