@@ -65,8 +65,8 @@ def watch(airflow: Airflow, project: Path, picture: Path) -> str:
         summary = api.xcom(task)
         assert summary["rows"] == number(tab, "rows_written") == ROWS
         # Before there is a checkpoint there is no XCom of it, and that there is no state store is found out once.
-        about = [one for one in complaints if "/xcomEntries/oxiflow_checkpoints" not in one]
-        assert len(about) == 1 and "state-store" in about[0], complaints
+        (about,) = [one for one in complaints if "/xcomEntries/oxiflow_checkpoints" not in one]
+        assert "state-store" in about, complaints
     return f"rows written {', '.join(f'{rows:,}' for rows in (*seen, ROWS))}"
 
 

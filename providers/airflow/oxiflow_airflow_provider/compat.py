@@ -83,12 +83,10 @@ def without_secrets(value: Any) -> Any:
 
 @functools.cache
 def _redact() -> Any:
-    for place in ("airflow.sdk.log", "airflow.sdk.execution_time.secrets_masker", "airflow.utils.log.secrets_masker"):
-        try:
-            return importlib.import_module(place).redact
-        except (ImportError, AttributeError):
-            continue
-    raise ImportError("this Airflow has no redact")
+    if VERSION < (3, 0):
+        return importlib.import_module("airflow.utils.log.secrets_masker").redact
+    place = "airflow.sdk.log" if VERSION >= (3, 1) else "airflow.sdk.execution_time.secrets_masker"
+    return importlib.import_module(place).redact
 
 
 def check_cycle(dag: Any) -> None:

@@ -300,7 +300,7 @@ def test_a_folder_that_may_not_be_looked_into_is_told_from_one_that_is_not_there
         raise PermissionError(errno.EACCES, "no")
 
     # Root may look into all of them.
-    monkeypatch.setattr(work.os, "scandir", refused)
+    monkeypatch.setattr(os, "scandir", refused)
     with pytest.raises(AirflowFailException, match="may not look into"):
         execute(load(shop), context(Store()))
 
