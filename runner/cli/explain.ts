@@ -34,8 +34,11 @@ export function explainStages(plan: Plan, pipeline: Pipeline, stream?: StreamInf
       nodes.flatMap((node, i) => {
         if (node.kind !== 'stage' && node.kind !== 'batch') return [];
         const steps = stepsOf(node).map(({ id, tier = VALUES }) => {
-          const held = tier.tier === 'bytes' ? bytes() : tier;
-          return { id, tier: held.tier, why: held.why ?? null };
+          if (tier.tier === 'values') return { id, tier: tier.tier, why: tier.why ?? null };
+          const held = bytes();
+          if (held.tier === 'values') return { id, tier: held.tier, why: held.why ?? null };
+          const whys = [tier.why, held.why].filter((why) => why !== undefined);
+          return { id, tier: tier.tier, why: whys.length === 0 ? null : whys.join('; ') };
         });
         const threads =
           node.kind === 'batch'
