@@ -61,7 +61,10 @@ def oxiflow_flow(
         params = {python_names[name]: text_of(value) for name, value in values.items() if value is not None}
         return task(pipeline, project_dir=project_dir, state_backend=state_backend, params=params, env=env)
 
-    run.__signature__ = inspect.Signature([argument_of(one) for one in given])  # type: ignore[attr-defined]
+    arguments = [argument_of(one) for one in given]
+    run.__signature__ = inspect.Signature(arguments)  # type: ignore[attr-defined]
+    # Prefect before 3.5 looks at both.
+    run.__annotations__ = {one.name: one.annotation for one in arguments}
     run.__name__ = run.__qualname__ = python_name(entry.name)
     # Where Prefect looks for the flow again, in another process.
     run.__module__ = sys._getframe(1).f_globals.get("__name__", __name__)

@@ -25,10 +25,13 @@ from .assets import tell_assets
 from .blocks import OxiFlowProject, OxiFlowStateBackend
 from .identity import here, identity_of
 from .news import News
+from .pace import Pace
 from .surface import Surface
 
-#: Between two looks at the events, in seconds.
-INTERVAL = 0.2
+#: Between two looks at the events, in seconds; the end of the run is seen at once. In a loop of others, where it is not, soon at
+#: first.
+INTERVAL = 1.0
+SOON = 0.1
 #: Added to the time that a stop may take until what is left is killed, in seconds. Prefect kills a flow run after thirty.
 MARGIN = 5.0
 #: For what the runner has left behind, when it has had its time.
@@ -136,13 +139,13 @@ class Work:
         return run
 
     async def _follow(self, run: Run, within: float = float("inf")) -> None:
-        deadline = time.monotonic() + within
+        deadline, pace = time.monotonic() + within, Pace(SOON, INTERVAL)
         while run.running and time.monotonic() < deadline:
             items = run.poll()
             for item in items:
                 self._tell(item)
             if not items:
-                await asyncio.sleep(INTERVAL)
+                await asyncio.sleep(pace.pause)
 
     def _tell(self, item: Item) -> None:
         self._narrator.tell(item)
