@@ -58,7 +58,7 @@ def oxiflow_flow(
     python_names = {python_name(parameter.name): parameter.name for parameter in given}
 
     def run(**values: Any) -> Any:
-        params = {python_names[name]: text_of(value) for name, value in values.items() if value is not None}
+        params = {python_names[name]: value for name, value in values.items() if value is not None}
         return task(pipeline, project_dir=project_dir, state_backend=state_backend, params=params, env=env)
 
     arguments = [argument_of(one) for one in given]
@@ -115,13 +115,6 @@ def value_of(parameter: Parameter) -> Any:
     if parameter.type == "timestamp":
         return datetime.datetime.fromisoformat(parameter.default.replace("Z", "+00:00"))
     return TYPES[parameter.type](parameter.default)
-
-
-def text_of(value: Any) -> Any:
-    if isinstance(value, datetime.datetime):
-        # The runner wants to know of which place a time is.
-        return (value if value.tzinfo else value.replace(tzinfo=datetime.timezone.utc)).isoformat()
-    return value.isoformat() if isinstance(value, datetime.date) else value
 
 
 def documentation_of(entry: Pipeline) -> str:

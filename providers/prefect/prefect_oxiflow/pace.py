@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 
 #: Of the time that has passed.
-SHARE = 0.2
+SHARE = 0.25
 
 
 class Pace:

@@ -16,7 +16,7 @@ from prefect.context import FlowRunContext
 from .identity import Place
 
 #: Between two questions, in seconds: in a thread, and in the main thread.
-OFTEN, SELDOM = 3.0, 5.0
+OFTEN, SELDOM = 3.0, 10.0
 #: So long the main thread is left to the signal, in seconds; nobody sends it where no runner or worker holds the flow run.
 PATIENCE = 10.0
 #: Types of states that are the last ones.

@@ -22,7 +22,10 @@ from .work import Backend, Outcome, Project, Value, Work
 def another_try_helps(task: Any, task_run: TaskRun, state: State[Any]) -> bool:
     """What would end the same way is not tried again, whatever the task's retries say."""
     error = state.data
-    return not isinstance(error, OxiFlowError) or error.retry
+    if isinstance(error, OxiFlowError):
+        return error.retry
+    # Of what the task was given.
+    return not isinstance(error, (TypeError, ValueError))
 
 
 def name_of_run(parameters: dict[str, Any]) -> str:

@@ -79,6 +79,7 @@ class Failure:
         (BadData("bad", Result(exit_code=3)), False),
         (RunnerMissing("none"), False),
         (TimeoutError("late"), True),
+        (ValueError("shard '8' is not I/N"), False),
     ],
 )
 def test_only_what_may_end_otherwise_is_tried_again(error: Exception, helps: bool) -> None:

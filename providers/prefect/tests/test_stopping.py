@@ -80,15 +80,15 @@ def test_in_the_main_thread_the_signal_comes_first() -> None:
     looks = []
     states: dict[float, State[Any]] = {
         0: Cancelling(),
-        6: Running(),
-        12: Cancelling(),
-        18: Cancelling(),
-        24: Cancelling(),
+        10: Running(),
+        20: Cancelling(),
+        29: Cancelling(),
+        30: Cancelling(),
     }
     for at.now, state in states.items():
         looks.append(looked(one, state))
     assert looks == [0, 0, 0, 0, 1]
-    assert 18 - 12 < PATIENCE <= 24 - 12
+    assert 29 - 20 < PATIENCE <= 30 - 20
 
 
 def test_the_server_is_not_asked_all_the_time() -> None:
