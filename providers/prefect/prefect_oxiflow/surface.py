@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
+from httpx import HTTPStatusError, codes
 from oxiflow.documents import CheckpointDocument, RunDocument
 from oxiflow.events import Event
 from oxiflow.live import Live
@@ -30,7 +31,7 @@ from .texts import escaped, slug
 
 #: Between two updates, in seconds, at first and at last: of the progress, and of the tables.
 PROGRESS, LONGEST_PROGRESS = 2.0, 10.0
-TABLES, LONGEST_TABLES = 15.0, 60.0
+TABLES, LONGEST_TABLES = 20.0, 60.0
 #: Between two looks at what is to be told.
 TICK = 1.0
 #: What the last words to Prefect may take, in seconds: at the end of a run, and of one that was stopped.
@@ -116,11 +117,13 @@ class Surface:
     def _show_the_end(self) -> None:
         self._emit(self._last)
         run, checkpoints = self._documents()
-        self._put_progress(run, checkpoints)
-        self._put_tables(run, checkpoints)
-        self._put("summary", "markdown", summary_text(run, checkpoints), self._about("summary"))
+        # Where one is not taken, the others are.
+        self._try(partial(self._put_progress, run, checkpoints))
+        self._try(partial(self._put_tables, run, checkpoints))
+        said = summary_text(run, checkpoints)
+        self._try(partial(self._put, "summary", "markdown", said, self._about("summary")))
         for number, link in enumerate(links(run), 1):
-            self._put(f"output-{number}", "markdown", link, self._about(f"output {number}"))
+            self._try(partial(self._put, f"output-{number}", "markdown", link, self._about(f"output {number}")))
 
     def _documents(self) -> tuple[RunDocument, list[CheckpointDocument]]:
         with self._lock:
@@ -145,10 +148,8 @@ class Surface:
         if self._client is None or self._shown.get(name) == said:
             return
         known = self._artifacts.get(name)
-        if known is not None:
-            update = ArtifactUpdate(data=data, description=description) if live else ArtifactUpdate(data=data)
-            self._client.update_artifact(known, update)
-        else:
+        update = ArtifactUpdate(data=data, description=description) if live else ArtifactUpdate(data=data)
+        if known is None or not updated(self._client, known, update, quietly=not self._over.is_set()):
             made = self._client.create_artifact(
                 ArtifactCreate(
                     key=f"{self._keys}-{name}",
@@ -189,3 +190,18 @@ class Surface:
             if not self._failed:
                 self._failed = True
                 self._log.warning("Prefect does not take what is shown of the run: %s", error)
+
+
+def updated(client: SyncPrefectClient, artifact: UUID, update: ArtifactUpdate, quietly: bool) -> bool:
+    """Whether it was still there: somebody may have deleted it. `quietly`: without the event that Prefect has for each update."""
+    try:
+        if quietly:
+            said = update.model_dump(mode="json", exclude_unset=True)
+            client.request("PATCH", "/artifacts/{id}", path_params={"id": artifact}, json=said)
+        else:
+            client.update_artifact(artifact, update)
+    except HTTPStatusError as error:
+        if error.response.status_code == codes.NOT_FOUND:
+            return False
+        raise
+    return True
