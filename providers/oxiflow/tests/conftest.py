@@ -53,6 +53,22 @@ pipeline:
   - name: write_file
     config: { path: long.ndjson }
 """
+#: The same, held in the middle while its door is shut: however fast a machine is, the run is still going.
+HELD = RIDES.replace(
+    "  - name: filter\n",
+    "  - name: exec\n    config: { command: [python3, held.py] }\n  - name: filter\n",
+)
+#: Hands its input on, the second half of it only when the file `shut` is gone.
+HOLDER = """
+import os, shutil, sys, time
+left = os.path.getsize("rides.ndjson") // 2
+while block := sys.stdin.buffer.read1(1 << 20):
+    while left < 0 and os.path.exists("shut"):
+        time.sleep(0.02)
+    left -= len(block)
+    sys.stdout.buffer.write(block)
+    sys.stdout.buffer.flush()
+"""
 BLOCK = "".join(f'{{"ride":{ride},"to":"Hügel","km":{ride % 7}.5}}\n' for ride in range(10_000))
 
 
@@ -67,6 +83,20 @@ def rides(tmp_path: Path) -> Callable[[int], Path]:
             for _ in range(blocks):
                 file.write(BLOCK)
         return tmp_path
+
+    return make
+
+
+@pytest.fixture
+def held_rides(rides: Callable[[int], Path]) -> Callable[[int], Path]:
+    """The same, and its run stays in the middle until the file `shut` is removed from the project."""
+
+    def make(blocks: int) -> Path:
+        root = rides(blocks)
+        (root / "pipelines/rides.yaml").write_text(HELD)
+        (root / "held.py").write_text(HOLDER)
+        (root / "shut").touch()
+        return root
 
     return make
 

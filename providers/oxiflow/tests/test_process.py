@@ -28,7 +28,7 @@ StandIn = Callable[[str], Path]
 
 SUCCESS = f"events.write(open({str(EVENTS / 'recorded/resumed.ndjson')!r}, 'rb').read())\n"
 ONE_BLOCK = 10_000
-#: Rides that a run has still a while to go with when its first checkpoint comes.
+#: So many times 10,000 rides that the first half of them has a checkpoint in it.
 MANY = 200
 
 
@@ -88,8 +88,8 @@ def test_a_run_that_fails_says_why_and_whether_a_retry_helps(
     assert (type(again), str(again), again.result) == (error, str(caught.value), caught.value.result)
 
 
-def test_a_run_that_is_stopped_saves_a_checkpoint_and_the_next_one_goes_on(rides: Rides) -> None:
-    root = rides(MANY)
+def test_a_run_that_is_stopped_saves_a_checkpoint_and_the_next_one_goes_on(held_rides: Rides) -> None:
+    root = held_rides(MANY)
     request = RunRequest("rides", project=str(root), invocation="monday")
     with start(request) as running:
         until("a checkpoint", lambda: any(isinstance(item, Checkpoint) for item in running.poll()))
@@ -99,6 +99,7 @@ def test_a_run_that_is_stopped_saves_a_checkpoint_and_the_next_one_goes_on(rides
     assert result.checkpoint.grade == "hard"
     with pytest.raises(Stopped):
         result.check()
+    (root / "shut").unlink()
     with start(request) as again:
         ended = again.result()
     assert ended.started is not None
@@ -110,9 +111,9 @@ def test_a_run_that_is_stopped_saves_a_checkpoint_and_the_next_one_goes_on(rides
     assert (root / "long.ndjson").read_text().count("\n") == MANY * kept
 
 
-def test_terminate_returns_at_once_and_the_loop_sees_the_end(rides: Rides) -> None:
+def test_terminate_returns_at_once_and_the_loop_sees_the_end(held_rides: Rides) -> None:
     told = False
-    with start(RunRequest("rides", project=str(rides(MANY)))) as running:
+    with start(RunRequest("rides", project=str(held_rides(MANY)))) as running:
         for item in running.follow():
             if isinstance(item, Checkpoint) and not told:
                 running.terminate()
@@ -121,8 +122,8 @@ def test_terminate_returns_at_once_and_the_loop_sees_the_end(rides: Rides) -> No
         assert running.result().exit_code == 143
 
 
-def test_a_run_that_dies_in_the_middle_is_worth_a_retry(rides: Rides) -> None:
-    with start(RunRequest("rides", project=str(rides(MANY)))) as running:
+def test_a_run_that_dies_in_the_middle_is_worth_a_retry(held_rides: Rides) -> None:
+    with start(RunRequest("rides", project=str(held_rides(MANY)))) as running:
         until("a checkpoint", lambda: any(isinstance(item, Checkpoint) for item in running.poll()))
         running.kill()
         with pytest.raises(Died, match="killed by SIGKILL") as caught:
@@ -131,8 +132,8 @@ def test_a_run_that_dies_in_the_middle_is_worth_a_retry(rides: Rides) -> None:
     assert caught.value.result.checkpoint is not None
 
 
-def test_a_launcher_that_is_killed_leaves_a_checkpoint_and_no_process(rides: Rides, tmp_path: Path) -> None:
-    root = rides(MANY)
+def test_a_launcher_that_is_killed_leaves_a_checkpoint_and_no_process(held_rides: Rides, tmp_path: Path) -> None:
+    root = held_rides(MANY)
     events = tmp_path / "events.ndjson"
     program = (
         "import sys, time\nfrom oxiflow import RunRequest, start\n"
@@ -207,8 +208,8 @@ def test_stop_does_not_ask_twice(stand_in: StandIn) -> None:
         assert running.stop().exit_code == 143
 
 
-def test_a_launcher_with_many_open_files_is_still_noticed_when_it_is_gone(rides: Rides) -> None:
-    root = rides(MANY)
+def test_a_launcher_with_many_open_files_is_still_noticed_when_it_is_gone(held_rides: Rides) -> None:
+    root = held_rides(MANY)
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     if limits[1] < 1200:
         pytest.skip("the system permits no more than 1200 open files")
@@ -370,8 +371,8 @@ def test_poll_never_waits(stand_in: StandIn) -> None:
         running.stop(grace=5)
 
 
-def test_progress_comes_while_it_runs(rides: Rides) -> None:
-    with start(RunRequest("rides", project=str(rides(MANY)))) as running:
+def test_progress_comes_while_it_runs(held_rides: Rides) -> None:
+    with start(RunRequest("rides", project=str(held_rides(MANY)))) as running:
         for item in running.follow():
             if isinstance(item, Progress) and running.running:
                 break

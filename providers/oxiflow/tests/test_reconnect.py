@@ -58,8 +58,8 @@ def test_a_run_that_another_process_has_started_is_followed_to_its_end(rides: Ri
     assert not handle.here
 
 
-def test_it_is_stopped_like_one_of_ones_own(rides: Rides) -> None:
-    handle = started_elsewhere(rides(MANY))
+def test_it_is_stopped_like_one_of_ones_own(held_rides: Rides) -> None:
+    handle = started_elsewhere(held_rides(MANY))
     with handle.run() as run:
         until("its first event", lambda: any(isinstance(item, RunStarted) for item in run.poll()))
         result = run.stop()
@@ -69,8 +69,8 @@ def test_it_is_stopped_like_one_of_ones_own(rides: Rides) -> None:
     handle.clear()
 
 
-def test_one_that_was_killed_has_died(rides: Rides) -> None:
-    handle = started_elsewhere(rides(MANY))
+def test_one_that_was_killed_has_died(held_rides: Rides) -> None:
+    handle = started_elsewhere(held_rides(MANY))
     assert handle.pid is not None
     os.killpg(handle.pid, signal.SIGKILL)
     with handle.run() as run, pytest.raises(Died):
