@@ -75,10 +75,10 @@ export class ByteStart {
   /** Throws what is no lack of a kernel, and where it has to run. */
   failed(error: unknown): void {
     if (!(error instanceof NoKernel)) throw error;
-    if (this.#forced === 'bytes')
+    if (this.#forced !== undefined)
       throw new OxiError(
         'UNSUPPORTED',
-        `OXIFLOW_TIER is "bytes", and the byte kernel can't run here: ${error.message}`,
+        `OXIFLOW_TIER is "${this.#forced}", and the byte kernel can't run here: ${error.message}`,
         {
           cause: error,
         },
@@ -88,7 +88,7 @@ export class ByteStart {
   }
 
   #start(): void {
-    const programs = programsOf(this.#pass.ops, this.#world);
+    const programs = programsOf(this.#pass.ops, this.#world, this.#forced === 'spans');
     if ('why' in programs) {
       this.#isOff = true;
       return;

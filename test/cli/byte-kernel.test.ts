@@ -91,6 +91,16 @@ describe('info', () => {
     expect(await explained(missing)).toContain('filter: bytes: where its input is lines');
   });
 
+  test('tells which steps have a script, and why', async () => {
+    const files = {
+      'pipelines/rides.yaml': PIPELINE.replace('km > 10', 'matches(city, \\"^F\\")'),
+      'rides.ndjson': RIDES,
+    };
+    const text = await explained(files);
+    expect(text).toContain('filter: spans: the kernel has no matches()');
+    expect(text).toMatch(/map: bytes (?!:)/);
+  });
+
   test.each([
     ['array', { framing: 'array' }],
     ['comments', { allow_comments: true, framing: 'lines' }],

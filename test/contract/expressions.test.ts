@@ -49,7 +49,7 @@ function outcomeOnBytes(expression: string, record: string): { says: string; isO
   const ops = opsOf([...(map.make({ set: new Map([['the_result', expression]]) } as never, context) as never[])]);
   const { env, params } = scopeOf(recordOf(record));
   const given = { env: env as ReadonlyMap<string, string>, params };
-  if ('why' in programsOf(ops, given)) return undefined;
+  if ('why' in programsOf(ops, given, false)) return undefined;
   const stage = new ByteStage(ops, given);
   const { left, failed } = stage.run(Buffer.from(`${record}\n`));
   const [, says] = /"the_result":(.*)\}$/s.exec(Buffer.from(left[0] ?? '', 'latin1').toString()) ?? [];

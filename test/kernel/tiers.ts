@@ -89,8 +89,9 @@ export class ByteStage {
   /** Records of the last run that went to the value tier. */
   deferred = 0;
 
-  constructor(ops: readonly Op[], given?: Given) {
-    const programs = programsOf(ops, context(given));
+  /** `byScripts`: expressions run as scripts wherever they can. */
+  constructor(ops: readonly Op[], given?: Given, byScripts = false) {
+    const programs = programsOf(ops, context(given), byScripts);
     this.#given = given;
     if ('why' in programs) throw new Error(programs.why);
     this.#ops = ops;
