@@ -7,7 +7,7 @@
  * stages behind the records before it. *Mark*: what a sink holds durably at a barrier.
  */
 import type { $ZodType } from 'zod/v4/core';
-import type { StepForm } from '../kernel/bytes/forms.ts';
+import type { RowForm, StepForm } from '../kernel/bytes/forms.ts';
 import type { Grade, Json } from '../state/store.ts';
 
 export type JsonObject = { [key: string]: Json };
@@ -231,6 +231,8 @@ export interface Chunker {
 export interface Cutter {
   /** It cuts lines, and gives up those that are longer. */
   readonly longestLine?: number;
+  /** It cuts rows of CSV, and gives up those that are longer. */
+  readonly longestRow?: number;
   cut(piece: Piece): FramedRecords;
 }
 
@@ -327,6 +329,8 @@ export interface BlockStep {
   readonly state: 'none' | 'ordered';
   /** Of a parser: cuts what its chunker has found to be whole. */
   readonly cutter?: Cutter;
+  /** Of a parser of CSV: what it is to the byte kernel, or why it is nothing for that, as a clause. */
+  readonly rows?: { readonly form: RowForm } | { readonly form?: never; readonly why: string };
   /** Sync or async; record errors go to `fail` (and throw there when the run has to stop). */
   process(block: Block, context: StepContext, fail: FailRecord): Block | Promise<Block>;
   /** The stream ends: what is still held comes out. */

@@ -75,12 +75,17 @@ function tiersOf(
     const known = tiers[owner];
     if (known === undefined || TIERS.indexOf(tier) > TIERS.indexOf(known.tier)) tiers[owner] = { tier, why };
   };
+  let areRows = false;
   fuse(made, about.passing).forEach((part, i) => {
     if (!Array.isArray(part)) {
-      note(part.owner, 'values', about.isForced ? FORCED : 'it works on whole blocks');
+      const { rows } = part.step;
+      const why = about.isForced ? FORCED : i > 0 ? undefined : whyNoRows(part, about);
+      areRows = i === 0 && rows?.form !== undefined && why === undefined;
+      if (areRows) note(part.owner, 'bytes', undefined);
+      else note(part.owner, 'values', why ?? 'it works on whole blocks');
       return;
     }
-    const whyCut = i === 0 || about.isForced ? about.whyCut : CUT;
+    const whyCut = i === 0 || (i === 1 && areRows) || about.isForced ? about.whyCut : CUT;
     const unfit = whyCut === undefined ? noProgram(part) : undefined;
     for (const { owner } of part) {
       if (whyCut !== undefined) note(owner, 'values', whyCut);
@@ -90,4 +95,14 @@ function tiersOf(
     }
   });
   return tiers;
+}
+
+/** Why a step over blocks that the stage begins with is nothing for the kernel; undefined where that may read its rows. */
+function whyNoRows(
+  { owner, step }: { owner: number; step: Step },
+  { passing, whyCut }: { passing: ReadonlySet<number>; whyCut: string | undefined },
+): string | undefined {
+  if (step.form !== 'block' || step.rows === undefined) return undefined;
+  if (step.rows.form === undefined) return step.rows.why;
+  return passing.has(owner) ? 'what it fails at passes on as it came' : whyCut;
 }

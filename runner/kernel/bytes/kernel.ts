@@ -4,9 +4,10 @@
  */
 import { roundNumber } from '../../expressions/functions.ts';
 import { toJson } from '../../expressions/stringify.ts';
-import { COUNTS, PROGRAM } from '../wasm/memory.ts';
+import { COLUMNS, COUNTS, PROGRAM } from '../wasm/memory.ts';
 import { type Layout, layoutFor } from './layout.ts';
 import type { Program } from './program.ts';
+import type { RowImage } from './rows.ts';
 import { type Exports, growMemory, instantiate } from './wasm.ts';
 
 /** What came of some of the lines, in order. All of it stands in the memory of the kernel until the next turn. */
@@ -51,6 +52,7 @@ export interface Laps {
 export class ByteKernel {
   readonly #wasm: Exports;
   #program: Program | undefined;
+  #rows: RowImage | undefined;
   #laps: Laps | undefined;
   #layout: Layout | undefined;
   #memory: Buffer = Buffer.alloc(0);
@@ -77,6 +79,14 @@ export class ByteKernel {
     this.#wasm.time(Number(laps !== undefined), laps?.parser ?? 0, laps?.writer ?? 0);
   }
 
+  /** Has it take rows with these columns from now on; slots are those of the program. */
+  loadRows(rows: RowImage): void {
+    if (this.#rows === rows) return;
+    this.#rows = rows;
+    rows.bytes.copy(this.#memory, COLUMNS);
+    this.#wasm.rows(rows.delimiter, rows.count, rows.keysSize, Number(rows.emptyIsNull));
+  }
+
   /** Where `size` bytes are to be put before they are worked on. Throws NoKernel where there is no memory for so many. */
   roomFor(size: number): Buffer {
     const { input } = this.#layoutFor(size + 1);
@@ -84,8 +94,8 @@ export class ByteKernel {
   }
 
   /**
-   * Works on the `size` bytes in the room for them, whole lines that begin at `offset` of their split; the last may lack its line
-   * feed. Calls `take` for each turn; the totals hold until the next run.
+   * Works on the `size` bytes in the room for them, whole lines or rows that begin at `offset` of their split; the last may lack its
+   * line feed. Calls `take` for each turn; the totals hold until the next run.
    */
   run(size: number, offset: number, take: (turn: Turn) => void): Totals {
     const owners = this.#program?.owners ?? 0;
@@ -96,11 +106,14 @@ export class ByteKernel {
     memory.fill(LF, layout.input + size, layout.input + whole + 64);
     memory.fill(0, COUNTS, COUNTS + 4 * owners);
     const wasm = this.#wasm;
-    const stays = wasm.start(layout.input, whole, offset) !== 0;
+    const isRows = this.#rows !== undefined;
+    let stays = false;
+    if (isRows) wasm.startRows(layout.input, size, offset);
+    else stays = wasm.start(layout.input, whole, offset) !== 0;
     const laps = this.#laps;
     laps?.whole(laps.parser);
     for (let more = true, isFirst = true; more; isFirst = false) {
-      more = wasm.work() !== 0;
+      more = (isRows ? wasm.workRows() : wasm.work()) !== 0;
       const turn = this.#turn(layout, stays);
       if (isFirst && !more && wasm.deferred.value === 0) turn.lines = this.#lines(turn, layout, size);
       take(turn);

@@ -20,6 +20,8 @@ export interface Program {
   owners: number;
   /** It has a lap behind each step. */
   isTimed: boolean;
+  /** The slots of members of the record itself. */
+  members: ReadonlyMap<string | number, number>;
 }
 
 /** Steps with their places, under which what they filter is counted. */
@@ -95,6 +97,7 @@ class Compiler {
       changedCount: this.#changed.size,
       owners: 1 + Math.max(0, ...steps.map(({ owner }) => owner)),
       isTimed: this.#isTimed,
+      members: new Map([...this.#paths.root.children].map(([name, { slot }]) => [name, slot])),
     };
   }
 

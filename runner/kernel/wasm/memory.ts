@@ -42,5 +42,12 @@ export const SCRATCH: usize = 0x4a000;
 export const SCRATCH_END: usize = 0x8a000;
 /** Longest text that an expression works on here. */
 export const TEXT_MOST: u32 = 0x10000;
+/** Of rows of CSV: 16 B for each column, its key and the key's length, what its cells are, its slot or 0; and the keys behind them. */
+export const COLUMNS: usize = 0x90000;
+export const COLUMN_BYTES: usize = 16;
+export const COLUMNS_END: usize = 0xb0000;
+/** A row as a record that steps will change. */
+export const ROW: usize = 0xb0000;
+export const ROW_END: usize = 0xf0000;
 /** From here on it is laid out anew for larger pieces. */
-export const DYNAMIC: usize = 0x90000;
+export const DYNAMIC: usize = 0xf0000;
