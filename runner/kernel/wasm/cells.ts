@@ -75,14 +75,23 @@ function hasExponent(s: usize, e: usize): bool {
   return false;
 }
 
-/** Writes what is no plain text to `o`; a quote may be doubled in it. */
+/** Writes what may be no plain text to `o`; a quote in it is doubled. */
 function writeEscaped(o: usize, s: usize, e: usize): usize {
   while (s < e) {
+    const v = v128.load(s);
+    v128.store(o, v);
+    const found = <u32>i8x16.bitmask(
+      v128.or(
+        i8x16.lt_u(v, i8x16.splat(32)),
+        v128.or(i8x16.eq(v, i8x16.splat(34)), i8x16.eq(v, i8x16.splat(92))),
+      ),
+    );
+    const plain = <usize>ctz(found | 0x10000);
+    if (s + plain >= e) return o + (e - s);
+    s += plain;
+    o += plain;
+    if (plain == 16) continue;
     const c = <u32>load<u8>(s++);
-    if (c >= 32 && c != QUOTE && c != BACKSLASH) {
-      store<u8>(o++, c);
-      continue;
-    }
     store<u8>(o++, BACKSLASH);
     if (c == QUOTE) s++;
     let short: u32 = c;

@@ -317,7 +317,13 @@ function nextRow(end: usize): void {
 function deferOdd(): void {
   while (ix < ixEnd && <u32>load<u8>(load<u32>(ix)) == delimiter) ix += 4;
   const isFound = ix < ixEnd;
-  const end = isFound ? <usize>load<u32>(ix) : rowEnd(row, rowsEnd, delimiter);
+  let end = isFound ? <usize>load<u32>(ix) : rowEnd(row, rowsEnd, delimiter);
+  const behind = end;
+  if (end == rowsEnd) {
+    // Line ends at the very end are none of the row, even in quotes that nobody closed.
+    if (end > row && load<u8>(end - 1) == 10) end--;
+    if (end > row && load<u8>(end - 1) == 13) end--;
+  }
   if (end > row) {
     records++;
     recordBytes += <u32>(end - row);
@@ -327,6 +333,6 @@ function deferOdd(): void {
     store<u32>(at, kept, 8);
     deferred++;
   }
-  nextRow(end);
+  nextRow(behind);
   if (!isFound) scanOn();
 }
