@@ -136,8 +136,8 @@ export class RowStart extends KernelStart<RowPass> {
     return this.#make();
   }
 
-  protected hasLonger({ bytes }: Block, longest: number): boolean {
-    return bytes.byteLength > longest;
+  protected hasLonger({ bytes, stored }: Block, longest: number): boolean {
+    return (stored?.size ?? bytes.byteLength) > longest;
   }
 }
 

@@ -218,6 +218,8 @@ export interface Piece {
 export interface Chunker {
   /** Any line feed ends a whole record, and nothing needs to be known of what stands before it; longer lines are given up. */
   readonly longestLine?: number;
+  /** Without such a rule: it has to see all bytes, and others may read its pieces again where they stand. */
+  readonly seesAll?: true;
   /** Takes the next bytes, which it may keep; undefined where no record has ended yet. */
   push(bytes: Uint8Array, headroom?: number): Piece | undefined;
   /** The split ends here. */

@@ -4,10 +4,11 @@ import type { World } from '../kernel/bytes/world.ts';
 import { type Programs, programsOf } from './byte-pass.ts';
 import { RowStart } from './byte-start.ts';
 import type { Block, BlockStep, StepContext, Tier } from './contracts.ts';
+import { OxiError } from './errors.ts';
 import type { Pass } from './fuse.ts';
 import { PassClock } from './gauge.ts';
 import type { Room } from './limits.ts';
-import { RowPass, type WorkedRows } from './row-pass.ts';
+import { type RowEvents, RowPass, type WorkedRows } from './row-pass.ts';
 import type { StageTally } from './stage-tally.ts';
 
 /** A byte of a row is six of a record, at most. */
@@ -19,6 +20,9 @@ export interface RowWork {
   rooms: readonly Room[];
   /** A longer row is given up where rows are cut. */
   longest: number;
+  /** As WorkingRows has them. */
+  asLines: boolean;
+  name: string;
   /** A record ended the run. */
   stopped(): void;
 }
@@ -60,8 +64,8 @@ export class RowPart {
   }
 
   /** What comes of a piece whose rows begin at `offset`; undefined where its way is that of values. */
-  run(piece: Block, offset: number, { context, tally, rooms, longest, stopped }: RowWork): WorkedRows | undefined {
-    const size = piece.bytes.byteLength;
+  run(piece: Block, offset: number, { context, tally, rooms, longest, asLines, name, stopped }: RowWork): WorkedRows | undefined {
+    const size = piece.stored?.size ?? piece.bytes.byteLength;
     const pass = this.#start.passFor(piece, Math.min(longest, rooms[0]?.bytes ?? 0));
     if (pass === undefined || !pass.takes(piece.columns ?? [])) return undefined;
     // A record that one of the steps would refuse for its size.
@@ -72,7 +76,7 @@ export class RowPart {
     let refused = 0;
     let worked: WorkedRows;
     try {
-      worked = pass.run(piece, offset, context, {
+      const events: RowEvents = {
         refused: (rows, index, error) => {
           refused++;
           tally.fail(0, rows, index, error);
@@ -81,10 +85,11 @@ export class RowPart {
           records = block;
           return behind.events;
         },
-      });
+      };
+      worked = pass.run(piece, offset, { context, events, asLines, name });
     } catch (error) {
       if (!(error instanceof NoKernel)) {
-        stopped();
+        if (!(error instanceof OxiError && error.code === 'INPUT_REWRITTEN')) stopped();
         throw error;
       }
       this.#start.failed(error);

@@ -6,10 +6,12 @@ import { giveBuffer } from '../kernel/buffers.ts';
 import type { RowForm } from '../kernel/bytes/forms.ts';
 import { ByteKernel, type Laps, type Totals, type Turn } from '../kernel/bytes/kernel.ts';
 import { type RowImage, rowImage } from '../kernel/bytes/rows.ts';
+import { sameNames } from '../kernel/csv-json.ts';
 import { SpanList } from '../kernel/spans.ts';
 import { ByteWriter } from '../kernel/writer.ts';
 import type { Programs } from './byte-pass.ts';
 import type { Block, BlockStep, RecordError, StepContext } from './contracts.ts';
+import { readStored } from './direct-lines.ts';
 import type { Pass, PassEvents } from './fuse.ts';
 import type { PassClock } from './gauge.ts';
 
@@ -39,6 +41,17 @@ export interface RowEvents {
   given(records: Block): PassEvents;
 }
 
+export interface WorkingRows {
+  context: StepContext;
+  events: RowEvents;
+  /** Of what comes of a piece nothing is asked but its lines: it may be left in the memory of the kernel until the next piece comes. */
+  asLines: boolean;
+  /** Of the file, for errors. */
+  name: string;
+}
+
+const NOTHING = { bytes: new Uint8Array(), spans: new Uint32Array(), offsets: new Float64Array() };
+
 export interface WorkedRows extends Totals {
   block: Block;
   deferred: number;
@@ -63,7 +76,7 @@ export class RowPass {
 
   /** It can work on rows with these columns. */
   takes(columns: readonly string[]): boolean {
-    if (this.#columns !== columns) {
+    if (this.#columns === undefined || !sameNames(this.#columns, columns)) {
       const { form, programs } = this.#steps;
       this.#columns = columns;
       this.#image = rowImage(form, columns, programs.plain.members);
@@ -77,30 +90,43 @@ export class RowPass {
   }
 
   /**
-   * The records of `piece`, whose rows begin at `offset` and which it takes. Throws NoKernel, before anything was done, where there is
+   * The records of a piece, whose rows begin at `offset` and which it takes; one that is still to be read goes straight into the
+   * memory of the kernel. Throws NoKernel, before anything was done, where there is
    * no memory for it.
    */
-  run(piece: Block, offset: number, context: StepContext, events: RowEvents): WorkedRows {
-    const { bytes, split } = piece;
-    const size = bytes.byteLength;
-    this.#kernel.roomFor(size).set(bytes);
+  run({ stored, ...given }: Block, offset: number, { context, events, asLines, name }: WorkingRows): WorkedRows {
+    const { split } = given;
+    const size = stored?.size ?? given.bytes.byteLength;
     this.#begin(size);
-    const out = new ByteWriter(Math.ceil(size * this.#growth) + 1024);
+    const room = this.#kernel.roomFor(size);
+    if (stored === undefined) room.set(given.bytes);
+    else readStored(stored, room, name);
+    const piece = stored === undefined ? given : { ...given, bytes: room };
+    let out: ByteWriter | undefined;
+    let lines: Pick<Block, 'bytes' | 'count'> | undefined;
     const rows = new SpanList();
     const totals = this.#kernel.run(size, offset, (turn) => {
+      if (asLines && turn.lines !== undefined) {
+        lines = { bytes: turn.lines, count: turn.count };
+        return;
+      }
+      out ??= new ByteWriter(Math.ceil(size * this.#growth) + 1024);
       this.#copy(turn, out);
       const { deferred } = turn;
       for (let i = 0; i < deferred.length; i += 3)
         rows.add(deferred[i] as number, deferred[i + 1] as number, offset + (deferred[i] as number));
     });
-    this.#growth = Math.max(this.#growth, (out.length / Math.max(size, 1 << 16)) * SPARE);
-    const own: Block = { bytes: out.bytes.subarray(0, out.length), ...this.#spans.take(), split, whole: false };
+    if (lines !== undefined) return { ...totals, block: { ...NOTHING, ...lines, split, areLines: true }, deferred: 0 };
+    const written = out?.length ?? 0;
+    this.#growth = Math.max(this.#growth, (written / Math.max(size, 1 << 16)) * SPARE);
+    const bytes = out?.bytes.subarray(0, written) ?? NOTHING.bytes;
+    const own: Block = { bytes, ...this.#spans.take(), split, whole: false };
     const deferred = rows.count;
     if (deferred === 0) return { ...totals, block: own, deferred };
     const left = this.#onValues({ ...piece, ...rows.take(), whole: false }, context, events);
     const block = merged(own, left, this.#spans);
     giveBuffer(own.bytes);
-    if (left.bytes.buffer !== bytes.buffer) giveBuffer(left.bytes);
+    giveBuffer(left.bytes);
     return { ...totals, block, deferred };
   }
 

@@ -187,7 +187,7 @@ export class StageProgram {
   /** The same of a piece of rows: what the parser makes of them, and the part behind it that is done with it. */
   #onRows(block: Block, { offset, broken }: NonNullable<Block['uncut']>): Block | undefined {
     const rows = this.#rows;
-    if (rows === undefined || block.stored !== undefined) return undefined;
+    if (rows === undefined) return undefined;
     const started = performance.now();
     this.#begins?.(rows.last);
     const worked = rows.run(block, offset, {
@@ -195,7 +195,10 @@ export class StageProgram {
       tally: this.#tally,
       rooms: this.#rooms,
       longest: this.cutter?.longestRow ?? 0,
-      stopped: () => this.#cut(block, { offset, broken }),
+      // Nothing else looks at them.
+      asLines: this.#lane !== undefined && block.turn !== undefined && this.#parts.length === rows.parts,
+      name: this.#nameOf(block),
+      stopped: () => this.#cut(this.#read(block), { offset, broken }),
     });
     if (worked === undefined) return undefined;
     this.#found = { records: worked.records, broken };

@@ -33,6 +33,7 @@ function tooLong(maxRecordBytes: number): string {
 }
 
 export class CsvChunker implements Chunker {
+  readonly seesAll = true;
   readonly #o: CsvRowOptions;
   readonly #name: string;
   readonly #scanner: RowScanner;

@@ -6,13 +6,16 @@ import { parse } from 'csv-parse/sync';
 import { describe, expect, test } from 'vitest';
 import { randomness } from '../kernel/random-json.ts';
 import { type GoldenStep, runInMemory } from './golden-flow.ts';
+import { TIERS } from './oxi-suite.ts';
 
 const SEED = 20_260_303;
 const PIECES = [1, 7, 64 << 10];
 
 async function through(text: string | Buffer, piece: number, steps: readonly GoldenStep[]): Promise<string> {
-  const { bytes } = await runInMemory({ name: 'a.csv', bytes: Buffer.from(text), piece, steps, output: 'a.ndjson' });
-  return bytes.toString();
+  const flow = { name: 'a.csv', bytes: Buffer.from(text), piece, steps, output: 'a.ndjson' };
+  const [one, other] = await Promise.all(TIERS.map((tier) => runInMemory({ ...flow, tier })));
+  expect(one?.bytes.equals(other?.bytes ?? Buffer.alloc(0))).toBe(true);
+  return String(one?.bytes);
 }
 
 function objects(lines: string): unknown[] {

@@ -37,6 +37,8 @@ export interface Totals {
 const LF = 0x0a;
 /** Pieces are about as large as the last one. */
 const ROOM = 1.25;
+/** Records of rows have their keys, too. */
+const ROWS_GROWTH = 3;
 
 /** Who is told of the time of steps, by their place. */
 export interface Laps {
@@ -82,6 +84,7 @@ export class ByteKernel {
   /** Has it take rows with these columns from now on; slots are those of the program. */
   loadRows(rows: RowImage): void {
     if (this.#rows === rows) return;
+    if (this.#rows === undefined) this.#layout = undefined;
     this.#rows = rows;
     rows.bytes.copy(this.#memory, COLUMNS);
     this.#wasm.rows(rows.delimiter, rows.count, rows.keysSize, Number(rows.emptyIsNull));
@@ -151,7 +154,7 @@ export class ByteKernel {
   #layoutFor(size: number): Layout {
     const known = this.#layout;
     if (known !== undefined && known.capacity >= size + 64) return known;
-    const layout = layoutFor(Math.ceil(size * ROOM) + 64);
+    const layout = layoutFor(Math.ceil(size * ROOM) + 64, this.#rows === undefined ? undefined : ROWS_GROWTH);
     growMemory(this.#wasm, layout.pages);
     this.#refresh();
     const { index, suspects, escapes, spaces, out, outEnd, table, offsets, tableMost, deferrals, deferredMost } =
