@@ -309,12 +309,7 @@ interface Begun {
   state: Json;
 }
 
-async function beginning(
-  node: SourceNode,
-  split: Split,
-  text: SourceText,
-  from: Position,
-): Promise<Begun> {
+async function beginning(node: SourceNode, split: Split, text: SourceText, from: Position): Promise<Begun> {
   if (from.offset > 0 || from.text !== undefined) return { start: from, state: from.framer };
   const { range } = split;
   if (range !== undefined && range.from > 0) return { start: { offset: range.from }, state: range.framer };

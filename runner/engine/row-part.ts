@@ -64,7 +64,11 @@ export class RowPart {
   }
 
   /** What comes of a piece whose rows begin at `offset`; undefined where its way is that of values. */
-  run(piece: Block, offset: number, { context, tally, rooms, longest, asLines, name, stopped }: RowWork): WorkedRows | undefined {
+  run(
+    piece: Block,
+    offset: number,
+    { context, tally, rooms, longest, asLines, name, stopped }: RowWork,
+  ): WorkedRows | undefined {
     const size = piece.stored?.size ?? piece.bytes.byteLength;
     const pass = this.#start.passFor(piece, Math.min(longest, rooms[0]?.bytes ?? 0));
     if (pass === undefined || !pass.takes(piece.columns ?? [])) return undefined;
