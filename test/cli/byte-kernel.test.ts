@@ -112,8 +112,8 @@ describe('info', () => {
   });
 
   test('claims the kernel for rows of CSV in the usual dialect, with the steps behind them that fit', async () => {
-    expect(await explained(csv({ delimiter: ';' }))).toMatch(/parse_csv: bytes filter: bytes (?!:)/);
-    expect(await explained(csv({}, 'matches(at, "^2")'))).toMatch(/parse_csv: bytes filter: values: /);
+    expect(await explained(csv({ delimiter: ';' }))).toMatch(/parse_csv: bytes tier filter: bytes (?!:)/);
+    expect(await explained(csv({}, 'matches(at, "^2")'))).toMatch(/parse_csv: bytes tier filter: values: /);
     expect(await explained(csv({}), { OXIFLOW_TIER: 'values' })).toContain('parse_csv: values: OXIFLOW_TIER says so');
   });
 

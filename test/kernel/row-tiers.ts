@@ -18,7 +18,7 @@ export interface RowStage {
 /** Where the rows stand in their split. */
 const OFFSET = 500;
 
-export function rowStage({ parser, onError = 'dead_letter', steps }: RowStage, tier: Tier | undefined): StageSpec {
+function rowStage({ parser, onError = 'dead_letter', steps }: RowStage, tier: Tier | undefined): StageSpec {
   const all = [{ oxi: 'parse_csv', config: parser, onError }, ...steps];
   return {
     steps: all.map(({ oxi, config = {}, onError: own = 'dead_letter' }, i) => ({
@@ -39,7 +39,7 @@ export function rowStage({ parser, onError = 'dead_letter', steps }: RowStage, t
   };
 }
 
-export function rowPiece(rows: Buffer, columns: readonly string[]): Block {
+function rowPiece(rows: Buffer, columns: readonly string[]): Block {
   return {
     bytes: Buffer.from(rows),
     spans: new Uint32Array(),
