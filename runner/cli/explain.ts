@@ -36,8 +36,11 @@ export function explainStages(plan: Plan, pipeline: Pipeline, stream?: StreamInf
           : [
               {
                 steps: node.steps.map(({ id, tier = { tier: node.tier, why: undefined } }) => {
-                  const held = tier.tier === 'bytes' ? bytes() : tier;
-                  return { id, tier: held.tier, why: held.why ?? null };
+                  if (tier.tier === 'values') return { id, tier: tier.tier, why: tier.why ?? null };
+                  const held = bytes();
+                  if (held.tier === 'values') return { id, tier: held.tier, why: held.why ?? null };
+                  const whys = [tier.why, held.why].filter((why) => why !== undefined);
+                  return { id, tier: tier.tier, why: whys.length === 0 ? null : whys.join('; ') };
                 }),
                 threads: { most: node.threads, why: threadsReason(node, i === 0 ? readers : undefined) },
                 ends: endReason(node, nodes[i + 1]),

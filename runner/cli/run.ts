@@ -41,6 +41,7 @@ interface Options extends PipelineOptions, SharingOptions {
   dryRun?: true;
   events?: string;
   eventsLimit?: number;
+  outputLimit?: number;
   logFormat: 'text' | 'json';
   json?: true;
   summary?: string;
@@ -81,6 +82,7 @@ export function command(): Command {
         new Option('--log-format <format>', 'lines for people or machines').choices(['text', 'json']).default('text'),
       )
       .option('--events-limit <size>', 'an event file that grows beyond it begins anew', sizeOf(2 ** 20))
+      .option('--output-limit <size>', 'so does a file that output goes to', sizeOf(2 ** 20))
       .option('--summary <file>', 'write the summary as JSON')
       .option('--drain-timeout <time>', 'how long a stop may take (default: 10s)', duration)
       .option('--lease-wait <time>', 'how long to wait for another worker', duration)
@@ -134,6 +136,7 @@ async function run(name: string, options: Options): Promise<number> {
     options.runKey ??
     (pipeline.overridesHash === undefined ? pipeline.name : `${pipeline.name}-${pipeline.overridesHash}`);
   const listeners = await eventListeners(options, project, log);
+  using _limited = await outputLimit(options);
   using stopping = new Stopping({
     drainMs: options.drainTimeout ?? DRAIN_MS,
     parentFd: options.parentFd,
@@ -235,6 +238,12 @@ async function eventListeners(options: Options, { root, monitoring }: Project, l
     if (pipes !== undefined) listeners.push(pipes);
   }
   return listeners;
+}
+
+async function outputLimit({ outputLimit: bytes }: Options): Promise<Disposable | undefined> {
+  if (bytes === undefined) return undefined;
+  const { limitOutput } = await import('../observe/output-limit.ts');
+  return limitOutput(bytes);
 }
 
 /** Whoever was promised news of the run learns that there will be none; who had the whole story is not told again. */

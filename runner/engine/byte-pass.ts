@@ -29,11 +29,12 @@ export interface Programs {
   timed: Program | undefined;
 }
 
-export function programsOf(ops: readonly Op[], world: World): Programs | NoProgram {
+/** `byScripts`: expressions run as scripts, also where they have operations. */
+export function programsOf(ops: readonly Op[], world: World, byScripts: boolean): Programs | NoProgram {
   return withForms(ops, (forms) => {
-    const plain = compileSteps(forms, world);
+    const plain = compileSteps(forms, world, { byScripts });
     try {
-      return { plain, timed: compileSteps(forms, world, true) };
+      return { plain, timed: compileSteps(forms, world, { byScripts, isTimed: true }) };
     } catch (error) {
       if (!(error instanceof Unfit)) throw error;
       return { plain, timed: undefined };
@@ -134,7 +135,7 @@ export class BytePass {
       out ??= new ByteWriter(bytes.byteLength + 64);
       return out;
     };
-    const totals = this.#kernel.run(bytes.byteLength, offset, (turn) => {
+    const totals = this.#kernel.run(bytes.byteLength, offset, context, (turn) => {
       if (asLines && turn.lines !== undefined) {
         lines = turn.lines;
         kept = turn.count;

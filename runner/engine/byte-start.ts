@@ -22,7 +22,7 @@ const LF = 0x0a;
 
 /** `P`: what works on pieces. */
 abstract class KernelStart<P> {
-  readonly #forced: Tier | undefined;
+  protected readonly forced: Tier | undefined;
   #isOff: boolean;
   #started: P | undefined;
   /** Of the last pieces, in which older ones count less and less. */
@@ -33,7 +33,7 @@ abstract class KernelStart<P> {
 
   /** `forced`: the tier that everything runs on that can. Nothing is made before a piece comes that is worth it. */
   constructor(forced: Tier | undefined) {
-    this.#forced = forced;
+    this.forced = forced;
     this.#isOff = forced === 'values';
   }
 
@@ -56,13 +56,13 @@ abstract class KernelStart<P> {
       this.#resting--;
       return undefined;
     }
-    if (this.#started === undefined && (this.#forced !== undefined || size >= SMALLEST)) this.#start();
+    if (this.#started === undefined && (this.forced !== undefined || size >= SMALLEST)) this.#start();
     return this.#started;
   }
 
   /** So much has come of a piece; of the next ones fewer may be for the kernel. */
   worked(records: number, deferred: number): void {
-    if (this.#forced !== undefined) return;
+    if (this.forced !== undefined) return;
     this.#records = this.#records / 2 + records;
     this.#deferred = this.#deferred / 2 + deferred;
     if (this.#records < ENOUGH) return;
@@ -79,10 +79,10 @@ abstract class KernelStart<P> {
   /** Throws what is no lack of a kernel, and where it has to run. */
   failed(error: unknown): void {
     if (!(error instanceof NoKernel)) throw error;
-    if (this.#forced === 'bytes')
+    if (this.forced !== undefined)
       throw new OxiError(
         'UNSUPPORTED',
-        `OXIFLOW_TIER is "bytes", and the byte kernel can't run here: ${error.message}`,
+        `OXIFLOW_TIER is "${this.forced}", and the byte kernel can't run here: ${error.message}`,
         {
           cause: error,
         },
@@ -113,7 +113,7 @@ export class ByteStart extends KernelStart<BytePass> {
   }
 
   protected make(): BytePass | undefined {
-    const programs = programsOf(this.#pass.ops, this.#world);
+    const programs = programsOf(this.#pass.ops, this.#world, this.forced === 'spans');
     return 'why' in programs ? undefined : new BytePass(programs, this.#pass);
   }
 

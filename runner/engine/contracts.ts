@@ -311,8 +311,7 @@ export interface RecordStep {
    */
   readonly forms?: {
     readonly bytes?: StepForm;
-    readonly spans?: JsonObject;
-    /** Why there is none for bytes, as a clause. */
+    /** Why there is none for bytes, or why it has a script; as a clause. */
     readonly why?: string;
   };
   /** Keeps every record as it is: of records that were checked before, nothing has to be looked at again. */

@@ -52,9 +52,9 @@ export class RowPart {
   /** `pass`: the part behind the parser, where it is one. Undefined where the parser is nothing for the kernel. */
   static of(parser: BlockStep, pass: Pass | undefined, world: World, forced: Tier | undefined): RowPart | undefined {
     if (parser.rows?.form === undefined) return undefined;
-    const programs = pass && programsOf(pass.ops, world);
+    const programs = pass && programsOf(pass.ops, world, forced === 'spans');
     if (programs !== undefined && !('why' in programs)) return new RowPart(parser, pass, programs, forced);
-    const none = programsOf([], world);
+    const none = programsOf([], world, false);
     return 'why' in none ? undefined : new RowPart(parser, undefined, none, forced);
   }
 

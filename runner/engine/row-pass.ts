@@ -105,7 +105,7 @@ export class RowPass {
     let out: ByteWriter | undefined;
     let lines: Pick<Block, 'bytes' | 'count'> | undefined;
     const rows = new SpanList();
-    const totals = this.#kernel.run(size, offset, (turn) => {
+    const totals = this.#kernel.run(size, offset, context, (turn) => {
       if (asLines && turn.lines !== undefined) {
         lines = { bytes: turn.lines, count: turn.count };
         return;

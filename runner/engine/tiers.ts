@@ -1,4 +1,6 @@
 /** Which tier the steps of a stage run on, and why on no faster one. */
+
+import { isNative } from '../kernel/bytes/forms.ts';
 import { noProgram } from './byte-pass.ts';
 import { type Step, TIERS, type Tier } from './contracts.ts';
 import { OxiError } from './errors.ts';
@@ -6,18 +8,13 @@ import { fuse } from './fuse.ts';
 import type { PlannedStage, PlannedStep, Segment, StepTier } from './plan.ts';
 
 /** The tiers that this build has. */
-const AVAILABLE: readonly Tier[] = ['bytes', 'values'];
-
 /** What OXIFLOW_TIER says: the tier that everything runs on that can. Throws OxiError CONFIG_INVALID. */
 export function tierAsked(env: Readonly<Record<string, string | undefined>>): Tier | undefined {
   const text = env.OXIFLOW_TIER;
   if (text === undefined || text === '') return undefined;
-  const tier = AVAILABLE.find((one) => one === text);
+  const tier = TIERS.find((one) => one === text);
   if (tier === undefined)
-    throw new OxiError(
-      'CONFIG_INVALID',
-      `OXIFLOW_TIER is "${text}": this build has ${AVAILABLE.join(' and ')}${TIERS.some((one) => one === text) ? ' only' : ''}`,
-    );
+    throw new OxiError('CONFIG_INVALID', `OXIFLOW_TIER is "${text}": there are ${TIERS.join(', ')}`);
   return tier;
 }
 
@@ -49,8 +46,8 @@ export function noteTiers({ stage, made, parser, select, forced }: TieredStage):
     const tier = tiers[owner];
     if (tier !== undefined) step.tier = tier;
   });
-  stage.cutsBytes = tiers[0]?.tier === 'bytes';
-  stage.tier = tiers.every(({ tier }) => tier === 'bytes') ? 'bytes' : 'values';
+  stage.cutsBytes = tiers[0] !== undefined && tiers[0].tier !== 'values';
+  stage.tier = TIERS.findLast((tier) => tiers.some((one) => one.tier === tier)) ?? 'values';
   stage.forced = forced;
 }
 
@@ -87,10 +84,13 @@ function tiersOf(
     }
     const whyCut = i === 0 || (i === 1 && areRows) || about.isForced ? about.whyCut : CUT;
     const unfit = whyCut === undefined ? noProgram(part) : undefined;
-    for (const { owner } of part) {
+    for (const { owner, step } of part) {
       if (whyCut !== undefined) note(owner, 'values', whyCut);
-      else if (unfit === undefined) note(owner, 'bytes', undefined);
-      else if (unfit.owner === undefined || unfit.owner === owner) note(owner, 'values', unfit.why);
+      else if (unfit === undefined) {
+        const { bytes, why } = step.forms ?? {};
+        if (bytes !== undefined && isNative(bytes)) note(owner, 'bytes', undefined);
+        else note(owner, 'spans', why);
+      } else if (unfit.owner === undefined || unfit.owner === owner) note(owner, 'values', unfit.why);
       else note(owner, 'values', `"${about.ids[unfit.owner]}" is in the same pass`);
     }
   });

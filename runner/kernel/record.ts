@@ -92,6 +92,17 @@ class Table {
   }
 }
 
+/** A member on its way to another name. */
+interface Move {
+  table: Table;
+  i: number;
+  source: PathNode;
+  target: PathNode;
+  to: FieldPath;
+  /** Of a value that goes into another object. */
+  text: string | undefined;
+}
+
 export class JsonRecord implements RecordView {
   readonly #tree: PathTree;
   readonly #pool: Table[] = [];
@@ -103,6 +114,8 @@ export class JsonRecord implements RecordView {
   #root: Table | undefined;
   /** Some table is dirty: the record is no longer its source bytes. */
   #edited = false;
+  /** Of the rename at hand; used again, since a million records would make as many of them. */
+  readonly #moving: Move[] = [];
 
   constructor(tree: PathTree) {
     this.#tree = tree;
@@ -353,38 +366,39 @@ export class JsonRecord implements RecordView {
     this.#edited = true;
   }
 
+  /** All old names mean the record as it is before the first of them. */
   rename(renames: readonly { from: FieldPath; to: FieldPath }[]): void {
-    const moves: {
-      table: Table;
-      i: number;
-      source: PathNode;
-      target: PathNode;
-      to: FieldPath;
-      text: string | undefined;
-    }[] = [];
-    for (const { from, to } of renames) {
+    const moving = this.#moving;
+    let count = 0;
+    for (let k = 0; k < renames.length; k++) {
+      const { from, to } = renames[k] as (typeof renames)[number];
       const source = this.#tree.node(from);
       const target = this.#tree.node(to);
       const table = this.#tableOf(source.parent as PathNode);
       const i = table?.entry[source.id] ?? -1;
       if (table === undefined || i < 0 || source === target) continue;
       // Into another object the value goes with its text; it is read before anything moves.
-      moves.push({
-        table,
-        i,
-        source,
-        target,
-        to,
-        text: source.parent === target.parent ? undefined : this.#entryText(table, i),
-      });
+      const text = source.parent === target.parent ? undefined : this.#entryText(table, i);
+      const used = moving[count++];
+      if (used === undefined) moving.push({ table, i, source, target, to, text });
+      else {
+        used.table = table;
+        used.i = i;
+        used.source = source;
+        used.target = target;
+        used.to = to;
+        used.text = text;
+      }
     }
-    for (const { table, source, i, text } of moves) {
+    for (let k = 0; k < count; k++) {
+      const { table, source, i, text } = moving[k] as Move;
       table.entry[source.id] = -1;
       if (text !== undefined) table.remove(i);
       table.dirty = true;
       this.#edited = true;
     }
-    for (const { table, i, target, to, text } of moves) {
+    for (let k = 0; k < count; k++) {
+      const { table, i, target, to, text } = moving[k] as Move;
       if (text !== undefined) {
         this.set(to, text);
         continue;

@@ -5,15 +5,17 @@ import { OxiError } from '../engine/errors.ts';
 import { byteForm, NoForm } from '../expressions/byte-form.ts';
 import { compileExpression, type RecordReader, type Scope } from '../expressions/compile.ts';
 import { ExpressionError } from '../expressions/errors.ts';
+import { toJson } from '../expressions/stringify.ts';
 import type { Value } from '../expressions/values.ts';
-import type { Form, StepForm } from '../kernel/bytes/forms.ts';
+import type { Expression, StepForm } from '../kernel/bytes/forms.ts';
 
 export interface RecordExpression {
   readonly text: string;
   /** Fields that it reads; the empty path is the whole record. */
   readonly touches: readonly FieldPath[];
+  readonly usesMeta: boolean;
   /** Throws RecordError. */
-  evaluate(record: RecordView, context: StepContext): Value;
+  evaluate(record: RecordView | RecordReader, context: StepContext): Value;
 }
 
 /** Throws OxiError CONFIG_INVALID that names the step and the field of its configuration. */
@@ -32,6 +34,7 @@ export function compileRecordExpression(text: string, step: string, field: strin
   return {
     text,
     touches: compiled.paths,
+    usesMeta,
     evaluate(record, context) {
       scope.record = record as RecordReader;
       scope.env = context.env;
@@ -46,14 +49,28 @@ export function compileRecordExpression(text: string, step: string, field: strin
 /** The forms of a step that is made of expressions; `bytes` is given what each of them is to the kernel. */
 export function formsOf(
   expressions: readonly RecordExpression[],
-  bytes: (forms: readonly Form[]) => StepForm,
+  bytes: (forms: readonly Expression[]) => StepForm,
 ): NonNullable<RecordStep['forms']> {
-  try {
-    return { bytes: bytes(expressions.map(({ text }) => byteForm(text))) };
-  } catch (error) {
-    if (!(error instanceof NoForm)) throw error;
-    return { why: error.message };
+  let why: string | undefined;
+  const forms: Expression[] = [];
+  for (const expression of expressions) {
+    const script = scriptOf(expression);
+    try {
+      forms.push({ form: byteForm(expression.text), ...(script === undefined ? {} : { script }) });
+    } catch (error) {
+      if (!(error instanceof NoForm)) throw error;
+      why ??= error.message;
+      if (script === undefined) return { why: error.message };
+      forms.push({ script });
+    }
   }
+  return { bytes: bytes(forms), ...(why === undefined ? {} : { why }) };
+}
+
+/** The expression over what the kernel has found of a record: fields, but not the record as a whole, nor where it stands. */
+function scriptOf({ touches, usesMeta, evaluate }: RecordExpression): Expression['script'] {
+  if (usesMeta || touches.some((path) => path.length === 0)) return undefined;
+  return { paths: touches, run: (record, context) => toJson(evaluate(record as RecordReader, context as StepContext)) };
 }
 
 function naming<T>(step: string, field: string, work: () => T): T {

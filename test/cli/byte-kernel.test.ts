@@ -91,6 +91,16 @@ describe('info', () => {
     expect(await explained(missing)).toContain('filter: bytes: where its input is lines');
   });
 
+  test('tells which steps have a script, and why', async () => {
+    const files = {
+      'pipelines/rides.yaml': PIPELINE.replace('km > 10', 'matches(city, \\"^F\\")'),
+      'rides.ndjson': RIDES,
+    };
+    const text = await explained(files);
+    expect(text).toContain('filter: spans: the kernel has no matches()');
+    expect(text).toMatch(/map: bytes (?!:)/);
+  });
+
   test.each([
     ['array', { framing: 'array' }],
     ['comments', { allow_comments: true, framing: 'lines' }],
@@ -113,7 +123,7 @@ describe('info', () => {
 
   test('claims the kernel for rows of CSV in the usual dialect, with the steps behind them that fit', async () => {
     expect(await explained(csv({ delimiter: ';' }))).toMatch(/parse_csv: bytes tier filter: bytes (?!:)/);
-    expect(await explained(csv({}, 'matches(at, "^2")'))).toMatch(/parse_csv: bytes tier filter: values: /);
+    expect(await explained(csv({}, 'matches(at, "^2")'))).toMatch(/parse_csv: bytes tier filter: spans/);
     expect(await explained(csv({}), { OXIFLOW_TIER: 'values' })).toContain('parse_csv: values: OXIFLOW_TIER says so');
   });
 

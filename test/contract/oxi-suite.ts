@@ -203,7 +203,7 @@ export function pieceOf(records: readonly string[]): Block {
   return { bytes, spans: new Uint32Array(), offsets: new Float64Array(), count: 0, split, uncut };
 }
 
-export const TIERS: readonly Tier[] = ['values', 'bytes'];
+export const TIERS: readonly Tier[] = ['values', 'spans', 'bytes'];
 
 export function recordsOf(block: Block): string[] {
   const bytes = Buffer.from(block.bytes.buffer, block.bytes.byteOffset, block.bytes.byteLength);
@@ -248,7 +248,7 @@ export function describeStep({ oxi, config = {}, record, becomes, bad = [], colu
       return columns === undefined ? spec : parserStage(spec);
     };
     const blockOfStep = (records: readonly string[]): Block =>
-      tier === 'bytes' ? pieceOf(records) : blockOf(records, columns);
+      tier === 'values' ? blockOf(records, columns) : pieceOf(records);
     const COUNT = 500;
     const all = Array.from({ length: COUNT }, (_, i) => record(i));
     const expected = all.flatMap((_, i) => becomes(i));

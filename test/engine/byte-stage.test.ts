@@ -120,13 +120,19 @@ test('a whole flow has the same bytes, dead letters and counters on both', async
     const said = letters.toString('latin1').replaceAll(/"ts":"[^"]*"/g, '');
     return { text: bytes.toString('latin1'), letters: said, counters: [...counters], written };
   };
-  expect(await run('bytes')).toEqual(await run('values'));
+  const expected = await run('values');
+  expect(await run('bytes')).toEqual(expected);
+  expect(await run('spans')).toEqual(expected);
 });
 
-test('a tier that this build does not have is refused', () => {
-  expect(() => tierAsked({ OXIFLOW_TIER: 'spans' })).toThrow(
-    expect.objectContaining({ code: 'CONFIG_INVALID', message: expect.stringContaining('OXIFLOW_TIER is "spans"') }),
+test('a tier that there is not is refused', () => {
+  expect(() => tierAsked({ OXIFLOW_TIER: 'fast' })).toThrow(
+    expect.objectContaining({
+      code: 'CONFIG_INVALID',
+      message: 'OXIFLOW_TIER is "fast": there are bytes, spans, values',
+    }),
   );
+  expect(tierAsked({ OXIFLOW_TIER: 'spans' })).toBe('spans');
   expect(tierAsked({ OXIFLOW_TIER: 'bytes' })).toBe('bytes');
   expect(tierAsked({ OXIFLOW_TIER: '' })).toBeUndefined();
   expect(tierAsked({})).toBeUndefined();

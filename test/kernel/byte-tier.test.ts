@@ -108,6 +108,26 @@ const OPERATIONS: Readonly<Record<string, () => Op[]>> = {
   drop: () => mapOps({ drop: ['x', 'y'] }),
   'drop inside': () => mapOps({ drop: ['x.id'] }),
   'drop and set': () => mapOps({ set: new Map([['z', 'y']]), drop: ['x', 'y'] }),
+  lower: () => mapOps({ set: new Map([['z', 'lower(x) + ":" + string(y)']]) }),
+  split: () =>
+    mapOps({
+      set: new Map([
+        ['z', 'split(x, "d")[0]'],
+        ['w', 'split(y, ",")'],
+      ]),
+    }),
+  matches: () => filterOps('matches(x, "^[a-o]") || y == 1'),
+  'a list and an object': () =>
+    mapOps({
+      set: new Map([
+        ['x', '[x, y, default(x.id, 0)]'],
+        ['y', '{"a": x, "b": [y]}'],
+      ]),
+    }),
+  'digits beyond a double': () => mapOps({ set: new Map([['z', 'decimal(x)']]), rename: new Map([['x', 'k']]) }),
+  'rename, and digits': () =>
+    inTurn(mapOps({ rename: new Map([['x', 'z']]) }), mapOps({ set: new Map([['w', 'decimal(z)']]) })),
+  'set, and lower': () => inTurn(mapOps({ set: new Map([['x', 'y']]) }), mapOps({ set: new Map([['z', 'lower(x)']]) })),
   filter: () => filterOps('x'),
   'filter by both': () => filterOps('x == y'),
 };
@@ -134,7 +154,9 @@ test('every operation means the same for every form of token, at least 50 times 
           }
         }
     const text = Buffer.from(`${lines.join('\n')}\n`);
-    expect(new ByteStage(ops()).run(text), operation).toEqual(onValues(ops(), text));
+    const expected = onValues(ops(), text);
+    for (const byScripts of [false, true])
+      expect(new ByteStage(ops(), undefined, byScripts).run(text), operation).toEqual(expected);
   }
   expect(seen.size).toBe(Object.keys(OPERATIONS).length * FORMS.length);
   const least = Math.min(...seen.values());
@@ -146,6 +168,8 @@ const PLAIN = ['plain text', 'text beyond ASCII'];
 const TEXT = [...PLAIN, 'text with usual escapes'];
 const NUMBER = ['whole number', 'number with decimals', 'long number', 'number in other form'];
 const SCALAR = [...TEXT, ...NUMBER, 'boolean', 'null'];
+const SCALAR_BUT_NULL = [...TEXT, ...NUMBER, 'boolean'];
+const FORMS_BUT_ABSENT = FORMS.filter((form) => form !== 'absent');
 const CONTAINER = ['object', 'list'];
 const MISSING = ['null', 'absent'];
 
@@ -219,6 +243,18 @@ const OWN: Readonly<Record<string, Own>> = {
   drop: anything,
   'drop inside': anything,
   'drop and set': intoAnything,
+  lower: [[[...TEXT, 'text in other escapes'], SCALAR_BUT_NULL]],
+  split: [[TEXT, TEXT]],
+  matches: [[TEXT, FORMS_BUT_ABSENT]],
+  'a list and an object': [
+    [
+      [...SCALAR, 'object'],
+      [...SCALAR, ...CONTAINER],
+    ],
+  ],
+  'digits beyond a double': [[[...NUMBER, 'number beyond a double'], FORMS]],
+  'rename, and digits': [[[...NUMBER, 'number beyond a double'], FORMS]],
+  'set, and lower': [[SCALAR, TEXT]],
   filter: [[['boolean'], FORMS]],
   'filter by both': equal,
 };
@@ -231,7 +267,7 @@ test('every operation that is meant to run in the kernel does, at least 50 times
   const rare: string[] = [];
   let least = Number.POSITIVE_INFINITY;
   for (const [operation, ops] of Object.entries(OPERATIONS)) {
-    const stage = new ByteStage(ops());
+    const stages = [false, true].map((byScripts) => new ByteStage(ops(), undefined, byScripts));
     for (const [firsts, seconds] of OWN[operation] ?? [])
       for (const first of firsts) {
         const lines = Array.from({ length: 200 }, () => {
@@ -242,10 +278,13 @@ test('every operation that is meant to run in the kernel does, at least 50 times
           ].flatMap(([key, value]) => (value === undefined ? [] : [`"${key}":${value}`]));
           return `{${members.join(',')}}\n`;
         });
-        stage.run(Buffer.from(lines.join('')));
-        const own = lines.length - stage.deferred;
-        least = Math.min(least, own);
-        if (own < 50) rare.push(`${operation} of ${first}: ${own} of ${lines.length}`);
+        for (const [byScripts, stage] of stages.entries()) {
+          stage.run(Buffer.from(lines.join('')));
+          const own = lines.length - stage.deferred;
+          least = Math.min(least, own);
+          if (own < 50)
+            rare.push(`${operation} of ${first}${byScripts === 1 ? ' by scripts' : ''}: ${own} of ${lines.length}`);
+        }
       }
   }
   process.stdout.write(`the kernel itself: each at least ${least} times\n`);
@@ -303,8 +342,10 @@ test('random steps over random and damaged records come to the same on both', { 
       return Buffer.concat([made.filter((byte) => byte !== 0x0a), Buffer.from('\n')]);
     });
     const text = Buffer.concat(lines);
-    const stage = new ByteStage(ops);
-    const shown = `seed ${seed}: ${JSON.stringify(configs, (_key, value) => (value instanceof Map ? [...value] : value))}`;
+    // Every other time its expressions run as scripts, also those that have operations.
+    const byScripts = pipelines % 2 === 0;
+    const stage = new ByteStage(ops, undefined, byScripts);
+    const shown = `seed ${seed}${byScripts ? ', by scripts' : ''}: ${JSON.stringify(configs, (_key, value) => (value instanceof Map ? [...value] : value))}`;
     const outcome = stage.run(text);
     const expected = onValues(ops, text);
     if (JSON.stringify(outcome) !== JSON.stringify(expected)) expect(outcome, shown).toEqual(expected);

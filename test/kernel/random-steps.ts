@@ -138,7 +138,13 @@ export class RandomSteps extends RandomJson {
       return this.below(2) === 0
         ? this.#field('b', 'user.country', 'é')
         : this.pick(['""', '"a"', '"order"', '":"', '"é\\n"', '"\\u0001"', '"\\\\"']);
-    switch (this.below(4)) {
+    switch (this.below(5)) {
+      case 4:
+        return this.pick([
+          `lower(${this.text(depth - 1)})`,
+          `upper(${this.text(depth - 1)})`,
+          `split(${this.text(depth - 1)}, "o")[0]`,
+        ]);
       case 0:
         return `string(${this.below(2) === 0 ? this.number(depth - 1) : this.truth(depth - 1)})`;
       case 1:
@@ -150,7 +156,9 @@ export class RandomSteps extends RandomJson {
 
   truth(depth: number): string {
     if (depth <= 0) return this.below(3) === 0 ? this.#field('c') : `has(${this.#name()})`;
-    switch (this.below(8)) {
+    switch (this.below(9)) {
+      case 8:
+        return `matches(${this.text(depth - 1)}, ${this.pick(['"^[a-z]+$"', '"o"', '"é.*"'])})`;
       case 0:
         return `${this.text(depth - 1)}.${this.pick(['contains', 'startsWith', 'endsWith'])}(${this.text(depth - 1)})`;
       case 1:

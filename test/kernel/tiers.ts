@@ -22,10 +22,11 @@ const OFFSET = 1000;
 export interface Given {
   params?: ReadonlyMap<string, unknown>;
   env?: ReadonlyMap<string, string>;
+  now?: number;
 }
 
-const context = ({ params = new Map(), env = new Map() }: Given = {}): StepContext => ({
-  now: 0,
+const context = ({ params = new Map(), env = new Map(), now = 0 }: Given = {}): StepContext => ({
+  now,
   params,
   env,
   stream: { framing: 'lines', selected: false },
@@ -89,8 +90,9 @@ export class ByteStage {
   /** Records of the last run that went to the value tier. */
   deferred = 0;
 
-  constructor(ops: readonly Op[], given?: Given) {
-    const programs = programsOf(ops, context(given));
+  /** `byScripts`: expressions run as scripts wherever they can. */
+  constructor(ops: readonly Op[], given?: Given, byScripts = false) {
+    const programs = programsOf(ops, context(given), byScripts);
     this.#given = given;
     if ('why' in programs) throw new Error(programs.why);
     this.#ops = ops;

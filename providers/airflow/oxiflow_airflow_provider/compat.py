@@ -5,6 +5,7 @@ base classes, which whoever parses a DAG has loaded already.
 
 from __future__ import annotations
 
+import functools
 import importlib
 import os
 from datetime import timezone
@@ -64,6 +65,28 @@ def mask_secret(text: str) -> None:
     else:
         mask = importlib.import_module("airflow.utils.log.secrets_masker").mask_secret
     mask(text)
+
+
+def without_secrets(value: Any) -> Any:
+    """The same JSON, with what this process was told to keep out of the log replaced in all of its texts."""
+    redact = _redact()
+
+    def clean(one: Any) -> Any:
+        if isinstance(one, str):
+            return redact(one)
+        if isinstance(one, dict):
+            return {key: clean(item) for key, item in one.items()}
+        return [clean(item) for item in one] if isinstance(one, (list, tuple)) else one
+
+    return clean(value)
+
+
+@functools.cache
+def _redact() -> Any:
+    if VERSION < (3, 0):
+        return importlib.import_module("airflow.utils.log.secrets_masker").redact
+    place = "airflow.sdk.log" if VERSION >= (3, 1) else "airflow.sdk.execution_time.secrets_masker"
+    return importlib.import_module(place).redact
 
 
 def check_cycle(dag: Any) -> None:

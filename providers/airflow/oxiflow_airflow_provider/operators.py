@@ -37,6 +37,7 @@ class OxiFlowOperator(BaseOperator):
     :param run_key: What a try resumes, where it is not this task of this DAG run.
     :param shard: Part of how many, `'0/4'`: the tasks of a map that have the same params, set and conn_env share one run,
         whose state they all have to reach.
+    :param same_host: All tasks of the map run on this machine, and its own state will do.
     :param oxiflow_conn_id: A connection of type `oxiflow`: runner, project, state.
     :param runner_path: A runner in place of the one that the package `oxiflow` carries.
     :param deferrable: The run goes on beside Airflow, and the task gives its place away until it has ended. Airflow 3.3.
@@ -79,6 +80,7 @@ class OxiFlowOperator(BaseOperator):
     deferrable: bool
     durable: bool
     fresh: bool
+    same_host: bool
     drain_timeout: Duration | None
     depends_on: list[str]
     template_fields_renderers: ClassVar[dict[str, str]] = {
@@ -116,6 +118,7 @@ class OxiFlowOperator(BaseOperator):
         deferrable: bool = False,
         durable: bool = False,
         fresh: bool = False,
+        same_host: bool = False,
         drain_timeout: Duration | None = None,
         **kwargs: Any,
     ) -> None:
@@ -140,6 +143,7 @@ class OxiFlowOperator(BaseOperator):
             deferrable=deferrable,
             durable=durable,
             fresh=fresh,
+            same_host=same_host,
             drain_timeout=drain_timeout,
             # The same for all along a map; a template, or what the map gives, is not.
             shard_is_said=not hasattr(shard, "resolve") and "{" not in str(shard),

@@ -11,10 +11,13 @@ from typing import Any
 
 from oxiflow.live import Live
 
-from .compat import HAS_TAB, state_store
+from .compat import HAS_TAB, state_store, without_secrets
 
 #: Between two writes, in seconds: at first, and at most. In between, a fortieth of the time so far.
 SOONEST = 1.0
+#: At first, in a triggerer: it does nothing else while it hands on what one of its many triggers writes, not even see that
+#: somebody has ended a task.
+SOONEST_OF_MANY = 3.0
 LATEST = 15.0
 
 Put = Callable[[str, Any], None]
@@ -30,8 +33,16 @@ def put_of(context: Any) -> tuple[Put, bool]:
 
 
 class Surface:
-    def __init__(self, put: Put, log: Any, live: bool = True, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        put: Put,
+        log: Any,
+        live: bool = True,
+        clock: Callable[[], float] = time.monotonic,
+        soonest: float = SOONEST,
+    ) -> None:
         self._put = put
+        self._soonest = soonest
         self._log = log
         self._while_running = live
         self._clock = clock
@@ -44,7 +55,7 @@ class Surface:
         if not self._while_running:
             return False
         now = self._clock()
-        return self._wrote is None or now - self._wrote >= min(LATEST, max(SOONEST, (now - self._began) / 40))
+        return self._wrote is None or now - self._wrote >= min(LATEST, max(self._soonest, (now - self._began) / 40))
 
     def write(self, live: Live) -> None:
         self._wrote = self._clock()
@@ -52,7 +63,8 @@ class Surface:
             if self._last.get(key) == value:
                 continue
             try:
-                self._put(key, value)
+                # A path or an error may say what a connection holds.
+                self._put(key, without_secrets(value))
             except Exception as error:
                 # Whatever Airflow's side throws: the run is worth more than its picture.
                 if not self._failed:

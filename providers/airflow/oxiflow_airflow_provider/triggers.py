@@ -25,7 +25,7 @@ from .compat import set_xcom
 from .environment import connection_variables
 from .hooks import OxiFlowHook, Settings, call
 from .logs import TaskLog
-from .surface import Surface
+from .surface import SOONEST_OF_MANY, Surface
 from .work import ON_ONE_MACHINE, now
 
 #: Between two looks at the events, and between two questions to the state backend, in seconds.
@@ -57,6 +57,7 @@ class OxiFlowTrigger(BaseTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         try:
             if self._handle.here:
+                await self._know_secrets()
                 event = await self._follow(self._handle.run())
             else:
                 event = await self._ask()
@@ -64,6 +65,12 @@ class OxiFlowTrigger(BaseTrigger):
             await self._cancel()
             event = {"status": "timeout", "message": str(error)}
         yield TriggerEvent({**event, "told": self._handle.here})
+
+    async def _know_secrets(self) -> None:
+        """What the run was given is to stay out of the log here, too; a connection that is gone by now is no reason to stop."""
+        if self._kwargs["conn_env"]:
+            with contextlib.suppress(Exception):
+                await asyncio.to_thread(connection_variables, self._kwargs["conn_env"])
 
     async def on_kill(self) -> None:
         """Somebody has ended or cleared the task."""
@@ -85,7 +92,9 @@ class OxiFlowTrigger(BaseTrigger):
         told = Told(self._handle)
         keep = self._kwargs
         live = Live(keep["pipeline"], self._run_key, keep["invocation"], keep["worker_id"], now())
-        surface = Surface(lambda key, value: set_xcom(self.task_instance, key, value), self.log)
+        surface = Surface(
+            lambda key, value: set_xcom(self.task_instance, key, value), self.log, soonest=SOONEST_OF_MANY
+        )
         try:
             while True:
                 items = await asyncio.to_thread(run.poll)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlparse
@@ -22,7 +22,14 @@ from oxiflow.request import drain_seconds, part_of_how_many
 
 from oxiflow import Result, RunRequest, start
 
-from .compat import AirflowException, AirflowFailException, AirflowTaskTimeout, executors, state_store
+from .compat import (
+    AirflowException,
+    AirflowFailException,
+    AirflowTaskTimeout,
+    executors,
+    state_store,
+    without_secrets,
+)
 from .environment import connection_variables
 from .hooks import OxiFlowHook
 from .identity import clearing_notice, identify, part_of
@@ -41,6 +48,11 @@ MARGIN = 10.0
 #: Airflow throws when the task's time is over, in whatever runs then, which may not let it through: after so many seconds it is
 #: said again here.
 LATE = 2.0
+#: What of the runner's advice is called otherwise here.
+ADVICE = {
+    "--fresh starts over": "the task starts over when it has fresh=True and is cleared",
+    "add --same-host": "that is same_host=True, and a connection of type oxiflow that has a host keeps the state in Redis",
+}
 #: State that only one machine reaches, and executors whose tasks are all on one machine.
 ON_ONE_MACHINE = ("sqlite", "file")
 LOCAL = {"LocalExecutor", "SequentialExecutor"}
@@ -246,6 +258,7 @@ class Work:
             # Later tries of the same invocation go on with what the first one began.
             fresh=task.fresh and self._identity.first_try and not again,
             shard=self._shard,
+            same_host=task.same_host and self._shard is not None,
             drain_timeout=duration_text(task.drain_timeout),
             state_backend=task.state_backend or self._settings.state_backend,
         )
@@ -291,9 +304,7 @@ class Work:
         try:
             result.check()
         except RunFailed as failure:
-            message = str(failure)
-            if "--fresh starts over" in message:
-                message += "; in Airflow, the task starts over when it has fresh=True and is cleared"
+            message = in_airflow(str(failure))
             self._end(result, message)
             raise (AirflowException if failure.retry else AirflowFailException)(message) from failure
         self._end(result, None)
@@ -306,19 +317,20 @@ class Work:
             notice = clearing_notice(self._context, int(self._task.retries or 0), summary["outputs"])
             if notice is not None:
                 self._log.warning(notice)
-        self._tell_assets(summary)
-        return summary
+        shown: dict[str, Any] = without_secrets(summary)
+        self._tell_assets(summary["outputs"], shown)
+        return shown
 
     def _end(self, result: Result, error: str | None) -> None:
         self._live.ended(result, error, now())
         self._surface.write(self._live)
 
-    def _tell_assets(self, summary: Mapping[str, Any]) -> None:
+    def _tell_assets(self, outputs: Sequence[Mapping[str, Any]], summary: Mapping[str, Any]) -> None:
         for outlet in self._task.outlets or ():
             uri = getattr(outlet, "uri", None)
             if uri is None:
                 continue
-            mine = [output for output in summary["outputs"] if is_at(output["to"], uri)]
+            mine = [output for output in outputs if is_at(output["to"], uri)]
             self._context["outlet_events"][outlet].extra = {
                 "rows": sum(output["rows"] for output in mine) if mine else summary["rows"],
                 "bytes": sum(output["bytes"] for output in mine) if mine else summary["bytes"],
@@ -339,11 +351,24 @@ class Work:
     def _folder(self) -> str:
         named = self._task.project_dir or self._settings.project_dir or ""
         folder = os.path.normpath(os.path.join(self._task.dag.folder, os.path.expanduser(named)))
-        if not os.path.isdir(folder):
+        try:
+            with os.scandir(folder):
+                # Which is to be its working folder, too.
+                os.stat(os.path.join(folder, os.curdir))
+        except PermissionError:
+            raise AirflowFailException(
+                f"the user that tasks run as on this worker may not look into {folder}, where the project is looked for"
+            ) from None
+        except (FileNotFoundError, NotADirectoryError):
             raise AirflowFailException(
                 f"there is no folder {folder} on this worker, and the project is looked for there"
-            )
+            ) from None
         return folder
+
+
+def in_airflow(message: str) -> str:
+    """What the runner advises is said on its command line."""
+    return "; in Airflow, ".join([message, *(meant for option, meant in ADVICE.items() if option in message)])
 
 
 def is_at(to: str | None, uri: str) -> bool:

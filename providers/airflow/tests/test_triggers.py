@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import time
@@ -15,6 +16,7 @@ from typing import Any
 
 import pytest
 from airflow.sdk import DAG
+from airflow.sdk._shared.secrets_masker import reset_secrets_masker
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowNotFoundException, TaskDeferred
 from oxiflow.reconnect import Handle
 from oxiflow.stream import EventFile
@@ -302,6 +304,23 @@ def test_a_fresh_task_whose_run_has_ended_elsewhere_does_not_start_over(shop: Pa
     summary = deferred.resume(event, replace(deferred.handle, host="elsewhere"))
     assert (summary["run_id"], summary["records_read"]) == (run_id, ORDERS)
     assert (shop / "out.ndjson").stat().st_mtime_ns == written
+    deferred.handle.clear()
+
+
+def test_what_a_connection_holds_is_told_by_no_trigger(
+    shop: Path, monkeypatch: pytest.MonkeyPatch, xcoms: dict[str, Any]
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_DEPOT", json.dumps({"conn_type": "http", "password": "hidden-by-depot"}))
+    (shop / "pipelines/slow.yaml").write_text(PIPELINE.replace("out.ndjson", '"${AT}.ndjson"'))
+    deferred = Deferred(shop, conn_env={"AT": "depot#password"})
+    # The triggerer is another process than the task's.
+    reset_secrets_masker()
+    deferred.open()
+    event = event_of(deferred.trigger())
+    assert event["status"] == "finished"
+    assert (shop / "hidden-by-depot.ndjson").exists()
+    assert xcoms["oxiflow_run"]["outputs"][0]["to"].endswith("/***.ndjson")
+    assert "hidden-by-depot" not in json.dumps(xcoms)
     deferred.handle.clear()
 
 

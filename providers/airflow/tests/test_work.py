@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import re
@@ -206,8 +207,17 @@ def test_a_cleared_task_takes_away_what_an_ended_durable_run_has_left(shop: Path
 def test_a_connection_reaches_the_run(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (shop / "pipelines/orders.yaml").write_text(PIPELINE.replace("big.ndjson", '"${BIG_AT}.ndjson"'))
     monkeypatch.setenv("AIRFLOW_CONN_DEPOT", json.dumps({"conn_type": "http", "password": "by-connection"}))
-    execute(load(shop, conn_env={"BIG_AT": "depot#password"}), context(Store()))
+    store = Store()
+    summary = execute(load(shop, conn_env={"BIG_AT": "depot#password"}), context(store))
     assert (shop / "by-connection.ndjson").stat().st_size > 0
+    # Nor is it told where it shows up in a path or an error.
+    assert summary["outputs"][0]["to"].endswith("/***.ndjson")
+    assert "by-connection" not in json.dumps([summary, store.values])
+    (shop / "pipelines/orders.yaml").write_text(PIPELINE.replace("orders.ndjson", '"${BIG_AT}.json"'))
+    with pytest.raises(AirflowException):
+        execute(load(shop, conn_env={"BIG_AT": "depot#password"}, run_key="other"), context(store))
+    assert "***.json: no such file" in store.values["oxiflow_run"]["error"]
+    assert "by-connection" not in json.dumps(store.values)
 
 
 def test_one_part_that_is_cleared_alone_is_told_what_to_do(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -229,6 +239,14 @@ def test_one_part_that_is_cleared_alone_is_told_what_to_do(shop: Path, capsys: p
     assert "clear all of them" not in capsys.readouterr().out
 
 
+def test_parts_that_are_all_worked_on_here_share_this_machines_state(shop: Path) -> None:
+    (shop / "pipelines/orders.yaml").write_text(PIPELINE.replace("big.ndjson", "big.ndjson, merge: true"))
+    execute(load(shop, shard="0/2", same_host=True), context(Store()))
+    assert execute(load(shop, shard="1/2", same_host=True), context(Store()))["outputs"][0]["rows"] == ORDERS * 4 // 5
+    # Where there are no parts, nothing is shared.
+    assert execute(load(shop, same_host=True, run_key="alone"), context(Store()))["rows"] == ORDERS * 4 // 5
+
+
 def test_outlets_get_the_figures_of_their_output(shop: Path) -> None:
     big = Asset(name="big", uri=f"file://{shop}/big.ndjson")
     other = Asset(name="other", uri="s3://lake/other")
@@ -246,6 +264,7 @@ def test_outlets_get_the_figures_of_their_output(shop: Path) -> None:
         ({"set": {"filter.where": "total"}}, AirflowFailException, "filter"),
         ({"set": {"read_file.path": "none.ndjson"}}, AirflowException, "none.ndjson"),
         ({"shard": "first"}, AirflowFailException, "is not I/N"),
+        ({"shard": "0/2"}, AirflowFailException, "this host's alone.*; in Airflow, that is same_host=True"),
         ({"runner_path": "/nowhere/oxiflow"}, AirflowFailException, "/nowhere/oxiflow"),
         ({"project_dir": "/nowhere"}, AirflowFailException, "no folder /nowhere on this worker"),
         ({"pipeline_params": {"leest": 1}}, AirflowFailException, "leest"),
@@ -272,6 +291,18 @@ def test_only_what_may_help_is_tried_again(
     if "oxiflow_run" in store.values:
         assert store.values["oxiflow_run"]["state"] == "failed"
         assert re.search(words, store.values["oxiflow_run"]["error"])
+
+
+def test_a_folder_that_may_not_be_looked_into_is_told_from_one_that_is_not_there(
+    shop: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(_folder: str) -> Any:
+        raise PermissionError(errno.EACCES, "no")
+
+    # Root may look into all of them.
+    monkeypatch.setattr(os, "scandir", refused)
+    with pytest.raises(AirflowFailException, match="may not look into"):
+        execute(load(shop), context(Store()))
 
 
 def test_another_pipeline_is_not_gone_on_with_and_the_task_says_how_it_starts_over(shop: Path) -> None:

@@ -83,6 +83,11 @@ class Live:
         #: How many seconds of history a point stands for; doubles whenever there are too many points.
         self._every = 1.0
 
+    @property
+    def run_id(self) -> str | None:
+        """None until the run has said a word."""
+        return self._run["run_id"]
+
     def observe(self, event: Event) -> bool:
         """Whether it changed a document."""
         known = True

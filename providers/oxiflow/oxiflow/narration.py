@@ -22,8 +22,9 @@ from .events import (
 )
 from .output import Line
 
-#: Between two lines of progress, in seconds.
+#: Between two lines of progress, in seconds, and between two of the same alert.
 INTERVAL = 10.0
+ALERTS = 60.0
 #: Lines of the run's own output, and dead letters; further ones are counted.
 MOST_LINES = 1000
 MOST_LETTERS = 10
@@ -43,6 +44,7 @@ class Narrator:
         self._lines = 0
         self._letters = 0
         self._alert = ""
+        self._alerts: dict[tuple[str, str | None], float] = {}
         self._said = ""
 
     def tell(self, item: Any) -> None:
@@ -63,8 +65,7 @@ class Narrator:
             self._checkpoint = item.n
             self.say(logging.DEBUG, f"checkpoint {item.n} ({item.grade}): {item.records:,} records are safe")
         elif isinstance(item, Alert):
-            self._alert = item.message
-            self.say(logging.ERROR if item.severity == "critical" else logging.WARNING, item.message)
+            self._alerted(item)
         elif isinstance(item, RecordDeadLettered):
             self._letter(item)
         elif isinstance(item, RunFinished):
@@ -89,6 +90,14 @@ class Narrator:
             for step in stage.steps
         ]
         self.fold(f"Plan of {event.pipeline}: {len(steps)} steps", steps)
+
+    def _alerted(self, event: Alert) -> None:
+        """What crosses its threshold to and fro is told now and then."""
+        self._alert = event.message
+        key = (event.name, event.step)
+        if key not in self._alerts or self._clock() - self._alerts[key] >= ALERTS:
+            self._alerts[key] = self._clock()
+            self.say(logging.ERROR if event.severity == "critical" else logging.WARNING, event.message)
 
     def _letter(self, event: RecordDeadLettered) -> None:
         self._letters += 1

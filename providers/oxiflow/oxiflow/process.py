@@ -37,6 +37,8 @@ KILLED = 10.0
 LAST_WORDS = 4000
 #: Of the event file, as the runner takes it: at a kilobyte a second, some nine hours. Then it begins anew, and readers go on.
 EVENTS_LIMIT = "32MB"
+#: Of what a run says into a file: nobody may be there to empty it, and only its last words are asked for.
+OUTPUT_LIMIT = "8MB"
 #: When the runner is gone, others may hold its pipes and write on: how often they are still read. A pipe holds far less.
 LATE_READS = 10_000
 
@@ -54,7 +56,8 @@ def start(
     """
     Starts a run. `env` is added to this process's environment. `events`: the event file, which has to be this run's alone; a
     temporary one by default. The run ends when this process does, unless it is `detached`. `output`: a file for what it says
-    instead of pipes that are read here; a detached run needs one, or says it to nobody. Throws RunnerMissing.
+    instead of pipes that are read here; a detached run needs one, or says it to nobody. It begins anew at OUTPUT_LIMIT. Throws
+    RunnerMissing.
     """
     command = runner_command(runner)
     folder = None
@@ -86,6 +89,7 @@ def _start(
         sink: int | IO[bytes] = subprocess.DEVNULL if detached else subprocess.PIPE
         if output is not None:
             output = os.path.abspath(output)
+            options.append(f"--output-limit={OUTPUT_LIMIT}")
             sink = theirs.enter_context(open(output, "ab"))
         inherited: tuple[int, ...] = ()
         ours = None

@@ -16,6 +16,8 @@ from oxiflow.errors import Died
 from oxiflow.events import RunStarted
 from oxiflow.reconnect import Handle, began, new_handle
 
+from oxiflow import RunRequest, process, start
+
 from .conftest import PACKAGE, until
 
 Rides = Callable[[int], Path]
@@ -30,6 +32,27 @@ print(json.dumps(handle.of(run.pid).document()), flush=True)
 """
 #: Rides that a run has still a while to go with when it is looked for.
 MANY = 100
+
+
+TALKING = """
+pipeline:
+  - { name: read_file, config: { path: rides.ndjson } }
+  - { name: parse_json }
+  - { name: exec, config: { command: [python3, hands_on.py] } }
+  - { name: write_stdout }
+"""
+#: Hands lines on, and the last one when the file that all go into is no longer than it may be.
+HANDS_ON = """
+import os, sys, time
+deadline = time.monotonic() + 60
+output = open("output_at").read()
+for line in sys.stdin:
+    while "the last one" in line and os.path.getsize(output) > 2**20:
+        assert time.monotonic() < deadline, "it stays too long"
+        time.sleep(0.01)
+    sys.stdout.write(line)
+    sys.stdout.flush()
+"""
 
 
 def started_elsewhere(project: Path) -> Handle:
@@ -75,6 +98,25 @@ def test_one_that_was_killed_has_died(held_rides: Rides) -> None:
     os.killpg(handle.pid, signal.SIGKILL)
     with handle.run() as run, pytest.raises(Died):
         run.result().check()
+    handle.clear()
+
+
+def test_what_a_run_says_into_a_file_is_bounded(rides: Rides, monkeypatch: pytest.MonkeyPatch) -> None:
+    project = rides(20)
+    (project / "pipelines/rides.yaml").write_text(TALKING)
+    (project / "hands_on.py").write_text(HANDS_ON)
+    with (project / "rides.ndjson").open("a") as file:
+        file.write('{"to":"the last one"}\n')
+    read = (project / "rides.ndjson").stat().st_size
+    monkeypatch.setattr(process, "OUTPUT_LIMIT", "1MB")
+    handle = new_handle()
+    (project / "output_at").write_text(handle.output)
+    request = RunRequest("rides", project=str(project))
+    with start(request, events=handle.events, output=handle.output, detached=True) as run:
+        assert run.result().check().counters.total.out == 200_001
+    said = Path(handle.output).read_text()
+    assert len(said) < 2**20 < read / 4
+    assert said.endswith('{"to":"the last one"}\n')
     handle.clear()
 
 

@@ -58,10 +58,13 @@ def oxiflow_flow(
     python_names = {python_name(parameter.name): parameter.name for parameter in given}
 
     def run(**values: Any) -> Any:
-        params = {python_names[name]: text_of(value) for name, value in values.items() if value is not None}
+        params = {python_names[name]: value for name, value in values.items() if value is not None}
         return task(pipeline, project_dir=project_dir, state_backend=state_backend, params=params, env=env)
 
-    run.__signature__ = inspect.Signature([argument_of(one) for one in given])  # type: ignore[attr-defined]
+    arguments = [argument_of(one) for one in given]
+    run.__signature__ = inspect.Signature(arguments)  # type: ignore[attr-defined]
+    # Prefect before 3.5 looks at both.
+    run.__annotations__ = {one.name: one.annotation for one in arguments}
     run.__name__ = run.__qualname__ = python_name(entry.name)
     # Where Prefect looks for the flow again, in another process.
     run.__module__ = sys._getframe(1).f_globals.get("__name__", __name__)
@@ -112,13 +115,6 @@ def value_of(parameter: Parameter) -> Any:
     if parameter.type == "timestamp":
         return datetime.datetime.fromisoformat(parameter.default.replace("Z", "+00:00"))
     return TYPES[parameter.type](parameter.default)
-
-
-def text_of(value: Any) -> Any:
-    if isinstance(value, datetime.datetime):
-        # The runner wants to know of which place a time is.
-        return (value if value.tzinfo else value.replace(tzinfo=datetime.timezone.utc)).isoformat()
-    return value.isoformat() if isinstance(value, datetime.date) else value
 
 
 def documentation_of(entry: Pipeline) -> str:

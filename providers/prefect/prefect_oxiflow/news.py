@@ -1,6 +1,7 @@
 """
-What of a run is worth an event of Prefect, for automations to act on. Few, whatever the run says: what comes faster than one an
-interval is told together. The numbers of all dead-letter events of an attempt make up those of the attempt.
+What of a run is worth an event of Prefect, for automations to act on. Few, whatever the run says: the first of a kind at once,
+and what comes faster than its pace is told together. The numbers of all dead-letter events of an attempt make up those of the
+attempt.
 """
 
 from __future__ import annotations
@@ -15,15 +16,17 @@ from oxiflow.events import Alert, Checkpoint, Event, RecordDeadLettered, RunFini
 
 from oxiflow import Result
 
+from .pace import Pace
 from .texts import plain
 
 CHECKPOINT = "oxiflow.checkpoint"
 DEAD_LETTER = "oxiflow.dead_letter"
 ALERT = "oxiflow.alert"
 FINISHED = "oxiflow.run.finished"
-#: Between two events of checkpoints, and of dead letters, in seconds.
-INTERVAL = 2.0
-#: Alerts that are told of an attempt, and reasons in an event of dead letters.
+#: Between two events of checkpoints, and of dead letters, in seconds, at first and at last; and between two of one alert.
+INTERVAL, LONGEST = 2.0, 30.0
+ALERTS, LONGEST_ALERTS = 10.0, 300.0
+#: Alerts that are kept apart, and reasons in an event of dead letters.
 MOST_ALERTS = 100
 MOST_REASONS = 5
 
@@ -36,6 +39,15 @@ class Piece:
     payload: dict[str, Any]
 
 
+@dataclass
+class Alarm:
+    """An alert of one name and step: the newest, and how often since it was told."""
+
+    newest: Alert
+    pace: Pace
+    times: int = 0
+
+
 class News:
     def __init__(self, pipeline: str, run_key: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._about = {"oxiflow.pipeline": plain(pipeline), "oxiflow.run-key": plain(run_key)}
@@ -46,8 +58,8 @@ class News:
         #: Of the letters that have not been told: how many, and by which step.
         self._untold: Counter[str] = Counter()
         self._told_letters = 0
-        self._told_at = {CHECKPOINT: float("-inf"), DEAD_LETTER: float("-inf")}
-        self._alerts = 0
+        self._pace = {name: Pace(INTERVAL, LONGEST, clock) for name in (CHECKPOINT, DEAD_LETTER)}
+        self._alarms: dict[tuple[str, str | None], Alarm] = {}
         self._started = False
         self._ready: list[Piece] = []
 
@@ -58,7 +70,7 @@ class News:
             self._untold[event.step] += 1
             self._letters = [*self._letters[-MOST_REASONS + 1 :], event]
         elif isinstance(event, Alert):
-            self._alert(event)
+            self._note_alert(event)
         elif isinstance(event, RunStarted):
             self._started = True
         elif isinstance(event, RunFinished) and self._started:
@@ -67,12 +79,15 @@ class News:
             if missing > 0:
                 self._untold[""] += missing
 
-    def take(self) -> list[Piece]:
+    def take(self, all_of_it: bool = False) -> list[Piece]:
         """What is to be told now."""
-        if self._checkpoint is not None and self._due(CHECKPOINT):
+        if self._checkpoint is not None and (all_of_it or self._pace[CHECKPOINT].due()):
             self._tell_checkpoint(self._checkpoint)
-        if self._untold and self._due(DEAD_LETTER):
+        if self._untold and (all_of_it or self._pace[DEAD_LETTER].due()):
             self._tell_letters()
+        for alarm in self._alarms.values():
+            if alarm.times and (all_of_it or alarm.pace.due()):
+                self._tell_alert(alarm)
         ready, self._ready = self._ready, []
         return ready
 
@@ -81,8 +96,7 @@ class News:
         for event in (result.checkpoint, result.finished):
             if event is not None:
                 self.observe(event)
-        self._told_at = dict.fromkeys(self._told_at, float("-inf"))
-        ready = self.take()
+        ready = self.take(all_of_it=True)
         summary = result.summary()
         finished = result.finished
         bottleneck = None if finished is None else finished.bottleneck
@@ -98,11 +112,8 @@ class News:
         }
         return [*ready, self._piece(FINISHED, payload, {"oxiflow.status": summary["status"]})]
 
-    def _due(self, name: str) -> bool:
-        return self._clock() - self._told_at[name] >= INTERVAL
-
     def _tell_checkpoint(self, event: Checkpoint) -> None:
-        self._told_at[CHECKPOINT] = self._clock()
+        self._pace[CHECKPOINT].told()
         self._checkpoint, self._told_checkpoint = None, event.n
         payload = {
             name: getattr(event, name)
@@ -111,7 +122,7 @@ class News:
         self._ready.append(self._piece(CHECKPOINT, payload))
 
     def _tell_letters(self) -> None:
-        self._told_at[DEAD_LETTER] = self._clock()
+        self._pace[DEAD_LETTER].told()
         records = self._untold.total()
         self._told_letters += records
         payload = {
@@ -127,10 +138,17 @@ class News:
         self._letters = []
         self._ready.append(self._piece(DEAD_LETTER, payload))
 
-    def _alert(self, event: Alert) -> None:
-        self._alerts += 1
-        if self._alerts > MOST_ALERTS:
-            return
+    def _note_alert(self, event: Alert) -> None:
+        key = (event.name, event.step)
+        if key not in self._alarms:
+            if len(self._alarms) == MOST_ALERTS:
+                return
+            self._alarms[key] = Alarm(event, Pace(ALERTS, LONGEST_ALERTS, self._clock))
+        self._alarms[key].newest = event
+        self._alarms[key].times += 1
+
+    def _tell_alert(self, alarm: Alarm) -> None:
+        event = alarm.newest
         payload = {
             "name": event.name,
             "severity": event.severity,
@@ -138,7 +156,10 @@ class News:
             "step": None if event.step is None else plain(event.step),
             "value": event.value,
             "threshold": event.threshold,
+            "times": alarm.times,
         }
+        alarm.times = 0
+        alarm.pace.told()
         labels = {"oxiflow.severity": event.severity, "oxiflow.alert": plain(event.name)}
         self._ready.append(self._piece(ALERT, payload, labels))
 

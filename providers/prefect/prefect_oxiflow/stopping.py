@@ -8,16 +8,19 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from uuid import UUID
 
 from prefect.client.orchestration import SyncPrefectClient
-from prefect.client.schemas.objects import State
 from prefect.context import FlowRunContext
 
 from .identity import Place
 
+#: Between two questions, in seconds: in a thread, and in the main thread.
+OFTEN, SELDOM = 3.0, 10.0
 #: So long the main thread is left to the signal, in seconds; nobody sends it where no runner or worker holds the flow run.
 PATIENCE = 10.0
+#: Types of states that are the last ones.
+FINAL = ("COMPLETED", "FAILED", "CANCELLED", "CRASHED")
 
 
 class Stopping:
@@ -27,27 +30,40 @@ class Stopping:
         self.stopped_by: str | None = None
         self._place = place
         self._clock = clock
-        self._patience = PATIENCE if threading.current_thread() is threading.main_thread() else 0.0
+        main = threading.current_thread() is threading.main_thread()
+        self._patience = PATIENCE if main else 0.0
+        self._often = SELDOM if main else OFTEN
+        self._asked_at = float("-inf")
         self._seen_at: float | None = None
 
     def look(self, client: SyncPrefectClient | None, stop: Callable[[], None]) -> None:
-        """One question to the server, at most one call of `stop`."""
+        """At most one question to the server, and one call of `stop`."""
         if self.stopped_by is not None or client is None or self._place.flow_run_id is None:
             return
-        state = client.read_flow_run(self._place.flow_run_id).state
-        if state is None or not (wants_an_end(state) or (given_up(self._place) and not state.is_final())):
+        told = given_up(self._place)
+        if not told and self._clock() - self._asked_at < self._often:
+            return
+        self._asked_at = self._clock()
+        kind, name = state_of(client, self._place.flow_run_id)
+        if not (wants_an_end(kind, name) or (told and kind not in FINAL)):
             self._seen_at = None
             return
         if self._seen_at is None:
             self._seen_at = self._clock()
         if self._clock() - self._seen_at >= self._patience:
-            self.stopped_by = state.name or state.type.value
+            self.stopped_by = name or kind
             stop()
 
 
-def wants_an_end(state: State[Any]) -> bool:
+def state_of(client: SyncPrefectClient, flow_run: UUID) -> tuple[str, str]:
+    """Type and name. The rest of a flow run is not even looked at: this is asked again and again."""
+    state = client.request("GET", "/flow_runs/{id}", path_params={"id": flow_run}).json()["state"]
+    return ("", "") if state is None else (state["type"], state["name"] or "")
+
+
+def wants_an_end(kind: str, name: str) -> bool:
     """A flow that failed, or has succeeded, waits for its tasks."""
-    return state.is_cancelling() or state.is_cancelled() or state.is_crashed() or state.name == "TimedOut"
+    return kind in ("CANCELLING", "CANCELLED", "CRASHED") or name == "TimedOut"
 
 
 def given_up(place: Place) -> bool:

@@ -6,13 +6,13 @@ is slow or away must not hold the run up. What Prefect can't take at the moment 
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterable
 from contextvars import copy_context
 from functools import partial
 from typing import Any
 from uuid import UUID
 
+from httpx import HTTPStatusError, codes
 from oxiflow.documents import CheckpointDocument, RunDocument
 from oxiflow.events import Event
 from oxiflow.live import Live
@@ -25,12 +25,15 @@ from oxiflow import Result
 from .figures import checkpoint_rows, links, oxi_rows, percent, progress_text, summary_text
 from .identity import Place
 from .news import News, Piece
+from .pace import Pace
 from .stopping import Stopping
 from .texts import escaped, slug
 
-#: Between two updates, in seconds: of the progress, and of the tables.
-PROGRESS = 2.0
-TABLES = 10.0
+#: Between two updates, in seconds, at first and at last: of the progress, and of the tables.
+PROGRESS, LONGEST_PROGRESS = 2.0, 10.0
+TABLES, LONGEST_TABLES = 20.0, 60.0
+#: Between two looks at what is to be told.
+TICK = 1.0
 #: What the last words to Prefect may take, in seconds: at the end of a run, and of one that was stopped.
 AT_THE_END = 30.0
 STOPPED = 5.0
@@ -54,8 +57,9 @@ class Surface:
         self._client: SyncPrefectClient | None = None
         self._artifacts: dict[str, UUID] = {}
         self._shown: dict[str, Any] = {}
-        self._last: list[Piece] | None = None
-        self._tables_at = float("-inf")
+        self._last: list[Piece] = []
+        self._progress = Pace(PROGRESS, LONGEST_PROGRESS)
+        self._tables = Pace(TABLES, LONGEST_TABLES)
         self._failed = False
 
     @property
@@ -88,35 +92,49 @@ class Surface:
 
     def _work(self, stop: Callable[[], None]) -> None:
         self._try(self._open)
-        while True:
-            over = self._over.is_set()
-            self._try(partial(self._show, over))
-            if over:
-                return
+        while not self._over.is_set():
+            self._try(self._show)
             self._try(partial(self._stopping.look, self._client, stop))
-            self._over.wait(PROGRESS)
+            self._over.wait(TICK)
+        self._try(self._show_the_end)
 
     def _open(self) -> None:
         self._client = get_client(sync_client=True)
 
-    def _show(self, last: bool) -> None:
+    def _show(self) -> None:
         with self._lock:
-            run, checkpoints = self._live.run(), self._live.checkpoints()
-            news = self._news.take() if self._last is None else self._last
-        self._emit(run, news)
-        self._put(
-            "progress", "progress", percent(run, checkpoints), progress_text(run, checkpoints, self._title), live=True
-        )
-        if last or time.monotonic() - self._tables_at >= TABLES:
-            self._tables(run, checkpoints)
-        if last:
-            self._put("summary", "markdown", summary_text(run, checkpoints), self._about("summary"))
-            for number, link in enumerate(links(run), 1):
-                self._put(f"output-{number}", "markdown", link, self._about(f"output {number}"))
+            news = self._news.take()
+        if news:
+            self._emit(news)
+        if self._progress.due():
+            self._progress.told()
+            run, checkpoints = self._documents()
+            self._put_progress(run, checkpoints)
+            if run["oxis"] and self._tables.due():
+                self._tables.told()
+                self._put_tables(run, checkpoints)
 
-    def _tables(self, run: RunDocument, checkpoints: list[CheckpointDocument]) -> None:
+    def _show_the_end(self) -> None:
+        self._emit(self._last)
+        run, checkpoints = self._documents()
+        # Where one is not taken, the others are.
+        self._try(partial(self._put_progress, run, checkpoints))
+        self._try(partial(self._put_tables, run, checkpoints))
+        said = summary_text(run, checkpoints)
+        self._try(partial(self._put, "summary", "markdown", said, self._about("summary")))
+        for number, link in enumerate(links(run), 1):
+            self._try(partial(self._put, f"output-{number}", "markdown", link, self._about(f"output {number}")))
+
+    def _documents(self) -> tuple[RunDocument, list[CheckpointDocument]]:
+        with self._lock:
+            return self._live.run(), self._live.checkpoints()
+
+    def _put_progress(self, run: RunDocument, checkpoints: list[CheckpointDocument]) -> None:
+        said = progress_text(run, checkpoints, self._title)
+        self._put("progress", "progress", percent(run, checkpoints), said, live=True)
+
+    def _put_tables(self, run: RunDocument, checkpoints: list[CheckpointDocument]) -> None:
         if run["oxis"]:
-            self._tables_at = time.monotonic()
             self._put("oxis", "table", oxi_rows(run), self._about("what each step did"))
         if checkpoints:
             self._put("checkpoints", "table", checkpoint_rows(checkpoints), self._about("checkpoints"))
@@ -130,10 +148,8 @@ class Surface:
         if self._client is None or self._shown.get(name) == said:
             return
         known = self._artifacts.get(name)
-        if known is not None:
-            update = ArtifactUpdate(data=data, description=description) if live else ArtifactUpdate(data=data)
-            self._client.update_artifact(known, update)
-        else:
+        update = ArtifactUpdate(data=data, description=description) if live else ArtifactUpdate(data=data)
+        if known is None or not updated(self._client, known, update, quietly=not self._over.is_set()):
             made = self._client.create_artifact(
                 ArtifactCreate(
                     key=f"{self._keys}-{name}",
@@ -147,13 +163,14 @@ class Surface:
             self._artifacts[name] = made.id
         self._shown[name] = said
 
-    def _emit(self, run: RunDocument, news: Iterable[Piece]) -> None:
+    def _emit(self, news: Iterable[Piece]) -> None:
+        run_id = self._live.run_id or "unknown"
         related = {"flow-run": self._place.flow_run_id, "task-run": self._place.task_run_id}
         for piece in news:
             emit_event(
                 event=piece.name,
                 resource={
-                    "prefect.resource.id": f"oxiflow.run.{run['run_id'] or 'unknown'}",
+                    "prefect.resource.id": f"oxiflow.run.{run_id}",
                     "prefect.resource.name": piece.labels["oxiflow.pipeline"],
                     **piece.labels,
                 },
@@ -173,3 +190,18 @@ class Surface:
             if not self._failed:
                 self._failed = True
                 self._log.warning("Prefect does not take what is shown of the run: %s", error)
+
+
+def updated(client: SyncPrefectClient, artifact: UUID, update: ArtifactUpdate, quietly: bool) -> bool:
+    """Whether it was still there: somebody may have deleted it. `quietly`: without the event that Prefect has for each update."""
+    try:
+        if quietly:
+            said = update.model_dump(mode="json", exclude_unset=True)
+            client.request("PATCH", "/artifacts/{id}", path_params={"id": artifact}, json=said)
+        else:
+            client.update_artifact(artifact, update)
+    except HTTPStatusError as error:
+        if error.response.status_code == codes.NOT_FOUND:
+            return False
+        raise
+    return True

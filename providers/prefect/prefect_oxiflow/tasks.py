@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import Mapping
+from copy import copy
+from functools import partial
 from typing import Any
 
-from prefect import task
+from prefect import Task, task
 from prefect.client.schemas.objects import State, TaskRun
+from prefect.context import TaskRunContext, get_run_context
+from prefect.exceptions import MissingContextError
 
 from oxiflow import OxiFlowError
 
@@ -16,7 +22,10 @@ from .work import Backend, Outcome, Project, Value, Work
 def another_try_helps(task: Any, task_run: TaskRun, state: State[Any]) -> bool:
     """What would end the same way is not tried again, whatever the task's retries say."""
     error = state.data
-    return not isinstance(error, OxiFlowError) or error.retry
+    if isinstance(error, OxiFlowError):
+        return error.retry
+    # Of what the task was given.
+    return not isinstance(error, (TypeError, ValueError))
 
 
 def name_of_run(parameters: dict[str, Any]) -> str:
@@ -25,7 +34,36 @@ def name_of_run(parameters: dict[str, Any]) -> str:
     return f"{parameters['pipeline_name']}{part}"
 
 
-@task(task_run_name=name_of_run, retry_condition_fn=another_try_helps)  # type: ignore[arg-type]
+class PipelineTask(Task[..., Any]):
+    """A task that async code awaits and other code calls, like Prefect's own functions; `_sync` says which, where it is given."""
+
+    def __call__(self, *args: Any, _sync: bool | None = None, **given: Any) -> Any:
+        if _sync or (_sync is None and not in_async_code()):
+            return super().__call__(*args, **given)
+        awaited = copy(self)
+        awaited.fn, awaited.isasync = arun_pipeline.fn, True
+        return Task.__call__(awaited, *args, **given)
+
+    def with_options(self, *args: Any, **options: Any) -> PipelineTask:
+        # Prefect makes a plain task of it.
+        made = copy(self)
+        vars(made).update(vars(super().with_options(*args, **options)))
+        return made
+
+
+def in_async_code() -> bool:
+    """Whether the flow or task around is async; outside of both, whether there is a loop."""
+    try:
+        around = get_run_context()
+    except MissingContextError:
+        with contextlib.suppress(RuntimeError):
+            return asyncio.get_running_loop() is not None
+        return False
+    caller = around.task if isinstance(around, TaskRunContext) else around.flow
+    return caller is None or caller.isasync
+
+
+@partial(PipelineTask, task_run_name=name_of_run, retry_condition_fn=another_try_helps)  # type: ignore[arg-type]
 def run_pipeline(
     pipeline_name: str,
     project_dir: Project = ".",
@@ -37,7 +75,8 @@ def run_pipeline(
     env: Mapping[str, Value] | None = None,
 ) -> Outcome:
     """
-    Runs a pipeline to its end and returns its summary: rows, bytes, seconds, checkpoint, outputs. Throws RunFailed.
+    Runs a pipeline to its end and returns its summary: rows, bytes, seconds, checkpoint, outputs. Throws RunFailed. Async flows
+    await it.
 
     Args:
         pipeline_name: Name of a pipeline in the project, or the path of a file.
@@ -63,7 +102,7 @@ async def arun_pipeline(
     shard: str | tuple[int, int] | None = None,
     env: Mapping[str, Value] | None = None,
 ) -> Outcome:
-    """`run_pipeline` for async flows: others go on meanwhile."""
+    """What `run_pipeline` is in async flows: others go on meanwhile."""
     work = _work(pipeline_name, project_dir, run_key, worker_id, state_backend, params, shard, env)
     return await work.aexecute()
 

@@ -25,10 +25,14 @@ from .assets import tell_assets
 from .blocks import OxiFlowProject, OxiFlowStateBackend
 from .identity import here, identity_of
 from .news import News
+from .pace import Pace
+from .parameters import params_of
 from .surface import Surface
 
-#: Between two looks at the events, in seconds.
-INTERVAL = 0.2
+#: Between two looks at the events, in seconds; the end of the run is seen at once. In a loop of others, where it is not, soon at
+#: first.
+INTERVAL = 1.0
+SOON = 0.1
 #: Added to the time that a stop may take until what is left is killed, in seconds. Prefect kills a flow run after thirty.
 MARGIN = 5.0
 #: For what the runner has left behind, when it has had its time.
@@ -61,8 +65,7 @@ class Work:
         self._narrator = Narrator(self._log)
         self._project = project if isinstance(project, OxiFlowProject) else OxiFlowProject(project_dir=str(project))
         part = None if shard is None else part_of_how_many(shard)
-        params, env = params or {}, env or {}
-        refuse_secrets(params)
+        params, env = params_of(params), env or {}
         identity = identity_of(
             place,
             pipeline=pipeline,
@@ -136,13 +139,13 @@ class Work:
         return run
 
     async def _follow(self, run: Run, within: float = float("inf")) -> None:
-        deadline = time.monotonic() + within
+        deadline, pace = time.monotonic() + within, Pace(SOON, INTERVAL)
         while run.running and time.monotonic() < deadline:
             items = run.poll()
             for item in items:
                 self._tell(item)
             if not items:
-                await asyncio.sleep(INTERVAL)
+                await asyncio.sleep(pace.pause)
 
     def _tell(self, item: Item) -> None:
         self._narrator.tell(item)
@@ -179,14 +182,6 @@ class Work:
     @property
     def _grace(self) -> float:
         return drain_seconds(self._project.drain_timeout) + MARGIN
-
-
-def refuse_secrets(params: Mapping[str, Any]) -> None:
-    for name, value in params.items():
-        if isinstance(value, SecretStr):
-            raise ValueError(
-                f"params: {name!r} is a secret, and everybody on this machine sees the runner's command line: hand it on in env"
-            )
 
 
 def now() -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from oxiflow.events import Alert, Bottleneck, Checkpoint, Output, RecordDeadLettered, RunFinished
 from prefect_oxiflow.figures import checkpoint_rows, links, oxi_rows, percent, progress_text, summary_text
-from prefect_oxiflow.news import ALERT, CHECKPOINT, DEAD_LETTER, FINISHED, INTERVAL, MOST_ALERTS, News
+from prefect_oxiflow.news import ALERT, ALERTS, CHECKPOINT, DEAD_LETTER, FINISHED, INTERVAL, LONGEST, MOST_ALERTS, News
 from prefect_oxiflow.texts import escaped
 
 from .recorded import events, first, live, result_of
@@ -91,18 +91,21 @@ def pieces(news: News) -> list[tuple[str, dict[str, Any]]]:
     return [(piece.name, piece.payload) for piece in news.take()]
 
 
-def test_checkpoints_are_told_at_once_and_then_one_an_interval() -> None:
+def test_checkpoints_are_told_at_once_and_less_often_the_longer_it_goes_on() -> None:
     at = At()
     news = News("rides", "rides", at)
     checkpoint = first(events("resumed"), Checkpoint)
     assert isinstance(checkpoint, Checkpoint)
-    told = []
-    for n in range(1, 100):
+    told: list[float] = []
+    for n in range(1, 3600):
         news.observe(replace(checkpoint, n=n))
-        told += pieces(news)
-        at.now += INTERVAL / 16
-    assert [payload["n"] for _, payload in told] == list(range(1, 100, 16))
-    assert {name for name, _ in told} == {CHECKPOINT}
+        told += [at.now for name, _ in pieces(news) if name == CHECKPOINT]
+        at.now += 1
+    pauses = [later - earlier for earlier, later in zip(told, told[1:])]
+    assert told[0] == 0
+    assert pauses == sorted(pauses)
+    assert (pauses[0], pauses[-1]) == (INTERVAL, LONGEST)
+    assert sum(one < 60 for one in told) < 20
 
 
 def test_the_numbers_of_the_dead_letter_events_are_those_of_the_attempt() -> None:
@@ -156,16 +159,35 @@ def test_a_report_that_is_repeated_tells_no_dead_letters_again() -> None:
     assert [piece.name for piece in told] == [FINISHED]
 
 
-def test_alerts_are_told_with_labels_and_not_without_end() -> None:
-    news = News("rides", "rides")
+def alert(name: str, message: str = HOSTILE) -> Alert:
     about = vars(events("resumed")[0])
     envelope = {
-        name: about[name] for name in ("v", "ts", "seq", "run_key", "run_id", "attempt", "worker_id", "pipeline")
+        field: about[field] for field in ("v", "ts", "seq", "run_key", "run_id", "attempt", "worker_id", "pipeline")
     }
-    for _ in range(MOST_ALERTS + 50):
-        news.observe(Alert(**envelope, name="cpu_threshold", severity="critical", message=HOSTILE))
-    told = news.take()
-    assert len(told) == MOST_ALERTS
-    assert told[0].name == ALERT
+    return Alert(**envelope, name=name, severity="critical", message=message)
+
+
+def test_an_alert_is_told_at_once_with_labels_and_not_again_and_again() -> None:
+    at = At()
+    news = News("rides", "rides", at)
+    told = []
+    for _ in range(int(2 * ALERTS)):
+        news.observe(alert("cpu_threshold"))
+        told += news.take()
+        at.now += 1
+    assert [(piece.name, piece.payload["times"]) for piece in told] == [(ALERT, 1), (ALERT, ALERTS)]
     assert told[0].labels["oxiflow.severity"] == "critical"
     assert told[0].labels["oxiflow.pipeline"] == "rides"
+    (rest, _) = news.last(result_of(events("resumed")), None)[-2:]
+    assert rest.payload["times"] == ALERTS - 1
+
+
+def test_a_storm_of_alerts_hides_no_other_and_has_an_end() -> None:
+    news = News("rides", "rides", At())
+    for _ in range(1000):
+        news.observe(alert("error_rate_threshold"))
+    news.observe(alert("memory_threshold"))
+    assert [piece.labels["oxiflow.alert"] for piece in news.take()] == ["error_rate_threshold", "memory_threshold"]
+    for number in range(2 * MOST_ALERTS):
+        news.observe(alert(f"threshold_{number}"))
+    assert len(news.take()) == MOST_ALERTS - 2

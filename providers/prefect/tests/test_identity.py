@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
@@ -9,9 +11,9 @@ from uuid import UUID
 import pytest
 from oxiflow.errors import BadData, Died, RunnerMissing
 from prefect.exceptions import MissingContextError
-from prefect_oxiflow import run_pipeline
+from prefect_oxiflow import arun_pipeline, run_pipeline
 from prefect_oxiflow.identity import Identity, Place, here, identity_of, tail_of
-from prefect_oxiflow.tasks import another_try_helps, name_of_run
+from prefect_oxiflow.tasks import PipelineTask, another_try_helps, in_async_code, name_of_run
 from pydantic import SecretStr
 
 from oxiflow import Result
@@ -77,6 +79,7 @@ class Failure:
         (BadData("bad", Result(exit_code=3)), False),
         (RunnerMissing("none"), False),
         (TimeoutError("late"), True),
+        (ValueError("shard '8' is not I/N"), False),
     ],
 )
 def test_only_what_may_end_otherwise_is_tried_again(error: Exception, helps: bool) -> None:
@@ -88,3 +91,17 @@ def test_a_task_run_is_called_like_its_pipeline() -> None:
     assert name_of_run({"pipeline_name": "orders", "shard": None}) == "orders"
     assert name_of_run({"pipeline_name": "orders", "shard": "2/8"}) == "orders 2/8"
     assert name_of_run({"pipeline_name": "orders", "shard": (2, 8)}) == "orders 2/8"
+
+
+def test_the_twin_for_async_flows_takes_the_same() -> None:
+    assert inspect.signature(arun_pipeline.fn).parameters == inspect.signature(run_pipeline.fn).parameters
+
+
+def test_async_code_awaits_the_task_and_other_code_calls_it() -> None:
+    async def looks() -> bool:
+        return in_async_code()
+
+    assert asyncio.run(looks())
+    assert not in_async_code()
+    assert isinstance(run_pipeline.with_options(retries=2), PipelineTask)
+    assert (run_pipeline.retries, run_pipeline.with_options(retries=2).retries) == (0, 2)

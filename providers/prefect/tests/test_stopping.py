@@ -11,7 +11,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Cancelled, Cancelling, Completed, Crashed, Failed, Running
 from prefect_oxiflow import stopping
 from prefect_oxiflow.identity import Place
-from prefect_oxiflow.stopping import PATIENCE, Stopping
+from prefect_oxiflow.stopping import OFTEN, PATIENCE, SELDOM, Stopping
 
 PLACE = Place(UUID(int=1), "brave-otter", 1, UUID(int=2), "run_pipeline", 1)
 
@@ -21,15 +21,26 @@ class Client:
 
     def __init__(self, state: State[Any]) -> None:
         self.state = state
+        self.asked = 0
 
-    def read_flow_run(self, _: UUID) -> Client:
+    def request(self, method: str, path: str, **_: Any) -> Client:
+        assert (method, path) == ("GET", "/flow_runs/{id}")
+        self.asked += 1
         return self
+
+    def json(self) -> Any:
+        return {"state": self.state.model_dump(mode="json")}
 
 
 class At:
-    now = 0.0
+    """Always so much later that the server is asked again."""
+
+    def __init__(self, step: float = SELDOM) -> None:
+        self.now = 0.0
+        self.step = step
 
     def __call__(self) -> float:
+        self.now += self.step
         return self.now
 
 
@@ -51,7 +62,7 @@ def looked(one: Stopping, state: State[Any]) -> int:
 
 @pytest.mark.parametrize("state", [Cancelling(), Cancelled(), Crashed(), Failed(name="TimedOut")])
 def test_a_task_in_a_thread_is_stopped_once_and_at_once(state: State[Any]) -> None:
-    one = in_a_thread(lambda: Stopping(PLACE))
+    one = in_a_thread(lambda: Stopping(PLACE, At()))
     assert looked(one, Running()) == 0
     assert looked(one, state) == 1
     assert one.stopped_by == state.name
@@ -64,16 +75,30 @@ def test_a_flow_that_waits_for_its_tasks_is_left_alone(state: State[Any]) -> Non
 
 
 def test_in_the_main_thread_the_signal_comes_first() -> None:
-    at = At()
+    at = At(0.0)
     one = Stopping(PLACE, at)
-    assert looked(one, Cancelling()) == 0
-    at.now = PATIENCE / 2
-    assert looked(one, Running()) == 0
-    assert looked(one, Cancelling()) == 0
-    at.now = PATIENCE
-    assert looked(one, Cancelling()) == 0
-    at.now = 2 * PATIENCE
-    assert looked(one, Cancelling()) == 1
+    looks = []
+    states: dict[float, State[Any]] = {
+        0: Cancelling(),
+        10: Running(),
+        20: Cancelling(),
+        29: Cancelling(),
+        30: Cancelling(),
+    }
+    for at.now, state in states.items():
+        looks.append(looked(one, state))
+    assert looks == [0, 0, 0, 0, 1]
+    assert 29 - 20 < PATIENCE <= 30 - 20
+
+
+def test_the_server_is_not_asked_all_the_time() -> None:
+    at = At(0.0)
+    one = in_a_thread(lambda: Stopping(PLACE, at))
+    client: Any = Client(Running())
+    for _ in range(61):
+        one.look(client, lambda: None)
+        at.now += 1
+    assert client.asked == 1 + 60 // OFTEN
 
 
 def test_a_flow_on_its_way_out_has_told_its_task_runner(monkeypatch: pytest.MonkeyPatch) -> None:

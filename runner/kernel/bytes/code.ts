@@ -185,6 +185,12 @@ export class Code {
     }
   }
 
+  /** The value of the script with that number on the stack. */
+  script(number: number): void {
+    this.word(OPS.SCRIPT, number);
+    this.#pushed();
+  }
+
   /** The field in `slot` as another type, into a text; `then` writes what follows where there is one. */
   cast(slot: number, type: Cast, text: number, then: () => void): void {
     const end = this.#label();

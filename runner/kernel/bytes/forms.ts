@@ -1,6 +1,7 @@
 /**
- * What a step, and an expression within it, is to the byte kernel: plain data with the meaning of the step itself. A form may leave
- * out what it can't say; the kernel may leave any record to the step.
+ * What a step, and an expression within it, is to the byte kernel, with the meaning of the step itself: operations as plain data, or
+ * a script, which is JavaScript over what the kernel has found. A form may leave out what it can't say; the kernel may leave any
+ * record to the step.
  */
 
 /** Keys of objects, and numbers of elements of lists. */
@@ -46,11 +47,31 @@ export type Form =
   | { is: 'logic'; op: '&&' | '||'; items: readonly Form[] }
   | { is: 'choice'; condition: Form; yes: Form; no: Form };
 
+/** Fields of the record at hand, with the values and the numbers' texts that a record view has. */
+export interface Fields {
+  get(path: readonly string[]): unknown;
+  has(path: readonly string[]): boolean;
+  numberText(path: readonly string[]): string | undefined;
+}
+
+/** An expression that runs as JavaScript: it reads these fields and nothing else of the record. */
+export interface Script {
+  paths: readonly (readonly string[])[];
+  /** The JSON text of its value. `context`: that of the step. What it throws is for the step to tell. */
+  run(record: Fields, context: unknown): string;
+}
+
+/** An expression as operations, as a script, or as both: one of them is there. */
+export interface Expression {
+  form?: Form;
+  script?: Script;
+}
+
 export type StepForm =
   /** Every record stays as it is. */
   | { do: 'pass' }
-  | { do: 'filter'; where: Form }
-  | { do: 'set'; fields: readonly { path: readonly string[]; value: Form }[] }
+  | { do: 'filter'; where: Expression }
+  | { do: 'set'; fields: readonly { path: readonly string[]; value: Expression }[] }
   | { do: 'rename'; fields: readonly { from: readonly string[]; to: readonly string[] }[] }
   | { do: 'drop'; paths: readonly (readonly string[])[] }
   | { do: 'select'; paths: readonly (readonly string[])[] }
@@ -65,4 +86,10 @@ export interface RowForm {
   /** Empty cells of text are null. */
   emptyIsNull: boolean;
   cellsOf(column: string): Cells;
+}
+
+/** All expressions of the form have operations; the others run as scripts. */
+export function isNative(form: StepForm): boolean {
+  if (form.do === 'filter') return form.where.form !== undefined;
+  return form.do !== 'set' || form.fields.every(({ value }) => value.form !== undefined);
 }

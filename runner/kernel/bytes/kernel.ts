@@ -8,6 +8,7 @@ import { COLUMNS, COUNTS, PROGRAM } from '../wasm/memory.ts';
 import { type Layout, layoutFor } from './layout.ts';
 import type { Program } from './program.ts';
 import type { RowImage } from './rows.ts';
+import { Scripts } from './scripts.ts';
 import { type Exports, growMemory, instantiate } from './wasm.ts';
 
 /** What came of some of the lines, in order. All of it stands in the memory of the kernel until the next turn. */
@@ -53,6 +54,7 @@ export interface Laps {
 
 export class ByteKernel {
   readonly #wasm: Exports;
+  readonly #scripts = new Scripts((slot) => this.#wasm.valueNow(slot));
   #program: Program | undefined;
   #rows: RowImage | undefined;
   #laps: Laps | undefined;
@@ -66,6 +68,7 @@ export class ByteKernel {
       print: (value, at) => this.#memory.write(toJson(value), at, 'latin1'),
       round: (value, places) => roundNumber(value, places) ?? Number.NaN,
       lap: (owner) => this.#laps?.lap(owner),
+      script: (number, at) => this.#scripts.run(number, at),
     });
     this.#refresh();
   }
@@ -75,6 +78,7 @@ export class ByteKernel {
     if (this.#program === program) return;
     this.#program = program;
     this.#laps = laps;
+    this.#scripts.load(program.scripts);
     program.image.copy(this.#memory, PROGRAM);
     const { code, root, slots, changed, changedCount } = program;
     this.#wasm.setup(code, root, slots, changed, changedCount);
@@ -98,12 +102,13 @@ export class ByteKernel {
 
   /**
    * Works on the `size` bytes in the room for them, whole lines or rows that begin at `offset` of their split; the last may lack its
-   * line feed. Calls `take` for each turn; the totals hold until the next run.
+   * line feed. `context`: what scripts are given. Calls `take` for each turn; the totals hold until the next run.
    */
-  run(size: number, offset: number, take: (turn: Turn) => void): Totals {
+  run(size: number, offset: number, context: unknown, take: (turn: Turn) => void): Totals {
     const owners = this.#program?.owners ?? 0;
     const layout = this.#layoutFor(size + 1);
     const memory = this.#memory;
+    this.#scripts.start(memory, context);
     // The last line ends, and so does the last block of 64 bytes.
     const whole = Math.ceil((size + 1) / 64) * 64;
     memory.fill(LF, layout.input + size, layout.input + whole + 64);

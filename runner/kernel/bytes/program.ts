@@ -2,9 +2,10 @@
 import { MAX_OWNERS, MAX_TEXTS } from '../wasm/memory.ts';
 import * as OPS from '../wasm/operations.ts';
 import { Code, type Place } from './code.ts';
-import type { Cast, Form, FormPath, StepForm } from './forms.ts';
+import type { Cast, Expression, Form, FormPath, StepForm } from './forms.ts';
 import { Image } from './image.ts';
 import { Paths } from './path-image.ts';
+import type { PlacedScript } from './scripts.ts';
 import { Unfit } from './unfit.ts';
 import type { World } from './world.ts';
 
@@ -22,6 +23,15 @@ export interface Program {
   isTimed: boolean;
   /** The slots of members of the record itself. */
   members: ReadonlyMap<string | number, number>;
+  /** By number. */
+  scripts: readonly PlacedScript[];
+}
+
+/** How a program is made. */
+export interface Making {
+  isTimed: boolean;
+  /** What can run as a script does. */
+  byScripts: boolean;
 }
 
 /** Steps with their places, under which what they filter is counted. */
@@ -31,22 +41,22 @@ export type OwnedForms = readonly { owner: number; form: StepForm }[];
 const ROOT = 0xffffffff;
 
 /** Throws Unfit. */
-export function compileSteps(steps: OwnedForms, world: World, isTimed = false): Program {
-  return compile(steps, world, isTimed);
+export function compileSteps(steps: OwnedForms, world: World, making: Partial<Making> = {}): Program {
+  return compile(steps, world, { isTimed: false, byScripts: false, ...making });
 }
 
 /** Throws Unfit where the steps have no program, whatever the run is given. */
 export function checkSteps(steps: OwnedForms): void {
-  compile(steps, undefined, false);
+  compile(steps, undefined, { isTimed: false, byScripts: false });
 }
 
-function compile(steps: OwnedForms, world: World | undefined, isTimed: boolean): Program {
+function compile(steps: OwnedForms, world: World | undefined, making: Making): Program {
   const paths = new Paths();
   for (const { form, owner } of steps) {
     if (owner >= MAX_OWNERS) throw new Unfit(`its stage has more than ${MAX_OWNERS} steps`);
-    addPaths(form, paths);
+    addPaths(form, paths, making.byScripts);
   }
-  return new Compiler(paths, world, isTimed).compile(steps);
+  return new Compiler(paths, world, making).compile(steps);
 }
 
 class Compiler {
@@ -60,11 +70,12 @@ class Compiler {
   #texts = 0;
   #entries: number;
 
-  readonly #isTimed: boolean;
+  readonly #scripts: PlacedScript[] = [];
+  readonly #making: Making;
 
-  constructor(paths: Paths, world: World | undefined, isTimed: boolean) {
+  constructor(paths: Paths, world: World | undefined, making: Making) {
     this.#paths = paths;
-    this.#isTimed = isTimed;
+    this.#making = making;
     this.#code = new Code(this.#image, world);
     this.#entries = paths.slots;
   }
@@ -96,7 +107,8 @@ class Compiler {
       changed,
       changedCount: this.#changed.size,
       owners: 1 + Math.max(0, ...steps.map(({ owner }) => owner)),
-      isTimed: this.#isTimed,
+      isTimed: this.#making.isTimed,
+      scripts: this.#scripts,
       members: new Map([...this.#paths.root.children].map(([name, { slot }]) => [name, slot])),
     };
   }
@@ -111,7 +123,7 @@ class Compiler {
       case 'pass':
         return;
       case 'filter':
-        code.expression(form.where, this.#find);
+        this.#value(form.where);
         code.popped();
         this.#lap(owner);
         code.word(OPS.FILTER, owner);
@@ -144,17 +156,21 @@ class Compiler {
   }
 
   #lap(owner: number): void {
-    if (this.#isTimed) this.#code.word(OPS.LAP, owner);
+    if (this.#making.isTimed) this.#code.word(OPS.LAP, owner);
   }
 
   /** Every value is made before the first field changes. */
-  #set(fields: readonly { path: readonly string[]; value: Form }[]): void {
+  #set(fields: readonly { path: readonly string[]; value: Expression }[]): void {
     const code = this.#code;
     const first = this.#texts;
     this.#texts += fields.length;
     if (this.#texts > MAX_TEXTS) throw new Unfit(`its steps set more than ${MAX_TEXTS} fields`);
     fields.forEach(({ value }, i) => {
-      code.expression(value, this.#find);
+      if (this.#asScript(value)) {
+        code.word(OPS.TAKE_SCRIPT, this.#script(value), first + i);
+        return;
+      }
+      this.#value(value);
       code.popped();
       code.word(OPS.TAKE, first + i);
     });
@@ -162,6 +178,24 @@ class Compiler {
       this.#put(path, first + i);
     });
     for (const { path } of fields) this.#written.push(path);
+  }
+
+  #asScript({ form, script }: Expression): boolean {
+    return form === undefined || (this.#making.byScripts && script !== undefined);
+  }
+
+  /** The value of an expression on the stack. */
+  #value(expression: Expression): void {
+    const { form } = expression;
+    if (form === undefined || this.#asScript(expression)) this.#code.script(this.#script(expression));
+    else this.#code.expression(form, this.#find);
+  }
+
+  /** The number of the expression's script. */
+  #script({ script }: Expression): number {
+    if (script === undefined) throw new Error('an expression that is nothing to the kernel');
+    const { paths, run } = script;
+    return this.#scripts.push({ places: new Map(paths.map((path) => [path, this.#find(path)])), run }) - 1;
   }
 
   /** A field gets what stands in a text. */
@@ -238,10 +272,15 @@ function changedBy(form: StepForm): (readonly string[])[] {
   }
 }
 
-function addPaths(form: StepForm, paths: Paths): void {
+function addPaths(form: StepForm, paths: Paths, byScripts: boolean): void {
   for (const path of changedBy(form)) paths.add(path);
-  if (form.do === 'filter') addRead(form.where, paths);
-  else if (form.do === 'set') for (const { value } of form.fields) addRead(value, paths);
+  if (form.do === 'filter') addReads(form.where, paths, byScripts);
+  else if (form.do === 'set') for (const { value } of form.fields) addReads(value, paths, byScripts);
+}
+
+function addReads({ form, script }: Expression, paths: Paths, byScripts: boolean): void {
+  if (form !== undefined && !(byScripts && script !== undefined)) addRead(form, paths);
+  else for (const path of script?.paths ?? []) paths.add(path);
 }
 
 function addRead(form: Form, paths: Paths): void {

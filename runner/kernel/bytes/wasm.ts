@@ -46,6 +46,8 @@ export interface Exports {
   rows(delimiter: number, count: number, keysSize: number, emptyIsNull: number): void;
   startRows(input: number, size: number, offset: number): void;
   workRows(): number;
+  /** Where the two ends of a changed slot's text stand; 0 where there is none. */
+  valueNow(slot: number): number;
   outEnd: Global;
   kept: Global;
   deferred: Global;
@@ -65,6 +67,8 @@ export interface Imports {
   round(value: number, places: number): number;
   /** What went by since the last lap was the work of the step at that place. */
   lap(owner: number): void;
+  /** Writes the JSON text of what a script makes of the record; returns its size, 0 where the value tier has to decide. */
+  script(number: number, at: number): number;
 }
 
 const PAGE_BYTES = 65536;
@@ -121,7 +125,7 @@ export function growMemory({ memory }: Exports, pages: number): void {
 /** Why the kernel can't run here, as a clause; undefined where it can. */
 export function kernelProblem(): string | undefined {
   try {
-    instantiate({ parse: () => 0, print: () => 0, round: () => 0, lap: () => undefined });
+    instantiate({ parse: () => 0, print: () => 0, round: () => 0, lap: () => undefined, script: () => 0 });
     return undefined;
   } catch (error) {
     if (!(error instanceof NoKernel)) throw error;

@@ -4,10 +4,13 @@ import { DEFERRED, FILTERED, lap, runProgram, setProgram } from './program';
 import { BLANK, SOUND, hasTwins, lineKind, lineStart, nextLine, sameLine, setPaths, startWalk, walk } from './walk';
 import { isSpace } from './tokens';
 import { scan } from './scan';
-import { setChanged, startEdits, startSpaces, writeRecord } from './edits';
+import { setChanged, startEdits, startSpaces, valueNow, writeRecord } from './edits';
 import { rowEnd, scanRows } from './row-scan';
 import { setColumns, writeRow } from './cells';
 import { MAX_SLOTS, RECORD, ROW, ROW_END, SLOTS, SLOT_BYTES } from './memory';
+
+/** For scripts, which read what steps have changed. */
+export { valueNow };
 
 let index: usize = 0;
 let suspects: usize = 0;

@@ -30,6 +30,8 @@ export const PUSH_NOW_OR: u32 = 25;
 export const PUSH_HAS_NOW: u32 = 26;
 export const CAST: u32 = 27;
 export const LAP: u32 = 28;
+export const SCRIPT: u32 = 29;
+export const TAKE_SCRIPT: u32 = 30;
 
 // On two values.
 export const EQUAL: u32 = 0;

@@ -1,8 +1,8 @@
 // The program of a stage, run over one record: words of 32 bits, an operation and its operands. What it makes of a record is that it
 // stays, that a step filters it, or that this tier is not sure.
-import { cast, change, combine, drop, popJson, pushBoolean, pushIsOneOf, pushJson, pushNull, pushNumber, pushString, pushText, roundTo, startValues, truth } from './values';
+import { cast, change, combine, drop, popJson, pushBoolean, pushIsOneOf, pushJson, pushNull, pushNumber, pushScript, pushString, pushText, roundTo, startValues, takeScript, truth } from './values';
 import { dropMember, renameMembers, selectMembers, setMember, slotOf, valueNow } from './edits';
-import { END, FILTER, DROP, RENAME, SET, TAKE, PUSH_FIELD, PUSH_OR, PUSH_HAS, PUSH_NULL, PUSH_BOOLEAN, PUSH_NUMBER, PUSH_TEXT, COMBINE, CHANGE, ROUND_TO, ONE_OF, DECIDED, IS_BOOLEAN, CHOOSE, JUMP, SELECT, PUSH_STRING, PUSH_IS, PUSH_NOW, PUSH_NOW_OR, PUSH_HAS_NOW, CAST, LAP } from './operations';
+import { END, FILTER, DROP, RENAME, SET, TAKE, PUSH_FIELD, PUSH_OR, PUSH_HAS, PUSH_NULL, PUSH_BOOLEAN, PUSH_NUMBER, PUSH_TEXT, COMBINE, CHANGE, ROUND_TO, ONE_OF, DECIDED, IS_BOOLEAN, CHOOSE, JUMP, SELECT, PUSH_STRING, PUSH_IS, PUSH_NOW, PUSH_NOW_OR, PUSH_HAS_NOW, CAST, LAP, SCRIPT, TAKE_SCRIPT } from './operations';
 import { COUNTS, RECORD, SLOT_BYTES, TEXTS } from './memory';
 
 /** Ends of a program. */
@@ -115,6 +115,14 @@ export function runProgram(): u32 {
       case LAP:
         lap(load<u32>(pc, 4));
         pc += 8;
+        continue;
+      case SCRIPT:
+        if (!pushScript(load<u32>(pc, 4))) return DEFERRED;
+        pc += 8;
+        continue;
+      case TAKE_SCRIPT:
+        if (!takeScript(load<u32>(pc, 4), TEXTS + <usize>load<u32>(pc, 8) * SLOT_BYTES)) return DEFERRED;
+        pc += 12;
         continue;
       case SELECT: {
         const count = load<u32>(pc, 4);

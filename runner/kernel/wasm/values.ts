@@ -18,6 +18,12 @@ const CONTAINER: u32 = 4;
 @external('js', 'round')
 declare function roundSlowly(value: f64, places: u32): f64;
 
+// Has a script of the program work on the record; it writes the JSON text of its value at an address, and tells its size: 0 where the
+// value tier has to decide.
+// @ts-ignore: decorator
+@external('js', 'script')
+declare function script(number: u32, at: usize): u32;
+
 /** Address behind the last value, and behind the last text that was made. */
 let top: usize = VALUES;
 let scratch: usize = SCRATCH;
@@ -319,6 +325,27 @@ function printName(o: usize, isTrue: u32): usize {
   store<u32>(o, 0x736c6166);
   store<u8>(o, 101, 4);
   return o + 5;
+}
+
+/** The value of a script on the stack. */
+export function pushScript(number: u32): bool {
+  const start = scratch;
+  const size = script(number, start);
+  if (!size) return false;
+  scratch = start + size;
+  return pushJson(start, scratch);
+}
+
+/** Notes the JSON text of the value of a script in the slot at `slot`. */
+export function takeScript(number: u32, slot: usize): bool {
+  const start = scratch;
+  const size = script(number, start);
+  if (!size) return false;
+  scratch = start + size;
+  store<u32>(slot, <u32>start);
+  store<u32>(slot, <u32>start, 4);
+  store<u32>(slot, <u32>scratch, 8);
+  return true;
 }
 
 /** Notes the JSON text of the value on top in the slot at `slot`, and takes it away. */

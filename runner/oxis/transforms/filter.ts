@@ -2,7 +2,7 @@
 import * as z from 'zod/mini';
 import type { RecordStep } from '../../engine/contracts.ts';
 import { RecordError } from '../../engine/contracts.ts';
-import type { Form } from '../../kernel/bytes/forms.ts';
+import type { Expression } from '../../kernel/bytes/forms.ts';
 import { defineStep, field } from '../define.ts';
 import { compileRecordExpression, formsOf } from '../expression.ts';
 
@@ -26,7 +26,7 @@ export const filter = defineStep({
       cardinality: 'filter',
       touches: where.touches,
       get forms() {
-        return formsOf([where], ([form]) => ({ do: 'filter', where: form as Form }));
+        return formsOf([where], ([form]) => ({ do: 'filter', where: form as Expression }));
       },
       apply: (record, scope) => {
         const kept = where.evaluate(record, scope);

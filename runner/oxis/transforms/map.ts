@@ -5,7 +5,7 @@ import { RecordError } from '../../engine/contracts.ts';
 import type { RecordReader } from '../../expressions/compile.ts';
 import { toJson } from '../../expressions/stringify.ts';
 import type { Value } from '../../expressions/values.ts';
-import { CASTS, type Form } from '../../kernel/bytes/forms.ts';
+import { CASTS, type Expression } from '../../kernel/bytes/forms.ts';
 import { defineStep, field, inOrder } from '../define.ts';
 import { compileRecordExpression, formsOf } from '../expression.ts';
 import { type CastType, castTypes, castValue } from './cast.ts';
@@ -92,7 +92,7 @@ function setPhase(c: Config, stepId: string): RecordStep[] {
       get forms() {
         return formsOf(
           sets.map(({ expression }) => expression),
-          (forms) => ({ do: 'set', fields: sets.map(({ path }, i) => ({ path, value: forms[i] as Form })) }),
+          (forms) => ({ do: 'set', fields: sets.map(({ path }, i) => ({ path, value: forms[i] as Expression })) }),
         );
       },
       apply: (record, scope) => {

@@ -199,8 +199,7 @@ def test_marking_failed_ends_the_run_and_clearing_it_resumes(api: Api, shop: Sho
     shop.wait_for_checkpoint(name)
     assert len(shop.processes(name)) == 2
     api.set_state(task, "failed")
-    # The triggerer of a busy machine comes to it late.
-    shop.wait_for_end_of_run(name, within=60 if name == "deferred_marked" else 10)
+    shop.wait_for_end_of_run(name, within=10)
     assert api.task(task)["state"] == "failed"
     document = until("its last word", lambda: last_word(api, task))
     assert (document["state"], document["exit_code"]) == ("stopped", 143)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml  # type: ignore[import-untyped]
 from livetests.redis import redis_server
 from livetests.waiting import until
 
@@ -17,9 +20,12 @@ SHARDS = 8
 #: Nobody may see it.
 SECRET = "-".join(("s3cret", "of", "the", "harbour"))
 #: Those of scenarios.py that are met while they go on, and wait for it; and the one that runs all others.
-MET = ("stopped_directly", "stopped_in_a_thread", "stopped_in_a_loop", "killed", "dies")
+MET = ("stopped_directly", "stopped_in_a_thread", "stopped_in_a_loop", "terminated", "killed", "dies")
 OTHERS = "in_order"
+#: A deployment that an automation stops when its runs meet bad records.
+PAUSED = "stopped_in_a_thread"
 HERE = Path(__file__).parent
+README = HERE.parents[1] / "README.md"
 
 
 @pytest.fixture(scope="session")
@@ -78,4 +84,14 @@ def runs(prefect: Prefect, api: Api, harbour: Path) -> Runs:
     for name in MET:
         (harbour / f"{name}.shut").touch()
     prefect.until_deployed({*MET, OTHERS})
+    api.post("/automations/", automation())
     return Runs(api)
+
+
+def automation() -> dict[str, Any]:
+    """The one of the README, for the pipeline of the tests and one of their deployments."""
+    (text,) = re.findall(r"```yaml\n(name: bad records\n.*?)```", README.read_text(), re.DOTALL)
+    found: dict[str, Any] = yaml.safe_load(text)
+    found["trigger"]["match"]["oxiflow.pipeline"] = "crossings"
+    found["trigger"]["match_related"] = {"prefect.resource.role": "deployment", "prefect.resource.name": PAUSED}
+    return found

@@ -13,7 +13,7 @@ from prefect import flow, serve, task, unmapped
 from prefect.artifacts import create_markdown_artifact
 from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.types import SecretDict
-from prefect_oxiflow import OxiFlowProject, OxiFlowStateBackend, arun_pipeline, oxiflow_flow, run_pipeline
+from prefect_oxiflow import OxiFlowProject, OxiFlowStateBackend, oxiflow_flow, run_pipeline
 from pydantic import SecretStr
 
 HARBOUR = os.environ["OXIFLOW_HARBOUR"]
@@ -40,7 +40,12 @@ def stopped_in_a_thread() -> Any:
 
 @flow
 async def stopped_in_a_loop() -> Any:
-    return await arun_pipeline("crossings", PORT, params={"to": "stopped_in_a_loop"})
+    return await run_pipeline("crossings", PORT, params={"to": "stopped_in_a_loop"})
+
+
+@flow
+def terminated() -> Any:
+    return run_pipeline.submit("crossings", PORT, params={"to": "terminated"}).result()
 
 
 @flow
@@ -133,7 +138,7 @@ def in_order() -> None:
     crossings(to="of_a_flow", rest=0, return_state=True)
 
 
-SERVED = [stopped_directly, stopped_in_a_thread, stopped_in_a_loop, killed, dies, in_order, crossings]
+SERVED = [stopped_directly, stopped_in_a_thread, stopped_in_a_loop, terminated, killed, dies, in_order, crossings]
 
 # Runs are started by importing this file again.
 if __name__ == "__main__":

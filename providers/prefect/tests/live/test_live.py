@@ -17,7 +17,7 @@ from oxiflow.runner import runner_command
 
 from ..harbour import BAD, CROSSINGS, TICKETS, crossings_with_cars, numbers_in
 from .api import Api
-from .conftest import SECRET, SHARDS, Runs
+from .conftest import PAUSED, SECRET, SHARDS, Runs
 from .server import Prefect
 
 
@@ -30,6 +30,16 @@ def works_on(to: str) -> list[int]:
             if f"--param=to={to} " in words or f" {to}.shut " in words:
                 found.append(int(entry.name))
     return found
+
+
+def runner_of(to: str) -> int:
+    (found,) = [pid for pid in works_on(to) if "oxiflow.mjs" in command_of(pid)]
+    return found
+
+
+def flow_run_of(to: str) -> int:
+    """The process that has started the runner."""
+    return int(Path(f"/proc/{runner_of(to)}/stat").read_text().rpartition(")")[2].split()[1])
 
 
 def told(api: Api, run: str, name: str) -> list[dict[str, Any]]:
@@ -95,6 +105,25 @@ def test_cancelling_ends_it_within_ten_seconds_with_nothing_left_and_a_checkpoin
     assert ended < 10
 
 
+def test_an_automation_acts_on_the_events(api: Api, runs: Runs) -> None:
+    until("the automation", lambda: api.get(f"/deployments/{api.deployments()[PAUSED]}")["paused"])
+    letters = [one for one in api.events(runs[PAUSED]) if one["event"] == "oxiflow.dead_letter"]
+    roles = {one["prefect.resource.role"] for one in letters[0]["related"]}
+    assert roles >= {"flow-run", "task-run", "flow", "deployment"}
+
+
+def test_a_flow_run_that_is_terminated_drains_its_submitted_task(api: Api, harbour: Path, runs: Runs) -> None:
+    run = runs["terminated"]
+    until_under_way(api, run)
+    os.kill(flow_run_of("terminated"), signal.SIGTERM)
+    until("its processes to end", lambda: not works_on("terminated"), within=60)
+    assert api.wait(run, ["CRASHED"]) == "CRASHED", explained(api, run)
+    assert not (harbour / "out/terminated.ndjson").exists()
+    last = summary_of(api, run)
+    assert last["status"] == "interrupted"
+    assert last["checkpoint"] > 0
+
+
 def test_a_task_that_takes_too_long_ends_its_run(api: Api, runs: Runs) -> None:
     run = runs["too_slow"]
     assert api.wait(run) == "FAILED", explained(api, run)
@@ -108,9 +137,7 @@ def test_a_flow_run_that_is_killed_leaves_no_process_and_its_retry_resumes_with_
 ) -> None:
     run = runs["killed"]
     until_under_way(api, run)
-    (runner,) = [pid for pid in works_on("killed") if "oxiflow.mjs" in command_of(pid)]
-    flow_run = int(Path(f"/proc/{runner}/stat").read_text().rpartition(")")[2].split()[1])
-    os.kill(flow_run, signal.SIGKILL)
+    os.kill(flow_run_of("killed"), signal.SIGKILL)
     until("the end of the run", lambda: not works_on("killed"), within=60)
     assert api.wait(run, ["CRASHED"]) == "CRASHED"
     (harbour / "killed.shut").unlink()
@@ -126,8 +153,7 @@ def test_a_flow_run_that_is_killed_leaves_no_process_and_its_retry_resumes_with_
 def test_a_runner_that_is_killed_is_resumed_by_the_next_try(api: Api, harbour: Path, runs: Runs) -> None:
     run = runs["dies"]
     until_under_way(api, run)
-    (runner,) = [pid for pid in works_on("dies") if "oxiflow.mjs" in command_of(pid)]
-    os.killpg(runner, signal.SIGKILL)
+    os.killpg(runner_of("dies"), signal.SIGKILL)
     (harbour / "dies.shut").unlink()
     assert api.wait(run) == "COMPLETED", explained(api, run)
     assert [one["run_count"] for one in api.tasks(run)] == [2]

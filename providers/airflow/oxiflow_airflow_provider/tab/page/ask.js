@@ -4,6 +4,9 @@
 const RUN = 'oxiflow_run';
 const CHECKPOINTS = 'oxiflow_checkpoints';
 
+/** Until an older Airflow answers that it knows no such address; it is not asked again then. */
+let hasStateStore = true;
+
 /** An answer that is no answer: `message` is for the reader, `lasting` when asking again soon brings nothing. */
 export class Refused extends Error {
   constructor(message, status, lasting) {
@@ -43,7 +46,7 @@ export async function ask({ dag, run, task, index }, signal) {
   const path = `dags/${encodeURIComponent(dag)}/dagRuns/${encodeURIComponent(run)}/taskInstances/${encodeURIComponent(task)}`;
   const instance = await get(index < 0 ? path : `${path}/${index}`, signal);
   const left = async (key) => value(await get(`${path}/xcomEntries/${key}?map_index=${index}`, signal, true));
-  const stored = await get(`${path}/state-store?map_index=${index}&limit=100`, signal, true);
+  const stored = hasStateStore ? await get(`${path}/state-store?map_index=${index}&limit=100`, signal, true) : null;
   if (stored !== null) {
     const of = (key) => stored.task_state_store.find((entry) => entry.key === key)?.value ?? null;
     const told = { instance, run: of(RUN), checkpoints: of(CHECKPOINTS) ?? [] };
@@ -85,6 +88,11 @@ async function get(path, signal, optional = false) {
     throw new Refused("Airflow can't be reached. Trying again.", 0, false);
   }
   if (optional && answer.status === 404) return null;
+  // Airflow 3.1 and 3.2 have an address there, of a number: a map index.
+  if (answer.status === 422 && path.includes('/state-store?')) {
+    hasStateStore = false;
+    return null;
+  }
   if (!answer.ok) throw new Refused(sentence(answer), answer.status, answer.status < 500);
   try {
     return await answer.json();
