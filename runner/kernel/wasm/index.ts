@@ -274,6 +274,7 @@ export function workRows(): bool {
     }
     store<u32>(RECORD, <u32>at);
     store<u32>(RECORD, <u32>made, 4);
+    store<u32>(RECORD, <u32>row, 8);
     const verdict = judge();
     if (verdict == DEFERRED) {
       deferOdd();

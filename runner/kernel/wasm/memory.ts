@@ -10,7 +10,7 @@ export const STACK: usize = 0x10000;
 /** The text of a key that is written with escapes. */
 export const KEY_TEXT: usize = 0x19000;
 export const KEY_TEXT_MOST: usize = 0xff00;
-/** start, end, 0, 0, then a slot for each node of the paths: key start, value start, value end; 0 where it is not there. */
+/** start, end, the row that it was made of or 0, 0, then a slot for each node of the paths: key start, value start, value end; 0 where it is not there. */
 export const RECORD: usize = 0x29000;
 export const SLOTS: usize = 0x29010;
 export const SLOT_BYTES: usize = 12;
