@@ -4,6 +4,7 @@ import { roomOf } from './limits.ts';
 import { unitMs } from './patience.ts';
 import type { PlannedBatch, PlannedNode, PlannedSink, PlannedStage, StepTier } from './plan.ts';
 
+const FARTHER = 'it does not stand behind the stage that reads the input';
 /** Arrays of one block, at most: a step behind them that takes fewer at a time would have to look at them. */
 const MOST_AT_ONCE = 1_000_000;
 
@@ -15,8 +16,7 @@ export interface ArrayLane {
 
 /** Of a chain that begins with a stage; a clause where it can't be so. */
 export function arrayLane([stage, batch, ...behind]: readonly PlannedNode[]): ArrayLane | string {
-  if (stage?.kind !== 'stage' || batch?.kind !== 'batch')
-    return 'it does not stand behind the stage that reads the input';
+  if (stage?.kind !== 'stage' || batch?.kind !== 'batch') return FARTHER;
   if (stage.forced === 'values') return 'OXIFLOW_TIER says so';
   const { spec } = batch;
   if (spec.emit !== 'array') return 'what it makes are no arrays, but blocks for the steps behind it';
@@ -52,15 +52,19 @@ function whyNotInOrder({ place, ordered, keepsOrder, keeps, steps }: PlannedStag
   return keeps === undefined ? undefined : `others refer to the record that leaves "${keeps.id}"`;
 }
 
-/** Notes the tier of every batch of a chain. */
-export function noteBatchTiers(nodes: readonly PlannedNode[], hasSource: boolean): void {
+/** Why batches of rows are made of values, as a clause. */
+export const ROWS = 'what it gathers are rows, and the kernel keeps no list of what becomes of them';
+
+/** Notes the tier of every batch of a chain; `input`: what the first stage reads, where that is an input. */
+export function noteBatchTiers(nodes: readonly PlannedNode[], input: 'lines' | 'rows' | undefined): void {
   nodes.forEach((node, i) => {
-    if (node.kind === 'batch') node.step.tier = tierOf(nodes, i, hasSource);
+    if (node.kind === 'batch') node.step.tier = tierOf(nodes, i, input);
   });
 }
 
-function tierOf(nodes: readonly PlannedNode[], i: number, hasSource: boolean): StepTier {
-  const lane = i === 1 && hasSource ? arrayLane(nodes) : 'it does not stand behind the stage that reads the input';
+function tierOf(nodes: readonly PlannedNode[], i: number, input: 'lines' | 'rows' | undefined): StepTier {
+  const isBehind = i === 1 && input !== undefined;
+  const lane = !isBehind ? FARTHER : input === 'rows' ? ROWS : arrayLane(nodes);
   if (typeof lane === 'string') return { tier: 'values', why: lane };
   return { tier: 'bytes', why: undefined };
 }

@@ -1,10 +1,11 @@
-/** When the first part of a stage works on the byte kernel, and when it leaves that alone. */
+/** When the first parts of a stage work on the byte kernel, and when they leave that alone. */
 import { NoKernel } from '../kernel/bytes/wasm.ts';
 import type { World } from '../kernel/bytes/world.ts';
 import { BytePass, programsOf } from './byte-pass.ts';
 import type { Block, Tier } from './contracts.ts';
 import { OxiError } from './errors.ts';
 import type { Pass } from './fuse.ts';
+import type { RowPass } from './row-pass.ts';
 
 /** Smaller inputs are done before the kernel is there. */
 const SMALLEST = 128 << 10;
@@ -19,12 +20,11 @@ const REST = 8;
 const LONGEST_REST = 512;
 const LF = 0x0a;
 
-export class ByteStart {
-  readonly #pass: Pass;
-  readonly #world: World;
-  readonly #forced: Tier | undefined;
+/** `P`: what works on pieces. */
+abstract class KernelStart<P> {
+  protected readonly forced: Tier | undefined;
   #isOff: boolean;
-  #started: BytePass | undefined;
+  #started: P | undefined;
   /** Of the last pieces, in which older ones count less and less. */
   #records = 0;
   #deferred = 0;
@@ -32,33 +32,37 @@ export class ByteStart {
   #rest = REST;
 
   /** `forced`: the tier that everything runs on that can. Nothing is made before a piece comes that is worth it. */
-  constructor(pass: Pass, world: World, forced: Tier | undefined) {
-    this.#pass = pass;
-    this.#world = world;
-    this.#forced = forced;
+  constructor(forced: Tier | undefined) {
+    this.forced = forced;
     this.#isOff = forced === 'values';
   }
 
+  /** Undefined where it has no program. Throws NoKernel. */
+  protected abstract make(): P | undefined;
+
+  /** A record of the piece may have more bytes than so many. */
+  protected abstract hasLonger(piece: Block, longest: number): boolean;
+
   /**
-   * The pass for a piece, in which a line may have so many bytes at most; undefined where its way is that of values. Throws OxiError
+   * The pass for a piece, in which a record may have so many bytes at most; undefined where its way is that of values. Throws OxiError
    * UNSUPPORTED where the kernel has to run and can't.
    */
-  passFor({ bytes, stored }: Block, longest: number): BytePass | undefined {
-    const size = stored?.size ?? bytes.byteLength;
+  passFor(piece: Block, longest: number): P | undefined {
+    const size = piece.stored?.size ?? piece.bytes.byteLength;
     if (this.#isOff || size > LARGEST) return undefined;
-    // A line that is too long is found where lines are cut.
-    if (size > longest && (stored !== undefined || hasLongerLine(bytes, longest))) return undefined;
+    // One that is too long is found where records are cut.
+    if (this.hasLonger(piece, longest)) return undefined;
     if (this.#resting > 0) {
       this.#resting--;
       return undefined;
     }
-    if (this.#started === undefined && (this.#forced !== undefined || size >= SMALLEST)) this.#start();
+    if (this.#started === undefined && (this.forced !== undefined || size >= SMALLEST)) this.#start();
     return this.#started;
   }
 
   /** So much has come of a piece; of the next ones fewer may be for the kernel. */
   worked(records: number, deferred: number): void {
-    if (this.#forced !== undefined) return;
+    if (this.forced !== undefined) return;
     this.#records = this.#records / 2 + records;
     this.#deferred = this.#deferred / 2 + deferred;
     if (this.#records < ENOUGH) return;
@@ -75,10 +79,10 @@ export class ByteStart {
   /** Throws what is no lack of a kernel, and where it has to run. */
   failed(error: unknown): void {
     if (!(error instanceof NoKernel)) throw error;
-    if (this.#forced !== undefined)
+    if (this.forced !== undefined)
       throw new OxiError(
         'UNSUPPORTED',
-        `OXIFLOW_TIER is "${this.#forced}", and the byte kernel can't run here: ${error.message}`,
+        `OXIFLOW_TIER is "${this.forced}", and the byte kernel can't run here: ${error.message}`,
         {
           cause: error,
         },
@@ -88,16 +92,52 @@ export class ByteStart {
   }
 
   #start(): void {
-    const programs = programsOf(this.#pass.ops, this.#world, this.#forced === 'spans');
-    if ('why' in programs) {
-      this.#isOff = true;
-      return;
-    }
     try {
-      this.#started = new BytePass(programs, this.#pass);
+      this.#started = this.make();
+      this.#isOff = this.#started === undefined;
     } catch (error) {
       this.failed(error);
     }
+  }
+}
+
+/** Of lines. */
+export class ByteStart extends KernelStart<BytePass> {
+  readonly #pass: Pass;
+  readonly #world: World;
+
+  constructor(pass: Pass, world: World, forced: Tier | undefined) {
+    super(forced);
+    this.#pass = pass;
+    this.#world = world;
+  }
+
+  protected make(): BytePass | undefined {
+    const programs = programsOf(this.#pass.ops, this.#world, this.forced === 'spans');
+    return 'why' in programs ? undefined : new BytePass(programs, this.#pass);
+  }
+
+  protected hasLonger({ bytes, stored }: Block, longest: number): boolean {
+    if (stored !== undefined) return stored.size > longest;
+    return bytes.byteLength > longest && hasLongerLine(bytes, longest);
+  }
+}
+
+/** Of rows of CSV. */
+export class RowStart extends KernelStart<RowPass> {
+  readonly #make: () => RowPass;
+
+  constructor(make: () => RowPass, forced: Tier | undefined) {
+    super(forced);
+    this.#make = make;
+  }
+
+  protected make(): RowPass {
+    return this.#make();
+  }
+
+  protected hasLonger({ bytes, stored }: Block, longest: number): boolean {
+    return (stored?.size ?? bytes.byteLength) > longest;
   }
 }
 

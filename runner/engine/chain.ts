@@ -371,7 +371,7 @@ export class ChainBuilder {
       const before = last?.kind === 'stage' ? last.steps.at(-1)?.tier?.tier : undefined;
       noteTiers({ stage, made: this.#made, parser, select: this.#select, forced: this.#o.tier, before });
     });
-    noteBatchTiers(nodes, !this.#isBranch && this.#parser !== undefined);
+    noteBatchTiers(nodes, this.#isBranch || this.#parser === undefined ? undefined : readsOf(this.#parser.oxi));
     return nodes;
   }
 
@@ -404,4 +404,9 @@ function isList<T>(value: T | readonly T[]): value is readonly T[] {
 function continuing(oxi: Oxi, onError: OnError): OnError {
   if (oxi.kind !== 'formatter') return 'pass';
   return onError === 'stop' ? 'drop' : onError;
+}
+
+/** Only parsers of rows know columns. */
+function readsOf({ columns }: ParserOxi): 'lines' | 'rows' {
+  return columns === undefined ? 'lines' : 'rows';
 }

@@ -7,7 +7,7 @@
  * stages behind the records before it. *Mark*: what a sink holds durably at a barrier.
  */
 import type { $ZodType } from 'zod/v4/core';
-import type { StepForm } from '../kernel/bytes/forms.ts';
+import type { RowForm, StepForm } from '../kernel/bytes/forms.ts';
 import type { Grade, Json } from '../state/store.ts';
 
 export type JsonObject = { [key: string]: Json };
@@ -221,6 +221,8 @@ export interface Piece {
 export interface Chunker {
   /** Any line feed ends a whole record, and nothing needs to be known of what stands before it; longer lines are given up. */
   readonly longestLine?: number;
+  /** Without such a rule: it has to see all bytes, and others may read its pieces again where they stand. */
+  readonly seesAll?: true;
   /** Takes the next bytes, which it may keep; undefined where no record has ended yet. */
   push(bytes: Uint8Array, headroom?: number): Piece | undefined;
   /** The split ends here. */
@@ -234,6 +236,8 @@ export interface Chunker {
 export interface Cutter {
   /** It cuts lines, and gives up those that are longer. */
   readonly longestLine?: number;
+  /** It cuts rows of CSV, and gives up those that are longer. */
+  readonly longestRow?: number;
   cut(piece: Piece): FramedRecords;
 }
 
@@ -331,6 +335,8 @@ export interface BlockStep {
   readonly picks?: true;
   /** Of a parser: cuts what its chunker has found to be whole. */
   readonly cutter?: Cutter;
+  /** Of a parser of CSV: what it is to the byte kernel, or why it is nothing for that, as a clause. */
+  readonly rows?: { readonly form: RowForm } | { readonly form?: never; readonly why: string };
   /** Sync or async; record errors go to `fail` (and throw there when the run has to stop). */
   process(block: Block, context: StepContext, fail: FailRecord): Block | Promise<Block>;
   /** The stream ends: what is still held comes out. */

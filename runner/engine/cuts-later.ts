@@ -25,6 +25,6 @@ export function piecesAreDirect(m: Makings): boolean {
   if (!cutsLater(m) || parser === undefined || source.source.direct === undefined) return false;
   if (unitMs(source.step) > 0 || source.step.limits.maxProcessingTimeMs !== undefined) return false;
   const chunker = parser.oxi.chunk?.(parser.step.config as never, stream, { offset: 0, state: null, name: '' });
-  if (chunker?.longestLine === undefined) return false;
+  if (chunker?.longestLine === undefined && chunker?.seesAll !== true) return false;
   return splits.every((split) => new SourceText(source.source, split, true).isOpenAnywhere);
 }

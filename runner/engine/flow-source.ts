@@ -1,4 +1,6 @@
 /** The first node of a flow: reads splits in order, cuts records, and injects barriers between blocks. */
+import { giveBuffer, takeBuffer } from '../kernel/buffers.ts';
+import { READ_HEADROOM } from '../kernel/lines.ts';
 import type { Grade, Json } from '../state/store.ts';
 import type {
   Block,
@@ -55,6 +57,9 @@ export interface SourceNode {
   /** A sentence for people. */
   say(message: string): void;
 }
+
+/** Bytes that are looked at in one go: in the cache of a processor with what comes of them. */
+const SEEN_BYTES = 224 << 10;
 
 /** Reads splits in order, cuts records, and injects barriers between blocks. */
 export async function runSource(node: SourceNode, out: Flow): Promise<void> {
@@ -119,9 +124,9 @@ async function readSplit(
   let records = from.records;
   const text = new SourceText(node.source, split, node.parser !== undefined);
   const begun = await beginning(node, split, text, from);
-  const read = await readDirect(node, split, begun.start.offset, records, out, between);
+  const read = await readDirect(node, split, begun, records, out, between);
   if (read !== undefined && 'split' in read) return read;
-  const { start, state } = read === undefined ? begun : { start: read, state: null };
+  const { start, state } = read ?? begun;
   let after = start.text?.at ?? start.offset;
   const chunker = openChunker(node, split, after, state);
   const framer = chunker ?? openFramer(node, split, after, state);
@@ -205,13 +210,16 @@ async function readSplit(
 async function readDirect(
   node: SourceNode,
   split: Split,
-  from: number,
+  begun: Begun,
   records: number,
   out: Flow,
   between: (position: Position) => Promise<void> | undefined,
-): Promise<Position | SplitPosition | undefined> {
+): Promise<Position | Begun | undefined> {
   if (node.direct === undefined) return undefined;
-  const longest = openChunker(node, split, from, null)?.longestLine;
+  const from = begun.start.offset;
+  const chunker = openChunker(node, split, from, begun.state);
+  if (chunker?.seesAll === true) return readSeen(node, split, chunker, from, records, out, between);
+  const longest = chunker?.longestLine;
   if (longest === undefined) return undefined;
   const opened = await node.direct(split);
   const to = split.range?.to ?? Number.POSITIVE_INFINITY;
@@ -237,16 +245,71 @@ async function readDirect(
   } finally {
     opened.end();
   }
-  return { offset: at };
+  return { start: { offset: at }, state: null };
+}
+
+/**
+ * The same of a split whose bytes have to be seen here to find where records end: they are read, and the threads of the stage read
+ * them again, which costs less than memory that goes to them. The end of the split is left to whoever reads on.
+ */
+async function readSeen(
+  node: SourceNode,
+  split: Split,
+  chunker: Chunker,
+  from: number,
+  records: number,
+  out: Flow,
+  between: (position: Position) => Promise<void> | undefined,
+): Promise<Position | Begun> {
+  const opened = await (node.direct as NonNullable<SourceNode['direct']>)(split);
+  const { input } = opened;
+  const to = split.range?.to ?? Number.POSITIVE_INFINITY;
+  let at = from;
+  let counted = from;
+  try {
+    for (;;) {
+      const wanted = Math.min(SEEN_BYTES, to - at);
+      const bytes = input.read(at, wanted);
+      if (bytes.length < wanted) await input.check();
+      if (bytes.length === 0) return { start: { offset: counted }, state: chunker.snapshot() };
+      crashpoint('read');
+      at += bytes.length;
+      const started = performance.now();
+      const memory = takeBuffer(READ_HEADROOM + SEEN_BYTES);
+      memory.set(bytes, READ_HEADROOM);
+      const piece = chunker.push(memory.subarray(READ_HEADROOM, READ_HEADROOM + bytes.length), READ_HEADROOM);
+      // Of what it gave out it keeps nothing.
+      const size = piece?.bytes.byteLength ?? 0;
+      if (size > 0) giveBuffer(memory);
+      node.busy(performance.now() - started);
+      const done = at - chunker.pending;
+      node.counters.bytes_in += done - counted;
+      node.counters.bytes_out += done - counted;
+      counted = done;
+      if (piece !== undefined) {
+        const { offset, columns, broken = [] } = piece;
+        const stored = { fd: input.fd, at: offset, size };
+        const block: Block = { ...UNCUT, bytes: NOTHING, split: split.index, uncut: { offset, broken }, stored };
+        if (columns !== undefined) block.columns = columns;
+        await out.send({ kind: 'block', block, broken: [], letters: [], read: opened.hold() }, weightOf(block));
+      }
+      node.progress(bytes.length, undefined);
+      if (node.enough.aborted) return { split: node.splits.length, offset: 0, records, framer: null };
+      await between({ split: split.index, offset: done, records, framer: chunker.snapshot() });
+      if (node.stop.aborted) return { split: split.index, offset: done, records, framer: chunker.snapshot() };
+    }
+  } finally {
+    opened.end();
+  }
 }
 
 /** Where reading begins, and the state of the framer there. */
-async function beginning(
-  node: SourceNode,
-  split: Split,
-  text: SourceText,
-  from: Position,
-): Promise<{ start: SplitPosition; state: Json }> {
+interface Begun {
+  start: SplitPosition;
+  state: Json;
+}
+
+async function beginning(node: SourceNode, split: Split, text: SourceText, from: Position): Promise<Begun> {
   if (from.offset > 0 || from.text !== undefined) return { start: from, state: from.framer };
   const { range } = split;
   if (range !== undefined && range.from > 0) return { start: { offset: range.from }, state: range.framer };

@@ -1,6 +1,6 @@
 /** Whether the threads of a stage can write what comes of it by themselves, and where. */
 import { beginningOf } from '../kernel/arrays.ts';
-import { type ArrayLane, arrayLane } from './array-lane.ts';
+import { type ArrayLane, arrayLane, ROWS } from './array-lane.ts';
 import type { ArrayPlace } from './arrays-in-place.ts';
 import type { Makings } from './assembly.ts';
 import { piecesAreDirect } from './cuts-later.ts';
@@ -55,7 +55,8 @@ interface LaneFile {
 export function laneFile(m: Makings, stage: PlannedNode, behind: readonly PlannedNode[]): LaneFile | undefined {
   // Memory that goes from one thread to another does not come back: who writes has to read, too.
   if (stage !== m.start.segment.nodes[0] || !piecesAreDirect(m)) return undefined;
-  const arrays = arrayLane([stage, ...behind]);
+  // What comes of rows is not listed.
+  const arrays = m.start.stream.framing === 'lines' ? arrayLane([stage, ...behind]) : ROWS;
   if (typeof arrays !== 'string') return fitsHalf(m, arrays) ? fileOf(m, arrays.sink, arrays) : undefined;
   const [sink, ...more] = behind;
   if (stage.kind !== 'stage' || sink?.kind !== 'sink' || more.length > 0) return undefined;

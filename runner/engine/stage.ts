@@ -16,6 +16,7 @@ import { OxiError } from './errors.ts';
 import { fuse, type Op, Pass } from './fuse.ts';
 import { Lane } from './lane.ts';
 import { hasRoom, portionsOf, type Room, roomOf } from './limits.ts';
+import { RowPart } from './row-part.ts';
 import type { MakeSteps, StageResult, StageSpec } from './stage-spec.ts';
 import { StageTally } from './stage-tally.ts';
 
@@ -43,6 +44,8 @@ export class StageProgram {
   readonly cutter: Cutter | undefined;
   /** The first part on the byte kernel, where it has a form for that. */
   readonly #bytes: ByteStart | undefined;
+  /** The same where it parses rows of CSV, with the part behind it. */
+  readonly #rows: RowPart | undefined;
   /** What leaves it goes there. */
   readonly #lane: Lane | undefined;
   #stepMs: number[] = [];
@@ -70,10 +73,6 @@ export class StageProgram {
       Array.isArray(part) ? new Pass(part, { parser: part[0]?.owner ?? 0, checked: spec.checked || i > 0 }) : part,
     );
     this.#picksOnly = this.#parts.slice(1).every((part) => !(part instanceof Pass) && part.step.picks === true);
-    this.#isListed = this.#lane?.arrays !== undefined || this.#parts.length > 1;
-    this.#sampled = spec.steps.map((_, owner) =>
-      this.#parts.some((part) => part instanceof Pass && part.clock.shared && part.clock.owners.includes(owner)),
-    );
     this.#context = {
       now: spec.now,
       params: new Map(spec.params),
@@ -82,9 +81,16 @@ export class StageProgram {
       splitName: '',
       offset: 0,
     };
-    const [first] = this.#parts;
-    if (!spec.checked && this.cutter !== undefined && first instanceof Pass)
-      this.#bytes = new ByteStart(first, this.#context, spec.tier);
+    const [first, second] = this.#parts;
+    if (!spec.checked && this.cutter !== undefined && first !== undefined) {
+      if (first instanceof Pass) this.#bytes = new ByteStart(first, this.#context, spec.tier);
+      else if (!passing.has(0) && spec.tier !== 'values')
+        this.#rows = RowPart.of(first.step, second instanceof Pass ? second : undefined, this.#context, spec.tier);
+    }
+    this.#isListed = this.#lane?.arrays !== undefined || this.#parts.length > (this.#rows?.parts ?? 1);
+    const clocks = this.#parts.flatMap((part) => (part instanceof Pass ? [part.clock] : []));
+    if (this.#rows !== undefined) clocks.push(this.#rows.clock);
+    this.#sampled = spec.steps.map((_, owner) => clocks.some(({ shared, owners }) => shared && owners.includes(owner)));
   }
 
   /** Throws OxiError RECORD_INVALID or DOCUMENT_BROKEN where a record error has to stop the run. */
@@ -122,12 +128,15 @@ export class StageProgram {
     const started = performance.now();
     this.#begin(block.split);
     const { uncut } = block;
-    const done = uncut === undefined ? undefined : this.#onBytes(block, uncut);
+    const done = uncut === undefined ? undefined : (this.#onBytes(block, uncut) ?? this.#onRows(block, uncut));
     const given = done ?? (uncut === undefined ? block : this.#cut(this.#read(block), uncut));
     const [first] = this.#tally.counters;
     if (first !== undefined && done === undefined) first.bytes_in = bytesOf(given);
     const kept = given.bytes.buffer === block.bytes.buffer ? given : undefined;
-    const result = this.#finish(await this.#through(given, done === undefined ? 0 : 1, kept), started);
+    const result = this.#finish(
+      await this.#through(given, done === undefined ? 0 : (this.#rows?.parts ?? 1), kept),
+      started,
+    );
     if (this.#found !== undefined) result.cut = this.#found;
     return result;
   }
@@ -181,6 +190,28 @@ export class StageProgram {
     const isLane = this.#lane !== undefined && turn !== undefined;
     if (this.#isListed) return this.#picksOnly && (isLane || this.#parts.length > 1) ? 'listed' : false;
     return isLane && this.#parts.length === 1;
+  }
+
+  /** The same of a piece of rows: what the parser makes of them, and the part behind it that is done with it. */
+  #onRows(block: Block, { offset, broken }: NonNullable<Block['uncut']>): Block | undefined {
+    const rows = this.#rows;
+    if (rows === undefined) return undefined;
+    const started = performance.now();
+    this.#begins?.(rows.last);
+    const worked = rows.run(block, offset, {
+      context: this.#context,
+      tally: this.#tally,
+      rooms: this.#rooms,
+      longest: this.cutter?.longestRow ?? 0,
+      asLines: this.#lane !== undefined && block.turn !== undefined && !this.#isListed,
+      name: this.#nameOf(block),
+      stopped: () => this.#cut(this.#read(block), { offset, broken }),
+    });
+    if (worked === undefined) return undefined;
+    this.#found = { records: worked.records, broken };
+    rows.clock.share(performance.now() - started, this.#stepMs);
+    if (!this.#keepsInput) giveBuffer(block.bytes);
+    return worked.block;
   }
 
   /** The records of a block that came as one piece. */

@@ -80,15 +80,25 @@ function tiersOf(
     const known = tiers[owner];
     if (known === undefined || TIERS.indexOf(tier) > TIERS.indexOf(known.tier)) tiers[owner] = { tier, why };
   };
+  let areRows = false;
   let before = about.before;
   fuse(made, about.passing).forEach((part, i) => {
     if (!Array.isArray(part)) {
+      const { rows } = part.step;
+      if (i === 0 && rows !== undefined) {
+        const why = about.isForced ? FORCED : whyNoRows(part, about);
+        areRows = rows.form !== undefined && why === undefined;
+        // What comes of rows stands as no lines that a step could pick.
+        before = 'values';
+        note(part.owner, areRows ? 'bytes' : 'values', why);
+        return;
+      }
       const why = about.isForced ? FORCED : whyNotPicked(part.step, before, about.passing.has(part.owner));
       before = why === undefined ? 'bytes' : 'values';
       note(part.owner, before, why);
       return;
     }
-    const whyCut = i === 0 || about.isForced ? about.whyCut : CUT;
+    const whyCut = i === 0 || (i === 1 && areRows) || about.isForced ? about.whyCut : CUT;
     const unfit = whyCut === undefined ? noProgram(part) : undefined;
     for (const { owner, step } of part) {
       if (whyCut !== undefined) note(owner, 'values', whyCut);
@@ -99,7 +109,7 @@ function tiersOf(
       } else if (unfit.owner === undefined || unfit.owner === owner) note(owner, 'values', unfit.why);
       else note(owner, 'values', `"${about.ids[unfit.owner]}" is in the same pass`);
     }
-    before = whyCut === undefined && unfit === undefined ? 'bytes' : 'values';
+    before = whyCut === undefined && unfit === undefined && !areRows ? 'bytes' : 'values';
   });
   return tiers;
 }
@@ -109,4 +119,14 @@ function whyNotPicked(step: BlockStep, before: Tier | undefined, passes: boolean
   if (step.picks !== true) return 'it works on whole blocks';
   if (passes) return 'it is given one record at a time ("continue_on_error")';
   return before === undefined || before === 'values' ? 'what comes before it runs on values' : undefined;
+}
+
+/** Why a step over blocks that the stage begins with is nothing for the kernel; undefined where that may read its rows. */
+function whyNoRows(
+  { owner, step }: { owner: number; step: Step },
+  { passing, whyCut }: { passing: ReadonlySet<number>; whyCut: string | undefined },
+): string | undefined {
+  if (step.form !== 'block' || step.rows === undefined) return undefined;
+  if (step.rows.form === undefined) return step.rows.why;
+  return passing.has(owner) ? 'what it fails at passes on as it came' : whyCut;
 }

@@ -33,6 +33,7 @@ function tooLong(maxRecordBytes: number): string {
 }
 
 export class CsvChunker implements Chunker {
+  readonly seesAll = true;
   readonly #o: CsvRowOptions;
   readonly #name: string;
   readonly #scanner: RowScanner;
@@ -277,14 +278,14 @@ export class CsvChunker implements Chunker {
 }
 
 export class CsvCutter implements Cutter {
+  readonly longestRow: number;
   readonly #dialect: CsvDialect;
-  readonly #maxRecordBytes: number;
   readonly #scanner: RowScanner;
   readonly #spans = new SpanList();
 
   constructor({ dialect, maxRecordBytes }: CsvRowOptions) {
     this.#dialect = dialect;
-    this.#maxRecordBytes = maxRecordBytes;
+    this.longestRow = maxRecordBytes;
     this.#scanner = new RowScanner(dialect);
   }
 
@@ -299,7 +300,7 @@ export class CsvCutter implements Cutter {
       const next = this.#scanner.first(b, p);
       const after = next < 0 ? end : next;
       const stop = rowEnd(b, p, after);
-      if (stop - p > this.#maxRecordBytes) broken.push({ offset: offset + p, reason: tooLong(this.#maxRecordBytes) });
+      if (stop - p > this.longestRow) broken.push({ offset: offset + p, reason: tooLong(this.longestRow) });
       else if (!isNothing(this.#dialect, b, p, stop)) this.#spans.add(p, stop, offset + p);
       p = after;
     }

@@ -152,4 +152,33 @@ describe('info', () => {
     expect(text).toMatch(/filter: values: /);
     expect(text).not.toContain(': bytes');
   });
+
+  const csv = (config: object, where = 'km > 10'): Record<string, string> => ({
+    'pipelines/rides.yaml': pipelineOf([
+      ['read_file', { path: 'rides.csv' }],
+      ['parse_csv', { types: { km: 'float' }, ...config }],
+      ['filter', { where }],
+      ['write_file', { path: 'long.ndjson' }],
+    ] as never),
+    'rides.csv': 'km,at\n12,2026-01-01\n',
+  });
+
+  test('claims the kernel for rows of CSV in the usual dialect, with the steps behind them that fit', async () => {
+    expect(await explained(csv({ delimiter: ';' }))).toMatch(/parse_csv: bytes tier filter: bytes (?!:)/);
+    expect(await explained(csv({}, 'matches(at, "^2")'))).toMatch(/parse_csv: bytes tier filter: spans/);
+    expect(await explained(csv({}), { OXIFLOW_TIER: 'values' })).toContain('parse_csv: values: OXIFLOW_TIER says so');
+  });
+
+  test.each([
+    [{ quote_char: "'" }, '"quote_char" is another than the kernel knows'],
+    [{ escape_char: '\\' }, 'it has an "escape_char"'],
+    [{ comment_char: '#' }, 'it has a "comment_char"'],
+    [{ trim_whitespace: true }, 'it has "trim_whitespace"'],
+    [{ delimiter: '1' }, '"delimiter" is one that texts and numbers are made of'],
+    [{ types: { at: 'timestamp' } }, '"types" makes "at" a timestamp'],
+  ])('says why rows are nothing for the kernel: %j', async (config, why) => {
+    const text = await explained(csv(config));
+    expect(text).toContain(`parse_csv: values: ${why}`);
+    expect(text).not.toContain(': bytes');
+  });
 });

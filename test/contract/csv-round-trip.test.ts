@@ -6,13 +6,16 @@ import { parse } from 'csv-parse/sync';
 import { describe, expect, test } from 'vitest';
 import { randomness } from '../kernel/random-json.ts';
 import { type GoldenStep, runInMemory } from './golden-flow.ts';
+import { TIERS } from './oxi-suite.ts';
 
 const SEED = 20_260_303;
 const PIECES = [1, 7, 64 << 10];
 
 async function through(text: string | Buffer, piece: number, steps: readonly GoldenStep[]): Promise<string> {
-  const { bytes } = await runInMemory({ name: 'a.csv', bytes: Buffer.from(text), piece, steps, output: 'a.ndjson' });
-  return bytes.toString();
+  const flow = { name: 'a.csv', bytes: Buffer.from(text), piece, steps, output: 'a.ndjson' };
+  const made = await Promise.all(TIERS.map(async (tier) => String((await runInMemory({ ...flow, tier })).bytes)));
+  expect(new Set(made).size).toBe(1);
+  return made[0] as string;
 }
 
 function objects(lines: string): unknown[] {

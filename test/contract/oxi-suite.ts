@@ -33,7 +33,7 @@ function inFolder(): { path: string } {
   return folder;
 }
 
-function configOf(oxi: string, config: Record<string, unknown>): never {
+export function configOf(oxi: string, config: Record<string, unknown>): never {
   const definition = registry.get(oxi);
   if (definition === undefined) throw new Error(`no oxi ${oxi}`);
   return z.parse(definition.config as z.ZodType, config) as never;

@@ -284,7 +284,7 @@ const letters: Tale = {
 
 const twoSegments: Tale = {
   name: 'two segments: the second reads what the first wrote, and how much',
-  threads: 1,
+  threads: 2,
   input: (random, bytes) => ({
     'in/rides.csv': csv(['ride', 'bike', 'from', 'km', 'note'], rides(random, bytes) as never),
   }),

@@ -77,6 +77,17 @@ export type StepForm =
   | { do: 'select'; paths: readonly (readonly string[])[] }
   | { do: 'cast'; fields: readonly { path: readonly string[]; to: Cast }[] };
 
+/** What the cells of a column of CSV are: as text, by their looks, or something that has to be one. */
+export type Cells = 'text' | 'infer' | 'int' | 'number' | 'bool';
+
+/** What a parser of CSV is to the kernel. Quotes are those of RFC 4180, and nothing else is special. */
+export interface RowForm {
+  delimiter: number;
+  /** Empty cells of text are null. */
+  emptyIsNull: boolean;
+  cellsOf(column: string): Cells;
+}
+
 /** All expressions of the form have operations; the others run as scripts. */
 export function isNative(form: StepForm): boolean {
   if (form.do === 'filter') return form.where.form !== undefined;

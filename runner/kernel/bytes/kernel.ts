@@ -4,9 +4,10 @@
  */
 import { roundNumber } from '../../expressions/functions.ts';
 import { toJson } from '../../expressions/stringify.ts';
-import { COUNTS, PROGRAM } from '../wasm/memory.ts';
+import { COLUMNS, COUNTS, PROGRAM } from '../wasm/memory.ts';
 import { type Layout, layoutFor } from './layout.ts';
 import type { Program } from './program.ts';
+import type { RowImage } from './rows.ts';
 import { Scripts } from './scripts.ts';
 import { type Exports, growMemory, instantiate } from './wasm.ts';
 
@@ -37,6 +38,8 @@ export interface Totals {
 const LF = 0x0a;
 /** Pieces are about as large as the last one. */
 const ROOM = 1.25;
+/** Records of rows have their keys, too. */
+const ROWS_GROWTH = 3;
 
 /** Who is told of the time of steps, by their place. */
 export interface Laps {
@@ -53,6 +56,7 @@ export class ByteKernel {
   readonly #wasm: Exports;
   readonly #scripts = new Scripts((slot) => this.#wasm.valueNow(slot));
   #program: Program | undefined;
+  #rows: RowImage | undefined;
   #laps: Laps | undefined;
   #layout: Layout | undefined;
   #memory: Buffer = Buffer.alloc(0);
@@ -81,6 +85,15 @@ export class ByteKernel {
     this.#wasm.time(Number(laps !== undefined), laps?.parser ?? 0, laps?.writer ?? 0);
   }
 
+  /** Has it take rows with these columns from now on; slots are those of the program. */
+  loadRows(rows: RowImage): void {
+    if (this.#rows === rows) return;
+    if (this.#rows === undefined) this.#layout = undefined;
+    this.#rows = rows;
+    rows.bytes.copy(this.#memory, COLUMNS);
+    this.#wasm.rows(rows.delimiter, rows.count, rows.keysSize, Number(rows.emptyIsNull));
+  }
+
   /** Where `size` bytes are to be put before they are worked on. Throws NoKernel where there is no memory for so many. */
   roomFor(size: number): Buffer {
     const { input } = this.#layoutFor(size + 1);
@@ -88,8 +101,8 @@ export class ByteKernel {
   }
 
   /**
-   * Works on the `size` bytes in the room for them, whole lines that begin at `offset` of their split; the last may lack its line
-   * feed. `context`: what scripts are given. Calls `take` for each turn; the totals hold until the next run.
+   * Works on the `size` bytes in the room for them, whole lines or rows that begin at `offset` of their split; the last may lack its
+   * line feed. `context`: what scripts are given. Calls `take` for each turn; the totals hold until the next run.
    */
   run(size: number, offset: number, context: unknown, take: (turn: Turn) => void): Totals {
     const owners = this.#program?.owners ?? 0;
@@ -101,11 +114,14 @@ export class ByteKernel {
     memory.fill(LF, layout.input + size, layout.input + whole + 64);
     memory.fill(0, COUNTS, COUNTS + 4 * owners);
     const wasm = this.#wasm;
-    const stays = wasm.start(layout.input, whole, offset) !== 0;
+    const isRows = this.#rows !== undefined;
+    let stays = false;
+    if (isRows) wasm.startRows(layout.input, size, offset);
+    else stays = wasm.start(layout.input, whole, offset) !== 0;
     const laps = this.#laps;
     laps?.whole(laps.parser);
     for (let more = true, isFirst = true; more; isFirst = false) {
-      more = wasm.work() !== 0;
+      more = (isRows ? wasm.workRows() : wasm.work()) !== 0;
       const turn = this.#turn(layout, stays);
       if (isFirst && !more && wasm.deferred.value === 0) turn.lines = this.#lines(turn, layout, size);
       take(turn);
@@ -143,7 +159,7 @@ export class ByteKernel {
   #layoutFor(size: number): Layout {
     const known = this.#layout;
     if (known !== undefined && known.capacity >= size + 64) return known;
-    const layout = layoutFor(Math.ceil(size * ROOM) + 64);
+    const layout = layoutFor(Math.ceil(size * ROOM) + 64, this.#rows === undefined ? undefined : ROWS_GROWTH);
     growMemory(this.#wasm, layout.pages);
     this.#refresh();
     const { index, suspects, escapes, spaces, out, outEnd, table, offsets, tableMost, deferrals, deferredMost } =

@@ -30,8 +30,11 @@ export interface Layout {
   pages: number;
 }
 
-/** For pieces of `size` bytes. What comes of one may be larger than the room for it: it is fetched in several turns then. */
-export function layoutFor(size: number): Layout {
+/**
+ * For pieces of `size` bytes, of which `growth` times as many may come. What comes of one may be larger than the room for it: it is
+ * fetched in several turns then.
+ */
+export function layoutFor(size: number, growth = 1.125): Layout {
   const capacity = Math.ceil(size / 64) * 64 + 64;
   let at = DYNAMIC;
   const take = (bytes: number): number => {
@@ -40,7 +43,7 @@ export function layoutFor(size: number): Layout {
     return here;
   };
   const tableMost = Math.max(1024, capacity >> 5);
-  const outBytes = capacity + (capacity >> 3) + PAGE;
+  const outBytes = Math.ceil(capacity * growth) + PAGE;
   const input = take(capacity);
   const index = take(4 * capacity);
   const suspects = take(capacity >> 4);

@@ -21,6 +21,8 @@ export interface Program {
   owners: number;
   /** It has a lap behind each step. */
   isTimed: boolean;
+  /** The slots of members of the record itself. */
+  members: ReadonlyMap<string | number, number>;
   /** By number. */
   scripts: readonly PlacedScript[];
 }
@@ -107,6 +109,7 @@ class Compiler {
       owners: 1 + Math.max(0, ...steps.map(({ owner }) => owner)),
       isTimed: this.#making.isTimed,
       scripts: this.#scripts,
+      members: new Map([...this.#paths.root.children].map(([name, { slot }]) => [name, slot])),
     };
   }
 

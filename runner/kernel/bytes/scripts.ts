@@ -1,7 +1,7 @@
 /** Scripts of a program: JavaScript that reads the fields of the record at hand where the kernel has found them. */
 import type { Value } from '../../expressions/values.ts';
 import { decodeValue } from '../decode.ts';
-import { ENTRIES, MAX_SLOTS, SCRATCH_END, SLOT_BYTES, SLOTS } from '../wasm/memory.ts';
+import { ENTRIES, MAX_SLOTS, RECORD, SCRATCH_END, SLOT_BYTES, SLOTS } from '../wasm/memory.ts';
 import type { Place } from './code.ts';
 import type { Fields, Script } from './forms.ts';
 
@@ -26,9 +26,11 @@ export class Scripts implements Fields {
   #scripts: readonly PlacedScript[] = [];
   #places: PlacedScript['places'] = new Map();
   #context: unknown;
-  /** Values that were read of source text, by slot, with where it begins: no other text of a piece does. */
+  /** Values that were read of source text, by slot, with where it begins: no other text of a piece, or of a row, does. */
   readonly #known: Value[] = [];
   readonly #knownAt = new Int32Array(MAX_SLOTS).fill(-1);
+  /** The row that they are of; 0 where records are lines. */
+  #row = 0;
 
   /** `valueNow`: that of the kernel. */
   constructor(valueNow: (slot: number) => number) {
@@ -45,6 +47,7 @@ export class Scripts implements Fields {
     this.#words = new Uint32Array(memory.buffer);
     this.#context = context;
     this.#knownAt.fill(-1);
+    this.#row = 0;
   }
 
   /** Writes the JSON text of what the script makes of the record; returns its size, 0 where the value tier has to decide. */
@@ -52,6 +55,12 @@ export class Scripts implements Fields {
     const script = this.#scripts[number];
     if (script === undefined) return 0;
     this.#places = script.places;
+    // Records that are made of rows stand where the last one did.
+    const row = this.#words[(RECORD >> 2) + 2] as number;
+    if (row !== this.#row) {
+      this.#row = row;
+      this.#knownAt.fill(-1);
+    }
     let text: string;
     try {
       text = script.run(this, this.#context);

@@ -43,6 +43,9 @@ export interface Exports {
   ): void;
   start(input: number, size: number, offset: number): number;
   work(): number;
+  rows(delimiter: number, count: number, keysSize: number, emptyIsNull: number): void;
+  startRows(input: number, size: number, offset: number): void;
+  workRows(): number;
   /** Where the two ends of a changed slot's text stand; 0 where there is none. */
   valueNow(slot: number): number;
   outEnd: Global;

@@ -5,7 +5,9 @@ import { BLANK, SOUND, hasTwins, lineKind, lineStart, nextLine, sameLine, setPat
 import { isSpace } from './tokens';
 import { scan } from './scan';
 import { setChanged, startEdits, startSpaces, valueNow, writeRecord } from './edits';
-import { RECORD } from './memory';
+import { rowEnd, scanRows } from './row-scan';
+import { setColumns, writeRow } from './cells';
+import { MAX_SLOTS, RECORD, ROW, ROW_END, SLOTS, SLOT_BYTES } from './memory';
 
 /** For scripts, which read what steps have changed. */
 export { valueNow };
@@ -29,6 +31,18 @@ let base: f64 = 0;
 let stays: bool = false;
 /** The program does nothing to records. */
 let isIdle: bool = false;
+/** It does nothing but filter them. */
+let isPlain: bool = false;
+
+/** Of rows: the one at hand, and behind the last; the blocks that have something the cells of the next one may have. */
+let row: usize = 0;
+let rowsEnd: usize = 0;
+let suspect: usize = 0;
+let special: usize = 0;
+let delimiter: u32 = 0;
+let columns: u32 = 0;
+/** Bytes of a record beside its cells, at most. */
+let keysSize: usize = 0;
 /** The steps that walks and writes count as, where each piece of work is timed. */
 let isTimed: bool = false;
 let parser: u32 = 0;
@@ -47,6 +61,15 @@ export function setup(code: usize, root: usize, slots: u32, changed: usize, chan
   setPaths(root, slots);
   setChanged(changed, changedCount);
   isIdle = load<u32>(code) == 0;
+  isPlain = !changedCount;
+}
+
+/** What rows are: `count` columns at COLUMNS, with keys of so many bytes in all. */
+export function rows(delimiter_: u32, count: u32, keysSize_: u32, emptyIsNull: bool): void {
+  delimiter = delimiter_;
+  columns = count;
+  keysSize = <usize>keysSize_ + 8 * count + 64;
+  setColumns(delimiter_, count, emptyIsNull);
 }
 
 /** From now on each piece of work is timed, or none: walks as the work of step `parser_`, and writes as that of `writer_`. */
@@ -184,4 +207,136 @@ function defer(end: usize): void {
   store<u32>(at, <u32>(e - input), 4);
   store<u32>(at, kept, 8);
   deferred++;
+}
+
+/**
+ * Takes `size` bytes at `p`, whole rows of CSV; behind them stand line feeds, to the next multiple of 64 and 64 more. What comes of
+ * them is written, and spans count in that.
+ */
+export function startRows(p: usize, size: usize, offset: f64): void {
+  input = p;
+  base = offset;
+  row = p;
+  rowsEnd = p + size;
+  stays = false;
+  records = 0;
+  recordBytes = 0;
+  for (let slot = SLOTS; slot < SLOTS + MAX_SLOTS * SLOT_BYTES; slot += 16) v128.store(slot, i8x16.splat(0));
+  scanOn();
+  // What is made of rows has no white space.
+  store<u32>(spaces, 0xffffff00);
+  startSpaces(spaces);
+}
+
+/** Scans from the row at hand on. */
+function scanOn(): void {
+  ix = index;
+  // The line feed behind the last row ends that.
+  ixEnd = scanRows(row, rowsEnd + 1, delimiter, index, suspects, escapes);
+  suspect = suspects;
+  special = escapes;
+}
+
+/** As `work`, with rows. */
+export function workRows(): bool {
+  outEnd = out;
+  kept = 0;
+  deferred = 0;
+  const ends = <usize>(columns - 1) << 2;
+  while (row < rowsEnd) {
+    if (kept == tableMost || deferred == deferredMost) return true;
+    if (ix + ends >= ixEnd || (<usize>load<u32>(ix) == row && <u32>load<u8>(row) != delimiter)) {
+      // Nothing at all, fewer cells than columns in what is left, or a quote at which the scan stopped.
+      deferOdd();
+      continue;
+    }
+    const end = <usize>load<u32>(ix + ends);
+    const c = <u32>load<u8>(end);
+    while (<usize>load<u32>(suspect) + 63 < row) suspect += 4;
+    while (<usize>load<u32>(special) + 63 < row) special += 4;
+    if ((c != 10 && c != 13) || <usize>load<u32>(suspect) <= end) {
+      deferOdd();
+      continue;
+    }
+    const isSpecial = <usize>load<u32>(special) < end;
+    const size = (end - row) * (isSpecial ? 6 : 1) + keysSize;
+    const at = isPlain ? outEnd : ROW;
+    if (at + size > (isPlain ? outMost : ROW_END)) {
+      if (isPlain && (kept || deferred)) return true;
+      deferOdd();
+      continue;
+    }
+    const made = writeRow(row, ix, at, isSpecial);
+    if (isTimed) lap(parser);
+    if (!made) {
+      deferOdd();
+      continue;
+    }
+    store<u32>(RECORD, <u32>at);
+    store<u32>(RECORD, <u32>made, 4);
+    store<u32>(RECORD, <u32>row, 8);
+    const verdict = judge();
+    if (verdict == DEFERRED) {
+      deferOdd();
+      continue;
+    }
+    if (verdict != FILTERED) {
+      const written = isPlain ? made : writeRecord(outEnd, outMost);
+      if (!written) {
+        // A record too large for all the room there is would never get out.
+        if (kept || deferred) return true;
+        deferOdd();
+        continue;
+      }
+      const span = table + (<usize>kept << 3);
+      store<u32>(span, <u32>(outEnd - out));
+      store<u32>(span, <u32>(written - out), 4);
+      store<f64>(offsets + (<usize>kept << 3), base + <f64>(row - input));
+      store<u8>(written, 10);
+      outEnd = written + 1;
+      kept++;
+      if (isTimed) lap(writer);
+    }
+    records++;
+    recordBytes += <u32>(end - row);
+    ix += ends;
+    nextRow(end);
+  }
+  return false;
+}
+
+/** The next row begins behind the line end at `end`, which the index is at. */
+// @ts-ignore: decorator
+@inline
+function nextRow(end: usize): void {
+  ix += 4;
+  row = end + 1;
+  if (load<u8>(end) == 13 && load<u8>(row) == 10) {
+    if (ix < ixEnd && <usize>load<u32>(ix) == row) ix += 4;
+    row++;
+  }
+}
+
+/** The row at hand is for the value tier, unless there is nothing in it. */
+function deferOdd(): void {
+  while (ix < ixEnd && <u32>load<u8>(load<u32>(ix)) == delimiter) ix += 4;
+  const isFound = ix < ixEnd;
+  let end = isFound ? <usize>load<u32>(ix) : rowEnd(row, rowsEnd, delimiter);
+  const behind = end;
+  if (end == rowsEnd) {
+    // Line ends at the very end are none of the row, even in quotes that nobody closed.
+    if (end > row && load<u8>(end - 1) == 10) end--;
+    if (end > row && load<u8>(end - 1) == 13) end--;
+  }
+  if (end > row) {
+    records++;
+    recordBytes += <u32>(end - row);
+    const at = deferrals + <usize>deferred * 12;
+    store<u32>(at, <u32>(row - input));
+    store<u32>(at, <u32>(end - input), 4);
+    store<u32>(at, kept, 8);
+    deferred++;
+  }
+  nextRow(behind);
+  if (!isFound) scanOn();
 }

@@ -10,7 +10,7 @@ export const STACK: usize = 0x10000;
 /** The text of a key that is written with escapes. */
 export const KEY_TEXT: usize = 0x19000;
 export const KEY_TEXT_MOST: usize = 0xff00;
-/** start, end, 0, 0, then a slot for each node of the paths: key start, value start, value end; 0 where it is not there. */
+/** start, end, the row that it was made of or 0, 0, then a slot for each node of the paths: key start, value start, value end; 0 where it is not there. */
 export const RECORD: usize = 0x29000;
 export const SLOTS: usize = 0x29010;
 export const SLOT_BYTES: usize = 12;
@@ -42,5 +42,12 @@ export const SCRATCH: usize = 0x4a000;
 export const SCRATCH_END: usize = 0x8a000;
 /** Longest text that an expression works on here. */
 export const TEXT_MOST: u32 = 0x10000;
+/** Of rows of CSV: 16 B for each column, its key and the key's length, what its cells are, its slot or 0; and the keys behind them. */
+export const COLUMNS: usize = 0x90000;
+export const COLUMN_BYTES: usize = 16;
+export const COLUMNS_END: usize = 0xb0000;
+/** A row as a record that steps will change. */
+export const ROW: usize = 0xb0000;
+export const ROW_END: usize = 0xf0000;
 /** From here on it is laid out anew for larger pieces. */
-export const DYNAMIC: usize = 0x90000;
+export const DYNAMIC: usize = 0xf0000;

@@ -65,3 +65,13 @@ export const TO_INT: u32 = 0;
 export const TO_FLOAT: u32 = 1;
 export const TO_STRING: u32 = 2;
 export const TO_BOOLEAN: u32 = 3;
+
+// What the cells of a column of CSV are.
+export const CELL_TEXT: u32 = 0;
+/** An empty one is null. */
+export const CELL_TEXT_OR_NULL: u32 = 1;
+/** Each by its looks. */
+export const CELL_INFERRED: u32 = 2;
+export const CELL_WHOLE: u32 = 3;
+export const CELL_NUMBER: u32 = 4;
+export const CELL_BOOLEAN: u32 = 5;

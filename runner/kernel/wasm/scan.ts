@@ -14,7 +14,7 @@ const NEVER: u32 = 0xffffff00;
 /** Not zero where `v`, behind `before`, is no UTF-8. */
 // @ts-ignore: decorator
 @inline
-function badUtf8(v: v128, before: v128): v128 {
+export function badUtf8(v: v128, before: v128): v128 {
   const one = i8x16.shuffle(before, v, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30);
   const two = i8x16.shuffle(before, v, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29);
   const three = i8x16.shuffle(before, v, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28);

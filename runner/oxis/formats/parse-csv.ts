@@ -2,6 +2,8 @@
 import * as z from 'zod/mini';
 import type { Block, BlockStep, FailRecord, StepContext } from '../../engine/contracts.ts';
 import { OxiError } from '../../engine/errors.ts';
+import type { Cells } from '../../kernel/bytes/forms.ts';
+import type { CsvDialect } from '../../kernel/csv-dialect.ts';
 import { type CellType, CsvJson } from '../../kernel/csv-json.ts';
 import { CsvChunker, CsvCutter, CsvFramer, type CsvRowOptions } from '../../kernel/csv-rows.ts';
 import { defineParser, field } from '../define.ts';
@@ -113,11 +115,13 @@ class RowStep implements BlockStep {
   readonly cardinality = 'one';
   readonly state = 'none';
   readonly cutter: CsvCutter;
+  readonly rows: NonNullable<BlockStep['rows']>;
   readonly #rows: CsvJson;
 
   constructor(c: Config, step: string) {
     const dialect = dialectOf(c, step);
     this.cutter = new CsvCutter(rowOptions(c));
+    this.rows = kernelRows(c, dialect);
     const types = typeof c.types === 'object' ? new Map(Object.entries(c.types)) : new Map<string, CastType>();
     const others = c.types === 'infer' ? 'infer' : 'text';
     this.#rows = new CsvJson({
@@ -133,6 +137,44 @@ class RowStep implements BlockStep {
   process(block: Block, _context: StepContext, fail: FailRecord): Block {
     return this.#rows.process(block, fail);
   }
+}
+
+const KERNEL_CELLS: Readonly<Partial<Record<CastType, Cells>>> = {
+  string: 'text',
+  int: 'int',
+  float: 'number',
+  decimal: 'number',
+  bool: 'bool',
+};
+
+/** The usual dialect, and types whose usual form the byte kernel knows. */
+function kernelRows(
+  c: Config,
+  { delimiter, quote, escape: escaping, comment, trim }: CsvDialect,
+): NonNullable<BlockStep['rows']> {
+  const refuse = (why: string) => ({ why });
+  if (quote !== 0x22) return refuse('"quote_char" is another than the kernel knows');
+  if (escaping >= 0) return refuse('it has an "escape_char"');
+  if (comment >= 0) return refuse('it has a "comment_char"');
+  if (trim) return refuse('it has "trim_whitespace"');
+  if (
+    delimiter === 0x5c ||
+    (delimiter !== 0x09 && delimiter < 0x20) ||
+    /[0-9A-Za-z.+-]/.test(String.fromCharCode(delimiter))
+  )
+    return refuse('"delimiter" is one that texts and numbers are made of');
+  const types = typeof c.types === 'object' ? c.types : {};
+  const odd = Object.entries(types).find(([, type]) => KERNEL_CELLS[type] === undefined);
+  if (odd !== undefined) return refuse(`"types" makes "${odd[0]}" a ${odd[1]}`);
+  const own = new Map(Object.entries(types));
+  const others = c.types === 'infer' ? 'infer' : 'text';
+  return {
+    form: {
+      delimiter,
+      emptyIsNull: c.empty !== 'text',
+      cellsOf: (column) => KERNEL_CELLS[own.get(column) as CastType] ?? others,
+    },
+  };
 }
 
 function cellType(type: CastType): CellType {
