@@ -7,7 +7,6 @@ import { OxiError } from './errors.ts';
 import { fuse } from './fuse.ts';
 import type { PlannedStage, PlannedStep, Segment, StepTier } from './plan.ts';
 
-/** The tiers that this build has. */
 /** What OXIFLOW_TIER says: the tier that everything runs on that can. Throws OxiError CONFIG_INVALID. */
 export function tierAsked(env: Readonly<Record<string, string | undefined>>): Tier | undefined {
   const text = env.OXIFLOW_TIER;
