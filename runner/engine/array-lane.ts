@@ -27,6 +27,8 @@ export function arrayLane([stage, batch, ...behind]: readonly PlannedNode[]): Ar
   const [sink, ...more] = between === undefined ? behind : behind.slice(1);
   if (between !== undefined && (!between.idle || between.keeps !== undefined))
     return `"${between.steps[0]?.id}" works on what it makes`;
+  if (between !== undefined && !between.keepsOrder && between.threads > 1)
+    return 'what it makes comes to the sink in any order';
   if (sink?.kind !== 'sink' || more.length > 0)
     return 'what it makes goes to more than one sink, or through another step first';
   const steps = [...(between?.steps ?? []), sink.step];

@@ -95,7 +95,7 @@ export class ArraysInPlace {
     const { open } = this;
     if (open === undefined) return undefined;
     const { bytes, split, offset } = open;
-    const block: Block = { ...recordsOfPart(this.#read(this.#at - bytes, bytes), false), split };
+    const block: Block = { ...this.#recordsAt(this.#at - bytes, bytes, false, open.records), split };
     block.offsets[0] = offset;
     return block;
   }
@@ -113,25 +113,41 @@ export class ArraysInPlace {
   fetched(block: Block): Block {
     const { count, split, put } = block;
     const size = put?.bytes ?? bytesOf(block) + count + bracketBytes(this.#held, count, this.#place.records);
-    const own = put === undefined ? block : { ...recordsOfPart(this.#read(this.#at, size), this.#held > 0), split };
+    const own = put === undefined ? block : { ...this.#recordsAt(this.#at, size, this.#held > 0, count), split };
     this.#at += size;
     this.#held = (this.#held + count) % this.#place.records;
     return own;
   }
 
+  /** Throws OxiError IO_FAILED where there are not so many. */
+  #recordsAt(at: number, size: number, isInside: boolean, count: number): ReturnType<typeof recordsOfPart> {
+    const records = recordsOfPart(this.#read(at, size), isInside);
+    if (records.count !== count) throw this.#gone();
+    return records;
+  }
+
+  #gone(): OxiError {
+    const { step } = this.#place;
+    return new OxiError('IO_FAILED', `${this.#what} are not there any more: start over with --fresh`, {
+      place: { step },
+    });
+  }
+
+  get #what(): string {
+    return `step "${this.#place.step}": records that were written already`;
+  }
+
   #read(at: number, size: number): Buffer {
     const { fd, step } = this.#place;
-    const what = `step "${step}": records that were written already`;
     const bytes = Buffer.allocUnsafeSlow(size);
     for (let p = 0; p < size; ) {
       let read: number;
       try {
         read = readSync(fd, bytes, p, size - p, at + p);
       } catch (error) {
-        throw ioError(error, what, { step });
+        throw ioError(error, this.#what, { step });
       }
-      if (read === 0)
-        throw new OxiError('IO_FAILED', `${what} are not there any more: start over with --fresh`, { place: { step } });
+      if (read === 0) throw this.#gone();
       p += read;
     }
     return bytes;

@@ -125,7 +125,7 @@ async function writeBlock(node: SinkNode, block: Block): Promise<Letter[]> {
     const pieces = node.encoder?.encode(laidOut, fail) ?? [
       rest.bytes.subarray(rest.spans[0], rest.spans[2 * rest.count - 1]),
     ];
-    const records = held + rest.count - lost - (node.encoder?.held ?? 0);
+    const records = held + offered.count - lost - (node.encoder?.held ?? 0);
     const given = await writePieces(node, asUnit(node, pieces), records);
     if (given > 0 && before !== undefined) {
       // What was held before is held again, and comes with the next unit.

@@ -1,4 +1,5 @@
 /** The first node of a flow: reads splits in order, cuts records, and injects barriers between blocks. */
+import { setImmediate } from 'node:timers/promises';
 import { giveBuffer, takeBuffer } from '../kernel/buffers.ts';
 import { READ_HEADROOM } from '../kernel/lines.ts';
 import type { Grade, Json } from '../state/store.ts';
@@ -283,17 +284,20 @@ async function readSeen(
       if (size > 0) giveBuffer(memory);
       node.busy(performance.now() - started);
       const done = at - chunker.pending;
-      node.counters.bytes_in += done - counted;
-      node.counters.bytes_out += done - counted;
+      const more = done - counted;
+      node.counters.bytes_in += more;
+      node.counters.bytes_out += more;
       counted = done;
-      if (piece !== undefined) {
+      // Reading waits for nobody here: signals, leases and what threads answer have to come in between.
+      if (piece === undefined) await setImmediate();
+      else {
         const { offset, columns, broken = [] } = piece;
         const stored = { fd: input.fd, at: offset, size };
         const block: Block = { ...UNCUT, bytes: NOTHING, split: split.index, uncut: { offset, broken }, stored };
         if (columns !== undefined) block.columns = columns;
         await out.send({ kind: 'block', block, broken: [], letters: [], read: opened.hold() }, weightOf(block));
       }
-      node.progress(bytes.length, undefined);
+      node.progress(more, undefined);
       if (node.enough.aborted) return { split: node.splits.length, offset: 0, records, framer: null };
       await between({ split: split.index, offset: done, records, framer: chunker.snapshot() });
       if (node.stop.aborted) return { split: split.index, offset: done, records, framer: chunker.snapshot() };

@@ -130,13 +130,14 @@ export class Lane {
     else this.#begunBytes[behind] = size + 1 + (all < arrays.records ? (this.#begunBytes[slot] as number) : 0);
   }
 
-  /** No array that ends in a turn whose place and size are known, or behind it, has to end early because of its bytes. */
+  /** Of a turn whose place and size are known: it is not too large, and no array that ends in it or behind it has to end early. */
   #fits(turn: number): boolean {
     const slot = turn % TURNS;
     const { arrays } = this;
-    return (
-      arrays === undefined || (this.#begunBytes[slot] as number) + (this.#sizes[slot] as number) + 2 <= arrays.maxBytes
-    );
+    const size = this.#sizes[slot] as number;
+    // What is so large the sink looks at, and may leave out: nobody knows the places behind it.
+    if (arrays === undefined) return size <= MOST_BYTES;
+    return (this.#begunBytes[slot] as number) + size + 2 <= arrays.maxBytes;
   }
 
   /** Nobody will ever know the place of a turn: the arrays of its records are made elsewhere. */
@@ -161,8 +162,7 @@ export class Lane {
    */
   put(block: Block, turn: number): Block {
     const { arrays } = this;
-    const isLarge = arrays === undefined && block.bytes.byteLength > MOST_BYTES;
-    if (block.put !== undefined || isLarge || !this.isKnown(turn)) return block;
+    if (block.put !== undefined || !this.isKnown(turn)) return block;
     const started = performance.now();
     const { count, split } = block;
     const slot = turn % TURNS;

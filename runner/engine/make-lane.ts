@@ -27,7 +27,7 @@ export function laneTo(m: Makings, stage: PlannedNode, behind: readonly PlannedN
 /** What a half batch holds is written first. */
 function laneOfArrays(m: Makings, { fd, at }: LaneFile, { batch, arrays }: ArrayLane): LaneTo | undefined {
   const { id } = batch.step;
-  const half = m.stateOf(id) as unknown as HalfBatch | undefined;
+  const half = halfOf(m, id);
   const text = beginningOf(half?.records ?? []);
   try {
     writeAll(fd, text, at);
@@ -71,8 +71,15 @@ export function laneFile(m: Makings, stage: PlannedNode, behind: readonly Planne
 
 /** A half batch of an attempt with other limits may be more than the next one makes. */
 function fitsHalf(m: Makings, { batch, arrays }: ArrayLane): boolean {
-  const half = m.stateOf(batch.step.id) as unknown as HalfBatch | undefined;
-  return half === undefined || half.records.length < arrays.records;
+  const half = halfOf(m, batch.step.id);
+  if (half === undefined) return true;
+  return half.records.length < arrays.records && beginningOf(half.records).byteLength + 2 <= arrays.maxBytes;
+}
+
+/** What a batch held at the last checkpoint; undefined where it held nothing. */
+function halfOf(m: Makings, id: string): HalfBatch | undefined {
+  const half = m.stateOf(id) as unknown as HalfBatch | undefined;
+  return half === undefined || half.records.length === 0 ? undefined : half;
 }
 
 function fileOf(m: Makings, sink: PlannedSink, arrays?: ArrayLane): LaneFile | undefined {

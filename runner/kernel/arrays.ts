@@ -122,7 +122,8 @@ const BRACE_END = 0x7d;
 /** Of the text that begins at `p`, its last quotation mark. */
 function endOfText(bytes: Uint8Array, p: number): number {
   let at = p + 1;
-  while (bytes[at] !== QUOTE) at += bytes[at] === BACKSLASH ? 2 : 1;
+  // What somebody else has cut or written over may have no end.
+  while (at < bytes.length && bytes[at] !== QUOTE) at += bytes[at] === BACKSLASH ? 2 : 1;
   return at;
 }
 

@@ -3,24 +3,59 @@
  * has gone: whichever has grown beyond the limit begins anew. Looked at a few times a second, so that it may stand above the
  * limit for that long; programs that the run has started and that write there by themselves are held to it, too.
  */
-import { fstatSync, ftruncateSync } from 'node:fs';
+import { fstatSync, ftruncateSync, readFileSync } from 'node:fs';
 import { errnoOf, OxiError } from '../engine/errors.ts';
 
 const EVERY_MS = 250;
 
-/** Throws OxiError CONFIG_INVALID where neither is a file. */
-export function limitOutput(limitBytes: number, fds: readonly number[] = [1, 2]): Disposable {
-  const files = fds.filter((fd) => sizeOf(fd) !== undefined);
-  if (files.length === 0)
+/** What an end of a file is, among the flags of an open one (Linux, `O_APPEND` in octal). */
+const APPENDS = 0o2000;
+
+/**
+ * `data`: the descriptor that records go to, whose file is left alone. Throws OxiError CONFIG_INVALID where none of the others is a
+ * file, or one is written to at a place of its own instead of at its end.
+ */
+export function limitOutput(limitBytes: number, fds: readonly number[] = [1, 2], data?: number): Disposable {
+  const all = fds.filter((fd) => sizeOf(fd) !== undefined);
+  if (all.length === 0)
     throw new OxiError(
       'CONFIG_INVALID',
       'only a file can have a limit: leave --output-limit out, or send output to a file',
+    );
+  const kept = data === undefined ? undefined : fileOf(data);
+  const files = all.filter((fd) => kept === undefined || fileOf(fd) !== kept);
+  if (files.some(isPlaced))
+    throw new OxiError(
+      'CONFIG_INVALID',
+      '--output-limit needs a file that is appended to, or what is cut off leaves a hole: write >> FILE, not > FILE',
     );
   const timer = setInterval(() => {
     for (const fd of files) if ((sizeOf(fd) ?? 0) > limitBytes) beginAnew(fd);
   }, EVERY_MS);
   timer.unref();
   return { [Symbol.dispose]: () => clearInterval(timer) };
+}
+
+/** The file behind a descriptor; undefined where it is closed. */
+function fileOf(fd: number): string | undefined {
+  try {
+    const { dev, ino } = fstatSync(fd);
+    return `${dev}:${ino}`;
+  } catch (error) {
+    if (errnoOf(error) === undefined) throw error;
+    return undefined;
+  }
+}
+
+/** It is written to at a place of its own, as far as this system tells. */
+function isPlaced(fd: number): boolean {
+  try {
+    const [, flags = ''] = /^flags:\s*([0-7]+)/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, 'latin1')) ?? [];
+    return flags !== '' && (Number.parseInt(flags, 8) & APPENDS) === 0;
+  } catch (error) {
+    if (errnoOf(error) === undefined) throw error;
+    return false;
+  }
 }
 
 /** Undefined for what is no file, or is closed. */

@@ -48,7 +48,7 @@ export class DiskSink implements Sink {
   readonly direct: () => { fd: number; at: number };
   readonly close: () => Promise<void>;
 
-  /** All that was written; nothing is, from then on. */
+  /** All that counts, as a sink publishes it: threads may have begun more behind it. Nothing is written from then on. */
   text(): Buffer {
     ftruncateSync(this.#fd, this.#at);
     closeSync(this.#fd);

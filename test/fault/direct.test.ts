@@ -109,3 +109,38 @@ describe('a file with lines of every sort', () => {
     expect(statSync(join(cwd, 'out/rides.ndjson')).size).toBeGreaterThan(500_000);
   });
 });
+
+describe('arrays that threads begin to write, and that the sink then does not take', () => {
+  const lines = (count: number, of: number): string =>
+    Array.from({ length: count }, (_, id) => `{"id":${id},"km":60,"note":"${'n'.repeat(of)}"}\n`).join('');
+  const huge = `{"id":-1,"km":60,"note":"${'h'.repeat(1_500_000)}"}\n`;
+
+  test.each<[what: string, text: string, batch: object, rows: number]>([
+    ['all of them', lines(20_000, 200), { batch_size: 100_000 }, 0],
+    ['the last one', lines(20_000, 200) + huge + lines(30, 200), { batch_size: 100 }, 200],
+    ['those at the end', lines(20_000, 200) + lines(200, 20_000), { batch_size: 100, preserve_order: false }, 200],
+  ])('%s: the file has what it has on values, and nothing behind it', async (_what, text, batch, rows) => {
+    const made = async (tier: string): Promise<string> => {
+      const cwd = folder({
+        'oxiflow.yaml': 'project:\n  name: city\n',
+        'rides.ndjson': text,
+        'pipelines/rides.yaml': pipelineOf([
+          ['read_file', { path: 'rides.ndjson' }],
+          ['parse_json', { framing: 'lines' }],
+          ['batch', { emit: 'array', ...batch }],
+          ['write_file', { path: 'out.ndjson' }, { max_memory_mb: 1, on_error: 'drop' }],
+        ] as never),
+      });
+      const env = tier === '' ? {} : { OXIFLOW_TIER: tier };
+      const { code, stdout, stderr } = await oxiflow(['run', 'rides', '--threads', '2', '--json'], { cwd, env });
+      expect(code, stderr).toBe(0);
+      const { outputs } = JSON.parse(stdout) as { outputs: unknown };
+      const written = readFileSync(join(cwd, 'out.ndjson'), 'utf8');
+      expect(outputs).toMatchObject([{ rows, bytes: Buffer.byteLength(written) }]);
+      return written;
+    };
+    const expected = await made('values');
+    expect(expected.split('\n')).toHaveLength(rows + 1);
+    expect((await made('')) === expected).toBe(true);
+  });
+});

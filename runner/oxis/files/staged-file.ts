@@ -205,11 +205,20 @@ export class StagedFile {
         await this.#opened().sync();
         crashpoint('closed');
       }
+      await this.#cutTo(at.whole);
       await this.#file?.close();
       this.#file = undefined;
       await publish({ ...this.#o, target: this.#target, staged: this.#staged, bytes: at.whole, base: at.base });
       this.#published = true;
     });
+  }
+
+  /** Behind its mark may stand what others began to write there, and nobody counts. */
+  async #cutTo(bytes: number): Promise<void> {
+    const file = this.#file;
+    if (file === undefined || (await file.stat()).size <= bytes) return;
+    await file.truncate(bytes);
+    await file.sync();
   }
 
   /** A predecessor that died while publishing got as far as the end; `staged`: how many staged files are left. */
