@@ -59,6 +59,20 @@ const resultOf = (block: Block): StageResult => ({
 });
 
 describe('a lane', () => {
+  test('ends before a block that its sink may leave out: nobody knows the places behind that', () => {
+    const { path, fd } = fileWith('');
+    const lane = new Lane(newLane(fd, 0));
+    const huge: Block = { ...linesOf([]), bytes: new Uint8Array(65 << 20), count: 1 };
+    const blocks = [linesOf(['a']), huge, linesOf(['b'])];
+    blocks.forEach((block, turn) => {
+      lane.publish(block, turn);
+    });
+    expect(blocks.map((block, turn) => lane.put(block, turn).put !== undefined)).toEqual([true, false, false]);
+    expect(blocks.map((_, turn) => lane.isClosed(turn))).toEqual([false, true, true]);
+    closeSync(fd);
+    expect(readFileSync(path, 'utf8')).toBe('a\n');
+  });
+
   test('gives each turn its place when all before it are published, whatever the order; many more turns than it has slots', () => {
     const random = randomOf(11);
     const before = 'before\n';
