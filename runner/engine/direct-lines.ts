@@ -95,12 +95,21 @@ export class DirectSplit {
     this.#closed = closed;
   }
 
-  /** One more has a piece of it; to be called when that one has read it. */
-  hold(): () => void {
+  /**
+   * One more has a piece of it; to be called when that one has read it. The last of them finds out whether all of them have read what
+   * the file was: throws OxiError INPUT_REWRITTEN.
+   */
+  hold(): () => Promise<void> | undefined {
     this.#readers++;
-    return () => {
-      if (--this.#readers === 0 && this.#isEnded) void this.close();
-    };
+    return () => (--this.#readers === 0 && this.#isEnded ? this.#leave() : undefined);
+  }
+
+  async #leave(): Promise<void> {
+    try {
+      await this.input.check();
+    } finally {
+      await this.close();
+    }
   }
 
   /** No further pieces. */

@@ -192,8 +192,7 @@ async function readSplit(
     await between({ split: split.index, ...position, records, framer: framer.snapshot() });
     if (node.stop.aborted) break;
   }
-  const notice = text.ended ? await node.source.recheck?.(split) : undefined;
-  if (notice !== undefined) node.say(notice);
+  if (text.ended) await lookAgain(node, split);
   if (node.stop.aborted && (!text.ended || framer.pending > 0))
     return { split: split.index, ...countTo(after - framer.pending), records, framer: framer.snapshot() };
   // What follows the last record of a range is the matter of whoever reads the next one.
@@ -239,7 +238,10 @@ async function readDirect(
       await out.send({ kind: 'block', block, broken: [], letters: [], read: opened.hold() }, weightOf(block));
       node.progress(size, undefined);
       if (node.enough.aborted) return { split: node.splits.length, offset: 0, records, framer: null };
-      if (isLast) break;
+      if (isLast) {
+        await lookAgain(node, split);
+        return { split: split.index + 1, offset: 0, records, framer: null };
+      }
       await between({ split: split.index, offset: at, records, framer: null });
       if (node.stop.aborted) return { split: split.index, offset: at, records, framer: null };
     }
@@ -251,7 +253,7 @@ async function readDirect(
 
 /**
  * The same of a split whose bytes have to be seen here to find where records end: they are read, and the threads of the stage read
- * them again, which costs less than memory that goes to them. The end of the split is left to whoever reads on.
+ * them again, which costs less than memory that goes to them.
  */
 async function readSeen(
   node: SourceNode,
@@ -261,18 +263,38 @@ async function readSeen(
   records: number,
   out: Flow,
   between: (position: Position) => Promise<void> | undefined,
-): Promise<Position | Begun> {
+): Promise<Position> {
   const opened = await (node.direct as NonNullable<SourceNode['direct']>)(split);
   const { input } = opened;
   const to = split.range?.to ?? Number.POSITIVE_INFINITY;
   let at = from;
   let counted = from;
+  const count = (done: number): void => {
+    const more = done - counted;
+    node.counters.bytes_in += more;
+    node.counters.bytes_out += more;
+    counted = done;
+    node.progress(more, undefined);
+  };
+  const send = async ({ bytes, offset, columns, broken = [] }: Piece): Promise<void> => {
+    const stored = { fd: input.fd, at: offset, size: bytes.byteLength };
+    const block: Block = { ...UNCUT, bytes: NOTHING, split: split.index, uncut: { offset, broken }, stored };
+    if (columns !== undefined) block.columns = columns;
+    await out.send({ kind: 'block', block, broken: [], letters: [], read: opened.hold() }, weightOf(block));
+  };
   try {
     for (;;) {
       const wanted = Math.min(SEEN_BYTES, to - at);
       const bytes = input.read(at, wanted);
       if (bytes.length < wanted) await input.check();
-      if (bytes.length === 0) return { start: { offset: counted }, state: chunker.snapshot() };
+      if (bytes.length === 0) {
+        await lookAgain(node, split);
+        // What follows the last record of a range is the matter of whoever reads the next one.
+        const rest = !isCutOff(split) || chunker.pending > 0 ? chunker.end() : undefined;
+        if (rest !== undefined) await send(rest);
+        count(at);
+        return { split: split.index + 1, offset: 0, records, framer: null };
+      }
       crashpoint('read');
       at += bytes.length;
       const started = performance.now();
@@ -284,20 +306,10 @@ async function readSeen(
       if (size > 0) giveBuffer(memory);
       node.busy(performance.now() - started);
       const done = at - chunker.pending;
-      const more = done - counted;
-      node.counters.bytes_in += more;
-      node.counters.bytes_out += more;
-      counted = done;
       // Reading waits for nobody here: signals, leases and what threads answer have to come in between.
       if (piece === undefined) await setImmediate();
-      else {
-        const { offset, columns, broken = [] } = piece;
-        const stored = { fd: input.fd, at: offset, size };
-        const block: Block = { ...UNCUT, bytes: NOTHING, split: split.index, uncut: { offset, broken }, stored };
-        if (columns !== undefined) block.columns = columns;
-        await out.send({ kind: 'block', block, broken: [], letters: [], read: opened.hold() }, weightOf(block));
-      }
-      node.progress(more, undefined);
+      else await send(piece);
+      count(done);
       if (node.enough.aborted) return { split: node.splits.length, offset: 0, records, framer: null };
       await between({ split: split.index, offset: done, records, framer: chunker.snapshot() });
       if (node.stop.aborted) return { split: split.index, offset: done, records, framer: chunker.snapshot() };
@@ -305,6 +317,12 @@ async function readSeen(
   } finally {
     opened.end();
   }
+}
+
+/** What has become of a split since it was opened is said. Throws OxiError INPUT_REWRITTEN. */
+async function lookAgain({ source, say }: SourceNode, split: Split): Promise<void> {
+  const notice = await source.recheck?.(split);
+  if (notice !== undefined) say(notice);
 }
 
 /** Where reading begins, and the state of the framer there. */

@@ -54,7 +54,7 @@ export interface BlockItem {
   /** What steps gave up of these records: it travels with them to the end of the chain. */
   letters: Letter[];
   /** Its bytes stand elsewhere: called when they have been read. */
-  read?: () => void;
+  read?: () => Promise<void> | undefined;
 }
 export type Item = BlockItem | { kind: 'barrier'; barrier: Barrier };
 

@@ -84,10 +84,23 @@ describe('pieces of a file of lines', () => {
     const input = inputOf(() => Buffer.alloc(0));
     const split = new DirectSplit(input, () => undefined);
     const [one, two] = [split.hold(), split.hold()];
-    one();
+    await one();
     split.end();
     expect(input.closed).toBe(0);
-    two();
-    await expect.poll(() => input.closed).toBe(1);
+    await two();
+    expect(input.closed).toBe(1);
+  });
+
+  test('the last who reads a piece finds what was rewritten meanwhile, and the split is closed all the same', async () => {
+    const input = inputOf(() => Buffer.alloc(0));
+    input.check = async () => {
+      throw new Error('another program wrote to it');
+    };
+    const split = new DirectSplit(input, () => undefined);
+    const [one, two] = [split.hold(), split.hold()];
+    split.end();
+    await one();
+    await expect(two()).rejects.toThrow('another program wrote to it');
+    expect(input.closed).toBe(1);
   });
 });

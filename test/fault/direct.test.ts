@@ -1,8 +1,8 @@
 /** Threads that read their pieces of a file and write what comes of them by themselves: what is in it makes no difference. */
-import { readFileSync, statSync } from 'node:fs';
+import { readdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { folder, jsonLines, oxiflow, pipelineOf, shell } from '../cli/program.ts';
+import { folder, jsonLines, oxiflow, pipelineOf, shell, start } from '../cli/program.ts';
 import { randomOf, SEED } from './random.ts';
 
 const random = randomOf(SEED + 31);
@@ -144,3 +144,43 @@ describe('arrays that threads begin to write, and that the sink then does not ta
     expect((await made('')) === expected).toBe(true);
   });
 });
+
+test.each([
+  ['lines', 'rides.ndjson', ['parse_json', { framing: 'lines' }], (id: number) => `{"id":${id},"km":60}\n`, ''],
+  ['rows', 'rides.csv', ['parse_csv', { types: { id: 'int' } }], (id: number) => `${id},60\n`, 'id,km\n'],
+] as const)(
+  'a file of %s that another takes the place of is read to its end by the threads, too',
+  async (_what, path, parser, line, head) => {
+    const count = 1_500_000;
+    const text = `${head}${Array.from({ length: count }, (_, id) => line(id)).join('')}`;
+    const cwd = folder({
+      'oxiflow.yaml': 'project:\n  name: city\n',
+      [path]: text,
+      'pipelines/rides.yaml': pipelineOf([
+        ['read_file', { path }],
+        parser as unknown as [string, object],
+        ['write_file', { path: 'out.ndjson' }],
+      ]),
+    });
+    const { child, ended } = start(['run', 'rides', '--threads', '2'], { cwd });
+    const staged = (): number =>
+      Math.max(
+        0,
+        ...readdirSync(cwd)
+          .filter((name) => name.startsWith('.out'))
+          .map((name) => statSync(join(cwd, name)).size),
+      );
+    await expect.poll(staged, { timeout: 60_000, interval: 1 }).toBeGreaterThan(0);
+    child.kill('SIGSTOP');
+    // It stands still in the middle.
+    expect(readdirSync(cwd)).not.toContain('out.ndjson');
+    writeFileSync(join(cwd, 'new'), text.replaceAll('60', '70'));
+    renameSync(join(cwd, 'new'), join(cwd, path));
+    child.kill('SIGCONT');
+    const { code, stderr } = await ended;
+    expect(code, stderr).toBe(0);
+    const written = readFileSync(join(cwd, 'out.ndjson'), 'utf8');
+    expect(written.split('\n')).toHaveLength(count + 1);
+    expect(/"km":"?70/.test(written)).toBe(false);
+  },
+);
