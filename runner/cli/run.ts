@@ -136,7 +136,7 @@ async function run(name: string, options: Options): Promise<number> {
     options.runKey ??
     (pipeline.overridesHash === undefined ? pipeline.name : `${pipeline.name}-${pipeline.overridesHash}`);
   const listeners = await eventListeners(options, project, log);
-  using _limited = await outputLimit(options, writer === undefined ? undefined : 1);
+  using _limited = await outputLimit(options);
   using stopping = new Stopping({
     drainMs: options.drainTimeout ?? DRAIN_MS,
     parentFd: options.parentFd,
@@ -240,11 +240,10 @@ async function eventListeners(options: Options, { root, monitoring }: Project, l
   return listeners;
 }
 
-/** `data`: where records go, which are no output to be cut. */
-async function outputLimit({ outputLimit: bytes }: Options, data?: number): Promise<Disposable | undefined> {
+async function outputLimit({ outputLimit: bytes }: Options): Promise<Disposable | undefined> {
   if (bytes === undefined) return undefined;
   const { limitOutput } = await import('../observe/output-limit.ts');
-  return limitOutput(bytes, undefined, data);
+  return limitOutput(bytes);
 }
 
 /** Whoever was promised news of the run learns that there will be none; who had the whole story is not told again. */

@@ -12,18 +12,16 @@ const EVERY_MS = 250;
 const APPENDS = 0o2000;
 
 /**
- * `data`: the descriptor that records go to, whose file is left alone. Throws OxiError CONFIG_INVALID where none of the others is a
- * file, or one is written to at a place of its own instead of at its end.
+ * Throws OxiError CONFIG_INVALID where neither is a file, or one is written to at a place of its own instead of at its end. What
+ * `write_stdout` writes is held to it as well: whoever wants records in a file has `write_file`.
  */
-export function limitOutput(limitBytes: number, fds: readonly number[] = [1, 2], data?: number): Disposable {
-  const all = fds.filter((fd) => sizeOf(fd) !== undefined);
-  if (all.length === 0)
+export function limitOutput(limitBytes: number, fds: readonly number[] = [1, 2]): Disposable {
+  const files = fds.filter((fd) => sizeOf(fd) !== undefined);
+  if (files.length === 0)
     throw new OxiError(
       'CONFIG_INVALID',
       'only a file can have a limit: leave --output-limit out, or send output to a file',
     );
-  const kept = data === undefined ? undefined : fileOf(data);
-  const files = all.filter((fd) => kept === undefined || fileOf(fd) !== kept);
   if (files.some(isPlaced))
     throw new OxiError(
       'CONFIG_INVALID',
@@ -34,17 +32,6 @@ export function limitOutput(limitBytes: number, fds: readonly number[] = [1, 2],
   }, EVERY_MS);
   timer.unref();
   return { [Symbol.dispose]: () => clearInterval(timer) };
-}
-
-/** The file behind a descriptor; undefined where it is closed. */
-function fileOf(fd: number): string | undefined {
-  try {
-    const { dev, ino } = fstatSync(fd);
-    return `${dev}:${ino}`;
-  } catch (error) {
-    if (errnoOf(error) === undefined) throw error;
-    return undefined;
-  }
 }
 
 /** It is written to at a place of its own, as far as this system tells. */
