@@ -1,7 +1,7 @@
 /** Whether the batches of a chain can be written as arrays by the threads of the stage before them, and why not. */
 import type { Arrays } from './lane.ts';
 import { roomOf } from './limits.ts';
-import { unitMs } from './patience.ts';
+import { isTimed } from './patience.ts';
 import type { PlannedBatch, PlannedNode, PlannedSink, PlannedStage, StepTier } from './plan.ts';
 
 const FARTHER = 'it does not stand behind the stage that reads the input';
@@ -14,9 +14,13 @@ export interface ArrayLane {
   arrays: Arrays;
 }
 
-/** Of a chain that begins with a stage; a clause where it can't be so. */
-export function arrayLane([stage, batch, ...behind]: readonly PlannedNode[]): ArrayLane | string {
+/** Of a chain that begins with a stage, which reads such an input; a clause where it can't be so. */
+export function arrayLane(
+  [stage, batch, ...behind]: readonly PlannedNode[],
+  input: 'lines' | 'rows',
+): ArrayLane | string {
   if (stage?.kind !== 'stage' || batch?.kind !== 'batch') return FARTHER;
+  if (input === 'rows') return 'what it gathers are rows, and the kernel keeps no list of what becomes of them';
   if (stage.forced === 'values') return 'OXIFLOW_TIER says so';
   const { spec } = batch;
   if (spec.emit !== 'array') return 'what it makes are no arrays, but blocks for the steps behind it';
@@ -43,19 +47,12 @@ export function arrayLane([stage, batch, ...behind]: readonly PlannedNode[]): Ar
   return { batch, sink, arrays: { records: spec.maxRecords, maxBytes } };
 }
 
-function isTimed(step: PlannedSink['step']): boolean {
-  return unitMs(step) > 0 || step.limits.maxProcessingTimeMs !== undefined;
-}
-
 function whyNotInOrder({ place, ordered, keepsOrder, keeps, steps }: PlannedStage): string | undefined {
   if (place !== 'main') return `"${steps[0]?.id}" runs on threads of its own`;
   if (ordered) return 'a step before it needs every record in order';
   if (!keepsOrder) return 'the records before it come in any order';
   return keeps === undefined ? undefined : `others refer to the record that leaves "${keeps.id}"`;
 }
-
-/** Why batches of rows are made of values, as a clause. */
-export const ROWS = 'what it gathers are rows, and the kernel keeps no list of what becomes of them';
 
 /** Notes the tier of every batch of a chain; `input`: what the first stage reads, where that is an input. */
 export function noteBatchTiers(nodes: readonly PlannedNode[], input: 'lines' | 'rows' | undefined): void {
@@ -65,8 +62,7 @@ export function noteBatchTiers(nodes: readonly PlannedNode[], input: 'lines' | '
 }
 
 function tierOf(nodes: readonly PlannedNode[], i: number, input: 'lines' | 'rows' | undefined): StepTier {
-  const isBehind = i === 1 && input !== undefined;
-  const lane = !isBehind ? FARTHER : input === 'rows' ? ROWS : arrayLane(nodes);
+  const lane = i === 1 && input !== undefined ? arrayLane(nodes, input) : FARTHER;
   if (typeof lane === 'string') return { tier: 'values', why: lane };
   return { tier: 'bytes', why: undefined };
 }

@@ -1,6 +1,6 @@
 /** Which of the work on an input is left to the first stage: cutting records, and reading. */
 import type { Makings } from './assembly.ts';
-import { unitMs } from './patience.ts';
+import { isTimed } from './patience.ts';
 import { SourceText } from './source-text.ts';
 
 /**
@@ -23,7 +23,7 @@ export function piecesAreDirect(m: Makings): boolean {
   const { source, segment, stream, splits } = m.start;
   const { parser } = segment;
   if (!cutsLater(m) || parser === undefined || source.source.direct === undefined) return false;
-  if (unitMs(source.step) > 0 || source.step.limits.maxProcessingTimeMs !== undefined) return false;
+  if (isTimed(source.step)) return false;
   const chunker = parser.oxi.chunk?.(parser.step.config as never, stream, { offset: 0, state: null, name: '' });
   if (chunker?.longestLine === undefined && chunker?.seesAll !== true) return false;
   return splits.every((split) => new SourceText(source.source, split, true).isOpenAnywhere);

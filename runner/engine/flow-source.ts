@@ -230,8 +230,7 @@ async function readDirect(
       if (piece === undefined) break;
       crashpoint('read');
       const { size, isLast } = piece;
-      const stored = { fd: opened.input.fd, at, size };
-      const block: Block = { ...UNCUT, bytes: NOTHING, split: split.index, uncut: { offset: at, broken: [] }, stored };
+      const block = storedBlock(split, { fd: opened.input.fd, at, size }, []);
       at += size;
       node.counters.bytes_in += size;
       node.counters.bytes_out += size;
@@ -277,8 +276,7 @@ async function readSeen(
     node.progress(more, undefined);
   };
   const send = async ({ bytes, offset, columns, broken = [] }: Piece): Promise<void> => {
-    const stored = { fd: input.fd, at: offset, size: bytes.byteLength };
-    const block: Block = { ...UNCUT, bytes: NOTHING, split: split.index, uncut: { offset, broken }, stored };
+    const block = storedBlock(split, { fd: input.fd, at: offset, size: bytes.byteLength }, broken);
     if (columns !== undefined) block.columns = columns;
     await out.send({ kind: 'block', block, broken: [], letters: [], read: opened.hold() }, weightOf(block));
   };
@@ -317,6 +315,15 @@ async function readSeen(
   } finally {
     opened.end();
   }
+}
+
+/** A piece that whoever works on it reads. */
+function storedBlock(
+  split: Split,
+  stored: NonNullable<Block['stored']>,
+  broken: NonNullable<Block['uncut']>['broken'],
+): Block {
+  return { ...UNCUT, bytes: NOTHING, split: split.index, uncut: { offset: stored.at, broken }, stored };
 }
 
 /** What has become of a split since it was opened is said. Throws OxiError INPUT_REWRITTEN. */

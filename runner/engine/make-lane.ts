@@ -1,6 +1,6 @@
 /** Whether the threads of a stage can write what comes of it by themselves, and where. */
 import { beginningOf } from '../kernel/arrays.ts';
-import { type ArrayLane, arrayLane, ROWS } from './array-lane.ts';
+import { type ArrayLane, arrayLane } from './array-lane.ts';
 import type { ArrayPlace } from './arrays-in-place.ts';
 import type { Makings } from './assembly.ts';
 import { piecesAreDirect } from './cuts-later.ts';
@@ -8,7 +8,7 @@ import type { HalfBatch } from './flow-batch.ts';
 import { type LaneSpec, MOST_BYTES, newLane, writeAll } from './lane.ts';
 import { roomOf } from './limits.ts';
 import { makeEncoder } from './make-sink.ts';
-import { unitMs } from './patience.ts';
+import { isTimed } from './patience.ts';
 import type { PlannedNode, PlannedSink } from './plan.ts';
 
 export interface LaneTo {
@@ -55,8 +55,7 @@ interface LaneFile {
 export function laneFile(m: Makings, stage: PlannedNode, behind: readonly PlannedNode[]): LaneFile | undefined {
   // Memory that goes from one thread to another does not come back: who writes has to read, too.
   if (stage !== m.start.segment.nodes[0] || !piecesAreDirect(m)) return undefined;
-  // What comes of rows is not listed.
-  const arrays = m.start.stream.framing === 'lines' ? arrayLane([stage, ...behind]) : ROWS;
+  const arrays = arrayLane([stage, ...behind], m.start.stream.framing === 'rows' ? 'rows' : 'lines');
   if (typeof arrays !== 'string') return fitsHalf(m, arrays) ? fileOf(m, arrays.sink, arrays) : undefined;
   const [sink, ...more] = behind;
   if (stage.kind !== 'stage' || sink?.kind !== 'sink' || more.length > 0) return undefined;
@@ -64,8 +63,7 @@ export function laneFile(m: Makings, stage: PlannedNode, behind: readonly Planne
   const { step, formatter } = sink;
   // Each of these looks at what is written, or times it.
   if (stage.keeps !== undefined || formatter?.layOut === true || step.continues) return undefined;
-  if (unitMs(step) > 0 || step.limits.maxProcessingTimeMs !== undefined || roomOf(step.limits).bytes < MOST_BYTES)
-    return undefined;
+  if (isTimed(step) || roomOf(step.limits).bytes < MOST_BYTES) return undefined;
   return fileOf(m, sink);
 }
 

@@ -21,6 +21,11 @@ export function unitMs({ retries, timeoutMs }: PlannedStep): number {
   return wait + (timeoutMs ?? 0) * (retries.attempts + 1);
 }
 
+/** Somebody ends, repeats or times its units of work, and has to see each of them. */
+export function isTimed(step: PlannedStep): boolean {
+  return unitMs(step) > 0 || step.limits.maxProcessingTimeMs !== undefined;
+}
+
 export function unitOf({ step, signal, say }: Patience): { timeout: Timeout | undefined; retry: RetryOptions } {
   const { id, retries, timeoutMs, limits } = step;
   const limitMs = limits.maxProcessingTimeMs;

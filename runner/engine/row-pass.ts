@@ -91,8 +91,7 @@ export class RowPass {
 
   /**
    * The records of a piece, whose rows begin at `offset` and which it takes; one that is still to be read goes straight into the
-   * memory of the kernel. Throws NoKernel, before anything was done, where there is
-   * no memory for it.
+   * memory of the kernel. Throws NoKernel, before anything was done, where there is no memory for it.
    */
   run({ stored, ...given }: Block, offset: number, { context, events, asLines, name }: WorkingRows): WorkedRows {
     const { split } = given;

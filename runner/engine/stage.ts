@@ -189,7 +189,7 @@ export class StageProgram {
   #asLines({ turn }: Block): Working['asLines'] {
     const isLane = this.#lane !== undefined && turn !== undefined;
     if (this.#isListed) return this.#picksOnly && (isLane || this.#parts.length > 1) ? 'listed' : false;
-    return isLane && this.#parts.length === 1;
+    return isLane;
   }
 
   /** The same of a piece of rows: what the parser makes of them, and the part behind it that is done with it. */

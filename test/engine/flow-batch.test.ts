@@ -9,6 +9,7 @@ import { batch } from '../../runner/oxis/flow/batch.ts';
 import type { Json } from '../../runner/state/store.ts';
 import { runInMemory } from '../contract/golden-flow.ts';
 import { blockOf, recordsOf } from '../contract/oxi-suite.ts';
+import { barrierOf } from './barrier.ts';
 
 const MB = 1024 * 1024;
 const AT_ONCE = { bytes: 0, records: 0 };
@@ -20,23 +21,6 @@ function specOf(config: Record<string, unknown>, threads = 1): BatchSpec {
 /** Orders `from` to `to`, without it. */
 function orders(from: number, to: number): string[] {
   return Array.from({ length: to - from }, (_, i) => `{"order":${from + i}}`);
-}
-
-function barrierOf(n: number, more: Partial<Barrier> = {}): Barrier {
-  return {
-    n,
-    grade: 'soft',
-    last: 'no',
-    position: { split: 0, offset: 0, records: 0, framer: null },
-    counters: new Map(),
-    snapshots: {},
-    encoders: {},
-    marks: {},
-    declined: false,
-    branches: [],
-    over: Promise.withResolvers(),
-    ...more,
-  };
 }
 
 /** A batch at work, its intake and its output. */

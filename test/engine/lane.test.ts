@@ -5,13 +5,14 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import type { Block } from '../../runner/engine/contracts.ts';
 import { noCounters } from '../../runner/engine/counters.ts';
-import { type Barrier, newChannel } from '../../runner/engine/flow.ts';
+import { newChannel } from '../../runner/engine/flow.ts';
 import { runBatch } from '../../runner/engine/flow-batch.ts';
 import { Lane, newLane } from '../../runner/engine/lane.ts';
 import type { StageResult } from '../../runner/engine/stage-spec.ts';
 import { LaneKeeper } from '../../runner/threads/lane-keeper.ts';
 import { recordsOf } from '../contract/oxi-suite.ts';
 import { randomOf } from '../fault/random.ts';
+import { barrierOf } from './barrier.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'oxiflow-lane-'));
 afterAll(() => rmSync(root, { recursive: true, force: true }));
@@ -234,7 +235,10 @@ describe('a lane of arrays', () => {
         const given = left.includes(turn as never) ? block : lane.put(block, turn);
         await input.send({ kind: 'block', block: given, broken: [], letters: [] }, { bytes: 0, records: 0 });
         const last = turn === turns.length - 1 ? 'finished' : 'no';
-        await input.send({ kind: 'barrier', barrier: barrierOf(turn, last) }, { bytes: 0, records: 0 });
+        await input.send(
+          { kind: 'barrier', barrier: barrierOf(turn, { grade: 'hard', last }) },
+          { bytes: 0, records: 0 },
+        );
       }
       input.close();
       await done;
@@ -259,22 +263,6 @@ describe('a lane of arrays', () => {
     },
   );
 });
-
-function barrierOf(n: number, last: Barrier['last']): Barrier {
-  return {
-    n,
-    grade: 'hard',
-    last,
-    position: { split: 0, offset: 0, records: 0, framer: null },
-    counters: new Map(),
-    snapshots: {},
-    encoders: {},
-    marks: {},
-    declined: false,
-    branches: [],
-    over: Promise.withResolvers(),
-  };
-}
 
 describe('the keeper of a thread', () => {
   test('goes on with the next block while a place is not known, and writes both then', async () => {

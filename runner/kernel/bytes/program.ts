@@ -166,7 +166,7 @@ class Compiler {
     this.#texts += fields.length;
     if (this.#texts > MAX_TEXTS) throw new Unfit(`its steps set more than ${MAX_TEXTS} fields`);
     fields.forEach(({ value }, i) => {
-      if (this.#asScript(value)) {
+      if (operationsOf(value, this.#making.byScripts) === undefined) {
         code.word(OPS.TAKE_SCRIPT, this.#script(value), first + i);
         return;
       }
@@ -180,14 +180,10 @@ class Compiler {
     for (const { path } of fields) this.#written.push(path);
   }
 
-  #asScript({ form, script }: Expression): boolean {
-    return form === undefined || (this.#making.byScripts && script !== undefined);
-  }
-
   /** The value of an expression on the stack. */
   #value(expression: Expression): void {
-    const { form } = expression;
-    if (form === undefined || this.#asScript(expression)) this.#code.script(this.#script(expression));
+    const form = operationsOf(expression, this.#making.byScripts);
+    if (form === undefined) this.#code.script(this.#script(expression));
     else this.#code.expression(form, this.#find);
   }
 
@@ -278,9 +274,15 @@ function addPaths(form: StepForm, paths: Paths, byScripts: boolean): void {
   else if (form.do === 'set') for (const { value } of form.fields) addReads(value, paths, byScripts);
 }
 
-function addReads({ form, script }: Expression, paths: Paths, byScripts: boolean): void {
-  if (form !== undefined && !(byScripts && script !== undefined)) addRead(form, paths);
-  else for (const path of script?.paths ?? []) paths.add(path);
+/** Undefined where it runs as a script. */
+function operationsOf({ form, script }: Expression, byScripts: boolean): Form | undefined {
+  return byScripts && script !== undefined ? undefined : form;
+}
+
+function addReads(expression: Expression, paths: Paths, byScripts: boolean): void {
+  const form = operationsOf(expression, byScripts);
+  if (form !== undefined) addRead(form, paths);
+  else for (const path of expression.script?.paths ?? []) paths.add(path);
 }
 
 function addRead(form: Form, paths: Paths): void {
