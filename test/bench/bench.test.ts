@@ -88,9 +88,9 @@ test('a ratio is taken within each round, not between medians', () => {
       },
     ],
     memory: {
-      runner: 'oxiflow, 1 thread',
+      runners: ['oxiflow, 1 thread'],
       bytes: 100e6,
-      large: { bytes: 1e9, peaks: new Map([['w1', 60_000]]) },
+      large: { bytes: 1e9, peaks: new Map([['oxiflow, 1 thread', new Map([['w1', 60_000] as const])]]) },
     },
     observed: {
       runs: [

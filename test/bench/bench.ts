@@ -1,5 +1,5 @@
 /**
- * `npm run bench`: W1 to W4 of the runner, of a naive Node script and of DuckDB, in one alternating run; the runner's memory;
+ * `npm run bench`: W1 to W4 of the runner, as it runs them and on its value tier, of a naive Node script and of DuckDB, in one alternating run; the runner's memory;
  * what metrics and checkpoints cost; the start-up of a small pipeline. Prints Markdown; a full run writes it to RESULTS.md.
  * Options: --size 500MB --rounds 5 --starts 20 --pairs 10 --workloads w1,w2 --large (memory at ten times the size too)
  * --no-duckdb --runner dist/oxiflow.mjs --out FILE
@@ -69,8 +69,8 @@ function inputFor(workload: Workload): MadeInput {
 
 const project = join(work, 'project');
 const twoThreads = contenders.oxiflow(node, runner, project, 2);
-const oneThread = contenders.oxiflow(node, runner, project, 1);
-const field = [oneThread, twoThreads, contenders.naive(node)];
+const onValues = contenders.oxiflow(node, runner, project, 2, 'values');
+const field = [twoThreads, onValues, contenders.naive(node)];
 const versions = [`Node ${execFileSync(node, ['--version'], { encoding: 'utf8' }).trim()}`];
 if (!values['no-duckdb']) {
   const own = peersPython(python);
@@ -80,7 +80,7 @@ if (!values['no-duckdb']) {
 }
 
 // Start-up first: it also warms the compile cache and shows a broken set-up before the long part.
-const startRuns = chosen.includes('w1') ? startUps(ground, oneThread, starts) : [];
+const startRuns = chosen.includes('w1') ? startUps(ground, contenders.oxiflow(node, runner, project, 1), starts) : [];
 
 /** W1 with and without metrics and checkpoints; every other round runs them in the other order. */
 function compareObserved(): Runs[] {
@@ -109,7 +109,8 @@ const observed = chosen.includes('w1') ? compareObserved() : [];
 const inMemory = work.startsWith('/dev/shm');
 // The first inputs make room for the large ones.
 for (const { path } of inputs.values()) rmSync(path);
-const peaks = values.large ? largePeaks(python, twoThreads, chosen, size * LARGE) : undefined;
+const ours = [twoThreads, onValues];
+const large = values.large ? largePeaks(python, ours, chosen, size * LARGE) : undefined;
 
 const report: Report = {
   head: [
@@ -124,7 +125,7 @@ const report: Report = {
     ['rounds', String(rounds)],
   ],
   workloads,
-  memory: { runner: twoThreads.name, bytes: size, large: peaks && { bytes: size * LARGE, peaks } },
+  memory: { runners: ours.map(({ name }) => name), bytes: size, large: large && { bytes: size * LARGE, peaks: large } },
   observed: { runs: observed, count: pairs },
   start: { runs: startRuns, count: starts },
 };

@@ -28,12 +28,13 @@ export const DATA = join(HERE, '.data');
 const BUILD = join(DATA, 'build');
 const NAIVE = fileURLToPath(import.meta.resolve('./naive.mjs'));
 
-/** The runner with a number of threads. */
-export function oxiflow(node: string, runner: string, project: string, threads: number): Contender {
+/** The runner with a number of threads; on the value tier, every record becomes JavaScript values. */
+export function oxiflow(node: string, runner: string, project: string, threads: number, tier?: 'values'): Contender {
   if (!existsSync(project)) writeProject(project);
   return {
     workloads: ALL_WORKLOADS,
-    name: `oxiflow, ${threads} ${threads === 1 ? 'thread' : 'threads'}`,
+    name: `oxiflow, ${threads} ${threads === 1 ? 'thread' : 'threads'}${tier === undefined ? '' : ', value tier'}`,
+    ...(tier !== undefined && { env: { OXIFLOW_TIER: tier } }),
     same: () => 'bytes',
     command: (workload) => [node, runner, 'run', workload, '--project', project, '--threads', String(threads), '-q'],
   };
@@ -46,15 +47,16 @@ export function buildWithCrashPoints(node: string): string {
 }
 
 /**
- * W1 on two threads of a build with crash points, in which soft checkpoints can be moved too: with the usual settings, with a
- * measurement every second, and with all of them further away than the run is long.
+ * W1 on two threads and the value tier, of a build with crash points, in which soft checkpoints can be moved too: with the usual
+ * settings, with a measurement every second, and with all of them further away than the run is long.
  */
 export function observed(node: string, folder: string): Contender[] {
   const runner = buildWithCrashPoints(node);
   const variant = (name: string, place: string, settings: string, env: Record<string, string> = {}): Contender => {
     const project = join(folder, place);
     writeProject(project, settings);
-    return { ...oxiflow(node, runner, project, 2), name, env };
+    const values = oxiflow(node, runner, project, 2, 'values');
+    return { ...values, name, env: { ...values.env, ...env } };
   };
   return [
     variant('neither', 'unobserved', UNOBSERVED, { OXIFLOW_SOFT_INTERVAL_MS: '86400000' }),

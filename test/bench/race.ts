@@ -85,25 +85,28 @@ export function startUps({ python, node, work }: Ground, runner: Contender, star
   return runs;
 }
 
-/** The peak of each work with an input of so many bytes, once, in kilobytes. Only one input and output are there at a time. */
+/** By runner, the peak of each work with an input of so many bytes, once, in kilobytes. One input and output at a time. */
 export function largePeaks(
   python: string,
-  runner: Contender,
+  runners: readonly Contender[],
   workloads: readonly Workload[],
   bytes: number,
-): Map<Workload, number> {
+): Map<string, Map<Workload, number>> {
   const from = untilTheEnd(workFolder(bytes));
   const to = join(untilTheEnd(diskFolder(bytes * OUTPUT_COPIES)), 'large.ndjson');
-  const peaks = new Map<Workload, number>();
+  const peaks = new Map(runners.map(({ name }) => [name, new Map<Workload, number>()]));
   for (const kind of ['events', 'taxi'] as const) {
     const those = workloads.filter((workload) => inputOf(workload) === kind);
     if (those.length === 0) continue;
     const { path } = makeInput(from, kind, bytes);
     for (const workload of those) {
-      const cost = measure(python, runner, workload, path, to);
-      rmSync(to, { force: true });
-      peaks.set(workload, cost.peak_kb);
-      say(`${workload} large: ${cost.wall_s.toFixed(2)} s, ${Math.round((cost.peak_kb * 1024) / 1e6)} MB`);
+      for (const runner of runners) {
+        const cost = measure(python, runner, workload, path, to);
+        rmSync(to, { force: true });
+        peaks.get(runner.name)?.set(workload, cost.peak_kb);
+        const megabytes = Math.round((cost.peak_kb * 1024) / 1e6);
+        say(`${workload} large: ${runner.name} ${cost.wall_s.toFixed(2)} s, ${megabytes} MB`);
+      }
     }
     rmSync(path);
   }

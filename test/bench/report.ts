@@ -26,11 +26,11 @@ export interface Race {
 export interface Report {
   head: [name: string, value: string][];
   workloads: Race[];
-  /** Peaks of `runner` (a contender of the workloads), and with a larger input in kilobytes. */
+  /** Peaks of `runners` (contenders of the workloads), and with a larger input, by their names, in kilobytes. */
   memory: {
-    runner: string;
+    runners: string[];
     bytes: number;
-    large: { bytes: number; peaks: ReadonlyMap<Workload, number> } | undefined;
+    large: { bytes: number; peaks: ReadonlyMap<string, ReadonlyMap<Workload, number>> } | undefined;
   };
   /** The first is the base of the ratios. */
   observed: { runs: Runs[]; count: number };
@@ -65,14 +65,18 @@ export function table(head: string[], rows: string[][]): string {
 }
 
 function memoryTable({ memory, workloads }: Report): string {
-  const { runner, bytes, large } = memory;
-  const title = (size: number): string => `${(size / 1e6).toFixed(0)} MB`;
+  const { runners, bytes, large } = memory;
+  const title = (runner: string, size: number): string => `${runner}: ${(size / 1e6).toFixed(0)} MB`;
   const rows = workloads.map(({ workload, runs }) => {
-    const peaks = runs.find(({ name }) => name === runner)?.costs.map(({ peak_kb }) => peak_kb) ?? [];
-    const cells = [workload.toUpperCase(), megabytes(Math.max(...peaks))];
-    return large === undefined ? cells : [...cells, megabytes(large.peaks.get(workload) ?? Number.NaN)];
+    const cells = runners.flatMap((runner) => {
+      const peaks = runs.find(({ name }) => name === runner)?.costs.map(({ peak_kb }) => peak_kb) ?? [];
+      const small = megabytes(Math.max(...peaks));
+      return large === undefined ? [small] : [small, megabytes(large.peaks.get(runner)?.get(workload) ?? Number.NaN)];
+    });
+    return [workload.toUpperCase(), ...cells];
   });
-  return table(['', title(bytes), ...(large === undefined ? [] : [title(large.bytes)])], rows);
+  const sizes = large === undefined ? [bytes] : [bytes, large.bytes];
+  return table(['', ...runners.flatMap((runner) => sizes.map((size) => title(runner, size)))], rows);
 }
 
 export function markdown(report: Report): string {
@@ -110,7 +114,7 @@ export function markdown(report: Report): string {
         : differences.map((one) => `- **${one}**`).join('\n'),
     );
   }
-  parts.push(`## Memory: ${report.memory.runner}, largest peak in MB`, memoryTable(report));
+  parts.push('## Memory: largest peak in MB', memoryTable(report));
   const [base, ...variants] = report.observed.runs;
   if (base !== undefined) {
     const rows = [base, ...variants].map((one) => [
@@ -120,7 +124,7 @@ export function markdown(report: Report): string {
       ...(['wall_s', 'cpu_s'] as const).map((field) => (one === base ? '1' : ratio(one, base, field, 3))),
     ]);
     parts.push(
-      `## Metrics and checkpoints: W1 on two threads, ${report.observed.count} alternating runs`,
+      `## Metrics and checkpoints: W1 on two threads, value tier, ${report.observed.count} alternating runs`,
       'A build in which soft checkpoints can be moved; "neither" has them and all measurements but the last put off beyond the end. ' +
         'The usual settings measure every 10 seconds.',
       table(['', 'wall s', 'CPU s', `wall over ${base.name}`, `CPU over ${base.name}`], rows),

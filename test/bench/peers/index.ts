@@ -138,7 +138,7 @@ const kept = keep(
       ? {
           large: {
             bytes: size * LARGE,
-            peaks: Object.fromEntries(largePeaks(python, twoThreads, works, size * LARGE)),
+            peaks: Object.fromEntries(largePeaks(python, [twoThreads], works, size * LARGE).get(twoThreads.name) ?? []),
           },
         }
       : {}),
