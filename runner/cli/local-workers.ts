@@ -33,8 +33,9 @@ export class LocalWorkers implements AsyncDisposable {
   start(): void {
     const { count, args, stop } = this.#o;
     const [program = ''] = process.argv.slice(1);
-    const { spawn } = process.getBuiltinModule('node:child_process');
     for (let i = 1; i < count && !stop.aborted; i++) {
+      // Loaded where there are others: it takes as long as a small run reads.
+      const { spawn } = process.getBuiltinModule('node:child_process');
       // The pipe tells them when this process is gone, however it died.
       const waiting = ['run', '--parent-fd', '3', '--when-told'];
       const child = spawn(process.execPath, [...process.execArgv, program, ...waiting, ...args], {

@@ -4,9 +4,9 @@ import type { BarrierClock } from './barrier-clock.ts';
 import { cutsLater } from './cuts-later.ts';
 import type { Checkpoint } from './documents.ts';
 import type { Position } from './flow.ts';
-import type { SourceNode } from './flow-source.ts';
 import { laneFile } from './make-lane.ts';
 import { patientSource } from './patience.ts';
+import type { SourceNode } from './source-node.ts';
 
 /** `enough`: aborted when no step wants more of the input. */
 export function sourceNode(m: Makings, clock: BarrierClock, enough: AbortSignal): SourceNode {

@@ -4,30 +4,18 @@
  */
 
 import { BlockJoiner, bytesOf, cutBlock, joinBlocks, sliceBlock } from '../kernel/blocks.ts';
-import { giveBuffer, takeBuffer } from '../kernel/buffers.ts';
-import { NoKernel } from '../kernel/bytes/wasm.ts';
+import { giveBuffer } from '../kernel/buffers.ts';
 import { closeLines } from '../kernel/keep.ts';
 import type { Json } from '../state/store.ts';
-import type { BytePass, Working } from './byte-pass.ts';
-import { ByteStart } from './byte-start.ts';
 import type { Block, BlockStep, Cutter, RecordStep, Step, StepContext } from './contracts.ts';
-import { takeStored } from './direct-lines.ts';
-import { OxiError } from './errors.ts';
-import { fuse, type Op, Pass } from './fuse.ts';
-import { Lane } from './lane.ts';
+import { fuse, Pass } from './fuse.ts';
 import { hasRoom, portionsOf, type Room, roomOf } from './limits.ts';
-import { RowPart } from './row-part.ts';
+import { StageFront } from './stage-front.ts';
+import { notLines, ownersOf, type Part } from './stage-part.ts';
 import type { MakeSteps, StageResult, StageSpec } from './stage-spec.ts';
 import { StageTally } from './stage-tally.ts';
 
 const PASS: RecordStep = { form: 'record', cardinality: 'one', touches: [], passes: true, apply: () => 'keep' };
-
-type Part = Pass | { owner: number; step: BlockStep };
-
-/** Places of the steps that a part belongs to, in order. */
-function ownersOf(part: Part): number[] {
-  return part instanceof Pass ? [...new Set(part.ops.map((op: Op) => op.owner))] : [part.owner];
-}
 
 export class StageProgram {
   readonly #spec: StageSpec;
@@ -42,24 +30,15 @@ export class StageProgram {
   #found: StageResult['cut'];
   /** That of the parser, where the stage begins with one that can cut by itself. */
   readonly cutter: Cutter | undefined;
-  /** The first part on the byte kernel, where it has a form for that. */
-  readonly #bytes: ByteStart | undefined;
-  /** The same where it parses rows of CSV, with the part behind it. */
-  readonly #rows: RowPart | undefined;
-  /** What leaves it goes there. */
-  readonly #lane: Lane | undefined;
+  /** The first parts on the byte kernel. */
+  readonly #front: StageFront;
   #stepMs: number[] = [];
-  /** Behind its first pass records are left out at most. */
-  readonly #picksOnly: boolean;
-  /** Where each of the lines stands in the memory of the kernel is asked for. */
-  readonly #isListed: boolean;
 
   /** `keepsInput`: somebody else still needs the blocks that come in. `begins`: told which step gets the block next. */
   constructor(spec: StageSpec, makeSteps: MakeSteps, keepsInput = false, begins?: (owner: number) => void) {
     this.#spec = spec;
     this.#keepsInput = keepsInput;
     this.#begins = begins;
-    this.#lane = spec.lane && new Lane(spec.lane);
     this.#tally = new StageTally(spec);
     this.#rooms = spec.steps.map(({ limits }) => roomOf(limits));
     const flat = makeSteps(spec).flatMap((made, owner): { owner: number; step: Step }[] => {
@@ -72,7 +51,6 @@ export class StageProgram {
     this.#parts = fuse(flat, passing).map((part, i) =>
       Array.isArray(part) ? new Pass(part, { parser: part[0]?.owner ?? 0, checked: spec.checked || i > 0 }) : part,
     );
-    this.#picksOnly = this.#parts.slice(1).every((part) => !(part instanceof Pass) && part.step.picks === true);
     this.#context = {
       now: spec.now,
       params: new Map(spec.params),
@@ -81,136 +59,44 @@ export class StageProgram {
       splitName: '',
       offset: 0,
     };
-    const [first, second] = this.#parts;
-    if (!spec.checked && this.cutter !== undefined && first !== undefined) {
-      if (first instanceof Pass) this.#bytes = new ByteStart(first, this.#context, spec.tier);
-      else if (!passing.has(0) && spec.tier !== 'values')
-        this.#rows = RowPart.of(first.step, second instanceof Pass ? second : undefined, this.#context, spec.tier);
-    }
-    this.#isListed = this.#lane?.arrays !== undefined || this.#parts.length > (this.#rows?.parts ?? 1);
+    const { cutter } = this;
+    this.#front = new StageFront(spec, this.#parts, this.#rooms, this.#context, cutter, !passing.has(0));
     const clocks = this.#parts.flatMap((part) => (part instanceof Pass ? [part.clock] : []));
-    if (this.#rows !== undefined) clocks.push(this.#rows.clock);
+    if (this.#front.clock !== undefined) clocks.push(this.#front.clock);
     this.#sampled = spec.steps.map((_, owner) => clocks.some(({ shared, owners }) => shared && owners.includes(owner)));
   }
 
   /** Throws OxiError RECORD_INVALID or DOCUMENT_BROKEN where a record error has to stop the run. */
   async process(given: Block): Promise<StageResult> {
     const result = await this.#process(given);
-    return result.block.areLines === true ? { ...result, block: this.#leave(result.block, given.turn) } : result;
-  }
-
-  /** What stands in the memory of the kernel is written, or taken out of it. */
-  #leave(block: Block, turn: number | undefined): Block {
-    const lane = this.#lane;
-    if (lane !== undefined && turn !== undefined) {
-      lane.publish(block, turn);
-      const written = lane.put(block, turn);
-      if (written.put !== undefined) return written;
-    }
-    const { byteLength } = block.bytes;
-    const bytes = takeBuffer(byteLength).subarray(0, byteLength);
-    bytes.set(block.bytes);
-    if (!this.#isListed) return { ...block, bytes };
-    return { ...notLines(block), bytes, spans: block.spans.slice(), offsets: block.offsets.slice() };
-  }
-
-  /** With its bytes. */
-  #read(block: Block): Block {
-    const { stored, ...rest } = block;
-    return stored === undefined ? block : { ...rest, bytes: takeStored(stored, this.#nameOf(block)) };
-  }
-
-  #nameOf({ split }: Block): string {
-    return this.#spec.splitNames[split] ?? '';
+    return result.block.areLines === true ? { ...result, block: this.#front.leave(result.block, given.turn) } : result;
   }
 
   async #process(block: Block): Promise<StageResult> {
     const started = performance.now();
     this.#begin(block.split);
     const { uncut } = block;
-    const done = uncut === undefined ? undefined : (this.#onBytes(block, uncut) ?? this.#onRows(block, uncut));
-    const given = done ?? (uncut === undefined ? block : this.#cut(this.#read(block), uncut));
+    const done = uncut === undefined ? undefined : this.#onKernel(block, uncut);
+    const given = done ?? (uncut === undefined ? block : this.#cut(this.#front.read(block), uncut));
     const [first] = this.#tally.counters;
     if (first !== undefined && done === undefined) first.bytes_in = bytesOf(given);
     const kept = given.bytes.buffer === block.bytes.buffer ? given : undefined;
-    const result = this.#finish(
-      await this.#through(given, done === undefined ? 0 : (this.#rows?.parts ?? 1), kept),
-      started,
-    );
+    const result = this.#finish(await this.#through(given, done === undefined ? 0 : this.#front.parts, kept), started);
     if (this.#found !== undefined) result.cut = this.#found;
     return result;
   }
 
-  /** What the first part makes of a piece on the byte kernel; undefined where it is nothing for that. */
-  #onBytes(block: Block, { offset, broken }: NonNullable<Block['uncut']>): Block | undefined {
-    const [part] = this.#parts;
-    if (this.#bytes === undefined || !(part instanceof Pass)) return undefined;
-    const owners = ownersOf(part);
-    // Its records come one by one, whatever the limit of a batch is; one larger than a step takes is refused on the way of values.
-    const rooms = owners.map((owner) => (this.#rooms[owner] as Room).bytes);
-    const pass = this.#bytes.passFor(block, Math.min(this.cutter?.longestLine ?? 0, ...rooms));
-    if (pass === undefined) return undefined;
-    const started = performance.now();
-    this.#begins?.(part.ops.at(-1)?.owner ?? 0);
-    let deferred = block;
-    const tally = this.#tally.pass(owners, () => deferred);
-    let worked: ReturnType<BytePass['run']>;
-    const given = (records: Block): void => {
-      deferred = records;
-    };
-    const { events } = tally;
-    const how = { context: this.#context, events, given, asLines: this.#asLines(block) };
-    try {
-      worked =
-        block.stored === undefined
-          ? pass.run(block, offset, how)
-          : pass.runStored(block, block.stored, offset, how, this.#nameOf(block));
-    } catch (error) {
-      if (error instanceof NoKernel) {
-        this.#bytes.failed(error);
-        return undefined;
-      }
-      // A record ends the run: what was read up to here counts all the same.
-      if (!(error instanceof OxiError && error.code === 'INPUT_REWRITTEN'))
-        this.#cut(this.#read(block), { offset, broken });
-      throw error;
-    }
-    this.#bytes.worked(worked.records, pass.deferred);
-    for (const [owner, n] of worked.filtered.entries()) tally.filter(owner, n);
-    tally.count(worked.records);
-    this.#tally.of(0).bytes_in = worked.recordBytes;
-    this.#found = { records: worked.records, broken };
-    part.clock.share(performance.now() - started, this.#stepMs);
-    if (worked.block.bytes.buffer !== block.bytes.buffer && !this.#keepsInput) giveBuffer(block.bytes);
-    return worked.block;
-  }
-
-  /** What nobody but a lane, or a step that picks some of it, looks at may stay in the memory of the kernel. */
-  #asLines({ turn }: Block): Working['asLines'] {
-    const isLane = this.#lane !== undefined && turn !== undefined;
-    if (this.#isListed) return this.#picksOnly && (isLane || this.#parts.length > 1) ? 'listed' : false;
-    return isLane;
-  }
-
-  /** The same of a piece of rows: what the parser makes of them, and the part behind it that is done with it. */
-  #onRows(block: Block, { offset, broken }: NonNullable<Block['uncut']>): Block | undefined {
-    const rows = this.#rows;
-    if (rows === undefined) return undefined;
-    const started = performance.now();
-    this.#begins?.(rows.last);
-    const worked = rows.run(block, offset, {
-      context: this.#context,
+  /** What the first parts make of a piece on the byte kernel; undefined where it is nothing for that. */
+  #onKernel(block: Block, uncut: NonNullable<Block['uncut']>): Block | undefined {
+    const worked = this.#front.run(block, uncut, {
       tally: this.#tally,
-      rooms: this.#rooms,
-      longest: this.cutter?.longestRow ?? 0,
-      asLines: this.#lane !== undefined && block.turn !== undefined && !this.#isListed,
-      name: this.#nameOf(block),
-      stopped: () => this.#cut(this.#read(block), { offset, broken }),
+      stepMs: this.#stepMs,
+      begins: this.#begins,
+      stopped: () => this.#cut(this.#front.read(block), uncut),
     });
     if (worked === undefined) return undefined;
-    this.#found = { records: worked.records, broken };
-    rows.clock.share(performance.now() - started, this.#stepMs);
-    if (!this.#keepsInput) giveBuffer(block.bytes);
+    this.#found = { records: worked.records, broken: uncut.broken };
+    if (worked.block.bytes.buffer !== block.bytes.buffer && !this.#keepsInput) giveBuffer(block.bytes);
     return worked.block;
   }
 
@@ -409,11 +295,6 @@ export class StageProgram {
   #idOf(owner: number): string {
     return this.#spec.steps[owner]?.id ?? '';
   }
-}
-
-/** The same records, which are not said to be lines. */
-function notLines({ areLines: _, ...block }: Block): Block {
-  return block;
 }
 
 function isList<T>(value: T | readonly T[]): value is readonly T[] {

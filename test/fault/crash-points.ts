@@ -42,6 +42,16 @@ async function placesOf(day: Day, story: Story): Promise<string[]> {
   return [...ended.stderr.matchAll(/^crashpoint \d+ (\w+)$/gm)].map(([, name = '']) => name);
 }
 
+/** Where to crash, with the numbers of the places from 1: of each name the first, the last and one between. In a soak, all. */
+export function chosenOf(places: readonly string[], random: Random): [name: string, place: number][] {
+  const all = places.map((name, i): [string, number] => [name, i + 1]);
+  if (SOAK > 0) return all;
+  return [...Map.groupBy(all, ([name]) => name).values()].flatMap((those) => {
+    const between = those.slice(1, -1);
+    return [...those.slice(0, 1), ...(between.length > 0 ? [random.pick(between)] : []), ...those.slice(1).slice(-1)];
+  });
+}
+
 /** Dies at the places `at`, an attempt each, then runs to its end. */
 async function crashAt(day: Day, story: Story, backend: Backend, at: readonly (number | string)[]): Promise<void> {
   await dieAt(new Shop(day, { story, backend, softMs: 0 }), at, `state in ${backend}`);
@@ -70,9 +80,9 @@ export function crashPointTests(backend: Backend): void {
     test.each(STORIES)(
       '$name',
       async ({ name: _name, ...story }) => {
-        const places = await placesOf(day, story);
-        await inTwos(places, async (name, i) => {
-          await crashAt(day, story, backend, [i + 1]);
+        const places = chosenOf(await placesOf(day, story), randomOf(SEED));
+        await inTwos(places, async ([name, place]) => {
+          await crashAt(day, story, backend, [place]);
           hit.set(name, (hit.get(name) ?? 0) + 1);
         });
       },

@@ -1,6 +1,6 @@
 import { readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, describe, expect, test } from 'vitest';
+import { afterAll, describe, expect, test, vi } from 'vitest';
 import { SEED } from './random.ts';
 import { BACKENDS } from './runner.ts';
 import { Day, Shop, type Story } from './shop.ts';
@@ -23,6 +23,7 @@ function footprint(shop: Shop): string[] {
 }
 
 // Most of the time of each is the lease's: several at once.
+vi.setConfig({ testTimeout: 60_000 });
 describe.each(BACKENDS)('a worker that sleeps beyond its lease, state in %s', (backend) => {
   test.concurrent.each([
     ['with its lease and nothing else', 'begin', REPLACED],

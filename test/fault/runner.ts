@@ -1,57 +1,25 @@
 /**
- * Starts the runner in a bundle of its own that has its crash points (`dist/` leaves them out), each attempt in a process
- * group of its own, and holds every attempt to one promise: when it is over, nobody of its group is left.
+ * Starts the runner in a build that has its crash points (`dist/` leaves them out), each attempt in a process group of its own,
+ * and holds every attempt to one promise: when it is over, nobody of its group is left.
  */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { copyFileSync, mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface, type Interface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { build } from 'esbuild';
-import { afterAll, expect } from 'vitest';
+import { expect } from 'vitest';
 import type { EventPayloads, RunEvent } from '../../runner/observe/types.ts';
+import { WITH_CRASH_POINTS } from '../project/build-first.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
-const bundle = mkdtempSync(join(tmpdir(), 'oxiflow-bundle-'));
-const PROGRAM = join(bundle, 'oxiflow.mjs');
+const PROGRAM = join(WITH_CRASH_POINTS, 'oxiflow.mjs');
 /** The Node of the checkout: the tests' own may be another one. */
 const NODE = `${ROOT}/node_modules/node/bin/node`;
 /** An attempt that takes longer hangs: it is killed and fails the test. */
 const LONGEST_MS = 30_000;
-
-const options = {
-  absWorkingDir: ROOT,
-  outdir: bundle,
-  bundle: true,
-  platform: 'node',
-  logLevel: 'warning',
-} as const;
-await build({
-  ...options,
-  entryPoints: {
-    oxiflow: 'runner/cli/oxiflow.ts',
-    'stage-thread': 'runner/threads/stage-thread.ts',
-    'keeper-thread': 'runner/threads/keeper-thread.ts',
-  },
-  outExtension: { '.js': '.mjs' },
-  splitting: true,
-  format: 'esm',
-  define: { OXIFLOW_BUNDLED: 'true' },
-  banner: { js: 'const require=process.getBuiltinModule;' },
-});
-copyFileSync(join(ROOT, 'dist/kernel.wasm'), join(bundle, 'kernel.wasm'));
-// The driver of Redis is a chunk of its own, in the form that the program loads.
-await build({
-  ...options,
-  entryPoints: { redis: 'runner/state/redis/driver.ts' },
-  outExtension: { '.js': '.cjs' },
-  format: 'cjs',
-});
-afterAll(() => rmSync(bundle, { recursive: true, force: true }));
 
 /** Of the state. */
 export const BACKENDS = ['sqlite', 'file'] as const;
@@ -224,6 +192,16 @@ async function expectNobodyLeft(group: number, withinMs: number): Promise<void> 
 }
 
 function isFrozen(pid: number): boolean {
+  if (process.platform === 'linux') {
+    try {
+      // Behind the command, which may have brackets of its own.
+      return readFileSync(`/proc/${pid}/stat`, 'latin1')
+        .replace(/^.*\) /s, '')
+        .startsWith('T');
+    } catch {
+      return false;
+    }
+  }
   const state = spawnSync('ps', ['-o', 'stat=', '-p', String(pid)], { encoding: 'utf8' });
   return state.stdout.trim().startsWith('T');
 }

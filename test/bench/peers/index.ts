@@ -2,7 +2,7 @@
  * `npm run bench -- --peers`: the works of the runner on two threads, of DuckDB (order kept), of Polars and of a naive Node
  * script, in one alternating run, inputs and outputs in memory; whether cost grows linearly and memory not at all; start-up.
  * Prints Markdown; when all works are there, writes it to RESULTS.md and a picture to peers.svg.
- * Options: --size 500MB --rounds 5 --starts 20 --works w1,w1js --parts works,growth,start,memory (to measure in pieces: what
+ * Options: --size 500MB --rounds 5 --starts 20 --works w1,w1js --parts works,growth,start,memory,profile (to measure in pieces: what
  * other runs of this build measured stays) --large (memory at ten times the size, too) --offline (without DuckDB and Polars)
  * --runner dist/oxiflow.mjs --out FOLDER (write there, also where works are missing)
  */
@@ -21,12 +21,13 @@ import { ALL_WORKLOADS, inputOf, type Workload } from '../works.ts';
 import { measureGrowth } from './growth.ts';
 import { type Kept, keep, type PeersRace, type Role } from './kept.ts';
 import { picture } from './picture.ts';
+import { measureProfile, type Profile } from './profile.ts';
 import { peersMarkdown } from './report.ts';
 
 /** Room, in sizes of an input: one input and four outputs of W2, or the inputs of the growth and an output. */
 const COPIES = 13;
 const LARGE = 10;
-const PARTS = ['works', 'growth', 'start', 'memory'] as const;
+const PARTS = ['works', 'growth', 'start', 'memory', 'profile'] as const;
 /** Of events and of rides; the other works differ in what they do with a record. */
 const GROWTH_WORKS: readonly Workload[] = ['w1', 'w2'];
 
@@ -36,7 +37,7 @@ const { values } = parseArgs({
     rounds: { type: 'string', default: '5' },
     starts: { type: 'string', default: '20' },
     works: { type: 'string', default: ALL_WORKLOADS.join(',') },
-    parts: { type: 'string', default: 'works,growth,start' },
+    parts: { type: 'string', default: 'works,growth,start,profile' },
     large: { type: 'boolean', default: false },
     offline: { type: 'boolean', default: false },
     runner: { type: 'string', default: RUNNER },
@@ -111,6 +112,17 @@ async function races(): Promise<Kept['races']> {
   return done;
 }
 
+function profiles(): Profile[] {
+  return (['events', 'taxi'] as const).flatMap((kind) => {
+    const those = works.filter((workload) => inputOf(workload) === kind);
+    if (those.length === 0) return [];
+    const input = makeInput(work, kind, size);
+    const done = those.map((workload) => measureProfile(ground, twoThreads, workload, input.path));
+    rmSync(input.path);
+    return done;
+  });
+}
+
 const inMemory = work.startsWith('/dev/shm');
 const kept = keep(
   join(values.out ?? DATA, 'peers.json'),
@@ -134,6 +146,7 @@ const kept = keep(
           ),
         }
       : {}),
+    ...(parts.includes('profile') ? { profiles: profiles() } : {}),
     ...(parts.includes('memory') || values.large
       ? {
           large: {

@@ -7,6 +7,7 @@ import { dirname } from 'node:path';
 import type { Race, Runs } from '../report.ts';
 import type { Workload } from '../works.ts';
 import type { Growth } from './growth.ts';
+import type { Profile } from './profile.ts';
 
 /** Who runs, in the order of the tables; a race has those that do its work. */
 export const ROLES = ['oxiflow', 'one thread', 'DuckDB', 'Polars', 'Node script'] as const;
@@ -26,14 +27,15 @@ export interface Kept {
   races: Partial<Record<Workload, PeersRace>>;
   growth: Growth[];
   start: Runs[];
+  profiles: Profile[];
   large: { bytes: number; peaks: Partial<Record<Workload, number>> } | undefined;
 }
 
-type Measured = Partial<Pick<Kept, 'races' | 'growth' | 'start' | 'large'>>;
+type Measured = Partial<Pick<Kept, 'races' | 'growth' | 'start' | 'profiles' | 'large'>>;
 
 /** The pieces in the file at `path` that were measured on the same ground, and the new ones over them; written there, too. */
 export function keep(path: string, ground: Kept['ground'], bytes: number, date: string, measured: Measured): Kept {
-  const empty: Kept = { ground, bytes, dates: [], races: {}, growth: [], start: [], large: undefined };
+  const empty: Kept = { ground, bytes, dates: [], races: {}, growth: [], start: [], profiles: [], large: undefined };
   // The file is of this module; one of another form is of an older build.
   const found: Kept | undefined = existsSync(path) ? JSON.parse(readFileSync(path, 'utf8')) : undefined;
   const isSame = found !== undefined && JSON.stringify(found.ground) === JSON.stringify(ground);
@@ -42,13 +44,16 @@ export function keep(path: string, ground: Kept['ground'], bytes: number, date: 
     bytes: measured.large.bytes,
     peaks: { ...before.large?.peaks, ...measured.large.peaks },
   };
-  const { growth = [] } = measured;
-  const isNew = ({ workload }: Growth): boolean => growth.some((one) => one.workload === workload);
+  const merged = <T extends { workload: Workload }>(old: T[], fresh: T[] = []): T[] => [
+    ...old.filter(({ workload }) => !fresh.some((one) => one.workload === workload)),
+    ...fresh,
+  ];
   const kept: Kept = {
     ...before,
     dates: [...new Set([...before.dates, date])],
     races: { ...before.races, ...measured.races },
-    growth: [...before.growth.filter((one) => !isNew(one)), ...growth],
+    growth: merged(before.growth, measured.growth),
+    profiles: merged(before.profiles, measured.profiles),
     start: measured.start ?? before.start,
     large: large ?? before.large,
   };

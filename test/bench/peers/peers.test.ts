@@ -8,6 +8,7 @@ import { putSection } from '../sections.ts';
 import { type Growth, power } from './growth.ts';
 import { type Kept, keep, type PeersRace } from './kept.ts';
 import { picture } from './picture.ts';
+import { sumUp } from './profile.ts';
 import { peersMarkdown } from './report.ts';
 
 let folder = '';
@@ -95,6 +96,25 @@ test('a benchmark that writes its results leaves those of the others as they are
   expect(readFileSync(path, 'utf8')).toBe(before.replace('first', 'second, longer').replace('first', 'third'));
 });
 
+test('a profile sums up all threads by place, and leaves out the time that a thread waits', () => {
+  const frames = [
+    ['(idle)', ''],
+    ['(garbage collector)', ''],
+    ['wasm-function[7]', 'wasm://wasm/0a1b'],
+    ['readSync', ''],
+    ['send', 'node:internal/worker/io'],
+    ['next', 'file:///dist/stage-thread.mjs'],
+  ] as const;
+  const nodes = frames.map(([functionName, url], id) => ({ id, callFrame: { functionName, url } }));
+  const one = { nodes, samples: [0, 1, 2, 3], timeDeltas: [9000, 1000, 4000, 500] };
+  const two = { nodes, samples: [4, 5, 5, 2], timeDeltas: [500, 1000, 2000, 1000] };
+  expect(sumUp('w1', [one, two])).toEqual({
+    workload: 'w1',
+    ms: { kernel: 5, JavaScript: 3, garbage: 1, Node: 1 },
+    functions: [['next', 3]],
+  });
+});
+
 test('the picture has a bar for every contender, as long as it is fast, in light and dark', () => {
   const kept = keep(join(folder, 'peers.json'), GROUND, 500e6, '2026-11-30', { races: { w4: copies } });
   const svg = picture(kept);
@@ -122,10 +142,11 @@ describe('the whole benchmark on a small input', () => {
     expect(first.stdout.match(/All outputs are those of the Node script/g)).toHaveLength(6);
     expect(first.stdout).toMatch(/\| oxiflow, ten records \| \d+ /);
     // The rest, in a piece of its own, of one work.
-    const { status, stdout, stderr } = bench(...small, '--works', 'w1', '--parts', 'growth', '--large');
+    const { status, stdout, stderr } = bench(...small, '--works', 'w1', '--parts', 'growth,profile', '--large');
     expect(status, stderr + stdout).toBe(0);
     expect(stdout.match(/All outputs are those of the Node script/g)).toHaveLength(6);
     expect(stdout).toMatch(/\| W1, fitted power \|/);
+    expect(stdout).toMatch(/\| W1(?: \| \d+ %){4} \| `/);
     expect(stdout).toMatch(/\| W1 \| \d+ \| \d+ \| \**[\d.]+\** \|\n/);
     const results = readFileSync(join(folder, 'RESULTS.md'), 'utf8');
     expect(results.startsWith('Others.\n')).toBe(true);

@@ -3,6 +3,7 @@ import { median, megabytes, of, type Runs, ratio, ratios, table } from '../repor
 import { ALL_WORKLOADS, WORKLOAD_NAMES, WORKLOAD_TEXT, type Workload } from '../works.ts';
 import { power } from './growth.ts';
 import { type Kept, type PeersRace, ROLES, type Role, runsOf } from './kept.ts';
+import { PLACE_TEXT, PLACES } from './profile.ts';
 
 /** How many times the time of the runner on two threads a peer should take, at least; and the runner's peak, at most. */
 const WANTED: Record<Workload, Partial<Record<Role, number>> & { peakMb: number }> = {
@@ -140,6 +141,25 @@ function growthPart({ growth, start }: Kept, missed: Missed): string[] {
   ];
 }
 
+function profilePart({ profiles }: Kept): string[] {
+  if (profiles.length === 0) return [];
+  const order = (workload: Workload): number => ALL_WORKLOADS.indexOf(workload);
+  const rows = profiles
+    .toSorted((a, b) => order(a.workload) - order(b.workload))
+    .map(({ workload, ms, functions }) => {
+      const all = PLACES.reduce((sum, place) => sum + ms[place], 0);
+      const share = (took: number): string => `${((100 * took) / all).toFixed(0)} %`;
+      const most = functions.map(([name, took]) => `\`${name}\` ${share(took)}`).join(', ');
+      return [WORKLOAD_NAMES[workload], ...PLACES.map((place) => share(ms[place])), most];
+    });
+  return [
+    '## What holds them: where the time of all threads goes',
+    "One run of each work on two threads under V8's profiler; a thread that waits does not count. The last column: the functions of " +
+      "the runner's JavaScript that take most.",
+    table(['', ...PLACES.map((place) => PLACE_TEXT[place]), 'functions'], rows),
+  ];
+}
+
 function startPart({ start }: Kept, missed: Missed): string[] {
   const [empty, ten] = start;
   if (empty === undefined || ten === undefined) return [];
@@ -169,7 +189,12 @@ export function peersMarkdown(kept: Kept): string {
       peakCell(race, missed),
     ]),
   );
-  const behind = [...growthPart(kept, missed), ...largePart(kept, missed), ...startPart(kept, missed)];
+  const behind = [
+    ...growthPart(kept, missed),
+    ...largePart(kept, missed),
+    ...startPart(kept, missed),
+    ...profilePart(kept),
+  ];
   const parts = [
     '# Against DuckDB, Polars and a Node script',
     'Written by `npm run bench -- --peers`. Each round runs every contender once, one after the other; figures are medians over ' +
