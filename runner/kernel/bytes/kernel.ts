@@ -152,8 +152,10 @@ export class ByteKernel {
   /** Of a turn that is all. What stays is lines where nothing but a line feed stands behind each. */
   #lines({ bytes, stays, count }: Turn, { input }: Layout, size: number): Uint8Array | undefined {
     if (!stays) return bytes;
-    const all = this.#wasm.recordBytes.value + count;
-    return all === size || (all === size + 1 && count > 0) ? this.#memory.subarray(input, input + all) : undefined;
+    if (count === 0) return size === 0 ? bytes : undefined;
+    // The kernel puts a line feed behind the last line where it has none. An empty line is as long as that.
+    const ends = this.#memory[input + size - 1] === LF ? size : size + 1;
+    return this.#wasm.recordBytes.value + count === ends ? this.#memory.subarray(input, input + ends) : undefined;
   }
 
   #layoutFor(size: number): Layout {
