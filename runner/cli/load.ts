@@ -43,6 +43,7 @@ export async function planOf(
     share: world.share,
     threads,
     tier: tierAsked(process.env),
+    world: { params: pipeline.params, env: pipeline.environment },
     delivery: pipeline.delivery,
     deadLetter: pipeline.deadLetter,
     deadLetterPath: `${project.settings.outputDir}/dead_letters/${basename(pipeline.name)}.ndjson`,

@@ -1,8 +1,9 @@
 /** Whether the batches of a chain can be written as arrays by the threads of the stage before them, and why not. */
 import type { Arrays } from './lane.ts';
 import { roomOf } from './limits.ts';
+import { makeEncoder } from './make-sink.ts';
 import { isTimed } from './patience.ts';
-import type { PlannedBatch, PlannedNode, PlannedSink, PlannedStage, StepTier } from './plan.ts';
+import type { PlannedBatch, PlannedNode, PlannedSink, PlannedSource, PlannedStage, Segment } from './plan.ts';
 
 const FARTHER = 'it does not stand behind the stage that reads the input';
 /** Arrays of one block, at most: a step behind them that takes fewer at a time would have to look at them. */
@@ -42,7 +43,7 @@ export function arrayLane(
     return `"${looking.id}" has to look at each of its writes (limits, timeouts, continue_on_error)`;
   if (sink.formatter?.layOut === true) return `"${sink.step.id}" lays its records out`;
   if (sink.sink.advance === undefined || sink.sink.direct === undefined)
-    return `"${sink.step.id}" writes to no file, and others can't write there in its place`;
+    return `"${sink.step.id}" writes to no plain file, and others can't write there in its place`;
   const maxBytes = Math.min(spec.maxBytes, ...rooms.map(({ bytes }) => bytes));
   return { batch, sink, arrays: { records: spec.maxRecords, maxBytes } };
 }
@@ -54,15 +55,32 @@ function whyNotInOrder({ place, ordered, keepsOrder, keeps, steps }: PlannedStag
   return keeps === undefined ? undefined : `others refer to the record that leaves "${keeps.id}"`;
 }
 
-/** Notes the tier of every batch of a chain; `input`: what the first stage reads, where that is an input. */
-export function noteBatchTiers(nodes: readonly PlannedNode[], input: 'lines' | 'rows' | undefined): void {
+/** Notes the tier of every batch of a chain, as far as the configuration tells; `parser`: that of the input which it reads. */
+export function noteBatchTiers(
+  nodes: readonly PlannedNode[],
+  parser: Segment['parser'],
+  sources: readonly PlannedSource[],
+  select: Segment['select'],
+): void {
   nodes.forEach((node, i) => {
-    if (node.kind === 'batch') node.step.tier = tierOf(nodes, i, input);
+    if (node.kind !== 'batch') return;
+    const why = i === 1 && parser !== undefined ? whyNoArrays(nodes, parser, sources, select) : FARTHER;
+    node.step.tier = { tier: why === undefined ? 'bytes' : 'values', why };
   });
 }
 
-function tierOf(nodes: readonly PlannedNode[], i: number, input: 'lines' | 'rows' | undefined): StepTier {
-  const lane = i === 1 && input !== undefined ? arrayLane(nodes, input) : FARTHER;
-  if (typeof lane === 'string') return { tier: 'values', why: lane };
-  return { tier: 'bytes', why: undefined };
+function whyNoArrays(
+  nodes: readonly PlannedNode[],
+  { oxi, step }: NonNullable<Segment['parser']>,
+  sources: readonly PlannedSource[],
+  select: Segment['select'],
+): string | undefined {
+  // Only parsers of rows know columns.
+  const lane = arrayLane(nodes, oxi.columns === undefined ? 'lines' : 'rows');
+  if (typeof lane === 'string') return lane;
+  const hidden = sources.find((one) => one.source.direct === undefined || isTimed(one.step));
+  if (hidden !== undefined) return `"${hidden.step.id}" reads nothing that threads can read by themselves`;
+  const stream = oxi.detect(step.config as never, new Uint8Array(), '', select);
+  if (makeEncoder(lane.sink, stream, '')?.lines === undefined) return `what "${lane.sink.step.id}" writes are no lines`;
+  return undefined;
 }

@@ -42,10 +42,10 @@ export function programsOf(ops: readonly Op[], world: World, byScripts: boolean)
   });
 }
 
-/** Why these steps have no program, whatever a run is given; undefined where they have. */
-export function noProgram(ops: readonly Op[]): NoProgram | undefined {
+/** Why these steps have no program in such a world, or in any; undefined where they have. */
+export function noProgram(ops: readonly Op[], world?: World): NoProgram | undefined {
   return withForms(ops, (forms) => {
-    checkSteps(forms);
+    checkSteps(forms, world);
     return undefined;
   });
 }

@@ -1,5 +1,6 @@
 /** Makes the nodes of one chain, step by step: what kind of stream flows at each place, and where stages begin and end. */
 
+import type { World } from '../kernel/bytes/world.ts';
 import { noteBatchTiers } from './array-lane.ts';
 import { checkDelivery, checkEnds, needRecords, needSource, refuseIdle, type Stream } from './chain-checks.ts';
 import type {
@@ -46,6 +47,8 @@ export interface ChainOptions {
   threads: number;
   /** The tier that everything runs on that can; undefined: the fastest. */
   tier?: Tier | undefined;
+  /** What expressions find beside the record; undefined where that is not known yet. */
+  world?: World | undefined;
   delivery: 'at_least_once' | 'exactly_once';
   /** Evaluates a `condition` at the start. */
   condition(step: StepInput, text: string, steps: ReadonlyMap<string, StepMetadata>): boolean;
@@ -369,9 +372,10 @@ export class ChainBuilder {
       const parser = i === 0 && !this.#isBranch ? this.#parser : undefined;
       const last = nodes[i - 1];
       const before = last?.kind === 'stage' ? last.steps.at(-1)?.tier?.tier : undefined;
-      noteTiers({ stage, made: this.#made, parser, select: this.#select, forced: this.#o.tier, before });
+      const { tier: forced, world } = this.#o;
+      noteTiers({ stage, made: this.#made, parser, select: this.#select, forced, before, world });
     });
-    noteBatchTiers(nodes, this.#isBranch || this.#parser === undefined ? undefined : readsOf(this.#parser.oxi));
+    noteBatchTiers(nodes, this.#isBranch ? undefined : this.#parser, this.#sources, this.#select);
     return nodes;
   }
 
@@ -404,9 +408,4 @@ function isList<T>(value: T | readonly T[]): value is readonly T[] {
 function continuing(oxi: Oxi, onError: OnError): OnError {
   if (oxi.kind !== 'formatter') return 'pass';
   return onError === 'stop' ? 'drop' : onError;
-}
-
-/** Only parsers of rows know columns. */
-function readsOf({ columns }: ParserOxi): 'lines' | 'rows' {
-  return columns === undefined ? 'lines' : 'rows';
 }

@@ -147,7 +147,7 @@ export interface Source {
   /** Reads from `from` (bytes) to the end of the split or of its range; ends early, without an error, once `signal` is aborted. */
   open(split: Split, from: number, signal: AbortSignal): AsyncIterable<RawBlock>;
   /** Opens a split for those who read it at any place, on any thread. Absent where its bytes can't be had so. */
-  direct?(split: Split): Promise<DirectInput>;
+  readonly direct?: ((split: Split) => Promise<DirectInput>) | undefined;
   /** The first bytes of a split, at most `length`, without consuming them; for detection of the framing. */
   peek(split: Split, length: number): Promise<Uint8Array>;
   /** What identifies the input up to `offset`: a hash of the 64 KB before it. Absent where the input can't be read twice. */
@@ -477,7 +477,7 @@ export interface Sink {
   /** Takes bytes as they are to stand in the output; resolves when it can take more (back-pressure). */
   write(bytes: Uint8Array, records: number): Promise<void>;
   /** The open file, and the byte of it that `write` writes next: for others who write there, in its place. */
-  direct?(): { fd: number; at: number } | undefined;
+  readonly direct?: (() => { fd: number; at: number } | undefined) | undefined;
   /** Others have written so many bytes, behind all that was written before. */
   advance?(bytes: number, records: number): void;
   /** Makes what was written durable to `grade` and returns the mark. */

@@ -1,6 +1,7 @@
 /** Which tier the steps of a stage run on, and why on no faster one. */
 
 import { isNative } from '../kernel/bytes/forms.ts';
+import type { World } from '../kernel/bytes/world.ts';
 import { noProgram } from './byte-pass.ts';
 import { type BlockStep, type Step, TIERS, type Tier } from './contracts.ts';
 import { OxiError } from './errors.ts';
@@ -34,15 +35,17 @@ export interface TieredStage {
   forced: Tier | undefined;
   /** That of what comes in, where a stage stands before it. */
   before: Tier | undefined;
+  /** What expressions find beside the record, where that is known. */
+  world: World | undefined;
 }
 
 /** Notes the tier of every step of a stage, and of the stage. */
-export function noteTiers({ stage, made, parser, select, forced, before }: TieredStage): void {
+export function noteTiers({ stage, made, parser, select, forced, before, world }: TieredStage): void {
   const steps = stage.steps.flatMap((step, owner) => (made.get(step) ?? []).map((part) => ({ owner, step: part })));
   const passing = new Set(stage.steps.flatMap(({ onError }, owner) => (onError === 'pass' ? [owner] : [])));
   const ids = stage.steps.map(({ id }) => id);
   const whyCut = forced === 'values' ? FORCED : whyNoLines(stage, parser, select);
-  const tiers = tiersOf(steps, { ids, passing, whyCut, before, isForced: forced === 'values' });
+  const tiers = tiersOf(steps, { ids, passing, whyCut, before, world, isForced: forced === 'values' });
   stage.steps.forEach((step, owner) => {
     const tier = tiers[owner];
     if (tier !== undefined) step.tier = tier;
@@ -71,6 +74,7 @@ function tiersOf(
     passing: ReadonlySet<number>;
     whyCut: string | undefined;
     before: Tier | undefined;
+    world: World | undefined;
     isForced: boolean;
   },
 ): StepTier[] {
@@ -98,7 +102,7 @@ function tiersOf(
       return;
     }
     const whyCut = i === 0 || (i === 1 && areRows) || about.isForced ? about.whyCut : CUT;
-    const unfit = whyCut === undefined ? noProgram(part) : undefined;
+    const unfit = whyCut === undefined ? noProgram(part, about.world) : undefined;
     for (const { owner, step } of part) {
       if (whyCut !== undefined) note(owner, 'values', whyCut);
       else if (unfit === undefined) {

@@ -92,11 +92,15 @@ describe('info', () => {
   });
 
   test('tells of batches, limits and samples what they run on, and why', async () => {
-    const withSteps = (steps: [string, object][], to = 'long.ndjson'): Record<string, string> => ({
+    const withSteps = (
+      steps: [string, object][],
+      to = 'long.ndjson',
+      from = 'rides.ndjson',
+    ): Record<string, string> => ({
       'rides.ndjson': RIDES,
       'pipelines/rides.yaml': pipelineOf([
-        ['read_file', { path: 'rides.ndjson' }],
-        ['parse_json', {}],
+        from === '-' ? ['read_stdin', {}] : ['read_file', { path: from }],
+        ['parse_json', { framing: 'lines' }],
         ...steps,
         ...(to === '-' ? [['write_stdout', {}]] : [['write_file', { path: to }]]),
       ] as never),
@@ -108,7 +112,13 @@ describe('info', () => {
       [[['batch', {}]], 'long.ndjson', /batch: values: what it makes are no arrays/],
       [[['batch', { emit: 'array', strategy: 'any' }]], 'long.ndjson', /batch: values: a time may end its batches/],
       [[arrays, ['map', { set: { n: '1' } }]], 'long.ndjson', /batch: values: "map" works on what it makes/],
-      [[arrays], '-', /batch: values: "write_stdout" writes to no file/],
+      [[arrays], '-', /batch: values: "write_stdout" writes to no plain file/],
+      [[arrays], 'long.ndjson.gz', /batch: values: "write_file" writes to no plain file/],
+      [
+        [arrays, ['format_json', { framing: 'array' }]],
+        'long.json',
+        /batch: values: what "write_file" writes are no lines/,
+      ],
       [[['sample', { rate: 0.5 }]], 'long.ndjson', /sample: bytes (?!:)/],
       [
         [
@@ -128,6 +138,10 @@ describe('info', () => {
       ],
     ];
     for (const [steps, to, told] of rows) expect(`${await explained(withSteps(steps, to))} `).toMatch(told);
+    for (const from of ['-', 'rides.ndjson.gz'])
+      expect(await explained(withSteps([arrays], 'long.ndjson', from))).toMatch(
+        /batch: values: "read_\w+" reads nothing that/,
+      );
     expect(await explained(withSteps([arrays]), { OXIFLOW_TIER: 'values' })).toContain(
       'batch: values: OXIFLOW_TIER says so',
     );

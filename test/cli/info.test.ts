@@ -58,13 +58,15 @@ describe('info', () => {
     const cwd = folder(FILES);
     const text = await oxiflow(['pipeline', 'info', 'orders', '--explain'], { cwd });
     for (const fact of [
-      'filter: bytes',
+      'filter: values: params.least is nothing that the kernel works with',
       'map: values: its records come cut, and the kernel takes whole lines',
       'dedupe: values: it works on whole blocks',
       'ends here: "tee" begins a second chain',
       'a step of it has state that needs every record in order',
     ])
       expect(flat(text.stdout)).toContain(fact);
+    const small = await oxiflow(['pipeline', 'info', 'orders', '--explain', '--param', 'least=5'], { cwd });
+    expect(flat(small.stdout)).toContain('filter: bytes');
     const { stdout } = await oxiflow(['pipeline', 'info', 'orders', '--explain', '--json'], { cwd });
     const document = JSON.parse(stdout);
     expect(document.explained.flatMap(({ steps }: { steps: { id: string }[] }) => steps.map(({ id }) => id))).toEqual([

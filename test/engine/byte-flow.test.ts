@@ -145,6 +145,7 @@ test('random flows come to the same bytes, letters, errors and counters on all t
       { tier: 'bytes', threads: 3, isDisk: true },
       { tier: 'values', threads: 2, isDisk: true },
       { tier: 'bytes', threads: 2, isDisk: true, isClosed: true },
+      { tier: 'spans', threads: 2, isDisk: true },
     ];
     for (const way of ways) {
       const { shown, puts: own } = await outcome(steps, text, way);

@@ -68,6 +68,9 @@ test('steps without what the run is given have no program that could run', () =>
   const make = (): unknown => compileSteps([{ owner: 0, form: { do: 'pass' } }]);
   expect(make).toBeTypeOf('function');
   expect(noProgram(filterOps('params.least > 1'))).toBeUndefined();
+  const world = (least: unknown) => ({ params: new Map([['least', least]]), env: new Map() });
+  expect(noProgram(filterOps('params.least > 1'), world(5))).toBeUndefined();
+  expect(noProgram(filterOps('params.least > 1'), world(5n))?.why).toMatch(/^params\.least is nothing/);
 });
 
 test('expressions read parameters and the environment', () => {

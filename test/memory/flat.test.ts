@@ -13,7 +13,7 @@ import { generateTaxiFile } from '../fixtures/taxi.ts';
 const PROGRAM = fileURLToPath(new URL('../../dist/oxiflow.mjs', import.meta.url));
 const BYTES = 1_000_000_000;
 const RIDES_BYTES = 200_000_000;
-const LIMIT_MB = 180;
+const LIMIT_MB = 160;
 /** Prints the peak of the process, in kilobytes, as its last words. */
 const PEAK =
   "data:text/javascript,process.on('exit',()=>process.stderr.write('peak '+process.resourceUsage().maxRSS+'\\n'))";

@@ -45,9 +45,9 @@ export function compileSteps(steps: OwnedForms, world: World, making: Partial<Ma
   return compile(steps, world, { isTimed: false, byScripts: false, ...making });
 }
 
-/** Throws Unfit where the steps have no program, whatever the run is given. */
-export function checkSteps(steps: OwnedForms): void {
-  compile(steps, undefined, { isTimed: false, byScripts: false });
+/** Throws Unfit where the steps have no program; without a world: whatever the run is given. */
+export function checkSteps(steps: OwnedForms, world: World | undefined): void {
+  compile(steps, world, { isTimed: false, byScripts: false });
 }
 
 function compile(steps: OwnedForms, world: World | undefined, making: Making): Program {

@@ -15,6 +15,7 @@ import type {
   TextEncoding,
 } from '../../engine/contracts.ts';
 import { errnoOf, ioError, OxiError } from '../../engine/errors.ts';
+import { codecOfName } from '../../engine/source-text.ts';
 import { takeBuffer } from '../../kernel/buffers.ts';
 import { READ_HEADROOM } from '../../kernel/lines.ts';
 import { defineSource, field } from '../define.ts';
@@ -79,6 +80,8 @@ class FileSource implements Source {
   readonly encoding: TextEncoding;
   readonly compression: Compression;
   readonly maxExpansion: number;
+  /** Absent where no file that it can find is text as it is. */
+  readonly direct: Source['direct'];
   readonly #paths: readonly string[];
   readonly #root: string;
   readonly #step: string;
@@ -90,6 +93,9 @@ class FileSource implements Source {
     this.encoding = encodingOf(c.encoding);
     this.compression = c.compression;
     this.maxExpansion = c.max_expansion;
+    const isPlain = (path: string): boolean =>
+      c.compression === 'none' || (c.compression === 'auto' && codecOfName(path) === undefined);
+    if (this.encoding === 'utf-8' && paths.some(isPlain)) this.direct = (split) => this.#direct(split);
     this.#paths = paths;
     this.#root = root;
     this.#step = step;
@@ -220,7 +226,7 @@ class FileSource implements Source {
     }
   }
 
-  async direct(split: Split): Promise<DirectInput> {
+  async #direct(split: Split): Promise<DirectInput> {
     const file = await this.#open(split);
     const opened = await this.#noteOpened(split, file).catch(async (error) => {
       await file.close();

@@ -120,6 +120,8 @@ class FileSink implements Sink {
   /** It makes one part, which waits to be merged with the others. */
   readonly #part: Share | undefined;
   readonly merge: Sink['merge'];
+  /** Absent where others can't write there as it is. */
+  readonly direct: Sink['direct'];
   #text: StagedText;
   #records = 0;
 
@@ -129,6 +131,7 @@ class FileSink implements Sink {
     this.target = options.path;
     this.#createFolders = createFolders;
     this.#text = new StagedText(options);
+    if (options.codec === undefined && options.encoding === 'utf-8') this.direct = () => this.#text.direct();
     this.#part = merged === 'all' ? undefined : merged;
     this.merge = merged === 'all' ? (run, parts, how) => mergeFiles(options, run, parts, how) : undefined;
   }
@@ -223,10 +226,6 @@ class FileSink implements Sink {
   async write(bytes: Uint8Array, records: number): Promise<void> {
     await this.#text.write(bytes);
     this.#records += records;
-  }
-
-  direct(): { fd: number; at: number } | undefined {
-    return this.#text.direct();
   }
 
   advance(bytes: number, records: number): void {
