@@ -143,7 +143,9 @@ describe('the benchmark of the state and of workers', () => {
     expect(status, stderr + stdout).toBe(0);
     expect(stdout).toMatch(/\| fenced commit \| [\d.]+ \([\d.]+-[\d.]+\) \| [\d.]+ /);
     for (const backend of ['sqlite', 'redis']) expect(stdout).toMatch(new RegExp(`\\| ${backend}: usual \\| [\\d.]+ `));
-    expect(stdout).toMatch(/the 2 part files one behind the other, are byte for byte what one worker makes/);
+    expect(stdout).toMatch(
+      /the 2 part files one behind the other, and both halves, are byte for byte what one worker makes/,
+    );
     expect(stdout).toMatch(/\| leases over or lost \| 0 \|/);
     expect(readFileSync(out, 'utf8')).toBe(stdout);
 

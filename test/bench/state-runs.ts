@@ -1,5 +1,6 @@
 /** The runs of the benchmark of the state: W1 with and without soft checkpoints, W5 by one worker and by two. */
-import { createReadStream, createWriteStream, readdirSync, rmSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { createReadStream, createWriteStream, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { SOFT_INTERVAL_MS } from '../../runner/engine/barrier-clock.ts';
@@ -76,7 +77,15 @@ export function compareCheckpoints(ground: Ground, redisUrl: string, pairs: numb
   return runs;
 }
 
-/** W5 by one worker and by two, with part files and with one merged file; compares what they made. */
+/** Starts the command behind the two halves once with each of them as its input, at the same time. */
+const BOTH_HALVES =
+  'a=$1 b=$2; shift 2; INPUT=$a OUTPUT=$OUTPUT.1 "$@" --run-key first & x=$!; ' +
+  'INPUT=$b OUTPUT=$OUTPUT.2 "$@" --run-key second & wait $x && wait $!';
+
+/**
+ * W5 by one worker and by two, with part files and with one merged file; and, for what the machine itself lets two processes do
+ * side by side, two runs that share nothing. Compares what they made.
+ */
 export async function compareWorkers(
   ground: Ground,
   runner: string,
@@ -96,6 +105,14 @@ export async function compareWorkers(
     turn('two workers, part files', 'w5', '--workers', '2'),
     turn('two workers, merge: true', 'w5_merged', '--workers', '2'),
   ];
+  execFileSync('split', ['-n', 'l/2', input, join(work, 'half-')]);
+  const halves = ['half-aa', 'half-ab'].map((name) => join(work, name));
+  const [alone] = turns as [Turn];
+  turns.push({
+    name: 'two runs of half the input each, which share nothing',
+    command: ['bash', '-c', BOTH_HALVES, 'bash', ...halves, ...alone.command],
+    env: {},
+  });
   const places = turns.map((_, i) => join(work, `workers-${i}`, 'out.ndjson'));
   const runs = runsOf(turns);
   for (let round = 0; round < rounds; round += 1) {
@@ -103,6 +120,7 @@ export async function compareWorkers(
     for (const [i, { name, command, env }] of round % 2 === 0 ? inOrder : inOrder.toReversed()) {
       const output = places[i] ?? '';
       rmSync(dirname(output), { recursive: true, force: true });
+      mkdirSync(dirname(output));
       const cost = measureCommand(python, name, command, { ...env, INPUT: input, OUTPUT: output });
       runs[i]?.costs.push(cost);
       say(`workers: round ${round + 1}/${rounds}: ${name} ${cost.wall_s.toFixed(2)} s`);
@@ -112,10 +130,12 @@ export async function compareWorkers(
   const parts = partsOf(places[1] ?? '');
   const joined = join(work, 'joined.ndjson');
   await pipeline(bytesOfAll(parts), createWriteStream(joined));
-  const paths = [places[0] ?? '', joined, places[2] ?? ''];
+  const both = join(work, 'both.ndjson');
+  await pipeline(bytesOfAll(['1', '2'].map((half) => `${places[3]}.${half}`)), createWriteStream(both));
+  const paths = [places[0] ?? '', joined, places[2] ?? '', both];
   const found = await differences(turns.map(({ name }, i) => ({ name, same: 'bytes' as const, path: paths[i] ?? '' })));
   for (const place of places) rmSync(dirname(place), { recursive: true, force: true });
-  rmSync(joined);
+  for (const path of [joined, both, ...halves]) rmSync(path);
   return { runs, differences: found, parts: parts.length };
 }
 
