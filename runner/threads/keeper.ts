@@ -1,6 +1,6 @@
 /**
  * Starts the thread that keeps a worker's leases, says that it lives, looks for requests and watches the main thread. A run that
- * is over within two seconds needs none, so the thread comes late.
+ * is over within a second needs none, so the thread comes late.
  */
 import type { Worker } from 'node:worker_threads';
 import { OxiError } from '../engine/errors.ts';
@@ -53,14 +53,13 @@ export interface Keeper extends AsyncDisposable {
   about(registration: Registration): void;
 }
 
-/** Of a lease's time so much goes by without the thread, within these bounds: it costs a short run a tenth of its processor time. */
-const DELAY_PART = 1 / 15;
-const DELAY_MS = { least: 400, most: 2000 };
+/** Well below the shortest lease that can be configured. */
+const DELAY_MS = 400;
 /** It makes next to no garbage. */
 const YOUNG_MB = 1;
 
 /** `delayMs`: how long to wait with the thread. */
-export function startKeeper(start: KeeperStart, on: KeeperEvents, delayMs = delayOf(start.ttlMs)): Keeper {
+export function startKeeper(start: KeeperStart, on: KeeperEvents, delayMs = DELAY_MS): Keeper {
   let worker: Worker | undefined;
   let ended: Promise<unknown> | undefined;
   let closing = false;
@@ -110,8 +109,4 @@ export function startKeeper(start: KeeperStart, on: KeeperEvents, delayMs = dela
       clearTimeout(late);
     },
   };
-}
-
-function delayOf(ttlMs: number): number {
-  return Math.max(DELAY_MS.least, Math.min(DELAY_MS.most, DELAY_PART * ttlMs));
 }
