@@ -411,7 +411,7 @@ def test_a_trigger_that_can_not_read_the_run_says_so_and_the_next_try_waits_for_
         patched.setattr(EventFile, "_read", broken)
         event = event_of(deferred.trigger())
     assert (event["status"], event["told"]) == ("unreachable", False)
-    with pytest.raises(AirflowException, match="can't read what it says: .*the disk does not answer") as raised:
+    with pytest.raises(AirflowException, match=r"can't read what it says: .*the disk does not answer") as raised:
         deferred.resume(event, replace(deferred.handle, host="elsewhere"))
     assert not isinstance(raised.value, AirflowFailException)
     assert deferred.again()["handle"] == deferred.kwargs["handle"]

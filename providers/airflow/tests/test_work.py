@@ -121,6 +121,7 @@ def leave_behind(task: OxiFlowOperator, told: dict[str, Any]) -> tuple[Run, Hand
 
 def exit_code(run: Run) -> int:
     """Its files are gone, so that it has no other result."""
+    assert isinstance(run._popen, subprocess.Popen)
     return run._popen.wait(10)
 
 
@@ -260,7 +261,12 @@ def test_a_task_that_is_ended_before_it_has_a_run_starts_none(
     else:
         # The signal comes while connections are asked for.
         settings = OxiFlowHook.settings
-        monkeypatch.setattr(OxiFlowHook, "settings", lambda hook: (task.on_kill(), settings(hook))[1])
+
+        def ended(hook: OxiFlowHook) -> Settings:
+            task.on_kill()
+            return settings(hook)
+
+        monkeypatch.setattr(OxiFlowHook, "settings", ended)
     with pytest.raises(AirflowException, match="ended before its run began"):
         execute(task, context(store))
     assert started == []

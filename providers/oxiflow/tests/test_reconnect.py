@@ -225,7 +225,8 @@ def test_a_document_that_somebody_has_changed_names_no_run(change: dict[str, Any
 def test_a_run_of_others_is_not_found() -> None:
     handle = new_handle("orders").of(os.getpid())
     assert Handle.found(handle.document(), "tides") is None
-    for document in (None, [], "orders", {}, {"folder": handle.folder}):
+    documents: list[Any] = [None, [], "orders", {}, {"folder": handle.folder}]
+    for document in documents:
         assert Handle.found(document, "orders") is None
 
 
