@@ -29,6 +29,7 @@ from oxiflow.runner import runner_command
 from oxiflow.system import began, boot
 from oxiflow_airflow_provider import OxiFlowHook, OxiFlowOperator, work
 from oxiflow_airflow_provider.assets import is_at
+from oxiflow_airflow_provider.hooks import Settings
 from oxiflow_airflow_provider.launch import LAUNCH, Launch
 from oxiflow_airflow_provider.parameters import duration_text, said, shard_of
 
