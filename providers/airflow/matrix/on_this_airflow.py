@@ -95,6 +95,8 @@ def main() -> None:
         told = [line for line in said.splitlines() if "a-secret" in line and "msg=MaskSecret(" not in line]
         assert not told, f"the secret of a connection is in the log: {told[:3]}"
         look_at(home, shop)
+        if version.startswith("2."):
+            look_at_the_form(env)
         bash, oxi = parse(env, home)
         print(
             f"Airflow {version}: runs; parsing 200 tasks {oxi * 1000:.0f} ms, with BashOperator {bash * 1000:.0f} ms",
@@ -142,6 +144,21 @@ def value_of(value: Any) -> Any:
     """JSON, in some versions twice."""
     parsed = json.loads(value)
     return json.loads(parsed) if isinstance(parsed, str) else parsed
+
+
+FORM = """
+from oxiflow_airflow_provider.hooks import OxiFlowHook
+from oxiflow_airflow_provider.provider_info import FIELDS
+form = OxiFlowHook.get_connection_form_widgets()
+assert {name: one.args[0] for name, one in form.items()} == {name: one["label"] for name, one in FIELDS.items()}
+"""
+
+
+def look_at_the_form(env: dict[str, str]) -> None:
+    """Of a connection; later versions make it of the provider's metadata."""
+    program = [sys.executable, "-W", "ignore", "-c", FORM]
+    done = subprocess.run(program, env=env, cwd=env["AIRFLOW_HOME"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def parse(env: dict[str, str], home: Path) -> tuple[float, float]:

@@ -67,15 +67,43 @@ def mask_secret(text: str) -> None:
     mask(text)
 
 
+def sensitive_names() -> list[str]:
+    """Parts of names of fields that whoever runs this Airflow wants to be hidden, beside those that are always."""
+    from airflow.configuration import conf
+
+    named = conf.get("core", "sensitive_var_conn_names", fallback="") or ""
+    return [one.strip().lower() for one in named.split(",") if one.strip()]
+
+
+#: Whose texts name things of the pipeline's and of Airflow's, or are words of a few: a password that is one of them by chance is
+#: told by none of them, and whoever reads the documents needs them as they are.
+NAMES = frozenset(
+    (
+        "run_key",
+        "run_id",
+        "invocation",
+        "worker_id",
+        "pipeline",
+        "step",
+        "oxi",
+        "kind",
+        "state",
+        "status",
+        "grade",
+        "ts",
+    )
+)
+
+
 def without_secrets(value: Any) -> Any:
-    """The same JSON, with what this process was told to keep out of the log replaced in all of its texts."""
+    """The same JSON, with what this process was told to keep out of the log replaced in all of its texts but NAMES."""
     redact = _redact()
 
     def clean(one: Any) -> Any:
         if isinstance(one, str):
             return redact(one)
         if isinstance(one, dict):
-            return {key: clean(item) for key, item in one.items()}
+            return {key: item if key in NAMES and isinstance(item, str) else clean(item) for key, item in one.items()}
         return [clean(item) for item in one] if isinstance(one, (list, tuple)) else one
 
     return clean(value)
@@ -127,7 +155,7 @@ def made(context: Any) -> str:
     told = [one.astimezone(timezone.utc).isoformat() for one in (start, after) if one is not None]
     # All tasks of dag.test are in one process; from Airflow 3 on, run_after tells its runs apart.
     if after is None and start in (None, getattr(dag_run, "logical_date", None)):
-        from oxiflow.reconnect import began
+        from oxiflow.system import began
 
         told.append(f"{os.getpid()}@{began(os.getpid())}")
     return ",".join(told)

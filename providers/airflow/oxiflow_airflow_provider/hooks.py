@@ -13,6 +13,8 @@ from urllib.parse import quote
 from .compat import BaseHook, mask_secret, on_2_form
 from .provider_info import CONNECTION_TYPE, FIELDS, FORM, NAME
 
+#: The variable in which the runner is told where the state is.
+STATE_URL = "OXIFLOW_STATE_URL"
 #: Of a call that only asks, in seconds.
 PATIENCE = 60
 
@@ -54,8 +56,10 @@ class OxiFlowHook(BaseHook):
         env = {}
         if connection.host:
             url = state_url(connection, bool(extra.get("tls")))
-            mask_secret(url)
-            env["OXIFLOW_STATE_URL"] = url
+            if connection.password:
+                mask_secret(url)
+                mask_secret(quote(connection.password, safe=""))
+            env[STATE_URL] = url
         return Settings(
             runner_path=extra.get("runner_path") or None,
             project_dir=extra.get("project_dir") or None,
@@ -87,7 +91,9 @@ def state_url(connection: Any, tls: bool) -> str:
     login, password = quote(connection.login or "", safe=""), quote(connection.password or "", safe="")
     who = f"{login}:{password}@" if login or password else ""
     database = f"/{quote(str(connection.schema), safe='')}" if connection.schema else ""
-    return f"redis{'s' if tls else ''}://{who}{connection.host}:{connection.port or 6379}{database}"
+    # The numbers of IPv6, whose colons begin no port.
+    host = connection.host if connection.host.count(":") < 2 or "[" in connection.host else f"[{connection.host}]"
+    return f"redis{'s' if tls else ''}://{who}{host}:{connection.port or 6379}{database}"
 
 
 def ask(settings: Settings, verb: str, run_key: str, env: Mapping[str, str] | None = None) -> dict[str, Any]:
@@ -103,6 +109,8 @@ def call(settings: Settings, words: list[str], env: Mapping[str, str] | None = N
 
     options = ["--json"]
     if settings.project_dir:
+        if not os.path.isdir(settings.project_dir):
+            raise OxiFlowError(f"there is no folder {settings.project_dir} here, and the project is looked for there")
         options.append(f"--project={settings.project_dir}")
     if settings.state_backend:
         options.append(f"--state-backend={settings.state_backend}")

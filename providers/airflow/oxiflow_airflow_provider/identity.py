@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .compat import AirflowFailException, clear_number, made
+from .parameters import said
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,8 @@ class Identity:
     run_key: str
     invocation: str
     worker_id: str
+    #: The task of this DAG run, whose runs nobody else may take.
+    owner: str
     #: The first try since the task was created or cleared.
     first_try: bool
 
@@ -54,6 +57,7 @@ def identify(
         run_key=run_key or f"airflow/{ti.dag_id}/{ti.run_id}/{ti.task_id}{own}/{pipeline}{tail}",
         invocation=f"airflow/{ti.dag_id}/{ti.run_id}/{ti.task_id}{own}/{made(context)}/{cleared}",
         worker_id=f"{worker_id or ti.run_id}/{ti.task_id}{mapped}/{ti.try_number}",
+        owner=f"airflow/{ti.dag_id}/{ti.run_id}/{ti.task_id}{mapped}",
         first_try=ti.try_number <= clears(ti, retries) + 1,
     )
 
@@ -98,7 +102,11 @@ def part_of(task: Any) -> Part | None:
             f"run_key {task.run_key!r} is one run, and here {', '.join(others)} is mapped beside shard, which makes several: "
             "leave run_key out, or map it, too"
         )
-    given = {"params": task.pipeline_params, "set": task.set, "conn_env": task.conn_env}
+    given = {
+        "params": said("params", task.pipeline_params),
+        "set": said("set", task.set),
+        "conn_env": task.conn_env,
+    }
     return Part(given, task.shard_is_said and task.get_closest_mapped_task_group() is not None)
 
 

@@ -65,6 +65,8 @@ class OxiFlowOperator(BaseOperator):
     _of_map: bool
     shard_is_said: bool
     _work: Work | None
+    #: Airflow has ended the task before there was one.
+    _ended: bool
     pipeline_name: str
     project_dir: str | None
     state_backend: str | None
@@ -149,6 +151,7 @@ class OxiFlowOperator(BaseOperator):
             shard_is_said=not hasattr(shard, "resolve") and "{" not in str(shard),
             depends_on=edges.listed(depends_on),
             _work=None,
+            _ended=False,
         )
         refuse(self.task_id, deferrable=deferrable, durable=durable, fresh=fresh, sharded=shard is not None)
         if self.depends_on and not self._of_map:
@@ -178,11 +181,18 @@ class OxiFlowOperator(BaseOperator):
         """Airflow calls it in a signal handler: the run is asked to end, and whoever follows it sees it end."""
         if self._work is not None:
             self._work.terminate()
+        else:
+            self._ended = True
 
     def _working(self, context: Any) -> Work:
         from .work import Work
 
+        # That of a try before, in the same process.
+        self._work = None
         self._work = Work(self, context)
+        if self._ended:
+            self._ended = False
+            self._work.terminate()
         return self._work
 
     def _must_wait_for_all(self) -> None:

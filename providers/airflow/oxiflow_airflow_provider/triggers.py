@@ -21,9 +21,9 @@ from oxiflow.reconnect import Handle
 
 from oxiflow import Result
 
-from .compat import set_xcom
+from .compat import set_xcom, without_secrets
 from .environment import connection_variables
-from .hooks import OxiFlowHook, Settings, call
+from .hooks import STATE_URL, OxiFlowHook, Settings, call
 from .logs import TaskLog
 from .surface import SOONEST_OF_MANY, Surface
 from .work import ON_ONE_MACHINE, now
@@ -41,6 +41,14 @@ ENDING: set[asyncio.Task[None]] = set()
 OVER = ("finished", "failed", "interrupted")
 
 
+class Late(Exception):
+    """The task's time is over."""
+
+
+class NoProject(Exception):
+    """The folder of the project is not on this machine, and nothing else says where the state is."""
+
+
 class OxiFlowTrigger(BaseTrigger):
     """`env` and the ids in `conn_env` are kept by Airflow; what connections hold is asked for here, and never kept."""
 
@@ -55,19 +63,22 @@ class OxiFlowTrigger(BaseTrigger):
         return f"{__name__}.{type(self).__name__}", self._kwargs
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
+        here = self._handle.here
+        await self._know_secrets()
         try:
-            if self._handle.here:
-                await self._know_secrets()
-                event = await self._follow(self._handle.run())
-            else:
-                event = await self._ask()
-        except TimeoutError as error:
+            event = await (self._follow(self._handle.run()) if here else self._ask())
+        except Late as error:
             await self._cancel()
             event = {"status": "timeout", "message": str(error)}
-        yield TriggerEvent({**event, "told": self._handle.here})
+        except OSError as error:
+            # Of the run's files: a trigger that throws takes its task with it, and nobody would hold the run.
+            here = False
+            event = unfollowed(self._handle, error)
+        # Airflow keeps it with the task.
+        yield TriggerEvent(without_secrets({**event, "told": here}))
 
     async def _know_secrets(self) -> None:
-        """What the run was given is to stay out of the log here, too; a connection that is gone by now is no reason to stop."""
+        """What the run was given is to be told by nobody here, too; a connection that is gone by now is no reason to stop."""
         if self._kwargs["conn_env"]:
             with contextlib.suppress(Exception):
                 await asyncio.to_thread(connection_variables, self._kwargs["conn_env"])
@@ -84,7 +95,10 @@ class OxiFlowTrigger(BaseTrigger):
         await self._cancel()
         if self._handle.here:
             # Nobody collects it.
-            await self._follow(self._handle.run())
+            try:
+                await self._follow(self._handle.run())
+            except OSError as error:
+                self.log.warning("what the run said at its end can't be read: %s", error)
             self._handle.clear()
 
     async def _follow(self, run: Run) -> dict[str, Any]:
@@ -131,6 +145,8 @@ class OxiFlowTrigger(BaseTrigger):
             self._check_deadline()
             try:
                 status = await asyncio.to_thread(self._call, "status")
+            except NoProject as error:
+                return projectless(self._handle, error)
             except Exception as error:
                 # Of the runner, the network, or the connection, which somebody may take away at any time.
                 unanswered += 1
@@ -156,7 +172,7 @@ class OxiFlowTrigger(BaseTrigger):
         if self._asked_to_end or deadline is None:
             return
         if datetime.now(timezone.utc) > datetime.fromisoformat(deadline):
-            raise TimeoutError("the task has taken longer than its execution_timeout; its run was asked to end")
+            raise Late("the task has taken longer than its execution_timeout; its run was asked to end")
 
     async def _cancel(self) -> None:
         """
@@ -167,7 +183,11 @@ class OxiFlowTrigger(BaseTrigger):
         if not self._handle.here:
             await self._request()
             return
-        run = self._handle.run()
+        try:
+            run = self._handle.run()
+        except OSError as error:
+            self.log.warning("the run can't be ended from here: %s", error)
+            return
         # A second signal would make it stop at once.
         if first and self._handle.alive():
             run.terminate()
@@ -191,12 +211,19 @@ class OxiFlowTrigger(BaseTrigger):
     def _call(self, verb: str) -> Mapping[str, Any]:
         keep = self._kwargs
         settings = OxiFlowHook(keep["oxiflow_conn_id"]).settings()
+        env = {**settings.env, **keep["env"], **connection_variables(keep["conn_env"])}
+        project, backend = keep["project_dir"], keep["state_backend"] or settings.state_backend
+        if not os.path.isdir(project):
+            if not (env.get(STATE_URL) or os.environ.get(STATE_URL)):
+                raise NoProject(f"there is no folder {project} on the triggerer's machine")
+            # It is asked without a project: in this folder nobody else can leave one.
+            project, backend = os.sep, backend or keep.get("found_backend")
         answer = call(
             Settings(
                 runner_path=keep["runner_path"] or settings.runner_path,
-                project_dir=keep["project_dir"],
-                state_backend=keep["state_backend"] or settings.state_backend,
-                env={**settings.env, **keep["env"], **connection_variables(keep["conn_env"])},
+                project_dir=project,
+                state_backend=backend,
+                env=env,
             ),
             [verb, f"--run-key={self._run_key}"],
         )
@@ -255,6 +282,22 @@ def unanswering(handle: Handle, error: Exception) -> dict[str, Any]:
     return {
         "status": "unreachable",
         "message": f"the run is process {handle.pid} on {handle.host}, and how it stands can't be asked: {error}",
+    }
+
+
+def unfollowed(handle: Handle, error: Exception) -> dict[str, Any]:
+    return {
+        "status": "unreachable",
+        "message": f"the run is process {handle.pid} on {handle.host}, and the triggerer there can't read what it says: {error}",
+    }
+
+
+def projectless(handle: Handle, error: Exception) -> dict[str, Any]:
+    return {
+        "status": "unreachable",
+        "message": f"the run is process {handle.pid} on {handle.host}, and {error}, which says where its state is: name the "
+        "state in a connection of type oxiflow (oxiflow_conn_id), or leave deferrable out",
+        "retry": False,
     }
 
 

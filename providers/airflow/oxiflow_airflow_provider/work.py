@@ -8,20 +8,20 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta, timezone
+from collections.abc import Mapping
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlparse
 
 from oxiflow.errors import RunFailed, RunnerMissing
 from oxiflow.events import RunStarted
 from oxiflow.live import Live
 from oxiflow.process import Run
-from oxiflow.reconnect import Handle, new_handle
-from oxiflow.request import drain_seconds, part_of_how_many
+from oxiflow.reconnect import Handle
+from oxiflow.request import drain_seconds
 
 from oxiflow import Result, RunRequest, start
 
+from .assets import tell_assets
 from .compat import (
     AirflowException,
     AirflowFailException,
@@ -33,14 +33,14 @@ from .compat import (
 from .environment import connection_variables
 from .hooks import OxiFlowHook
 from .identity import clearing_notice, identify, part_of
+from .launch import Launch
 from .logs import TaskLog
+from .parameters import duration_text, said, shard_of
 from .surface import Surface, put_of
 
 if TYPE_CHECKING:
     from .operators import OxiFlowOperator
 
-#: The detached run of a durable task, in its state store.
-LAUNCH = "oxiflow_launch"
 #: Between two looks at the events, in seconds.
 INTERVAL = 0.2
 #: Added to the time that a stop may take, until the run is killed.
@@ -53,6 +53,7 @@ ADVICE = {
     "--fresh starts over": "the task starts over when it has fresh=True and is cleared",
     "add --same-host": "that is same_host=True, and a connection of type oxiflow that has a host keeps the state in Redis",
 }
+ANEW = "that run has ended without success; this try goes on from its checkpoint"
 #: State that only one machine reaches, and executors whose tasks are all on one machine.
 ON_ONE_MACHINE = ("sqlite", "file")
 LOCAL = {"LocalExecutor", "SequentialExecutor"}
@@ -105,7 +106,7 @@ class Work:
             self._run.terminate()
 
     def resume(self, event: Mapping[str, Any], document: Mapping[str, Any], resumed_from: int | None) -> dict[str, Any]:
-        handle = Handle(**document)
+        handle, launch = Handle(**document), self._launch()
         status, message = event.get("status"), str(event.get("message"))
         if handle.here:
             if status == "timeout" and handle.alive():
@@ -113,11 +114,13 @@ class Work:
                 handle.run().stop(self._grace)
             # To its end, also where the trigger could not follow it. A trigger on this machine has written the log.
             result = self._follow(handle.run(), quiet=bool(event.get("told")))
-            handle.clear()
+            launch.forget(handle)
             if status == "timeout" and not result.succeeded:
                 self._end(result, message)
                 raise AirflowException(message)
             return self._conclude(result)
+        if status in ("finished", "failed"):
+            launch.forget()
         if status != "finished":
             raise (AirflowException if event.get("retry", True) else AirflowFailException)(message)
         # It ended on another machine: the same invocation tells the summary that is stored, and does nothing twice.
@@ -125,78 +128,111 @@ class Work:
         return {**self._conclude(self._follow(self._start(again=True))), "resumed_from": resumed_from}
 
     def _durable(self) -> dict[str, Any]:
-        store = state_store(self._context)
-        handle = self._launched(store)
+        launch = self._launch()
+        handle = self._launched(launch)
         result: Result | None = None
         try:
             if handle is not None:
-                self._log.info("going on with the run that an earlier try has started, process %s", handle.pid)
                 result = self._follow(handle.run())
                 if not result.succeeded and not self._terminated:
-                    self._log.info("that run has ended without success; this try goes on from its checkpoint")
+                    self._log.info(ANEW)
                     handle.clear()
                     result = None
             if result is None:
-                handle = new_handle()
-                # Before it is started, too: this process may be killed at any moment.
-                store.set(LAUNCH, self._launch(handle))
-                run = self._start(handle)
-                handle = handle.of(run.pid)
-                store.set(LAUNCH, self._launch(handle))
+                handle, run = self._start_detached(launch)
                 result = self._follow(run)
         finally:
             # Not of a run that goes on: the next try has to find it.
             if handle is not None and not handle.alive():
-                handle.clear()
-                store.delete(LAUNCH)
+                launch.forget(handle)
         return self._conclude(result)
 
-    def _launch(self, handle: Handle) -> dict[str, Any]:
-        return {"invocation": self._identity.invocation, "handle": handle.document()}
+    def _launch(self) -> Launch:
+        return Launch(state_store(self._context), self._identity.owner, self._identity.invocation)
 
-    def _launched(self, store: Any) -> Handle | None:
+    def _launched(self, launch: Launch) -> Handle | None:
         """The run that an earlier try has started here: one that lives, or one of this invocation that has ended."""
-        launch = store.get(LAUNCH)
-        if not isinstance(launch, dict):
+        handle = launch.find()
+        if handle is None:
             return None
-        handle = Handle(**launch["handle"])
-        if not handle.here:
-            return None
-        if launch.get("invocation") != self._identity.invocation and not self._outlives(handle):
-            handle.clear()
+        if not launch.is_asked_again(handle) and not self._outlives(handle):
+            # What a deferred one leaves is its trigger's, which may not be done with it.
+            if not self._task.deferrable:
+                handle.clear()
             return None
         try:
             handle.run().close()
         except FileNotFoundError:
             handle.clear()
             return None
+        self._log.info("going on with the run that an earlier try has started, process %s", handle.pid)
         return handle
 
     def _outlives(self, handle: Handle) -> bool:
-        """The task was cleared, and its run goes on; not where it has to start over."""
+        """The task was cleared, and its run goes on; not where it has to start over, and not where its trigger ends it."""
         if not handle.alive():
             return False
-        if not (self._task.fresh and self._identity.first_try):
+        fresh = self._task.fresh and self._identity.first_try
+        if not fresh and not self._task.deferrable:
             return True
-        self._log.info("fresh: stopping the run that an earlier try has left behind, process %s", handle.pid)
-        with contextlib.closing(handle.run()) as run:
-            run.stop(self._grace)
+        self._log.info(
+            "%s the run that an earlier try has left behind, process %s",
+            "fresh: stopping" if fresh else "waiting for the end of",
+            handle.pid,
+        )
+        with contextlib.suppress(FileNotFoundError), contextlib.closing(handle.run()) as run:
+            if self._task.deferrable:
+                self._wait_for_end(handle)
+            if handle.alive():
+                run.stop(self._grace)
         return False
 
+    def _wait_for_end(self, handle: Handle) -> None:
+        """The trigger of a deferred task was told to end its run; it may be lost, and a second signal ends a run at once."""
+        deadline = time.monotonic() + self._grace
+        while handle.alive() and not self._terminated and time.monotonic() < deadline:
+            time.sleep(INTERVAL)
+
+    def _start_detached(self, launch: Launch) -> tuple[Handle, Run]:
+        handle = launch.begin()
+        try:
+            run = self._start(handle)
+        except Exception:
+            launch.forget(handle)
+            raise
+        try:
+            handle = handle.of(run.pid)
+            launch.keep(handle)
+        except BaseException:
+            run.stop(self._grace)
+            handle.clear()
+            raise
+        return handle, run
+
     def _deferrable(self) -> dict[str, Any]:
-        handle = new_handle()
-        run = self._start(handle)
-        handle = handle.of(run.pid)
+        launch = self._launch()
+        handle = self._launched(launch)
+        if handle is not None:
+            if handle.alive():
+                return self._hand_over(launch, handle, handle.run())
+            result = self._follow(handle.run())
+            launch.forget(handle)
+            if result.succeeded or self._terminated:
+                return self._conclude(result)
+            self._log.info(ANEW)
+        return self._hand_over(launch, *self._start_detached(launch))
+
+    def _hand_over(self, launch: Launch, handle: Handle, run: Run) -> dict[str, Any]:
         backend = self._until_started(run)
         if backend is None:
             # It has ended already.
             result = run.result()
-            handle.clear()
+            launch.forget(handle)
             return self._conclude(result)
         others = sorted({*executors()} - LOCAL)
         if backend in ON_ONE_MACHINE and others:
             run.stop(self._grace)
-            handle.clear()
+            launch.forget(handle)
             raise AirflowFailException(
                 f"deferrable: the state in {backend} is this machine's alone, and with {', '.join(others)} the triggerer may be "
                 "on another one: keep the state in Redis, or leave deferrable out"
@@ -247,14 +283,16 @@ class Work:
 
     def _start(self, handle: Handle | None = None, again: bool = False) -> Run:
         task = self._task
+        if self._terminated:
+            raise AirflowException("the task was ended before its run began")
         request = RunRequest(
             task.pipeline_name,
             project=self._project,
             run_key=self._identity.run_key,
             invocation=self._identity.invocation,
             worker_id=self._identity.worker_id,
-            params=task.pipeline_params,
-            set=task.set,
+            params=said("params", task.pipeline_params),
+            set=said("set", task.set),
             # Later tries of the same invocation go on with what the first one began.
             fresh=task.fresh and self._identity.first_try and not again,
             shard=self._shard,
@@ -318,27 +356,12 @@ class Work:
             if notice is not None:
                 self._log.warning(notice)
         shown: dict[str, Any] = without_secrets(summary)
-        self._tell_assets(summary["outputs"], shown)
+        tell_assets(self._context, self._task.outlets or (), summary["outputs"], shown)
         return shown
 
     def _end(self, result: Result, error: str | None) -> None:
         self._live.ended(result, error, now())
         self._surface.write(self._live)
-
-    def _tell_assets(self, outputs: Sequence[Mapping[str, Any]], summary: Mapping[str, Any]) -> None:
-        for outlet in self._task.outlets or ():
-            uri = getattr(outlet, "uri", None)
-            if uri is None:
-                continue
-            mine = [output for output in outputs if is_at(output["to"], uri)]
-            self._context["outlet_events"][outlet].extra = {
-                "rows": sum(output["rows"] for output in mine) if mine else summary["rows"],
-                "bytes": sum(output["bytes"] for output in mine) if mine else summary["bytes"],
-                **{
-                    name: summary[name]
-                    for name in ("records_read", "errors", "seconds", "checkpoint", "run_key", "run_id")
-                },
-            }
 
     @property
     def _env(self) -> dict[str, str]:
@@ -369,30 +392,6 @@ class Work:
 def in_airflow(message: str) -> str:
     """What the runner advises is said on its command line."""
     return "; in Airflow, ".join([message, *(meant for option, meant in ADVICE.items() if option in message)])
-
-
-def is_at(to: str | None, uri: str) -> bool:
-    """The output is what the asset means: the same path, or the table that its address ends with."""
-    if to is None:
-        return False
-    path = unquote(urlparse(uri).path)
-    return path == to or (os.sep not in to and path.rpartition("/")[2] == to)
-
-
-def shard_of(shard: Any) -> tuple[int, int] | None:
-    """Throws AirflowFailException for what is no part of how many."""
-    try:
-        return None if shard is None else part_of_how_many(shard)
-    except ValueError as error:
-        raise AirflowFailException(str(error)) from None
-
-
-def duration_text(value: Any) -> str | None:
-    """As the runner takes it."""
-    if value is None or isinstance(value, str):
-        return value
-    seconds = value.total_seconds() if isinstance(value, timedelta) else float(value)
-    return f"{round(seconds * 1000)}ms"
 
 
 def now() -> str:

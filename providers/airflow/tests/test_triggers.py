@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 import signal
@@ -20,7 +21,8 @@ from airflow.sdk._shared.secrets_masker import reset_secrets_masker
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowNotFoundException, TaskDeferred
 from oxiflow.reconnect import Handle
 from oxiflow.stream import EventFile
-from oxiflow_airflow_provider import OxiFlowOperator, triggers
+from oxiflow_airflow_provider import OxiFlowOperator, triggers, work
+from oxiflow_airflow_provider.launch import LAUNCH
 from oxiflow_airflow_provider.triggers import OxiFlowTrigger
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -98,8 +100,10 @@ class Deferred:
         task.allow_nested_operators = True
         return task
 
-    def context(self) -> dict[str, Any]:
-        ti = SimpleNamespace(dag_id="shop", run_id="monday", task_id="load", map_index=-1, try_number=1, max_tries=0)
+    def context(self, try_number: int = 1, max_tries: int = 0) -> dict[str, Any]:
+        ti = SimpleNamespace(
+            dag_id="shop", run_id="monday", task_id="load", map_index=-1, try_number=try_number, max_tries=max_tries
+        )
         return {"ti": ti, "dag_run": SimpleNamespace(clear_number=0), "task_state_store": self.store}
 
     def trigger(self, **kwargs: Any) -> OxiFlowTrigger:
@@ -110,6 +114,13 @@ class Deferred:
     def elsewhere(self, **kwargs: Any) -> OxiFlowTrigger:
         """In a triggerer on another machine."""
         return self.trigger(handle={**self.kwargs["handle"], "host": "elsewhere"}, **kwargs)
+
+    def again(self, try_number: int = 2, max_tries: int = 0) -> dict[str, Any]:
+        """What the next try defers on."""
+        with pytest.raises(TaskDeferred) as deferred:
+            self._task(**self._more).execute(self.context(try_number, max_tries))
+        kwargs: dict[str, Any] = deferred.value.trigger.serialize()[1]
+        return kwargs
 
     def resume(self, event: dict[str, Any], handle: Handle | None = None) -> dict[str, Any]:
         document = (handle or self.handle).document()
@@ -339,3 +350,108 @@ def test_a_triggerer_that_is_started_again_tells_nothing_twice(deferred: Deferre
     # A group ends with the same line as every other.
     assert set(lines_of(first)) & set(lines_of(second)) <= {"::endgroup::"}
     assert any("out.ndjson: 50 rows" in line for line in lines_of(second))
+
+
+@pytest.mark.parametrize("written_down", [True, False])
+def test_a_run_whose_trigger_was_lost_is_waited_for_by_the_next_try(deferred: Deferred, written_down: bool) -> None:
+    if not written_down:
+        # The task's process was killed when it had started the run, and had not yet said so.
+        deferred.store[LAUNCH]["handle"].update(pid=None, began=None)
+    kwargs = deferred.again()
+    assert kwargs["handle"] == deferred.kwargs["handle"]
+    deferred.open()
+    event = event_of(deferred.trigger(**kwargs))
+    assert event == {"status": "finished", "told": True}
+    summary = deferred.resume(event)
+    assert (summary["records_read"], summary["attempt"], summary["resumed_from"]) == (ORDERS, 1, None)
+    assert LAUNCH not in deferred.store
+    assert not os.path.exists(deferred.handle.folder)
+
+
+def test_a_run_that_ended_when_its_trigger_was_lost_is_collected_by_the_next_try(
+    deferred: Deferred, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deferred.open()
+    deferred.until_gone()
+    monkeypatch.setattr(work, "start", None)
+    summary = deferred._task().execute(deferred.context(2))
+    assert (summary["records_read"], summary["attempt"]) == (ORDERS, 1)
+    assert LAUNCH not in deferred.store
+
+
+def test_a_run_that_failed_when_its_trigger_was_lost_is_gone_on_with(deferred: Deferred) -> None:
+    os.killpg(deferred.handle.pid or 0, signal.SIGTERM)
+    deferred.until_gone()
+    kwargs = deferred.again()
+    assert kwargs["handle"]["pid"] != deferred.handle.pid
+    deferred.handle = Handle(**kwargs["handle"])
+    deferred.open()
+    assert deferred.resume(event_of(deferred.trigger(**kwargs)))["attempt"] == 2
+
+
+def test_a_run_without_a_trigger_ends_when_its_task_is_cleared(
+    deferred: Deferred, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(work, "MARGIN", 1.0)
+    before = deferred.handle
+    deferred.handle = Handle(**deferred.again(2, max_tries=1)["handle"])
+    assert not before.alive()
+    assert deferred.handle.alive()
+    assert deferred.handle.pid != before.pid
+    before.clear()
+
+
+def test_a_trigger_that_can_not_read_the_run_says_so_and_the_next_try_waits_for_it(
+    deferred: Deferred, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_file: EventFile) -> bytes:
+        raise OSError(errno.EIO, "the disk does not answer")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(EventFile, "_read", broken)
+        event = event_of(deferred.trigger())
+    assert (event["status"], event["told"]) == ("unreachable", False)
+    with pytest.raises(AirflowException, match=r"can't read what it says: .*the disk does not answer") as raised:
+        deferred.resume(event, replace(deferred.handle, host="elsewhere"))
+    assert not isinstance(raised.value, AirflowFailException)
+    assert deferred.again()["handle"] == deferred.kwargs["handle"]
+
+
+def test_a_triggerer_without_the_project_asks_the_state_at_its_address(deferred: Deferred, tmp_path: Path) -> None:
+    state = {"OXIFLOW_STATE_URL": str(deferred.shop / "state")}
+    deferred.open()
+    trigger = deferred.elsewhere(project_dir=str(tmp_path / "nowhere"), env=state)
+    assert event_of(trigger) == {"status": "finished", "told": False}
+
+
+def test_a_triggerer_without_the_project_cancels_through_the_state(deferred: Deferred, tmp_path: Path) -> None:
+    state = {"OXIFLOW_STATE_URL": str(deferred.shop / "state")}
+    asyncio.run(deferred.elsewhere(project_dir=str(tmp_path / "nowhere"), env=state).on_kill())
+    deferred.until_gone()
+
+
+def test_a_triggerer_that_can_not_know_where_the_state_is_names_the_folder_at_once(
+    deferred: Deferred, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OXIFLOW_STATE_URL", raising=False)
+    monkeypatch.setattr(triggers, "ASK", 60)
+    event = event_of(deferred.elsewhere(project_dir=str(tmp_path / "nowhere")))
+    assert (event["status"], event["retry"]) == ("unreachable", False)
+    with pytest.raises(
+        AirflowFailException, match=f"no folder {tmp_path}/nowhere on the triggerer's machine, which says"
+    ):
+        deferred.resume(event, replace(deferred.handle, host="elsewhere"))
+
+
+def test_what_a_connection_holds_is_not_in_the_event_of_a_failure(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_DEPOT", json.dumps({"conn_type": "http", "password": "hidden-by-depot"}))
+    (shop / "pipelines/slow.yaml").write_text(PIPELINE.replace("patient.py", 'patient.py, "${AT}"'))
+    (shop / "patient.py").write_text(f'{PATIENT}\nsys.exit("no way to " + sys.argv[1])\n')
+    deferred = Deferred(shop, conn_env={"AT": "depot#password"})
+    reset_secrets_masker()
+    deferred.open()
+    event = event_of(deferred.trigger())
+    assert event["status"] == "failed"
+    assert "no way to ***" in event["message"]
+    assert "hidden-by-depot" not in json.dumps(event)
+    deferred.handle.clear()

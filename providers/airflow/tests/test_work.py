@@ -8,6 +8,10 @@ import json
 import os
 import re
 import signal
+import socket
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from datetime import datetime
@@ -16,13 +20,18 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.sdk import DAG, Asset
+from airflow.sdk import DAG, Asset, Param, timezone
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from oxiflow.events import RunStarted
 from oxiflow.process import Run
-from oxiflow.reconnect import Handle, new_handle
-from oxiflow_airflow_provider import OxiFlowOperator, work
-from oxiflow_airflow_provider.work import duration_text, is_at, shard_of
+from oxiflow.reconnect import Handle
+from oxiflow.runner import runner_command
+from oxiflow.system import began, boot
+from oxiflow_airflow_provider import OxiFlowHook, OxiFlowOperator, work
+from oxiflow_airflow_provider.assets import is_at
+from oxiflow_airflow_provider.hooks import Settings
+from oxiflow_airflow_provider.launch import LAUNCH, Launch
+from oxiflow_airflow_provider.parameters import duration_text, said, shard_of
 
 ROOT = Path(__file__).resolve().parents[3]
 ORDERS = 100_000
@@ -107,15 +116,13 @@ def make_long(shop: Path) -> None:
 def leave_behind(task: OxiFlowOperator, told: dict[str, Any]) -> tuple[Run, Handle]:
     """A durable run whose task's process has died after it has started it."""
     one = work.Work(task, told)
-    handle = new_handle()
-    run = one._start(handle)
-    handle = handle.of(run.pid)
-    told["task_state_store"].set(work.LAUNCH, one._launch(handle))
+    handle, run = one._start_detached(one._launch())
     return run, handle
 
 
 def exit_code(run: Run) -> int:
     """Its files are gone, so that it has no other result."""
+    assert isinstance(run._popen, subprocess.Popen)
     return run._popen.wait(10)
 
 
@@ -168,7 +175,7 @@ def test_a_durable_run_that_ended_unseen_is_collected(shop: Path, monkeypatch: p
     summary = execute(load(shop, durable=True, retries=1), context(store, 2, 1))
     assert (summary["run_id"], summary["attempt"], summary["rows"]) == (left["run_id"], 1, ORDERS * 4 // 5)
     assert store.values["oxiflow_run"]["state"] == "succeeded"
-    assert work.LAUNCH not in store.values
+    assert LAUNCH not in store.values
     assert not Path(handle.folder).exists()
 
 
@@ -181,7 +188,7 @@ def test_a_cleared_task_follows_its_durable_run_that_lives(shop: Path, monkeypat
         summary = execute(load(shop, durable=True), context(store, 2, 1))
         assert summary["attempt"] == 1
         assert exit_code(run) == 0
-    assert work.LAUNCH not in store.values
+    assert LAUNCH not in store.values
     assert not Path(handle.folder).exists()
 
 
@@ -202,6 +209,105 @@ def test_a_cleared_task_takes_away_what_an_ended_durable_run_has_left(shop: Path
     summary = execute(load(shop, durable=True), context(store, 2, 1))
     assert summary["run_id"] != before["run_id"]
     assert not Path(handle.folder).exists()
+
+
+def test_a_launch_that_a_user_of_airflow_has_written_ends_no_process_and_removes_no_folder(
+    shop: Path, tmp_path: Path
+) -> None:
+    store = Store()
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, start_new_session=True) as other:
+        handle = Handle(socket.gethostname(), boot(), str(kept), other.pid, began(other.pid))
+        store.set(LAUNCH, {"invocation": "of another request", "handle": handle.document()})
+        # Cleared, and to start over: what an earlier try has left is stopped and taken away.
+        summary = execute(load(shop, durable=True, fresh=True), context(store, 2, 1))
+        assert other.poll() is None
+        other.communicate(b"\n")
+    assert kept.is_dir()
+    assert summary["rows"] == ORDERS * 4 // 5
+    assert LAUNCH not in store.values
+
+
+@pytest.mark.parametrize("written", ["a run", 7, {}, {"handle": None}, {"handle": {"folder": "/"}}, {"handle": "/"}])
+def test_a_launch_that_is_none_is_no_launch(written: Any) -> None:
+    store = Store()
+    store.set(LAUNCH, written)
+    assert Launch(store, "load", "1").find() is None
+
+
+def test_a_task_takes_no_run_of_another_task(shop: Path) -> None:
+    store = Store()
+    run, handle = leave_behind(load(shop, durable=True), context(store))
+    try:
+        assert Launch(store, "airflow/shop/monday/load", "any").find() == handle
+        assert Launch(store, "airflow/shop/tuesday/load", "any").find() is None
+    finally:
+        run.result()
+        handle.clear()
+
+
+@pytest.mark.parametrize("way", [{}, {"durable": True}, {"deferrable": True}])
+@pytest.mark.parametrize("early", [True, False])
+def test_a_task_that_is_ended_before_it_has_a_run_starts_none(
+    shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: dict[str, bool], early: bool
+) -> None:
+    store, started = Store(), []
+    monkeypatch.setattr(work, "start", lambda *_, **__: started.append(1))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    task = load(shop, **way)
+    if early:
+        task.on_kill()
+    else:
+        # The signal comes while connections are asked for.
+        settings = OxiFlowHook.settings
+
+        def ended(hook: OxiFlowHook) -> Settings:
+            task.on_kill()
+            return settings(hook)
+
+        monkeypatch.setattr(OxiFlowHook, "settings", ended)
+    with pytest.raises(AirflowException, match="ended before its run began"):
+        execute(task, context(store))
+    assert started == []
+    assert LAUNCH not in store.values
+    assert list((tmp_path / "temporary").iterdir()) == []
+
+
+def test_what_the_task_returns_is_what_the_runner_says_of_its_run(shop: Path) -> None:
+    summary = execute(load(shop), context(Store()))
+    status = ask(shop, "status", f"--run-key={summary['run_key']}")
+    assert summary["checkpoint"] == status["checkpoint"] > 0
+    assert (summary["run_id"], summary["attempt"]) == (status["run_id"], status["attempt"])
+    assert summary["records_read"] == status["records"] == ORDERS
+    (attempt,) = ask(shop, "history")["runs"]
+    assert attempt["run_id"] == summary["run_id"]
+    assert summary["seconds"] == summary["attempt_seconds"] == attempt["duration_ms"] / 1000 > 0
+    assert (summary["rows"], summary["errors"]) == (attempt["records_out"], attempt["errors"])
+
+
+def ask(shop: Path, *words: str) -> Any:
+    done = subprocess.run(
+        [*runner_command(), *words, "--json", f"--project={shop}"], capture_output=True, text=True, check=True
+    )
+    return json.loads(done.stdout)
+
+
+def test_parameters_that_are_no_json_reach_the_run_as_text(shop: Path) -> None:
+    (shop / "pipelines/orders.yaml").write_text(
+        PIPELINE.replace("total >= 10", "total >= 10 && params.day == '2026-03-02'")
+        + "parameters: { day: { type: date } }\n"
+    )
+    day = timezone.datetime(2026, 3, 2).date()
+    task = load(shop, params={"day": "{{ day }}"})
+    # As a template in native code leaves it.
+    task.pipeline_params = {"day": day}
+    assert execute(task, context(Store()))["rows"] == ORDERS * 4 // 5
+
+
+def test_a_param_of_airflow_is_its_value() -> None:
+    assert said("params", {"day": Param("2026-03-02", type="string"), "most": 3}) == {"day": "2026-03-02", "most": 3}
 
 
 def test_a_connection_reaches_the_run(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -268,6 +374,12 @@ def test_outlets_get_the_figures_of_their_output(shop: Path) -> None:
         ({"runner_path": "/nowhere/oxiflow"}, AirflowFailException, "/nowhere/oxiflow"),
         ({"project_dir": "/nowhere"}, AirflowFailException, "no folder /nowhere on this worker"),
         ({"pipeline_params": {"leest": 1}}, AirflowFailException, "leest"),
+        (
+            {"pipeline_params": {"least": object()}},
+            AirflowFailException,
+            "params: 'least' is of type object: give text",
+        ),
+        ({"set": {"filter.where": {1}}}, AirflowFailException, "set: 'filter.where' is of type set: give text"),
         ({"state_backend": "mongo"}, AirflowFailException, "mongo"),
         (
             {"state_backend": "redis", "env": {"OXIFLOW_STATE_URL": "redis://127.0.0.1:1/0"}},

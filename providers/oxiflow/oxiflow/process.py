@@ -6,23 +6,26 @@ without a limit, and nothing runs in a thread: the caller's loop is the only one
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import select
 import shutil
 import signal
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import IO, Union
+from typing import IO, Protocol, Union
 
+from . import folders
 from .errors import RunnerMissing
 from .events import Checkpoint, Event, RunFinished, RunStarted
+from .folders import Mark
 from .output import Line, Output
 from .request import RunRequest
 from .result import Result
 from .runner import runner_command
 from .stream import EventFile
+from .system import began
 
 Item = Union[Event, Line]
 PathLike = Union[str, "os.PathLike[str]"]
@@ -39,6 +42,9 @@ LAST_WORDS = 4000
 EVENTS_LIMIT = "32MB"
 #: Of what a run says into a file: nobody may be there to empty it, and only its last words are asked for.
 OUTPUT_LIMIT = "8MB"
+#: Why nothing is started, nor would be later: there is no such program, or its arguments are too long. Of other reasons, such as
+#: no room for one more process, a retry may be free.
+FOR_GOOD = (errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.ENOEXEC, errno.E2BIG)
 #: When the runner is gone, others may hold its pipes and write on: how often they are still read. A pipe holds far less.
 LATE_READS = 10_000
 
@@ -57,12 +63,13 @@ def start(
     Starts a run. `env` is added to this process's environment. `events`: the event file, which has to be this run's alone; a
     temporary one by default. The run ends when this process does, unless it is `detached`. `output`: a file for what it says
     instead of pipes that are read here; a detached run needs one, or says it to nobody. It begins anew at OUTPUT_LIMIT. Throws
-    RunnerMissing.
+    RunnerMissing, and OSError where the system can't start it now.
     """
     command = runner_command(runner)
     folder = None
     if events is None:
-        folder = tempfile.mkdtemp(prefix="oxiflow-")
+        # Whoever finds it when this process is gone knows by that that nobody reads it any more.
+        folder = folders.make(folders.EVENTS, Mark(pid=os.getpid(), began=began(os.getpid())))
         events = os.path.join(folder, "events.ndjson")
     try:
         return _start(command, request, env, cwd, os.path.abspath(events), detached, output, folder)
@@ -113,10 +120,24 @@ def _start(
         except BaseException as error:
             if ours is not None:
                 os.close(ours)
-            if isinstance(error, OSError):
+            if isinstance(error, OSError) and error.errno in FOR_GOOD:
                 raise RunnerMissing(f"{command[0]} could not be started: {error}") from error
             raise
     return Run(popen, file, ours, folder, None if output is None else os.fspath(output))
+
+
+class Foreign(Protocol):
+    """A process that somebody else has started: the system tells its exit code to nobody here."""
+
+    pid: int
+    stdout: None
+    stderr: None
+
+    def poll(self) -> int | None:
+        """None while it lives."""
+
+    def given_again(self) -> bool:
+        """Its id is another process's by now."""
 
 
 class Run:
@@ -124,7 +145,7 @@ class Run:
 
     def __init__(
         self,
-        popen: subprocess.Popen[bytes],
+        popen: subprocess.Popen[bytes] | Foreign,
         events: EventFile,
         parent: int | None,
         folder: str | None,
@@ -133,6 +154,7 @@ class Run:
         #: Of the process, and of its group.
         self.pid = popen.pid
         self._popen = popen
+        self._foreign = None if isinstance(popen, subprocess.Popen) else popen
         self._events = events
         self._parent = parent
         self._folder = folder
@@ -257,11 +279,16 @@ class Run:
 
     def _alive(self) -> bool:
         """The runner, or another one of its group."""
-        return self._popen.poll() is None or group_lives(self.pid)
+        return self._popen.poll() is None or (self._has_group() and group_lives(self.pid))
 
     def _signal(self, number: int) -> None:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.pid, number)
+        if self._has_group():
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.pid, number)
+
+    def _has_group(self) -> bool:
+        """The number of its group was not given out again."""
+        return self._foreign is None or not self._foreign.given_again()
 
     def _wait(self, seconds: float) -> None:
         """For output, at most so long."""
@@ -288,8 +315,9 @@ class Run:
     def _end(self, exit_code: int) -> Result:
         if self._output is not None:
             self._last_words = end_of(self._output)
+        said = None if self._finished is None else self._finished.exit_code
         self._result = Result(
-            exit_code=exit_code,
+            exit_code=exit_code if self._foreign is None else said,
             started=self._started,
             checkpoint=self._checkpoint,
             finished=self._finished,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import datetime
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -49,7 +51,10 @@ class RunRequest:
     verbose: bool = False
 
     def arguments(self) -> list[str]:
-        """Each option is one word with its value, so that no value is taken for an option."""
+        """
+        Each option is one word with its value, so that no value is taken for an option. Throws ValueError for a value that is
+        none of JSON, with its name.
+        """
         values = {
             "--project": self.project,
             "--run-key": self.run_key,
@@ -77,8 +82,8 @@ class RunRequest:
             "run",
             *(f"{option}={value}" for option, value in values.items() if value is not None),
             *(option for option, given in flags.items() if given),
-            *(f"--param={name}={text_of(value)}" for name, value in self.params.items()),
-            *(f"--set={name}={text_of(value)}" for name, value in self.set.items()),
+            *(f"--param={name}={text_of(value)}" for name, value in plain_values("params", self.params).items()),
+            *(f"--set={name}={text_of(value)}" for name, value in plain_values("set", self.set).items()),
             "--",
             self.pipeline,
         ]
@@ -87,6 +92,41 @@ class RunRequest:
 def text_of(value: Any) -> str:
     """Text as it is, all else as JSON."""
     return value if isinstance(value, str) else json.dumps(value, allow_nan=False)
+
+
+def plain_values(field: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """
+    Those of `params` or `set` as JSON has them: dates, times and paths are text, and sequences and mappings of whatever kind
+    are lists and objects. Throws ValueError, with the name and not the value.
+    """
+    return {name: _plain_value(field, name, value) for name, value in given.items()}
+
+
+def _plain_value(field: str, name: str, value: Any) -> Any:
+    try:
+        found = _plain(value)
+        json.dumps(found, allow_nan=False)
+    except (TypeError, ValueError, RecursionError):
+        kind = "no finite number" if isinstance(value, float) else f"of type {type(value).__name__}"
+        raise ValueError(f"{field}: {name!r} is {kind}: give text, a number, a date, or what JSON has") from None
+    return found
+
+
+def _plain(value: Any) -> Any:
+    if value is None or isinstance(value, (str, int, float)):
+        return value
+    if isinstance(value, datetime.datetime):
+        # The runner wants to know of which place a time is.
+        return (value if value.tzinfo else value.replace(tzinfo=datetime.timezone.utc)).isoformat()
+    if isinstance(value, datetime.date):
+        return value.isoformat()
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if isinstance(value, Mapping):
+        return {key: _plain(one) for key, one in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, (bytes, bytearray)):
+        return [_plain(one) for one in value]
+    return value
 
 
 def part_of_how_many(shard: Any) -> tuple[int, int]:

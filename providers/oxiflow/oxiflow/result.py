@@ -12,8 +12,9 @@ from .events import Checkpoint, RunFinished, RunStarted
 
 @dataclass(frozen=True)
 class Result:
-    #: Of the process; the negative number of the signal that killed it.
-    exit_code: int
+    #: Of the process; the negative number of the signal that killed it. Of one that somebody else has started, what it has said
+    #: itself; None where it said nothing.
+    exit_code: int | None
     started: RunStarted | None = None
     #: The last checkpoint of this attempt.
     checkpoint: Checkpoint | None = None
@@ -42,7 +43,7 @@ class Result:
         known = BY_EXIT_CODE.get(self.exit_code or said)
         if known is not None:
             return known
-        return Died if self.finished is None or self.exit_code < 0 else Failed
+        return Died if self.finished is None or (self.exit_code or 0) < 0 else Failed
 
     def _sentence(self) -> str:
         return f"{self._what()} ({self._how()})"
@@ -50,14 +51,18 @@ class Result:
     def _what(self) -> str:
         if self.finished is not None and self.finished.error is not None:
             return self.finished.error.message
-        if self.exit_code != 0 and self.last_words.strip():
-            return self.last_words.strip()
+        words = self.last_words.strip()
+        if self.exit_code not in (0, None) and words:
+            return words
         if self.finished is not None:
             return f"the run is {self.finished.status}"
         why = f"; of its events, the last one that could not be read: {self.problem}" if self.problem else ""
-        return f"the runner ended without saying how the run went{why}"
+        last = f"; its last words: {words}" if words else ""
+        return f"the runner ended without saying how the run went{why}{last}"
 
     def _how(self) -> str:
+        if self.exit_code is None:
+            return "its exit code is not known"
         if self.exit_code >= 0:
             return f"exit code {self.exit_code}"
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import pickle
@@ -179,6 +180,15 @@ def test_a_success_without_run_finished_is_a_failure(stand_in: StandIn) -> None:
     with (
         start(RunRequest("rides"), runner=stand_in("sys.exit(0)\n")) as running,
         pytest.raises(Died, match="without saying how the run went"),
+    ):
+        running.result().check()
+
+
+def test_the_last_words_of_a_run_that_did_not_say_how_it_went_are_told(stand_in: StandIn) -> None:
+    body = "sys.stderr.write('the disk is full\\n')\nsys.exit(0)\n"
+    with (
+        start(RunRequest("rides"), runner=stand_in(body)) as running,
+        pytest.raises(Died, match=r"without saying how the run went; its last words: the disk is full \(exit code 0\)"),
     ):
         running.result().check()
 
@@ -399,6 +409,24 @@ def test_a_runner_that_can_not_be_started_is_named(tmp_path: Path, runner: str, 
         start(RunRequest("rides"), runner=path)
     assert not caught.value.retry
     assert len(os.listdir("/dev/fd")) == before
+
+
+@pytest.mark.parametrize("number", [errno.ENOMEM, errno.EAGAIN])
+def test_a_system_that_has_no_room_for_a_runner_now_may_have_some_later(
+    stand_in: StandIn, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    runner = stand_in(SUCCESS)
+    before = len(os.listdir("/dev/fd"))
+    with monkeypatch.context() as patched:
+        patched.setattr(subprocess, "Popen", full)
+        with pytest.raises(OSError, match=os.strerror(number)):
+            start(RunRequest("rides"), runner=runner)
+    assert len(os.listdir("/dev/fd")) == before
+    with start(RunRequest("rides"), runner=runner) as running:
+        assert running.result().succeeded
 
 
 def test_a_stop_of_many_runs_leaves_no_descriptor(stand_in: StandIn) -> None:

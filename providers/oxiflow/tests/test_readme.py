@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -57,7 +56,6 @@ def test_the_program_of_the_page(checkout: Path, installed: Path) -> None:
     assert done.stdout.endswith("(exit code 125) - mend it first\n")
 
 
-@pytest.mark.skipif(sys.version_info < (3, 10), reason="the page uses match, which came with Python 3.10")
 def test_the_program_of_the_package(tmp_path: Path, installed: Path) -> None:
     (program,) = blocks(OWN, "python")
     (tmp_path / "shop/pipelines").mkdir(parents=True)

@@ -4,23 +4,30 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
-from oxiflow.errors import Died
+from oxiflow.errors import Died, Stopped
 from oxiflow.events import RunStarted
-from oxiflow.reconnect import Handle, began, new_handle
+from oxiflow.folders import LEFT_BEHIND, Mark, write_mark
+from oxiflow.reconnect import Handle, new_handle
+from oxiflow.system import began
 
-from oxiflow import RunRequest, process, start
+from oxiflow import RunRequest, folders, process, start
 
-from .conftest import PACKAGE, until
+from .conftest import EVENTS, PACKAGE, until
 
 Rides = Callable[[int], Path]
+StandIn = Callable[[str], Path]
 
 STARTER = """
 import json, sys
@@ -89,6 +96,8 @@ def test_it_is_stopped_like_one_of_ones_own(held_rides: Rides) -> None:
     assert not handle.alive()
     assert result.finished is not None
     assert (result.finished.status, result.finished.exit_code) == ("interrupted", 143)
+    with pytest.raises(Stopped, match=r"\(exit code 143\)$"):
+        result.check()
     handle.clear()
 
 
@@ -96,8 +105,12 @@ def test_one_that_was_killed_has_died(held_rides: Rides) -> None:
     handle = started_elsewhere(held_rides(MANY))
     assert handle.pid is not None
     os.killpg(handle.pid, signal.SIGKILL)
-    with handle.run() as run, pytest.raises(Died):
+    with Path(handle.output).open("a") as output:
+        output.write("the disk is full\n")
+    with handle.run() as run, pytest.raises(Died, match="the disk is full") as died:
         run.result().check()
+    assert str(died.value).endswith("(its exit code is not known)")
+    assert run.result().exit_code is None
     handle.clear()
 
 
@@ -122,6 +135,7 @@ def test_what_a_run_says_into_a_file_is_bounded(rides: Rides, monkeypatch: pytes
 
 def test_a_handle_without_a_process_id_finds_the_one_that_the_run_told(rides: Rides) -> None:
     handle = replace(started_elsewhere(rides(1)), pid=None, began=None)
+    write_mark(handle.folder, Mark())
     until("its first event", lambda: os.path.exists(handle.events) and os.path.getsize(handle.events) > 0)
     with handle.run() as run:
         assert run.result().succeeded
@@ -150,3 +164,149 @@ def test_a_process_that_is_gone_has_no_beginning() -> None:
     assert gone.wait() == 0
     assert began(gone.pid) is None
     assert began(os.getpid()) is not None
+
+
+@pytest.fixture
+def temp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The system's temporary folder, of this test alone."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    monkeypatch.setattr(folders, "_looked", None)
+    return folder
+
+
+def test_a_launcher_that_died_before_it_could_write_the_process_down_is_no_loss(held_rides: Rides) -> None:
+    started = started_elsewhere(held_rides(MANY))
+    write_mark(started.folder, Mark("orders"))
+    before = replace(started, pid=None, began=None)
+    until("its first event", lambda: before.alive())
+    handle = Handle.found(before.document(), "orders")
+    assert handle == started
+    with handle.run() as run:
+        run.stop()
+    assert not started.alive()
+    handle.clear()
+
+
+@pytest.mark.usefixtures("temp")
+def test_a_told_process_id_that_was_given_out_again_is_not_the_run() -> None:
+    handle = new_handle()
+    first = json.loads((EVENTS / "recorded/resumed.ndjson").read_text().splitlines()[0])
+    first["process"]["pid"] = os.getpid()
+    Path(handle.events).write_text(json.dumps(first) + "\n")
+    assert not handle.alive()
+
+
+@pytest.mark.usefixtures("temp")
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"pid": 1},
+        {"pid": "1"},
+        {"pid": True},
+        {"began": None},
+        {"began": "long ago"},
+        {"host": "depot"},
+        {"host": 7},
+        {"boot": "before"},
+        {"folder": 7},
+        {"folder": "\0"},
+        {"more": "of it"},
+    ],
+)
+def test_a_document_that_somebody_has_changed_names_no_run(change: dict[str, Any]) -> None:
+    handle = new_handle("orders").of(os.getpid())
+    assert Handle.found(handle.document(), "orders") == handle
+    assert Handle.found({**handle.document(), **change}, "orders") is None
+
+
+@pytest.mark.usefixtures("temp")
+def test_a_run_of_others_is_not_found() -> None:
+    handle = new_handle("orders").of(os.getpid())
+    assert Handle.found(handle.document(), "tides") is None
+    documents: list[Any] = [None, [], "orders", {}, {"folder": handle.folder}]
+    for document in documents:
+        assert Handle.found(document, "orders") is None
+
+
+@pytest.mark.parametrize(
+    "where", ["elsewhere/oxiflow-run-1", "temporary/orders", "temporary/oxiflow-run-1/in/oxiflow-run-2"]
+)
+def test_a_folder_of_another_place_is_neither_followed_nor_removed(tmp_path: Path, temp: Path, where: str) -> None:
+    handle = new_handle("orders").of(os.getpid())
+    shutil.copytree(handle.folder, tmp_path / where)
+    assert_none(handle, tmp_path / where)
+    assert_none(handle, f"{temp}/../{where}")
+
+
+def test_a_folder_that_others_can_reach_is_neither_followed_nor_removed(
+    temp: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handle = new_handle("orders").of(os.getpid())
+    (temp / "oxiflow-run-link").symlink_to(handle.folder)
+    assert_none(handle, temp / "oxiflow-run-link")
+    (temp / "oxiflow-run-unmarked").mkdir(mode=0o700)
+    assert_none(handle, temp / "oxiflow-run-unmarked")
+    shutil.copytree(handle.folder, temp / "oxiflow-run-open")
+    (temp / "oxiflow-run-open").chmod(0o777)
+    assert_none(handle, temp / "oxiflow-run-open")
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+    assert_none(handle, handle.folder)
+
+
+def assert_none(handle: Handle, folder: Path | str) -> None:
+    """It is not where a run of this user's is, though all that is in it says so."""
+    other = replace(handle, folder=str(folder))
+    assert Handle.found(other.document(), "orders") is None
+    assert not other.here
+    with pytest.raises(FileNotFoundError):
+        other.run()
+    other.clear()
+    assert os.path.isdir(folder)
+
+
+def test_a_process_that_has_the_id_of_a_run_by_now_is_not_signalled(temp: Path) -> None:
+    handle = new_handle()
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, start_new_session=True) as other:
+        write_mark(handle.folder, Mark(pid=other.pid, began="long ago"))
+        with replace(handle, pid=other.pid, began="long ago").run() as run:
+            run.terminate()
+            run.stop(grace=0.1)
+        assert other.poll() is None
+        other.communicate(b"\n")
+    assert other.returncode == 0
+    assert temp.exists()
+
+
+def test_what_launchers_have_left_behind_is_removed_a_day_after_its_run(temp: Path, stand_in: StandIn) -> None:
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    never = new_handle()
+    left, young, lives = new_handle().of(gone.pid), new_handle().of(gone.pid), new_handle().of(os.getpid())
+    killed = folders.make(folders.EVENTS, Mark(pid=gone.pid, began="1"))
+    others = temp / "oxiflow-run-of-others"
+    others.mkdir(mode=0o700)
+    with start(RunRequest("rides"), runner=stand_in("time.sleep(600)\n")) as running:
+        followed = os.path.dirname(running._events.path)
+        for folder in (never.folder, left.folder, lives.folder, killed, others, followed):
+            age(folder)
+        folders.sweep()
+        assert {str(one) for one in temp.iterdir()} == {young.folder, lives.folder, str(others), followed}
+
+
+def test_a_launcher_looks_for_what_others_have_left_now_and_then(temp: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    never = new_handle()
+    age(never.folder)
+    new_handle()
+    assert os.path.exists(never.folder)
+    monkeypatch.setattr(folders, "_looked", time.monotonic() - folders.LOOK)
+    new_handle()
+    assert not os.path.exists(never.folder)
+    assert temp.exists()
+
+
+def age(folder: str | os.PathLike[str]) -> None:
+    long_ago = time.time() - LEFT_BEHIND - 60
+    for path in (*Path(folder).iterdir(), Path(folder)):
+        os.utime(path, (long_ago, long_ago))

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import datetime
 import re
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import pytest
-from oxiflow.request import drain_seconds, part_of_how_many
+from oxiflow.request import drain_seconds, part_of_how_many, plain_values
 from oxiflow.runner import runner_command
 
 from oxiflow import RunRequest
@@ -95,3 +99,55 @@ def test_a_shard_is_read_from_text_or_two_numbers() -> None:
 
 def test_whoever_waits_for_a_stop_knows_how_long() -> None:
     assert [drain_seconds(text) for text in ("2m", "500ms", "1.5s", None, "soon")] == [120, 0.5, 1.5, 10, 10]
+
+
+class Lazily(Sequence[int]):
+    """As orchestrators hand on what many tasks have returned."""
+
+    def __getitem__(self, index: Any) -> Any:
+        return [1, 2][index]
+
+    def __len__(self) -> int:
+        return 2
+
+
+def test_dates_paths_and_sequences_are_values_of_json() -> None:
+    noon = datetime.datetime(2026, 3, 2, 12)
+    east = noon.replace(tzinfo=datetime.timezone(datetime.timedelta(hours=1)))
+    values = {
+        "day": noon.date(),
+        "at": noon,
+        "there": east,
+        "to": Path("/srv"),
+        "rows": Lazily(),
+        "most": 3,
+        "none": None,
+    }
+    plain = {
+        "day": "2026-03-02",
+        "at": "2026-03-02T12:00:00+00:00",
+        "there": "2026-03-02T12:00:00+01:00",
+        "to": "/srv",
+        "rows": [1, 2],
+        "most": 3,
+        "none": None,
+    }
+    assert plain_values("params", values) == plain
+    deep = {"all": MappingProxyType({"days": (noon.date(), [Path("a")])})}
+    assert plain_values("set", deep) == {"all": {"days": ["2026-03-02", ["a"]]}}
+    words = RunRequest("rides", params={"rows": Lazily()}, set={"filter.after": noon.date()}).arguments()
+    assert {"--param=rows=[1, 2]", "--set=filter.after=2026-03-02"} <= {*words}
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [
+        (object(), "of type object"),
+        ({"a": {1}}, "of type dict"),
+        (b"x", "of type bytes"),
+        (float("nan"), "no finite number"),
+    ],
+)
+def test_a_value_that_json_has_no_word_for_is_refused_by_its_name(value: Any, kind: str) -> None:
+    with pytest.raises(ValueError, match=f"params: 'least' is {kind}: give text, a number, a date, or what JSON has"):
+        RunRequest("rides", params={"least": value}).arguments()

@@ -10,7 +10,7 @@ ORDERS = 20_000
 #: Of the slow ones, whose last record is not let through while their door is shut.
 FEW = 2_000
 SLOW = (
-    *("killed", "marked", "durable_marked", "deferred_marked", "durable_cleared", "deferred_cleared"),
+    *("killed", "marked", "durable_marked", "deferred_marked", "cleared", "durable_cleared", "deferred_cleared"),
     *("fresh", "durable", "deferred", "elsewhere", "elsewhere_marked", "late", "durable_late", "deferred_late"),
 )
 

@@ -203,7 +203,12 @@ def test_marking_failed_ends_the_run_and_clearing_it_resumes(api: Api, shop: Sho
     assert api.task(task)["state"] == "failed"
     document = until("its last word", lambda: last_word(api, task))
     assert (document["state"], document["exit_code"]) == ("stopped", 143)
-    assert api.stored(task, "oxiflow_launch") is None
+    launch = api.stored(task, "oxiflow_launch")
+    if name == "deferred_marked":
+        # Its trigger has no state store, and what is there names nothing.
+        until("the end of its folder", lambda: not os.path.exists(launch["handle"]["folder"]))
+    else:
+        assert launch is None
     shop.open(name)
     api.clear(name, task.run_id, ["load"])
     assert shop.ended(name, 2) == "success"
@@ -219,7 +224,7 @@ def last_word(api: Api, task: Task) -> Any:
     return next((one for one in told if one is not None and one["finished_at"] is not None), None)
 
 
-@pytest.mark.parametrize("name", ["durable_cleared", "deferred_cleared"])
+@pytest.mark.parametrize("name", ["cleared", "durable_cleared", "deferred_cleared"])
 def test_clearing_a_run_that_goes_on_ends_it_and_the_next_one_resumes(api: Api, shop: Shop, name: str) -> None:
     task = shop.task(name)
     shop.wait_for_checkpoint(name)

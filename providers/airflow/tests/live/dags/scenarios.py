@@ -52,6 +52,7 @@ WAYS: dict[str, dict[str, Any]] = {
     "late": LATE,
     "durable": {"durable": True},
     "durable_marked": {"durable": True},
+    "cleared": {},
     "durable_cleared": {"durable": True},
     "durable_late": {"durable": True, **LATE},
     "deferred": {"deferrable": True},
