@@ -5,6 +5,7 @@
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import type { Writable } from 'node:stream';
+import { StopRequest } from '../engine/stop.ts';
 
 /** After a stop: what a worker may take beyond the time for draining before it is ended. */
 const EXTRA_MS = 5000;
@@ -40,13 +41,15 @@ export class LocalWorkers implements AsyncDisposable {
       const waiting = ['run', '--parent-fd', '3', '--when-told'];
       const child = spawn(process.execPath, [...process.execArgv, program, ...waiting, ...args], {
         stdio: ['ignore', 'ignore', 'inherit', 'pipe'],
+        // This process tells its launcher how the whole run goes.
+        env: withoutPipes(process.env),
       });
       // One that is gone can't be told, and needn't be.
       pipeTo(child)?.on('error', () => undefined);
       child.on('error', (error) => this.#o.say(`a worker could not be started: ${error.message}`));
       this.#children.push(child);
     }
-    stop.addEventListener('abort', () => this.#drain(), { once: true });
+    stop.addEventListener('abort', () => isForThisOne(stop) || this.#drain(), { once: true });
   }
 
   /** The run is there: they can join it. */
@@ -70,14 +73,31 @@ export class LocalWorkers implements AsyncDisposable {
         const late = (): void => {
           setTimeout(() => child.kill('SIGKILL'), drainMs + EXTRA_MS).unref();
         };
-        if (stop.aborted) late();
-        else stop.addEventListener('abort', late, { once: true });
+        const stopped = (): void => {
+          if (!isForThisOne(stop)) late();
+        };
+        if (stop.aborted) stopped();
+        else stop.addEventListener('abort', stopped, { once: true });
         if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
-        if (child.exitCode !== 0 && this.#told && !stop.aborted)
+        if (child.exitCode !== 0 && this.#told && (!stop.aborted || isForThisOne(stop)))
           this.#o.say(`worker ${child.pid} ended with ${child.signalCode ?? `code ${child.exitCode}`}`);
       }),
     );
   }
+}
+
+/** Somebody has asked this worker alone to end: the others go on. */
+function isForThisOne({ reason }: AbortSignal): boolean {
+  return reason instanceof StopRequest && reason.one;
+}
+
+/** Dagster takes one report of a run. */
+function withoutPipes({
+  DAGSTER_PIPES_CONTEXT: _context,
+  DAGSTER_PIPES_MESSAGES: _messages,
+  ...env
+}: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  return env;
 }
 
 /** This process's end of the pipe of a child. */

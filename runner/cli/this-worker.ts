@@ -63,7 +63,8 @@ export class ThisWorker {
     const stopping = this.#stopping;
     if (!this.#ended && cancel !== undefined)
       stopping.request(new StopRequest(`cancelled by ${cancel.from}`, { cancelled: true }));
-    else if (!this.#ended && stop !== undefined) stopping.request(new StopRequest(`stopped by ${stop.from}`));
+    else if (!this.#ended && stop !== undefined)
+      stopping.request(new StopRequest(`stopped by ${stop.from}`, { one: stop.worker !== undefined }));
     this.#ended ||= cancel !== undefined || stop !== undefined;
     if (stop?.force === true) stopping.atOnce(stop.from);
     if (this.#news !== undefined) this.about({ ...this.#news, state: this.#stateNow(this.#news.state) });

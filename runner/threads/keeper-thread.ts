@@ -49,34 +49,47 @@ let nextBeat = 0;
 let listening: AsyncDisposable | undefined;
 while (!closing.signal.aborted) {
   wake = new AbortController();
-  try {
+  const found: string[] = [];
+  // What one of these finds wrong holds up none of the others. Where the store is out of reach for the moment, a lease lives on until
+  // its end, and the next renewal may succeed.
+  const work = async (what: () => Promise<void>): Promise<void> => {
+    try {
+      await what();
+    } catch (error) {
+      const message = error instanceof Error ? error.message : String(error);
+      if (!found.includes(message)) found.push(message);
+    }
+  };
+  await work(async () => {
     listening ??= await store.subscribe?.(runKey, () => wake.abort());
-    for (const [token, kept] of leases) {
-      if (performance.now() < kept.due) continue;
+  });
+  for (const [token, kept] of leases)
+    await work(async () => {
+      if (performance.now() < kept.due) return;
       const held = await renew(kept.lease);
       kept.due = performance.now() + renewMs;
-      if (held === true || !leases.has(token)) continue;
+      if (held === true || !leases.has(token)) return;
       leases.delete(token);
       tell({ kind: 'lost', token, ...(held === false ? {} : { why: held }) });
-    }
-    if (registrar.hasNews || performance.now() >= nextBeat) {
-      await registrar.beat();
-      nextBeat = performance.now() + renewMs;
-    }
+    });
+  await work(async () => {
+    if (!registrar.hasNews && performance.now() < nextBeat) return;
+    await registrar.beat();
+    nextBeat = performance.now() + renewMs;
+  });
+  await work(async () => {
     const requests = await store.requests(runKey);
     const text = JSON.stringify(requests);
-    if (text !== told) {
-      told = text;
-      tell({ kind: 'requests', requests });
-    }
+    if (text === told) return;
+    told = text;
+    tell({ kind: 'requests', requests });
+  });
+  await work(async () => {
     await store.sweep?.();
-    trouble = '';
-  } catch (error) {
-    // The store is out of reach for the moment: the lease lives on until its end, and the next renewal may succeed.
-    const message = error instanceof Error ? error.message : String(error);
-    if (message !== trouble) tell({ kind: 'trouble', message });
-    trouble = message;
-  }
+  });
+  const message = found.join('; ');
+  if (message !== '' && message !== trouble) tell({ kind: 'trouble', message });
+  trouble = message;
   const signal = AbortSignal.any([closing.signal, wake.signal]);
   await sleep(pollMs, undefined, { signal }).catch(() => undefined);
 }

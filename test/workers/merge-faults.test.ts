@@ -81,6 +81,31 @@ describe('killed while it puts parts together', () => {
     180_000,
   );
 
+  test('woken while its successor is at it, it leaves that the parts', async () => {
+    const { scene, parts } = await parted(pipeline('out/orders.ndjson'));
+    using _scene = scene;
+    const groups = JSON.stringify(parts.map(({ outputs }) => ({ outputs })));
+    const asleep = async (token: number): Promise<() => Promise<number | null>> => {
+      const child = spawn(process.execPath, [CHILD, scene.folder, String(token), groups], {
+        env: { ...process.env, OXIFLOW_STOP_AT: 'merging:2' },
+        stdio: 'ignore',
+      });
+      const ended = new Promise<number | null>((resolve) => child.on('exit', resolve));
+      await frozen(child.pid ?? 0);
+      return () => {
+        process.kill(child.pid ?? 0, 'SIGCONT');
+        return ended;
+      };
+    };
+    const wakeSleeper = await asleep(1);
+    // It takes over what the first was writing.
+    const wakeSuccessor = await asleep(2);
+    expect(await wakeSleeper()).toBe(1);
+    expect(await wakeSuccessor()).toBe(0);
+    expect(scene.read('out/orders.ndjson').toString()).toBe(LINES);
+    expect(scene.list('out')).toEqual(['orders.ndjson']);
+  }, 60_000);
+
   test('frozen and overtaken, it changes nothing any more', async () => {
     for (const place of ['merging:2', 'noted', 'parted', 'publish']) {
       const { scene, parts } = await parted(pipeline('out/orders.ndjson'));
@@ -99,8 +124,9 @@ describe('killed while it puts parts together', () => {
       expect(mergeApart(scene, parts, 2).status).toBe(0);
       scene.write({ 'out/orders.ndjson': 'of tomorrow\n' });
       process.kill(slow.pid ?? 0, 'SIGCONT');
-      expect(await ended).toBe(1);
-      expect(said).toMatch(/is gone|no such file/);
+      // Where it had published, it has nothing left to do; whoever keeps leases would have found out.
+      expect(await ended, said).toBe(place === 'parted' ? 0 : 1);
+      if (place !== 'parted') expect(said).toMatch(/is gone|no such file/);
       expect(scene.read('out/orders.ndjson').toString()).toBe('of tomorrow\n');
       expect(scene.list('out')).toEqual(['orders.ndjson']);
     }

@@ -67,12 +67,14 @@ export async function mergeFiles(
       await text.open(own, undefined);
       mark = await put(text, () => pieces(options, parts, isCopied ? undefined : (joining ?? behindEachOther)));
     }
+    await mustHold();
     await notes.write(mark);
     crashpoint('noted');
-    for (const { path } of parts) await remove(path);
-    crashpoint('parted');
     await mustHold();
     await text.finish(mark);
+    // Not before: one that slept while another merged anew has no file to finish any more, and the other still reads the parts.
+    for (const { path } of parts) await remove(path);
+    crashpoint('parted');
     await mustHold();
     await notes.clear();
     await sweep(options.path, run);

@@ -51,6 +51,8 @@ export function judge(error: unknown, location: string): Trouble {
       error: config(`${location}: its certificate is not accepted (${errno}); name the authority with ?ca=FILE`),
     };
   if (errno !== undefined) return { kind: 'passing', reason: errno };
+  // It has no room for one more connection now.
+  if (/^ERR max number of clients/.test(message)) return { kind: 'passing', reason: serverWord(message) };
   if (PASSING.test(message) || LOST_CONNECTION.test(message)) return { kind: 'passing', reason: serverWord(message) };
   const inside = /\b(READONLY|MISCONF|OOM|NOREPLICAS|LOADING)\b/.exec(message);
   if (inside !== null) return { kind: 'passing', reason: serverWord(message) };
