@@ -15,8 +15,9 @@ def params_of(given: Mapping[str, Any] | None) -> dict[str, Any]:
     if given is None:
         return {}
     if not isinstance(given, Mapping):
-        kind = type(given).__name__
-        raise ValueError(f'params: names with values are wanted, as {{"day": "2026-03-02"}}, and not of type {kind}')
+        raise ValueError(
+            f'params: names with values are wanted, as {{"day": "2026-03-02"}}, and not of type {type(given).__name__}'
+        )
     for name, value in given.items():
         if isinstance(value, (SecretStr, SecretBytes, SecretDict)):
             raise ValueError(
