@@ -75,7 +75,9 @@ def materialized(
     if written or parts[0].shard is None:
         metadata["dagster/row_count"] = rows
         metadata["oxiflow/bytes"] = sum(output.bytes for output in written)
-        if parts[0].keys and (parts[0].shard is None or all(_is_part(output, parts[0]) for output in written)):
+        # Nobody counts the rows of one partition in what a range of them writes at once.
+        is_one = len(parts) == 1 and len(parts[0].keys) == 1
+        if is_one and (parts[0].shard is None or all(_is_part(output, parts[0]) for output in written)):
             metadata["dagster/partition_row_count"] = rows
     metadata |= {
         "oxiflow/records": records,

@@ -10,28 +10,56 @@ from typing import Any
 
 import dagster as dg
 from oxiflow.events import Alert, Checkpoint, Log, Progress
+from oxiflow.request import drain_seconds
 
 from oxiflow import Line, OxiFlowError, Result, Run, RunFailed
 
 from .figures import Metadata, observed
 
+INTERRUPTS = (dg.DagsterExecutionInterruptedError, KeyboardInterrupt)
 LEVELS = {"debug": "DEBUG", "info": "INFO", "warn": "WARNING", "error": "ERROR"}
 
 
+#: Beyond the time for draining, before what is left is killed, in seconds.
+MARGIN = 5.0
+
+
+def grace_of(seconds: float, drain_timeout: str | None) -> float:
+    """What is left so long after a stop is killed: nobody before the time for draining is over."""
+    return seconds if drain_timeout is None else max(seconds, drain_seconds(drain_timeout) + MARGIN)
+
+
+def keys_of(context: dg.AssetExecutionContext) -> tuple[str, ...]:
+    """Of all partitions that this run of Dagster is for."""
+    return tuple(context.partition_keys) if context.has_partition_key or context.has_partition_key_range else ()
+
+
 @contextmanager
-def stopping(run: Run, log: Any, grace: float) -> Iterator[None]:
-    """What ends the block early, Dagster's interrupt first of all, ends the run: drained, checkpointed, and its children too."""
+def stopping(run: Run, context: Any, grace: float) -> Iterator[None]:
+    """
+    What ends the block early, Dagster's interrupt first of all, ends the run: drained, checkpointed, and its children too. Throws
+    Failure where somebody has terminated the run of Dagster: of the interrupt itself, a retry policy would make another try.
+    """
+    log = context.log
     try:
         yield
-    except BaseException:
+    except BaseException as error:
         if run.running:
             result = run.stop(grace)
             saved = result.checkpoint or result.finished
             n = 0 if saved is None else saved.n if isinstance(saved, Checkpoint) else saved.checkpoint
             log.info(f"Oxide Flow has stopped; checkpoint {n} is saved" if n else "Oxide Flow has stopped")
+        if isinstance(error, INTERRUPTS) and is_canceled(context):
+            raise dg.Failure(description="the run was terminated", allow_retries=False) from error
         raise
     finally:
         run.close()
+
+
+def is_canceled(context: Any) -> bool:
+    """By somebody, for good; a run that lost its machine is not."""
+    record = context.instance.get_run_by_id(context.run.run_id)
+    return record is not None and record.status == dg.DagsterRunStatus.CANCELING
 
 
 def follow(run: Run, log: Any, every: float) -> Iterator[Metadata]:

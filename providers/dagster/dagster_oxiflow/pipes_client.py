@@ -12,7 +12,7 @@ from dagster._core.pipes.client import PipesClientCompletedInvocation
 
 from oxiflow import OxiFlowError, RunRequest, start
 
-from .following import failure_of, follow, stopping
+from .following import failure_of, follow, grace_of, keys_of, stopping
 from .identity import identity_of
 from .partitions import Part
 
@@ -73,8 +73,9 @@ class OxiFlowPipesClient(dg.PipesClient, TreatAsResourceParam):
         {check: step}}}` which checks the run answers. Throws Failure.
         """
         keys = sorted(context.selected_asset_keys)
-        part = Part((context.partition_key,) if context.has_partition_key else ())
-        identity = identity_of(context, keys[0], part)
+        part = Part(keys_of(context))
+        # An op has no asset.
+        identity = identity_of(context, keys[0] if keys else dg.AssetKey(context.op_execution_context.op.name), part)
         request = replace(
             request,
             run_key=request.run_key or identity.run_key,
@@ -93,12 +94,14 @@ class OxiFlowPipesClient(dg.PipesClient, TreatAsResourceParam):
                 env = {**self.env, **session.get_bootstrap_env_vars()}
                 run = start(request, env=env, cwd=self.cwd, runner=self.runner)
                 # The runner logs by Pipes: not twice.
-                with stopping(run, context.log, self.grace_seconds):
+                with stopping(run, context, grace_of(self.grace_seconds, request.drain_timeout)):
                     for metadata in follow(run, None, self.observe_seconds):
                         for key in keys:
                             context.log_event(
                                 dg.AssetObservation(
-                                    asset_key=key, partition=part.keys[0] if part.keys else None, metadata=metadata
+                                    asset_key=key,
+                                    partition=part.keys[0] if len(part.keys) == 1 else None,
+                                    metadata=metadata,
                                 )
                             )
                         reported = session.get_reported_results()

@@ -15,7 +15,7 @@ from oxiflow import OxiFlowError, Result, RunFailed, RunRequest, start
 from .assets import AssetPlan, Target, plan_of
 from .checks import verdict_of
 from .figures import materialized
-from .following import failure_of, follow, stopping
+from .following import failure_of, follow, grace_of, keys_of, stopping
 from .identity import identity_of
 from .manifest import Pipeline
 from .partitions import Part, mapping_for, parts_of, shards_of
@@ -38,7 +38,9 @@ class OxiFlowResource(dg.ConfigurableResource[Any]):
     same_host: bool = Field(default=False, description="All shards of a run are worked on here; its own state will do.")
     drain_timeout: str | None = Field(default=None, description='How long a stop may take, as "10s".')
     lease_wait: str | None = Field(default=None, description="How long to wait for another worker of the same run.")
-    grace_seconds: float = Field(default=15.0, description="What is left so long after a stop is killed.")
+    grace_seconds: float = Field(
+        default=15.0, description="What is left so long after a stop is killed, or after drain_timeout."
+    )
     observe_seconds: float = Field(default=10.0, description="At most one observation in so many seconds.")
 
     def run(
@@ -66,7 +68,8 @@ class OxiFlowResource(dg.ConfigurableResource[Any]):
             lease_wait=self.lease_wait,
             params=params or {},
             set=set or {},
-            fresh=fresh,
+            # A retry goes on: it is the same request.
+            fresh=fresh and context.retry_number == 0 and context.run.parent_run_id is None,
             accept_changes=accept_changes,
         )
         return OxiFlowInvocation(self, context, template, pipeline)
@@ -112,7 +115,7 @@ class OxiFlowInvocation:
         keys = list(self._context.selected_asset_keys)
         if len(keys) != 1:
             raise dg.DagsterInvariantViolationError(f"the pipeline {name} can't be {len(keys)} assets at once")
-        part = Part(tuple(self._context.partition_keys) if self._context.has_partition_key else ())
+        part = Part(keys_of(self._context))
         finished = yield from self._run(replace(self._template, pipeline=name), part, keys[0], keys, [])
         yield dg.MaterializeResult(
             asset_key=keys[0],
@@ -142,6 +145,14 @@ class OxiFlowInvocation:
                 raise failed.failure from failed.__cause__
         results = self.results[-len(parts) :]
         for target in self._written(pipeline, targets, done, parts):
+            if len(parts) > 1 and all(len(part.keys) == 1 for part in parts):
+                # Each partition has its own run, with figures and a file of its own.
+                for one, part in zip(done, parts, strict=True):
+                    self._context.add_asset_metadata(
+                        materialized([one], target.output.step, target.output, [part]),
+                        asset_key=target.key,
+                        partition_key=part.keys[0],
+                    )
             yield dg.MaterializeResult(
                 asset_key=target.key,
                 metadata=materialized(done, target.output.step, target.output, parts),
@@ -194,7 +205,7 @@ class OxiFlowInvocation:
         context.log.info(f'Oxide Flow runs "{request.pipeline}", run key "{request.run_key}"')
         try:
             run = start(request, env=resource.env, runner=resource.runner)
-            with stopping(run, context.log, resource.grace_seconds):
+            with stopping(run, context, grace_of(resource.grace_seconds, resource.drain_timeout)):
                 for metadata in follow(run, context.log, resource.observe_seconds):
                     for key in keys:
                         partition = part.keys[0] if len(part.keys) == 1 else None

@@ -52,9 +52,9 @@ class OxiFlowTranslator:
         return None if not name else word_of(name)
 
     def get_owners(self, pipeline: Pipeline, output: Output) -> Sequence[str]:
-        """The author, where that is an address of mail or `team:NAME`: Dagster knows no other owners."""
+        """The author, where that is an address of mail as Dagster knows them, or `team:NAME`: it refuses other owners."""
         author = pipeline.author or ""
-        return [author] if re.fullmatch(r"[^@\s]+@[^@\s]+\.[^@\s.]+|team:.+", author) else []
+        return [author] if re.fullmatch(r"[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+\.[A-Za-z]{2,7}|team:.+", author) else []
 
     def get_tags(self, pipeline: Pipeline, output: Output) -> Mapping[str, str]:
         return {re.sub(r"[^A-Za-z0-9_.-]", "_", tag)[:63]: "" for tag in pipeline.tags if tag}

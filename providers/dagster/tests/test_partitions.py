@@ -78,6 +78,29 @@ def test_a_range_of_partitions_in_one_run_of_dagster_is_a_run_for_each(bikes: Pa
     rows = [row.data for row in records_of(events[0], "oxiflow/runs")]
     assert [(row["partition"], row["rows"]) for row in rows] == [(month, i) for i, month in enumerate(MONTHS[:4], 1)]
     assert len({row["run_key"] for row in rows}) == 4
+    # And each of them has its own figures, and its own file.
+    shown = {event.materialization.partition: values(event.materialization.metadata) for event in events}
+    assert [shown[month]["dagster/partition_row_count"] for month in MONTHS[:4]] == [1, 2, 3, 4]
+    assert [shown[month]["dagster/row_count"] for month in MONTHS[:4]] == [1, 2, 3, 4]
+    assert [Path(shown[month]["oxiflow/output"]).stem for month in MONTHS[:4]] == MONTHS[:4]
+
+
+def test_the_chunks_of_a_backfill_of_an_asset_of_ones_own_are_runs_of_their_own(bikes: Path) -> None:
+    keys: list[str] = []
+
+    @dg.asset(
+        partitions_def=dg.StaticPartitionsDefinition(MONTHS), backfill_policy=dg.BackfillPolicy.multi_run(2), key="one"
+    )
+    def one(context: dg.AssetExecutionContext, oxiflow: OxiFlowResource) -> Iterator[Any]:
+        yield from oxiflow.run(context=context, pipeline="steady").stream()
+
+    instance = dg.DagsterInstance.ephemeral()
+    for first, last in ((0, 1), (2, 3)):
+        tags = {RANGE[0]: MONTHS[first], RANGE[1]: MONTHS[last], "dagster/backfill": "all"}
+        result = materialize(bikes, [one], instance=instance, tags=tags)
+        assert result.success
+        keys.append(values(result.get_asset_materialization_events()[0].materialization.metadata)["oxiflow/run_key"])
+    assert keys == [f"dagster/all/one/{MONTHS[a]}...{MONTHS[a + 1]}" for a in (0, 2)]
 
 
 def test_a_range_whose_ends_are_parameters_is_one_run_of_the_pipeline(bikes: Path) -> None:

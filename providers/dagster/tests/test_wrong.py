@@ -1,15 +1,20 @@
 """What is wrong around a run: Dagster says what, and whether another try helps."""
 
 import json
+import os
+import signal
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
-from dagster_oxiflow import OxiFlowResource
+from dagster_oxiflow import OxiFlowResource, oxiflow_assets
+from dagster_oxiflow.following import grace_of
 
 from .bikes import add_pipelines, rides
-from .inprocess import assets_of, failure_of, materialize, values
+from .inprocess import assets_of, failure_of, manifest_of, materialize, values
 
 
 def refusal(result: dg.ExecuteInProcessResult) -> tuple[str, bool]:
@@ -135,6 +140,7 @@ def test_hostile_texts_of_a_pipeline_are_shown_as_they_are_and_do_nothing(bikes:
     assert spec.description == text.replace("$$", "$")
     assert spec.group_name == "______etc"
     assert list(spec.owners) == []
+
     assert {"a_b", "dagster_priority", "x" * 63} <= spec.tags.keys()
     result = materialize(bikes, some)
     assert result.success
@@ -153,3 +159,40 @@ def test_a_variable_for_the_pipelines_can_be_one_of_dagsters_own_environment(
     add_pipelines(bikes, contract=contract.replace("path: in/contract.ndjson", 'path: "${INBOX}/contract.ndjson"'))
     resource = OxiFlowResource(project=str(bikes), env={"INBOX": dg.EnvVar("BIKES_INBOX")})
     assert dg.materialize([assets_of(bikes, select="contract")], resources={"oxiflow": resource}).success
+
+
+@pytest.mark.parametrize("author", ["data@acme.technology", "müller@firma.de", "a b@example.com"])
+def test_an_author_that_dagster_takes_for_no_owner_is_none(author: str) -> None:
+    document = manifest_of({"name": "one", "author": author})
+
+    @oxiflow_assets(manifest=document)
+    def some(context: dg.AssetExecutionContext) -> None: ...
+
+    assert [list(spec.owners) for spec in some.specs] == [[]]
+
+
+def test_what_somebody_has_terminated_is_not_tried_again(bikes: Path) -> None:
+    """In one process with its steps: Dagster takes an interrupt for something that a retry policy is for."""
+    tries: list[int] = []
+
+    @oxiflow_assets(project=bikes, select="steady", retry_policy=dg.RetryPolicy(max_retries=2))
+    def some(context: dg.AssetExecutionContext, oxiflow: OxiFlowResource) -> Iterator[Any]:
+        tries.append(context.retry_number)
+        for told in oxiflow.run(context=context).stream():
+            if isinstance(told, dg.AssetObservation) and len(tries) == 1:
+                context.instance.report_run_canceling(context.run)
+                # As the daemon does: a signal while the run is waited for.
+                threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
+            yield told
+
+    instance = dg.DagsterInstance.ephemeral()
+    materialize(bikes, some, instance=instance, observe_seconds=0)
+    assert tries == [0]
+    (run,) = instance.get_runs()
+    assert run.status in (dg.DagsterRunStatus.CANCELED, dg.DagsterRunStatus.FAILURE)
+
+
+def test_a_stop_leaves_a_run_the_time_that_it_has_for_draining() -> None:
+    assert grace_of(15, None) == 15
+    assert grace_of(15, "1s") == 15
+    assert grace_of(15, "2m") == 125
