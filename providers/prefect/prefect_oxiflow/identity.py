@@ -22,6 +22,8 @@ class Place:
     """Where in Prefect this code runs."""
 
     flow_run_id: UUID | None
+    #: What stands for the flow run in the one that called it: it is the same when that is run again, and the flow run is not.
+    called_as: UUID | None
     flow_run_name: str
     #: Counts the runs of the flow run: one more each time that it is retried.
     run_count: int
@@ -43,6 +45,7 @@ def here() -> Place:
     counts = [0 if flow_run is None else flow_run.run_count, 0 if task_run is None else task_run.flow_run_run_count]
     return Place(
         flow_run_id=flow_run_id,
+        called_as=None if flow_run is None else flow_run.parent_task_run_id,
         flow_run_name="task" if flow_run is None else flow_run.name,
         run_count=max(counts),
         task_run_id=None if task_run is None else task_run.id,
@@ -79,7 +82,7 @@ def identity_of(
     if not shared and place.task_run_id is not None:
         request = f"{request}/{place.task_run_id}"
     return Identity(
-        run_key=run_key or f"prefect/{root}/{place.task}/{pipeline}{tail_of(given)}",
+        run_key=run_key or f"prefect/{place.called_as or root}/{place.task}/{pipeline}{tail_of(given)}",
         invocation=request,
         worker_id=f"{worker_id or place.flow_run_name}/{place.task_run_id or root}/{place.run_count}.{place.tries}",
     )

@@ -19,7 +19,7 @@ from pydantic import SecretStr
 from oxiflow import Result
 
 FLOW_RUN, TASK_RUN, OTHER = UUID(int=1), UUID(int=2), UUID(int=3)
-PLACE = Place(FLOW_RUN, "brave-otter", 1, TASK_RUN, "run_pipeline", 1)
+PLACE = Place(FLOW_RUN, None, "brave-otter", 1, TASK_RUN, "run_pipeline", 1)
 
 
 def identity(place: Place = PLACE, shared: bool = False, **given: Any) -> Identity:
@@ -36,6 +36,13 @@ def test_a_retry_of_the_flow_run_is_the_same_run_and_another_request() -> None:
     again = identity(replace(PLACE, run_count=2, task_run_id=OTHER))
     assert again.run_key == identity().run_key
     assert again.invocation != identity().invocation
+
+
+def test_a_flow_within_one_that_is_run_again_is_the_same_run_and_another_request() -> None:
+    within = identity(replace(PLACE, called_as=UUID(int=4)))
+    again = identity(replace(PLACE, called_as=UUID(int=4), flow_run_id=OTHER))
+    assert again.run_key == within.run_key
+    assert again.invocation != within.invocation
 
 
 def test_another_flow_run_or_other_parameters_are_another_run() -> None:

@@ -13,7 +13,7 @@ from prefect_oxiflow import stopping
 from prefect_oxiflow.identity import Place
 from prefect_oxiflow.stopping import OFTEN, PATIENCE, SELDOM, Stopping
 
-PLACE = Place(UUID(int=1), "brave-otter", 1, UUID(int=2), "run_pipeline", 1)
+PLACE = Place(UUID(int=1), None, "brave-otter", 1, UUID(int=2), "run_pipeline", 1)
 
 
 class Client:

@@ -19,7 +19,7 @@ from prefect_oxiflow.surface import Surface
 
 from .recorded import NOW, events, result_of
 
-PLACE = Place(UUID(int=1), "brave-otter", 1, UUID(int=2), "run_pipeline", 1)
+PLACE = Place(UUID(int=1), None, "brave-otter", 1, UUID(int=2), "run_pipeline", 1)
 
 
 class Client:
