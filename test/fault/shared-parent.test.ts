@@ -51,6 +51,21 @@ describe.each(SHARED_BACKENDS)('three workers that one command has started, stat
   );
 });
 
+test('the first one is asked to end alone: the others do the rest, and it waits for them', async () => {
+  const depot = await Depot.open(parcels, { backend: 'sqlite', pace: 0.2 });
+  const parent = depot.attempt(ARGS, { othersMs: 15_000 });
+  await until('all three are at work', async () => (await depot.workers()).length === 3);
+  const first = (await depot.workers()).find(({ pid }) => pid === parent.pid);
+  await depot.verb('worker', 'stop', first?.worker_id ?? '');
+  await until('it has left', async () => (await depot.workers()).every(({ pid }) => pid !== parent.pid));
+  expect((await depot.workers()).map(({ state }) => state)).toEqual(['working', 'working']);
+  depot.quicken();
+  const ended = await parent.ended;
+  expect(ended.code, ended.stderr).toBe(143);
+  await depot.expectDone('the others');
+  depot.remove();
+}, 60_000);
+
 test('a first one that can not begin leaves nobody waiting for it', async () => {
   const depot = await Depot.open(parcels, { backend: 'sqlite', pace: 0 });
   rmSync(join(depot.root, 'in'), { recursive: true });
