@@ -9,7 +9,7 @@ import { OxiError } from '../engine/errors.ts';
 import { openStore } from '../state/open.ts';
 import type { Lease } from '../state/store.ts';
 import { Registrar } from '../workers/registrar.ts';
-import type { KeeperCommand, KeeperMessage, KeeperStart } from './keeper.ts';
+import { type KeeperCommand, type KeeperMessage, type KeeperStart, keyOf } from './keeper.ts';
 import { watchMain } from './watch-main.ts';
 
 const port = parentPort;
@@ -21,12 +21,12 @@ const tell = (message: KeeperMessage): void => port.postMessage(message);
 
 await using store = await openStore(settings);
 const registrar = new Registrar(store, runKey, holder, ttlMs);
-/** By token, and when each is to be renewed by `performance.now()`. */
-const leases = new Map<number, { lease: Lease; due: number }>();
+/** By key, and when each is to be renewed by `performance.now()`. */
+const leases = new Map<string, { lease: Lease; due: number }>();
 let wake = new AbortController();
 port.on('message', (command: KeeperCommand) => {
-  if (command.kind === 'keep') leases.set(command.lease.token, { lease: command.lease, due: 0 });
-  else if (command.kind === 'drop') leases.delete(command.token);
+  if (command.kind === 'keep') leases.set(keyOf(command.lease), { lease: command.lease, due: 0 });
+  else if (command.kind === 'drop') leases.delete(command.key);
   else if (command.kind === 'about') registrar.about(command.registration);
   else closing.abort();
   wake.abort();
@@ -63,14 +63,14 @@ while (!closing.signal.aborted) {
   await work(async () => {
     listening ??= await store.subscribe?.(runKey, () => wake.abort());
   });
-  for (const [token, kept] of leases)
+  for (const [key, kept] of leases)
     await work(async () => {
       if (performance.now() < kept.due) return;
       const held = await renew(kept.lease);
       kept.due = performance.now() + renewMs;
-      if (held === true || !leases.has(token)) return;
-      leases.delete(token);
-      tell({ kind: 'lost', token, ...(held === false ? {} : { why: held }) });
+      if (held === true || !leases.has(key)) return;
+      leases.delete(key);
+      tell({ kind: 'lost', key, ...(held === false ? {} : { why: held }) });
     });
   await work(async () => {
     if (!registrar.hasNews && performance.now() < nextBeat) return;

@@ -26,12 +26,12 @@ export interface KeeperStart {
 /** What the thread is told before and while it runs. */
 export type KeeperCommand =
   | { kind: 'keep'; lease: Lease }
-  | { kind: 'drop'; token: number }
+  | { kind: 'drop'; key: string }
   | { kind: 'about'; registration: Registration }
   | { kind: 'close' };
 
 export type KeeperMessage =
-  | { kind: 'lost'; token: number; why?: string }
+  | { kind: 'lost'; key: string; why?: string }
   | { kind: 'requests'; requests: RunRequest[] }
   | { kind: 'trouble'; message: string };
 
@@ -44,13 +44,17 @@ export interface KeeperEvents {
 
 export interface Keeper extends AsyncDisposable {
   /**
-   * Renews a lease until it is dropped; `lost`: another took it, or `why`: the store has lost the run (STATE_LOST). Tokens of one
-   * run key are never equal.
+   * Renews a lease until it is dropped; `lost`: another took it, or `why`: the store has lost the run (STATE_LOST).
    */
   keep(lease: Lease, lost: (why?: OxiError) => void): void;
   drop(lease: Lease): void;
   /** What the store is to know of this worker from now on. */
   about(registration: Registration): void;
+}
+
+/** Of two parts that are taken at one moment, some backends give both the same token. */
+export function keyOf({ part, token }: Lease): string {
+  return `${part} ${token}`;
 }
 
 /** Well below the shortest lease that can be configured. */
@@ -63,7 +67,7 @@ export function startKeeper(start: KeeperStart, on: KeeperEvents, delayMs = DELA
   let worker: Worker | undefined;
   let ended: Promise<unknown> | undefined;
   let closing = false;
-  const leases = new Map<number, { lease: Lease; lost: (why?: OxiError) => void }>();
+  const leases = new Map<string, { lease: Lease; lost: (why?: OxiError) => void }>();
   let latest: Registration | undefined;
   const tell = (command: KeeperCommand): void => worker?.postMessage(command);
 
@@ -71,8 +75,8 @@ export function startKeeper(start: KeeperStart, on: KeeperEvents, delayMs = DELA
     worker = startThread({ name: 'lease', data: start, youngMb: YOUNG_MB }, threadEntry('keeper-thread'));
     worker.on('message', (message: KeeperMessage) => {
       if (message.kind === 'lost') {
-        const { token, why } = message;
-        leases.get(token)?.lost(why === undefined ? undefined : new OxiError('STATE_LOST', why));
+        const { key, why } = message;
+        leases.get(key)?.lost(why === undefined ? undefined : new OxiError('STATE_LOST', why));
       }
       if (message.kind === 'requests') on.requests(message.requests);
       if (message.kind === 'trouble') on.trouble(message.message);
@@ -87,12 +91,13 @@ export function startKeeper(start: KeeperStart, on: KeeperEvents, delayMs = DELA
 
   return {
     keep(lease, lost) {
-      leases.set(lease.token, { lease, lost });
+      leases.set(keyOf(lease), { lease, lost });
       tell({ kind: 'keep', lease });
     },
     drop(lease) {
-      leases.delete(lease.token);
-      tell({ kind: 'drop', token: lease.token });
+      const key = keyOf(lease);
+      leases.delete(key);
+      tell({ kind: 'drop', key });
     },
     about(registration) {
       latest = registration;

@@ -79,6 +79,9 @@ export class GroupTable {
   /** Throws OxiError LEASE_LOST where the run was started over. */
   async refresh(): Promise<void> {
     this.#document = await this.#o.run.read(this.runId);
+    const { groups } = this.#document.shared;
+    // A server that went back has forgotten it: whoever takes the group again finds in its own document what is left to do.
+    for (const index of this.#finished) if (groups[index]?.done === undefined) this.#finished.delete(index);
   }
 
   async markDone(index: number, read: { records: number; bytes: number }): Promise<void> {

@@ -39,6 +39,20 @@ test('a pipe or a device is refused, and inside a pattern left out', async () =>
   expect(await source('rides.*').splits()).toEqual([{ index: 0, name: 'rides.ndjson', size: 2 }]);
 });
 
+// What is recorded comes out of the state, which others may be able to write.
+test('no file is read that its path does not name, whatever the state says', async () => {
+  for (const name of ['rides.ndjson', 'fares.ndjson', 'keys.txt']) writeFileSync(join(folder, name), '1\n');
+  const rides = source(['rides.ndjson', '*s.ndjson']);
+  const named = (name: string) => rides.recorded([{ index: 0, name, size: 2 }]);
+  expect(await named('rides.ndjson')).toMatchObject([{ name: 'rides.ndjson', size: 2 }]);
+  expect(await named('fares.ndjson')).toMatchObject([{ name: 'fares.ndjson', size: 2 }]);
+  for (const name of ['keys.txt', './rides.ndjson', join(folder, 'rides.ndjson'), '/etc/passwd'])
+    await expect(named(name)).rejects.toMatchObject({
+      code: 'INPUT_CHANGED',
+      message: `step "rides": the run reads ${name}, and "path" does not name that; --fresh starts over`,
+    });
+});
+
 test('a match that leads nowhere is said in a sentence', async () => {
   symlinkSync('gone.ndjson', join(folder, 'rides.ndjson'));
   await expect(source('*.ndjson').splits()).rejects.toMatchObject({

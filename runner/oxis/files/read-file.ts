@@ -120,13 +120,29 @@ class FileSource implements Source {
 
   async recorded(splits: readonly Split[]): Promise<Split[]> {
     const now: Split[] = [];
+    const meant = await this.#meant(splits);
     for (const { index, name } of splits) {
       const info = await stat(resolve(this.#root, name)).catch((error) => {
         throw ioError(error, name, { step: this.#step, file: name });
       });
+      if (!meant.has(name))
+        throw new OxiError(
+          'INPUT_CHANGED',
+          `step "${this.#step}": the run reads ${name}, and "path" does not name that; --fresh starts over`,
+          { place: { step: this.#step, field: 'path', file: name } },
+        );
       now.push({ index, name, size: info.size });
     }
     return now;
+  }
+
+  /** Names that its configuration means: whoever may write the state chooses no other file. */
+  async #meant(splits: readonly Split[]): Promise<ReadonlySet<string>> {
+    const names = new Set(this.#paths);
+    if (splits.every(({ name }) => names.has(name))) return names;
+    for (const path of this.#paths)
+      if (isPattern(path)) for await (const name of glob(path, { cwd: this.#root })) names.add(name);
+    return names;
   }
 
   /** The file itself, where there is one of exactly this name. */
