@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -90,6 +91,7 @@ def oxiflow_assets(
     `partition_shards`: a partition is part I of N of one run instead. Throws DagsterInvalidDefinitionError.
     """
     document = load_manifest(manifest, project)
+    tell_mistakes(document)
     upstream = upstream_of(document)
     pipelines = in_order(select_pipelines(document, select, exclude), upstream)
     return _decorator(
@@ -128,6 +130,7 @@ def build_oxiflow_assets(
     stands in front of the names of the steps; `body` is what they do, as the function under `oxiflow_assets`.
     """
     document = load_manifest(manifest, project)
+    tell_mistakes(document)
     upstream = upstream_of(document)
     made: dict[str, dg.AssetsDefinition] = {}
     for pipeline in select_pipelines(document, select, exclude):
@@ -156,6 +159,13 @@ def build_oxiflow_assets(
     return list(made.values())
 
 
+def tell_mistakes(manifest: Manifest) -> None:
+    """A pipeline that can't be loaded is no asset; whoever looks for it finds out why."""
+    log = logging.getLogger(__name__)
+    for one in manifest.errors:
+        log.warning("%s is left out, it has mistakes: %s", one.file, "; ".join(one.messages))
+
+
 def _decorator(
     manifest: Manifest,
     upstream: Upstream,
@@ -171,6 +181,16 @@ def _decorator(
     specs: list[dg.AssetSpec] = []
     checks = []
     names: dict[str, Pipeline] = {}
+
+    def claim(name: str, pipeline: Pipeline) -> None:
+        """Dagster gives outputs of assets and of checks names of one kind."""
+        if name in names:
+            raise dg.DagsterInvalidDefinitionError(
+                f'Dagster can\'t tell an output or check of "{pipeline.name}" from one of "{names[name].name}": {name}; '
+                "rename one, or give it another key in a translator"
+            )
+        names[name] = pipeline
+
     for pipeline in pipelines:
         deps = _deps(pipeline, upstream, translator)
         if not pipeline.outputs:
@@ -178,17 +198,11 @@ def _decorator(
         for output in pipeline.outputs:
             spec = translator.get_asset_spec(manifest, pipeline, output, deps)
             specs.append(spec)
-            name = spec.key.to_python_identifier()
-            if name in names:
-                raise dg.DagsterInvalidDefinitionError(
-                    f'Dagster can\'t tell an output of "{pipeline.name}" from one of "{names[name].name}": {name}; '
-                    "rename one, or give it another key in a translator"
-                )
-            names[name] = pipeline
-            checks += [
-                dg.AssetCheckSpec(check.name, asset=spec.key, description=check.description)
-                for check in translator.get_checks(pipeline, output)
-            ]
+            claim(spec.key.to_python_identifier(), pipeline)
+            for check in translator.get_checks(pipeline, output):
+                made = dg.AssetCheckSpec(check.name, asset=spec.key, description=check.description)
+                claim(made.get_python_identifier(), pipeline)
+                checks.append(made)
         # A translator may say it too.
         partitions = partitions_def or specs[-1].partitions_def
         if partitions is not None and not shards:

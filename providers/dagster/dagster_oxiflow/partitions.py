@@ -52,17 +52,26 @@ def mapping_for(
             if word not in (*WORDS, *dimensions):
                 choices = ", ".join((*WORDS, *dimensions))
                 raise dg.DagsterInvalidDefinitionError(f'partition_params: {parameter}: "{word}" is none of {choices}')
-            if word in ("start", "end") and not isinstance(partitions_def, dg.TimeWindowPartitionsDefinition):
-                raise dg.DagsterInvalidDefinitionError(
-                    f'partition_params: {parameter}: partitions that are no windows of time have no "{word}"'
-                )
     found = {parameter: word for parameter, word in words.items() if parameter in declared}
+    for parameter, word in found.items():
+        _refuse_word(parameter, word, partitions_def, dimensions)
     if not found:
         raise dg.DagsterInvalidDefinitionError(
             f'pipeline "{pipeline.name}" would do the same for every partition: it has none of the parameters '
             f"{', '.join(words)}; declare one, or map one of its own in partition_params"
         )
     return found
+
+
+def _refuse_word(
+    parameter: str, word: str, partitions_def: dg.PartitionsDefinition[Any], dimensions: Sequence[str]
+) -> None:
+    if word in dimensions or word not in ("start", "end"):
+        return
+    if not isinstance(partitions_def, dg.TimeWindowPartitionsDefinition):
+        raise dg.DagsterInvalidDefinitionError(
+            f'partition_params: {parameter}: partitions that are no windows of time have no "{word}"'
+        )
 
 
 def parts_of(

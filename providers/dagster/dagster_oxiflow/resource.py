@@ -20,7 +20,7 @@ from .identity import identity_of
 from .manifest import Pipeline
 from .partitions import Part, mapping_for, parts_of, shards_of
 
-Told = Union[dg.MaterializeResult[Any], dg.AssetCheckResult, dg.AssetObservation]
+Told = Union[dg.MaterializeResult[Any], dg.AssetMaterialization, dg.AssetCheckResult, dg.AssetObservation]
 
 
 class OxiFlowResource(dg.ConfigurableResource[Any]):
@@ -105,10 +105,28 @@ class OxiFlowInvocation:
             raise dg.Failure(
                 "the checks are made by the run of the pipeline: materialize the asset", allow_retries=False
             )
-        for pipeline in plan.pipelines:
-            targets = plan.targets(self._context, pipeline)
-            if targets:
-                yield from self._assets(plan, pipeline, targets)
+        targets = {pipeline.name: plan.targets(self._context, pipeline) for pipeline in plan.pipelines}
+        asked = [pipeline for pipeline in plan.pipelines if targets[pipeline.name]]
+        if not asked:
+            raise dg.Failure(
+                "none of these assets says any more which pipeline makes it: leave the metadata as they are, or add to them",
+                allow_retries=False,
+            )
+        self._refuse_unknown(asked)
+        for pipeline in asked:
+            yield from self._assets(plan, pipeline, targets[pipeline.name])
+
+    def _refuse_unknown(self, pipelines: list[Pipeline]) -> None:
+        """A parameter that none of them has would be a run with other values than somebody asked for."""
+        known = {parameter.name for pipeline in pipelines for parameter in pipeline.parameters}
+        unknown = sorted(set(self._template.params) - known)
+        if unknown:
+            names = ", ".join(f'"{pipeline.name}"' for pipeline in pipelines)
+            raise dg.Failure(
+                f"no parameter {', '.join(unknown)} in {names}, as the manifest has them"
+                + (f"; there are {', '.join(sorted(known))}" if known else ""),
+                allow_retries=False,
+            )
 
     def _single(self, name: str) -> Iterator[Told]:
         """A pipeline that is all of an asset that somebody else defined."""
@@ -141,6 +159,7 @@ class OxiFlowInvocation:
             try:
                 done.append((yield from self._run(request, part, first, keys, targets)))
             except _Failed as failed:
+                yield from self._done(targets, done, parts)
                 yield from self._checks(plan, targets, [failed.result])
                 raise failed.failure from failed.__cause__
         results = self.results[-len(parts) :]
@@ -159,6 +178,21 @@ class OxiFlowInvocation:
                 data_version=dg.DataVersion("+".join(one.run_id for one in done[:8])),
             )
         yield from self._checks(plan, targets, results)
+
+    def _done(
+        self, targets: list[Target], done: list[RunFinished], parts: list[Part]
+    ) -> Iterator[dg.AssetMaterialization]:
+        """Of a range that has failed: the partitions that are there all the same."""
+        for one, part in zip(done, parts, strict=False):
+            if len(part.keys) != 1 or part.shard is not None:
+                continue
+            for target in targets:
+                if any(output.step == target.output.step for output in one.outputs):
+                    yield dg.AssetMaterialization(
+                        asset_key=target.key,
+                        partition=part.keys[0],
+                        metadata=materialized([one], target.output.step, target.output, [part]),
+                    )
 
     def _parts(self, plan: AssetPlan, pipeline: Pipeline) -> list[Part]:
         # What the assets have now: they may have been given partitions since.
@@ -227,6 +261,11 @@ class OxiFlowInvocation:
                     continue
                 verdicts = [verdict for result in results if (verdict := verdict_of(check, result)) is not None]
                 if not verdicts:
+                    if all(result.succeeded for result in results):
+                        # Dagster goes on to show how it was the last time.
+                        self._context.log.warning(
+                            f'the check "{check.name}" was not made: the pipeline has run without it, or the manifest is older'
+                        )
                     continue
                 numbers = [name for name, value in verdicts[0].metadata.items() if isinstance(value, int)]
                 worst = next((verdict for verdict in verdicts if not verdict.passed), verdicts[0])

@@ -135,6 +135,11 @@ def test_what_a_pipeline_writes_and_another_reads_makes_it_depend(glob: str, pat
             "no windows of time",
         ),
         (
+            manifest_of({"name": "one", "parameters": [{"name": "partition_end", "type": "date", "required": True}]}),
+            {"partitions_def": dg.StaticPartitionsDefinition(MONTHS)},
+            "no windows of time",
+        ),
+        (
             manifest_of({"name": "one", "parameters": [{"name": "day", "type": "date", "required": True}]}),
             {"partitions_def": dg.StaticPartitionsDefinition(MONTHS), "partition_params": {"day": "year"}},
             '"year" is none of key, first',
@@ -232,9 +237,26 @@ def body(context: dg.AssetExecutionContext) -> Iterator[Any]:
 @pytest.mark.parametrize("names", [("a b", "a_b"), ("a-b", "a_b"), ("a/b", "a__b")])
 def test_names_that_dagster_can_not_tell_apart_are_refused(names: tuple[str, str]) -> None:
     with pytest.raises(
-        dg.DagsterInvalidDefinitionError, match=f'can\'t tell an output of "{names[1]}" from .*"{names[0]}"'
+        dg.DagsterInvalidDefinitionError, match=f'can\'t tell an output or check of "{names[1]}" from .*"{names[0]}"'
     ):
         of_manifest(manifest_of(*({"name": name} for name in names)))
+
+
+def test_a_check_that_is_called_like_the_asset_of_another_pipeline_is_refused() -> None:
+    document = manifest_of({"name": "contract"}, {"name": "contract_strict"})
+    document["pipelines"][0]["outputs"][0]["validations"] = [{"step": "strict", "on_error": "stop"}]
+    with pytest.raises(
+        dg.DagsterInvalidDefinitionError,
+        match=r'an output or check of "contract_strict" from .*"contract": contract_strict',
+    ):
+        of_manifest(document)
+
+
+def test_a_pipeline_with_mistakes_is_left_out_and_said_to_be(caplog: pytest.LogCaptureFixture) -> None:
+    document = manifest_of({"name": "one"})
+    document["errors"] = [{"pipeline": "two", "file": "pipelines/two.yaml", "messages": ["no steps"]}]
+    assert len(list(of_manifest(document).specs)) == 1
+    assert "pipelines/two.yaml is left out, it has mistakes: no steps" in caplog.text
 
 
 def test_steps_of_the_same_name_are_refused() -> None:

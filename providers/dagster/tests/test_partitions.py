@@ -85,6 +85,17 @@ def test_a_range_of_partitions_in_one_run_of_dagster_is_a_run_for_each(bikes: Pa
     assert [Path(shown[month]["oxiflow/output"]).stem for month in MONTHS[:4]] == MONTHS[:4]
 
 
+def test_of_a_range_that_fails_the_partitions_that_were_done_are_there(bikes: Path) -> None:
+    months = dg.StaticPartitionsDefinition(MONTHS)
+    daily = assets_of(bikes, select="daily", partitions_def=months, backfill_policy=dg.BackfillPolicy.single_run())
+    (bikes / f"in/daily/{MONTHS[2]}.ndjson").write_text("{")
+    result = materialize(bikes, daily, tags={RANGE[0]: MONTHS[0], RANGE[1]: MONTHS[3]})
+    assert not result.success
+    shown = {one.materialization.partition: one.materialization for one in result.get_asset_materialization_events()}
+    assert sorted(map(str, shown)) == MONTHS[:2]
+    assert [values(shown[month].metadata)["dagster/partition_row_count"] for month in MONTHS[:2]] == [1, 2]
+
+
 def test_the_chunks_of_a_backfill_of_an_asset_of_ones_own_are_runs_of_their_own(bikes: Path) -> None:
     keys: list[str] = []
 

@@ -192,6 +192,16 @@ def test_what_somebody_has_terminated_is_not_tried_again(bikes: Path) -> None:
     assert run.status in (dg.DagsterRunStatus.CANCELED, dg.DagsterRunStatus.FAILURE)
 
 
+def test_a_parameter_that_no_pipeline_has_is_refused_before_anything_runs(bikes: Path) -> None:
+    @oxiflow_assets(project=bikes, select="contract", **RETRIED)
+    def some(context: dg.AssetExecutionContext, oxiflow: OxiFlowResource) -> Iterator[Any]:
+        yield from oxiflow.run(context=context, params={"dya": "monday"}).stream()
+
+    said, retried = refusal(materialize(bikes, some))
+    assert 'no parameter dya in "contract"' in said
+    assert not retried
+
+
 def test_a_stop_leaves_a_run_the_time_that_it_has_for_draining() -> None:
     assert grace_of(15, None) == 15
     assert grace_of(15, "1s") == 15
