@@ -38,7 +38,8 @@ export function checkout(): Checkout {
 }
 
 function shell(lines: string, cwd: string): Said {
-  const { status, stdout, stderr } = spawnSync('bash', ['-euo', 'pipefail', '-c', lines], {
+  // Behind a socket, bash takes itself for one that somebody has logged in to, and reads the machine's settings for that.
+  const { status, stdout, stderr } = spawnSync('bash', ['--norc', '-euo', 'pipefail', '-c', lines], {
     cwd,
     encoding: 'utf8',
     env: { ...process.env, PATH: systemPath() },
