@@ -37,7 +37,7 @@ SimpleAuthManager.is_authorized_dag = is_authorized_dag
 #: Half a minute on an idle machine.
 BOOT = 600.0
 #: Task processes, the triggerer and others save what they do at SIGTERM; then it is over.
-GRACE = 90.0
+GRACE = 60.0
 
 
 class Airflow:
