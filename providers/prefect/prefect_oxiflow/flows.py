@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import inspect
+import keyword
 import os
 import re
 import sys
@@ -100,6 +101,9 @@ def argument_of(parameter: Parameter) -> inspect.Parameter:
     if parameter.choices:
         kind = Literal[tuple(parameter.choices)]
     default = inspect.Parameter.empty if parameter.required else value_of(parameter)
+    if parameter.choices and not parameter.required:
+        # One of them, as it stands there: Prefect compares.
+        default = next((one for one in parameter.choices if str(one) == str(parameter.default)), parameter.default)
     return inspect.Parameter(
         python_name(parameter.name),
         inspect.Parameter.KEYWORD_ONLY,
@@ -126,4 +130,6 @@ def documentation_of(entry: Pipeline) -> str:
 
 
 def python_name(name: str) -> str:
-    return re.sub(r"\W", "_", name, flags=re.ASCII)
+    """Python and Prefect take no name that begins with `_`, and no word of the language."""
+    word = re.sub(r"\W", "_", name, flags=re.ASCII).lstrip("_") or "value"
+    return f"{word}_" if keyword.iskeyword(word) else word

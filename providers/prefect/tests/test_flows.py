@@ -48,6 +48,20 @@ def test_the_parameters_of_the_flow_are_those_of_the_pipeline(harbour: Path) -> 
     assert shown["from_day"]["format"] == "date"
 
 
+def test_names_and_defaults_that_the_runner_takes_make_a_flow() -> None:
+    document = manifest_of(
+        {"name": "from", "type": "string", "default": "harbour"},
+        {"name": "_quay", "type": "int", "default": 3},
+        {"name": "day", "type": "date", "default": "2026-03-01", "choices": ["2026-03-01", "2026-03-02"]},
+        {"name": "rest", "type": "float", "default": 1.0, "choices": [1, 2.5]},
+    )
+    flow = oxiflow_flow("one", manifest=document)
+    names = ["from_", "quay", "day", "rest"]
+    assert list(flow.parameters.model_dump()["properties"]) == names
+    given = {name: about["default"] for name, about in flow.parameters.model_dump()["properties"].items()}
+    assert list(flow.validate_parameters(given)) == names
+
+
 def test_values_are_checked_before_anything_runs() -> None:
     document = manifest_of(
         {"name": "day", "type": "date", "required": True},
