@@ -18,8 +18,8 @@ from .api import Api
 
 #: Ten seconds on an idle machine.
 BOOT = 480.0
-#: Runs that go on are ended in order first.
-GRACE = 120.0
+#: Runs that go on are ended in order first; of Dagster itself, some servers hear no signal, and are killed then.
+GRACE = 30.0
 #: Until a signal that was not heeded is repeated.
 AGAIN = 5.0
 SETTINGS = """
