@@ -187,6 +187,16 @@ describe('Dagster Pipes', () => {
       params: { exception: { message: expect.stringContaining('input/orders.ndjson: no such file') } },
     });
   });
+  test.concurrent('hears of a run that several workers share from the first of them alone', async () => {
+    const root = folder(GOOD_PROJECT);
+    const env = pipesEnvironment(root, ['shop/large_orders']);
+    const { code, stderr } = await oxiflow(['run', 'orders', '--workers', '2', '--splits', '2'], { cwd: root, env });
+    expect(code, stderr).toBe(0);
+    const methods = messagesOf(root).map(({ method }) => method);
+    for (const method of ['opened', 'report_asset_materialization', 'closed'])
+      expect(methods.filter((one) => one === method)).toHaveLength(1);
+  });
+
   test.concurrent('that is malformed is refused before anything starts', async () => {
     const root = folder(GOOD_PROJECT);
     const env = { DAGSTER_PIPES_CONTEXT: 'nonsense', DAGSTER_PIPES_MESSAGES: 'nonsense' };
