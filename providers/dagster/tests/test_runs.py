@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import pytest
 from dagster_oxiflow import OxiFlowPipesClient, OxiFlowResource, build_oxiflow_assets, oxiflow_assets
 from oxiflow.runner import runner_command
 
@@ -127,12 +128,13 @@ def test_bad_data_is_not_tried_again_and_says_why(bikes: Path) -> None:
     assert values(data.metadata)["oxiflow/code"] == "RECORD_INVALID"
 
 
-def test_a_run_that_is_killed_is_resumed_by_the_retry(bikes: Path) -> None:
+@pytest.mark.parametrize("fresh", [False, True])
+def test_a_run_that_is_killed_is_resumed_by_the_retry_also_where_it_was_to_start_over(bikes: Path, fresh: bool) -> None:
     killed: list[int] = []
 
     @oxiflow_assets(project=bikes, select="steady", retry_policy=dg.RetryPolicy(max_retries=1))
     def steady(context: dg.AssetExecutionContext, oxiflow: OxiFlowResource) -> Iterator[Any]:
-        for told in oxiflow.run(context=context).stream():
+        for told in oxiflow.run(context=context, fresh=fresh).stream():
             if isinstance(told, dg.AssetObservation) and not killed:
                 killed.append(values(told.metadata)["oxiflow/records"])
                 kill_runner(bikes)
