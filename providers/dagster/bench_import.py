@@ -1,19 +1,18 @@
 """
 What loading a project of 500 pipelines costs, beside a plain file of 500 assets with the same descriptions, groups and tags:
 `providers/dagster/.venv/bin/python providers/dagster/bench_import.py`. Each time is of a process of its own, without the import
-of Dagster; of several, alternating, the least.
+of Dagster; of several, alternating, the least. `--count`, `--times`: how many pipelines, and how often each is loaded.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-COUNT = 500
-TIMES = 7
 TIMED = """
 import sys, time
 import dagster as dg
@@ -49,11 +48,17 @@ defs = dg.Definitions(assets=build_oxiflow_assets(body, project=project))
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--count", type=int, default=500)
+    parser.add_argument("--times", type=int, default=7)
+    options = parser.parse_args()
+    count: int = options.count
+    times: int = options.times
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        (root / "oxiflow-manifest.json").write_text(json.dumps(manifest()))
-        plain = [PLAIN.format(i=i, deps=[f"rides_{i - 1}"] if i % 10 else []) for i in range(COUNT)]
-        names = ", ".join(f"rides_{i}" for i in range(COUNT))
+        (root / "oxiflow-manifest.json").write_text(json.dumps(manifest(count)))
+        plain = [PLAIN.format(i=i, deps=[f"rides_{i - 1}"] if i % 10 else []) for i in range(count)]
+        names = ", ".join(f"rides_{i}" for i in range(count))
         (root / "plain.py").write_text(PLAIN_HEAD + "".join(plain) + f"defs = dg.Definitions(assets=[{names}])\n")
         (root / "one_step.py").write_text(
             OURS.format(what="OxiFlowResource, oxiflow_assets", project=folder) + ONE_STEP
@@ -62,7 +67,7 @@ def main() -> None:
             OURS.format(what="OxiFlowResource, build_oxiflow_assets", project=folder) + STEPS
         )
         best: dict[str, float] = {}
-        for _ in range(TIMES):
+        for _ in range(times):
             for module in ("plain", "one_step", "steps"):
                 program = TIMED.format(folder=folder, module=module)
                 done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
@@ -71,7 +76,7 @@ def main() -> None:
         sys.stdout.write(f"{module:10} {seconds:6.2f} s  {seconds / best['plain']:5.2f}\n")
 
 
-def manifest() -> dict[str, object]:
+def manifest(count: int) -> dict[str, object]:
     pipelines: list[dict[str, object]] = [
         {
             "name": f"rides_{i}",
@@ -105,7 +110,7 @@ def manifest() -> dict[str, object]:
             "resumable": True,
             "plan_hash": f"{i:032}",
         }
-        for i in range(COUNT)
+        for i in range(count)
     ]
     project = {"name": "rides", "version": None, "description": None}
     return {"manifest_version": 1, "project": project, "pipelines": pipelines, "errors": []}

@@ -13,9 +13,9 @@ import dagster as dg
 
 from .checks import Check
 from .manifest import Manifest, ManifestLike, Output, Pipeline, load_manifest
-from .partitions import mapping_for
-from .selection import Upstream, Words, in_order, select_pipelines, upstream_of
-from .translator import OUTPUT, PIPELINE, OxiFlowTranslator, free_word, word_of
+from .partitions import mapping_for, refuse_params, refuse_shards
+from .selection import Words, in_order, select_pipelines, upstream_of
+from .translator import OUTPUT, PIPELINE, Dep, OxiFlowTranslator, free_word, word_of
 
 #: Of the function that was decorated: what a run of it needs to know.
 _PLAN = "__oxiflow_plan__"
@@ -40,6 +40,8 @@ class AssetPlan:
     #: Parameter to what it is given of a partition, where that is asked for.
     partition_params: Mapping[str, str] | None
     shards: bool
+    #: Where the pipelines are, if that was said.
+    project: str | None
 
     def targets(self, context: dg.AssetExecutionContext, pipeline: Pipeline) -> list[Target]:
         """The assets of the pipeline that are asked for, whatever keys they were given since."""
@@ -92,16 +94,18 @@ def oxiflow_assets(
     """
     document = load_manifest(manifest, project)
     tell_mistakes(document)
-    upstream = upstream_of(document)
-    pipelines = in_order(select_pipelines(document, select, exclude), upstream)
+    translator = translator or OxiFlowTranslator()
+    pipelines, deps = _sorted(document, select_pipelines(document, select, exclude), translator)
+    refuse_params(pipelines, partition_params)
     return _decorator(
         document,
-        upstream,
+        deps,
         pipelines,
-        translator or OxiFlowTranslator(),
+        translator,
         partitions_def,
         partition_params,
         partition_shards,
+        project,
         name=name,
         backfill_policy=backfill_policy,
         retry_policy=retry_policy,
@@ -131,9 +135,12 @@ def build_oxiflow_assets(
     """
     document = load_manifest(manifest, project)
     tell_mistakes(document)
-    upstream = upstream_of(document)
+    translator = translator or OxiFlowTranslator()
+    selected = select_pipelines(document, select, exclude)
+    _, deps = _sorted(document, selected, translator)
+    refuse_params(selected, partition_params)
     made: dict[str, dg.AssetsDefinition] = {}
-    for pipeline in select_pipelines(document, select, exclude):
+    for pipeline in selected:
         # A function of its own for each step: it carries what the step needs to know.
         @wraps(body)
         def run(*arguments: Any, **named: Any) -> Any:
@@ -146,12 +153,13 @@ def build_oxiflow_assets(
             )
         decorate = _decorator(
             document,
-            upstream,
+            deps,
             [pipeline],
-            translator or OxiFlowTranslator(),
+            translator,
             partitions_def,
             partition_params,
             partition_shards,
+            project,
             name=step,
             **options,
         )
@@ -168,12 +176,13 @@ def tell_mistakes(manifest: Manifest) -> None:
 
 def _decorator(
     manifest: Manifest,
-    upstream: Upstream,
+    deps: Mapping[str, Sequence[Dep]],
     pipelines: Sequence[Pipeline],
     translator: OxiFlowTranslator,
     partitions_def: dg.PartitionsDefinition[Any] | None,
     partition_params: Mapping[str, str] | None,
     shards: bool,
+    project: str | os.PathLike[str] | None,
     **options: Any,
 ) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
     if not pipelines:
@@ -192,11 +201,10 @@ def _decorator(
         names[name] = pipeline
 
     for pipeline in pipelines:
-        deps = _deps(pipeline, upstream, translator)
         if not pipeline.outputs:
             raise dg.DagsterInvalidDefinitionError(f'pipeline "{pipeline.name}" has no output that could be an asset')
         for output in pipeline.outputs:
-            spec = translator.get_asset_spec(manifest, pipeline, output, deps)
+            spec = translator.get_asset_spec(manifest, pipeline, output, deps[pipeline.name])
             specs.append(spec)
             claim(spec.key.to_python_identifier(), pipeline)
             for check in translator.get_checks(pipeline, output):
@@ -211,7 +219,10 @@ def _decorator(
             raise dg.DagsterInvalidDefinitionError(
                 "partition_shards: needs partitions_def, and a run for each partition"
             )
-    plan = AssetPlan(tuple(pipelines), translator, partition_params, shards)
+        if shards and partitions is not None:
+            refuse_shards(partitions)
+    where = None if project is None else os.path.realpath(project)
+    plan = AssetPlan(tuple(pipelines), translator, partition_params, shards, where)
 
     def decorate(body: Callable[..., Any]) -> dg.AssetsDefinition:
         if hasattr(body, _PLAN):
@@ -225,10 +236,22 @@ def _decorator(
     return decorate
 
 
-def _deps(pipeline: Pipeline, upstream: Upstream, translator: OxiFlowTranslator) -> list[dg.AssetKey]:
-    keys = [translator.get_asset_key(one, output) for one, output in upstream[pipeline.name]]
-    keys += [key for source in pipeline.inputs if (key := translator.get_input_asset_key(pipeline, source)) is not None]
-    return list(dict.fromkeys(keys))
+def _sorted(
+    manifest: Manifest, pipelines: Sequence[Pipeline], translator: OxiFlowTranslator
+) -> tuple[list[Pipeline], dict[str, Sequence[Dep]]]:
+    """Each behind those whose assets it needs, as the translator says, and what it needs by its name."""
+    upstream = upstream_of(manifest)
+    deps = {pipeline.name: translator.get_deps(pipeline, upstream[pipeline.name]) for pipeline in pipelines}
+    made = {
+        translator.get_asset_key(pipeline, output): pipeline.name
+        for pipeline in pipelines
+        for output in pipeline.outputs
+    }
+    needs = {
+        name: {made[key] for dep in some if (key := dep if isinstance(dep, dg.AssetKey) else dep.asset_key) in made}
+        for name, some in deps.items()
+    }
+    return in_order(pipelines, needs), deps
 
 
 def _text(value: Any) -> str:

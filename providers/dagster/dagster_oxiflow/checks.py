@@ -11,6 +11,9 @@ from oxiflow import Result
 #: The runner's words for how a check stopped a run.
 STOPPED_BY = {"dead_letters": "DEAD_LETTERS_FULL", "max_errors": "TOO_MANY_ERRORS"}
 
+#: Of a verdict: what each of several runs may have, and not all of them together.
+LIMIT = "oxiflow/limit"
+
 
 @dataclass(frozen=True)
 class Check:
@@ -48,7 +51,7 @@ def verdict_of(check: Check, result: Result) -> Verdict | None:
         return _verdict(refused == 0, stopped, metadata, result)
     stopped = code == STOPPED_BY[check.kind]
     if check.kind == "dead_letters":
-        metadata = {"oxiflow/dead_lettered": total.dead_lettered, "oxiflow/limit": check.limit}
+        metadata = {"oxiflow/dead_lettered": total.dead_lettered, LIMIT: check.limit}
         return _verdict(total.dead_lettered <= check.limit and not stopped, stopped, metadata, result)
     bad = total.dropped + total.dead_lettered + total.failed + total.passed_on_error
     return _verdict(not stopped, stopped, {"oxiflow/errors": bad, "oxiflow/records": total.added}, result)

@@ -13,7 +13,7 @@ from dagster.components.utils.translation import TranslationFn, TranslationFnRes
 from .assets import build_oxiflow_assets
 from .manifest import Manifest, Output, Pipeline
 from .resource import OxiFlowResource
-from .translator import OxiFlowTranslator
+from .translator import Dep, OxiFlowTranslator
 
 
 class OxiFlowConfig(dg.Config):
@@ -62,6 +62,8 @@ class OxiFlowProjectComponent(dg.Component, dg.Resolvable):
     threads: Optional[int] = None
     same_host: bool = False
     drain_timeout: Optional[str] = None
+    #: What is left so long after a stop is killed, or after drain_timeout.
+    grace_seconds: float = 15.0
     observe_seconds: float = 10.0
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
@@ -75,6 +77,7 @@ class OxiFlowProjectComponent(dg.Component, dg.Resolvable):
             threads=self.threads,
             same_host=self.same_host,
             drain_timeout=self.drain_timeout,
+            grace_seconds=self.grace_seconds,
             observe_seconds=self.observe_seconds,
         )
         translator = _Translator(self.translation)
@@ -116,7 +119,7 @@ class _Translator(OxiFlowTranslator):
         self._translation = translation
 
     def get_asset_spec(
-        self, manifest: Manifest, pipeline: Pipeline, output: Output, deps: Sequence[dg.AssetKey]
+        self, manifest: Manifest, pipeline: Pipeline, output: Output, deps: Sequence[Dep]
     ) -> dg.AssetSpec:
         # Of one that knows no translation: it is made once.
         spec = OxiFlowTranslator().get_asset_spec(manifest, pipeline, output, deps)

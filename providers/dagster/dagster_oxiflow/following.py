@@ -15,6 +15,7 @@ from oxiflow.request import drain_seconds
 from oxiflow import Line, OxiFlowError, Result, Run, RunFailed
 
 from .figures import Metadata, observed
+from .identity import StepContext
 
 INTERRUPTS = (dg.DagsterExecutionInterruptedError, KeyboardInterrupt)
 LEVELS = {"debug": "DEBUG", "info": "INFO", "warn": "WARNING", "error": "ERROR"}
@@ -29,7 +30,7 @@ def grace_of(seconds: float, drain_timeout: str | None) -> float:
     return seconds if drain_timeout is None else max(seconds, drain_seconds(drain_timeout) + MARGIN)
 
 
-def keys_of(context: dg.AssetExecutionContext) -> tuple[str, ...]:
+def keys_of(context: StepContext) -> tuple[str, ...]:
     """Of all partitions that this run of Dagster is for."""
     return tuple(context.partition_keys) if context.has_partition_key or context.has_partition_key_range else ()
 

@@ -8,6 +8,8 @@ import dagster as dg
 
 from .partitions import Part
 
+#: Of a step, whether it makes assets or not.
+StepContext = dg.AssetExecutionContext | dg.OpExecutionContext
 BACKFILL = "dagster/backfill"
 ROOT_BACKFILL = "dagster/root_backfill_id"
 
@@ -21,17 +23,22 @@ class Identity:
     worker_id: str
 
 
-def identity_of(context: dg.AssetExecutionContext, key: dg.AssetKey, part: Part) -> Identity:
+def identity_of(context: StepContext, key: dg.AssetKey, part: Part) -> Identity:
     """`key`: the asset that names the run; one for all assets of a pipeline."""
     run = context.run
     request = request_of(context.instance, run)
-    asset = key.to_user_string()
+    asset = "/".join(map(_word, key.path))
     worker = f"dagster-{run.run_id}"
     if part.shard is not None:
         # All shards of a backfill are one run, and its request.
         return Identity(f"dagster/{request}/{asset}", request, f"{worker}-{part.shard[0]}")
     name = part.name
-    return Identity(f"dagster/{request}/{asset}" + ("" if name is None else f"/{name}"), run.run_id, worker)
+    return Identity(f"dagster/{request}/{asset}" + ("" if name is None else f"/{_word(name)}"), run.run_id, worker)
+
+
+def _word(text: str) -> str:
+    """One that is told from two: `/` stands between words."""
+    return text.replace("%", "%25").replace("/", "%2F")
 
 
 def request_of(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str:

@@ -63,6 +63,14 @@ def mapping_for(
     return found
 
 
+def refuse_params(pipelines: Sequence[Pipeline], asked: Mapping[str, str] | None) -> None:
+    """Throws DagsterInvalidDefinitionError for a parameter that none of them has."""
+    declared = {parameter.name for pipeline in pipelines for parameter in pipeline.parameters}
+    unknown = sorted(set(asked or ()) - declared)
+    if pipelines and unknown:
+        raise dg.DagsterInvalidDefinitionError(f"partition_params: no pipeline has a parameter {', '.join(unknown)}")
+
+
 def _refuse_word(
     parameter: str, word: str, partitions_def: dg.PartitionsDefinition[Any], dimensions: Sequence[str]
 ) -> None:
@@ -91,6 +99,19 @@ def parts_of(
         )
         for group in groups
     ]
+
+
+def refuse_shards(partitions_def: dg.PartitionsDefinition[Any]) -> None:
+    """Throws DagsterInvalidDefinitionError where there may be more partitions tomorrow: how many, is part of each shard."""
+    dimensions = (
+        [dimension.partitions_def for dimension in partitions_def.partitions_defs]
+        if isinstance(partitions_def, dg.MultiPartitionsDefinition)
+        else [partitions_def]
+    )
+    if not all(isinstance(one, dg.StaticPartitionsDefinition) for one in dimensions):
+        raise dg.DagsterInvalidDefinitionError(
+            "partition_shards: shards of one run are counted before it begins: give them a StaticPartitionsDefinition"
+        )
 
 
 def shards_of(partitions_def: dg.PartitionsDefinition[Any], keys: Sequence[str]) -> list[Part]:

@@ -13,7 +13,7 @@ from dagster._core.pipes.client import PipesClientCompletedInvocation
 from oxiflow import OxiFlowError, RunRequest, start
 
 from .following import failure_of, follow, grace_of, keys_of, stopping
-from .identity import identity_of
+from .identity import StepContext, identity_of
 from .partitions import Part
 
 
@@ -46,7 +46,7 @@ class OxiFlowPipesClient(dg.PipesClient, TreatAsResourceParam):
     def run(  # type: ignore[override]
         self,
         *,
-        context: dg.AssetExecutionContext,
+        context: StepContext,
         request: RunRequest,
         extras: Mapping[str, Any] | None = None,
     ) -> PipesClientCompletedInvocation:
@@ -63,7 +63,7 @@ class OxiFlowPipesClient(dg.PipesClient, TreatAsResourceParam):
     def stream(
         self,
         *,
-        context: dg.AssetExecutionContext,
+        context: StepContext,
         request: RunRequest,
         extras: Mapping[str, Any] | None = None,
     ) -> Generator[Any, None, Any]:

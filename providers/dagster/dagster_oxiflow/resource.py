@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Union
@@ -13,12 +14,12 @@ from pydantic import Field
 from oxiflow import OxiFlowError, Result, RunFailed, RunRequest, start
 
 from .assets import AssetPlan, Target, plan_of
-from .checks import verdict_of
+from .checks import LIMIT, verdict_of
 from .figures import materialized
 from .following import failure_of, follow, grace_of, keys_of, stopping
 from .identity import identity_of
 from .manifest import Pipeline
-from .partitions import Part, mapping_for, parts_of, shards_of
+from .partitions import Part, mapping_for, parts_of, refuse_shards, shards_of
 
 Told = Union[dg.MaterializeResult[Any], dg.AssetMaterialization, dg.AssetCheckResult, dg.AssetObservation]
 
@@ -112,9 +113,19 @@ class OxiFlowInvocation:
                 "none of these assets says any more which pipeline makes it: leave the metadata as they are, or add to them",
                 allow_retries=False,
             )
+        self._refuse_other_project(plan)
         self._refuse_unknown(asked)
         for pipeline in asked:
             yield from self._assets(plan, pipeline, targets[pipeline.name])
+
+    def _refuse_other_project(self, plan: AssetPlan) -> None:
+        """Pipelines of the same names would run, and be taken for these."""
+        project = os.path.realpath(self._resource.project)
+        if plan.project is not None and plan.project != project:
+            raise dg.Failure(
+                f"the assets are of the project {plan.project}, the resource runs those of {project}: name the same",
+                allow_retries=False,
+            )
 
     def _refuse_unknown(self, pipelines: list[Pipeline]) -> None:
         """A parameter that none of them has would be a run with other values than somebody asked for."""
@@ -163,6 +174,10 @@ class OxiFlowInvocation:
                 yield from self._checks(plan, targets, [failed.result])
                 raise failed.failure from failed.__cause__
         results = self.results[-len(parts) :]
+        if parts[0].shard is not None and not any(one.outputs for one in done):
+            self._context.log.info(
+                f'"{pipeline.name}": {len(parts)} of {parts[0].shard[1]} shards done here; its output is there when all are'
+            )
         for target in self._written(pipeline, targets, done, parts):
             if len(parts) > 1 and all(len(part.keys) == 1 for part in parts):
                 # Each partition has its own run, with figures and a file of its own.
@@ -200,10 +215,14 @@ class OxiFlowInvocation:
         if partitions_def is None:
             return [Part()]
         keys = self._context.partition_keys
-        if plan.shards:
-            return shards_of(partitions_def, keys)
-        mapping = mapping_for(pipeline, partitions_def, plan.partition_params)
-        return parts_of(pipeline, partitions_def, keys, mapping)
+        try:
+            if plan.shards:
+                refuse_shards(partitions_def)
+                return shards_of(partitions_def, keys)
+            mapping = mapping_for(pipeline, partitions_def, plan.partition_params)
+            return parts_of(pipeline, partitions_def, keys, mapping)
+        except dg.DagsterInvalidDefinitionError as error:
+            raise dg.Failure(str(error), allow_retries=False) from error
 
     def _written(
         self, pipeline: Pipeline, targets: list[Target], done: list[RunFinished], parts: list[Part]
@@ -267,7 +286,9 @@ class OxiFlowInvocation:
                             f'the check "{check.name}" was not made: the pipeline has run without it, or the manifest is older'
                         )
                     continue
-                numbers = [name for name, value in verdicts[0].metadata.items() if isinstance(value, int)]
+                numbers = [
+                    name for name, value in verdicts[0].metadata.items() if isinstance(value, int) and name != LIMIT
+                ]
                 worst = next((verdict for verdict in verdicts if not verdict.passed), verdicts[0])
                 metadata = {
                     **worst.metadata,

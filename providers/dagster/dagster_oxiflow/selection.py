@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
 from fnmatch import fnmatchcase
 from graphlib import CycleError, TopologicalSorter
 
@@ -48,11 +48,13 @@ def _answers(pipeline: Pipeline, word: str) -> bool:
     return fnmatchcase(pipeline.name, word)
 
 
+#: In the name of a file that is a part of an output.
+PART = re.compile(r"-\d{5,}-of-\d{5,}(?=(?:\.[^/.]+){0,2}$)")
 Upstream = dict[str, list[tuple[Pipeline, Output]]]
 
 
 def upstream_of(manifest: Manifest) -> Upstream:
-    """By name of a pipeline: outputs of others that it reads. Throws DagsterInvalidDefinitionError where they go in a circle."""
+    """By name of a pipeline: outputs of others that it reads."""
     made: dict[str, list[tuple[Pipeline, Output]]] = {}
     for pipeline in manifest.pipelines:
         for output in pipeline.outputs:
@@ -62,28 +64,42 @@ def upstream_of(manifest: Manifest) -> Upstream:
     for pipeline in manifest.pipelines:
         reads = [one for source in pipeline.inputs for path in source.paths for one in _written(made, path)]
         found[pipeline.name] = [one for one in dict.fromkeys(reads) if one[0].name != pipeline.name]
-    try:
-        TopologicalSorter({name: {one.name for one, _ in reads} for name, reads in found.items()}).prepare()
-    except CycleError as error:
-        circle = " -> ".join(reversed(error.args[1]))
-        raise dg.DagsterInvalidDefinitionError(f"these pipelines read one another's output: {circle}") from None
     return found
 
 
-def in_order(pipelines: Sequence[Pipeline], upstream: Upstream) -> list[Pipeline]:
-    """Each behind those whose output it reads."""
+def in_order(pipelines: Sequence[Pipeline], needs: Mapping[str, Set[str]]) -> list[Pipeline]:
+    """Each behind those of them that it needs, by name. Throws DagsterInvalidDefinitionError where they go in a circle."""
     by_name = {pipeline.name: pipeline for pipeline in pipelines}
-    graph = {name: {one.name for one, _ in upstream[name] if one.name in by_name} for name in by_name}
-    return [by_name[name] for name in TopologicalSorter(graph).static_order()]
+    graph = {name: needs[name] & by_name.keys() - {name} for name in by_name}
+    try:
+        return [by_name[name] for name in TopologicalSorter(graph).static_order()]
+    except CycleError as error:
+        circle = " -> ".join(reversed(error.args[1]))
+        raise dg.DagsterInvalidDefinitionError(f"these pipelines read one another's output: {circle}") from None
 
 
 def _written(made: dict[str, list[tuple[Pipeline, Output]]], path: str) -> list[tuple[Pipeline, Output]]:
-    if path in made:
-        return made[path]
+    whole = PART.sub("", path)
+    if whole in made:
+        return made[whole]
     if not re.search(r"[*?\[{]", path.replace("${", "")):
         return []
     pattern = _regex(path)
-    return [one for output, ones in made.items() if pattern.fullmatch(output) for one in ones]
+    return [
+        one
+        for output, ones in made.items()
+        if pattern.fullmatch(output) or pattern.fullmatch(_part_of(output))
+        for one in ones
+    ]
+
+
+def _part_of(path: str) -> str:
+    """The name of a part of the output, where several workers make it: its number is in front of the endings."""
+    packing = re.search(r"(?<=[^/])\.(?:gz|zst)$", path, re.IGNORECASE)
+    plain, last = (path, "") if packing is None else (path[: packing.start()], packing[0])
+    ending = re.search(r"(?<=[^/])\.[^/.]+$", plain)
+    stem, middle = (plain, "") if ending is None else (plain[: ending.start()], ending[0])
+    return f"{stem}-00000-of-00001{middle}{last}"
 
 
 def _regex(glob: str) -> re.Pattern[str]:

@@ -12,6 +12,8 @@ import dagster as dg
 from .checks import Check
 from .manifest import Column, Input, Manifest, Output, Pipeline
 
+#: What an asset is made of: with a partition mapping, or without.
+Dep = dg.AssetKey | dg.AssetDep
 #: Where a run finds which pipeline and which of its outputs an asset is, whatever key it was given.
 PIPELINE = "oxiflow/pipeline"
 OUTPUT = "oxiflow/step"
@@ -80,6 +82,12 @@ class OxiFlowTranslator:
             metadata["oxiflow/version"] = pipeline.version
         return metadata
 
+    def get_deps(self, pipeline: Pipeline, upstream: Sequence[tuple[Pipeline, Output]]) -> Sequence[Dep]:
+        """What the pipeline reads: outputs of others, `upstream`, by the paths that are in the manifest, and other inputs."""
+        keys = [self.get_asset_key(one, output) for one, output in upstream]
+        inputs = [self.get_input_asset_key(pipeline, source) for source in pipeline.inputs]
+        return list(dict.fromkeys([*keys, *(key for key in inputs if key is not None)]))
+
     def get_input_asset_key(self, pipeline: Pipeline, source: Input) -> dg.AssetKey | None:
         """The asset that is behind an input which no pipeline of the project writes."""
         return None
@@ -115,7 +123,7 @@ class OxiFlowTranslator:
         return checks
 
     def get_asset_spec(
-        self, manifest: Manifest, pipeline: Pipeline, output: Output, deps: Sequence[dg.AssetKey]
+        self, manifest: Manifest, pipeline: Pipeline, output: Output, deps: Sequence[Dep]
     ) -> dg.AssetSpec:
         schema = self.get_column_schema(pipeline, output)
         return dg.AssetSpec(

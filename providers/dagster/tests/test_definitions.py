@@ -3,7 +3,7 @@
 # Dagster reads the annotations of assets while it runs.
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from dagster_oxiflow import (
     oxiflow_assets,
 )
 from dagster_oxiflow.manifest import Output
+from dagster_oxiflow.translator import Dep
 
 from .bikes import MONTHS, write_manifest
 from .inprocess import assets_of, manifest_of, output
@@ -104,6 +105,12 @@ def test_pipelines_are_selected_by_name_tag_category_and_file(
         ("out/rides-*.json", "out/rides-${day}.json", True),
         ("out/[.json", "out/[.json", True),
         ("out/a,b-*.json", "out/a,b-c.json", True),
+        # Parts of an output, where several workers make it.
+        ("out/rides-*-of-*.json", "out/rides.json", True),
+        ("out/rides-*-of-*.json.gz", "out/rides.json.gz", True),
+        ("out/rides-00002-of-00008.json", "out/rides.json", True),
+        ("out/trips-*-of-*.json", "out/rides.json", False),
+        ("out/trips-00002-of-00008.json", "out/rides.json", False),
     ],
 )
 def test_what_a_pipeline_writes_and_another_reads_makes_it_depend(glob: str, path: str, reads: bool) -> None:
@@ -145,11 +152,57 @@ def test_what_a_pipeline_writes_and_another_reads_makes_it_depend(glob: str, pat
             '"year" is none of key, first',
         ),
         (manifest_of({"name": "one"}), {"partition_shards": True}, "needs partitions_def"),
+        (
+            manifest_of({"name": "one"}),
+            {"partition_shards": True, "partitions_def": dg.DailyPartitionsDefinition("2026-01-01")},
+            "counted before it begins",
+        ),
+        (
+            manifest_of({"name": "one"}),
+            {"partition_shards": True, "partitions_def": dg.DynamicPartitionsDefinition(name="days")},
+            "counted before it begins",
+        ),
+        (
+            manifest_of({"name": "one", "parameters": [{"name": "day", "type": "date", "required": True}]}),
+            {
+                "partitions_def": dg.StaticPartitionsDefinition(MONTHS),
+                "partition_params": {"day": "key", "dya": "key"},
+            },
+            "no pipeline has a parameter dya",
+        ),
     ],
 )
 def test_what_is_wrong_is_told_when_the_definitions_are_loaded(document: Any, options: Any, words: str) -> None:
     with pytest.raises(dg.DagsterInvalidDefinitionError, match=words):
         of_manifest(document, **options)
+
+
+CIRCLE = manifest_of(
+    {"name": "one", "reads": ["out/two"]},
+    {"name": "two", "reads": ["out/one"]},
+    {"name": "three", "reads": ["out/one"]},
+)
+
+
+def test_a_circle_among_pipelines_that_nobody_has_selected_is_none() -> None:
+    one = {spec.key.path[0]: spec for spec in of_manifest(CIRCLE, select="one three").specs}
+    assert [dep.asset_key.path for dep in one["one"].deps] == [["two"]]
+    with pytest.raises(dg.DagsterInvalidDefinitionError, match="read one another's output: "):
+        build_oxiflow_assets(body, manifest=CIRCLE)
+
+
+def test_a_translator_says_what_an_asset_depends_on_and_that_is_the_order() -> None:
+    class Mine(OxiFlowTranslator):
+        def get_deps(self, pipeline: Pipeline, upstream: Sequence[tuple[Pipeline, Output]]) -> Sequence[Dep]:
+            if pipeline.name == "two":
+                return []
+            weekly = dg.AssetDep("trips", partition_mapping=dg.LastPartitionMapping())
+            return [weekly, *super().get_deps(pipeline, upstream)]
+
+    some = of_manifest(CIRCLE, translator=Mine())
+    deps = {spec.key.path[0]: [dep.asset_key.path[0] for dep in spec.deps] for spec in some.specs}
+    assert deps == {"two": [], "one": ["trips", "two"], "three": ["trips", "one"]}
+    assert [spec.key.path[0] for spec in some.specs] == ["two", "one", "three"]
 
 
 def test_a_manifest_that_is_missing_or_broken_is_told_with_the_command_that_writes_it(bikes: Path) -> None:

@@ -8,10 +8,12 @@ from typing import Any
 
 import dagster as dg
 import pytest
-from dagster_oxiflow import OxiFlowResource, OxiFlowTranslator, load_manifest, oxiflow_assets
+from dagster_oxiflow import OxiFlowPipesClient, OxiFlowResource, OxiFlowTranslator, load_manifest, oxiflow_assets
 from dagster_oxiflow.partitions import mapping_for, parts_of
 
-from .bikes import MONTHS, PACED_BY_MONTH, STEADY, WHOLE, add_pipelines, far_rides, rides
+from oxiflow import RunRequest
+
+from .bikes import CONTRACT, MONTHS, PACED_BY_MONTH, STEADY, WHOLE, add_pipelines, far_rides, rides
 from .inprocess import (
     assets_of,
     failure_of,
@@ -114,6 +116,64 @@ def test_the_chunks_of_a_backfill_of_an_asset_of_ones_own_are_runs_of_their_own(
     assert keys == [f"dagster/all/one/{MONTHS[a]}...{MONTHS[a + 1]}" for a in (0, 2)]
 
 
+def test_the_pipes_client_is_for_the_whole_range(bikes: Path) -> None:
+    @dg.asset(
+        partitions_def=dg.StaticPartitionsDefinition(MONTHS), backfill_policy=dg.BackfillPolicy.single_run(), key="one"
+    )
+    def one(context: dg.AssetExecutionContext, pipes: OxiFlowPipesClient) -> Iterator[Any]:
+        yield from pipes.stream(context=context, request=RunRequest("contract", project=str(bikes)))
+
+    keys = []
+    for first, last in ((0, 1), (2, 3)):
+        tags = {RANGE[0]: MONTHS[first], RANGE[1]: MONTHS[last], "dagster/backfill": "all"}
+        result = dg.materialize([one], resources={"pipes": OxiFlowPipesClient(observe_seconds=0)}, tags=tags)
+        keys.append(values(result.get_asset_materialization_events()[0].materialization.metadata)["oxiflow/run_key"])
+    assert keys == [f"dagster/all/one/{MONTHS[a]}...{MONTHS[a + 1]}" for a in (0, 2)]
+
+
+def test_keys_that_are_written_alike_are_runs_of_their_own(bikes: Path) -> None:
+    def run_key(path: list[str], partition: str) -> str:
+        @dg.asset(key=path, partitions_def=dg.StaticPartitionsDefinition([partition]))
+        def one(context: dg.AssetExecutionContext, oxiflow: OxiFlowResource) -> Iterator[Any]:
+            yield from oxiflow.run(context=context, pipeline="contract").stream()
+
+        tags = {"dagster/backfill": "all"}
+        result = materialize(bikes, [one], partition_key=partition, tags=tags)
+        assert result.success
+        return str(values(result.get_asset_materialization_events()[0].materialization.metadata)["oxiflow/run_key"])
+
+    assert run_key(["one"], "two/three") == "dagster/all/one/two%2Fthree"
+    assert run_key(["one", "two"], "three") == "dagster/all/one/two/three"
+
+
+def test_the_limit_of_dead_letters_is_that_of_each_partition(bikes: Path) -> None:
+    contract = (
+        """
+parameters:
+  partition: { type: date, default: "2026-01-01" }
+"""
+        + CONTRACT
+    )
+    add_pipelines(bikes, contract=contract.replace("in/contract.ndjson", '"in/daily/${partition}.ndjson"'))
+
+    class Lenient(OxiFlowTranslator):
+        def get_dead_letter_threshold(self, *about: Any) -> int:
+            return 5
+
+    some = assets_of(
+        bikes,
+        select="contract",
+        translator=Lenient(),
+        partitions_def=dg.StaticPartitionsDefinition(MONTHS),
+        backfill_policy=dg.BackfillPolicy.single_run(),
+    )
+    result = materialize(bikes, some, tags=dict(zip(RANGE, MONTHS[:2], strict=True)))
+    assert result.success
+    checks = {one.check_name: values(one.metadata) for one in result.get_asset_check_evaluations()}
+    assert checks["dead_letters"] == {"oxiflow/dead_lettered": 0, "oxiflow/limit": 5}
+    assert checks["validate"]["oxiflow/checked"] == 3
+
+
 def test_a_range_whose_ends_are_parameters_is_one_run_of_the_pipeline(bikes: Path) -> None:
     between = """
 parameters:
@@ -141,6 +201,9 @@ pipeline:
     assert [event.materialization.partition for event in events] == [f"2026-01-{day:02}" for day in range(3, 10)]
     shown = values(events[0].materialization.metadata)
     assert shown["oxiflow/run_key"] == f"dagster/{result.run_id}/between/2026-01-03...2026-01-09"
+    # Of all of them together: nobody counts those of a day.
+    assert shown["dagster/row_count"] == sum(range(1, 13))
+    assert all("dagster/partition_row_count" not in event.materialization.metadata for event in events)
 
 
 def test_a_partition_goes_on_from_its_own_checkpoint_and_the_ones_before_it_are_not_repeated(bikes: Path) -> None:
@@ -201,13 +264,18 @@ def sharded(bikes: Path) -> dg.AssetsDefinition:
     return assets_of(bikes, select="whole parts", partitions_def=three, partition_shards=True)
 
 
-def test_partitions_as_shards_are_one_run_that_the_last_one_ends(bikes: Path, sharded: dg.AssetsDefinition) -> None:
+def test_partitions_as_shards_are_one_run_that_the_last_one_ends(
+    bikes: Path, sharded: dg.AssetsDefinition, capfd: pytest.CaptureFixture[str]
+) -> None:
     everything = "".join(rides(i) for i in range(1, 13))
     shown: dict[str, list[dict[str, Any]]] = {"whole": [], "parts": []}
     for key in ("b", "a", "c"):
         assert not (bikes / "out/whole.ndjson").exists()
+        capfd.readouterr()
         result = materialize(bikes, sharded, same_host=True, partition_key=key, tags={"dagster/backfill": "spring"})
         assert result.success
+        is_told = '"whole": 1 of 3 shards done here; its output is there when all are' in capfd.readouterr().err
+        assert is_told == (key != "c")
         for event in result.get_asset_materialization_events():
             assert event.materialization.partition == key
             shown[str(event.asset_key and event.asset_key.to_user_string())].append(

@@ -171,6 +171,37 @@ def test_a_retry_repeats_no_pipeline_that_was_done(bikes: Path) -> None:
     assert (bikes / "out/contract.ndjson").read_text() == rides(3)
 
 
+def test_a_retry_of_a_run_that_starts_over_goes_on_from_its_checkpoint(bikes: Path) -> None:
+    killed: list[int] = []
+
+    @oxiflow_assets(project=bikes, select="steady", retry_policy=dg.RetryPolicy(max_retries=1))
+    def steady(context: dg.AssetExecutionContext, oxiflow: OxiFlowResource) -> Iterator[Any]:
+        for told in oxiflow.run(context=context, fresh=True).stream():
+            if isinstance(told, dg.AssetObservation) and not killed:
+                killed.append(values(told.metadata)["oxiflow/records"])
+                kill_runner(bikes)
+            yield told
+
+    result = materialize(bikes, steady, observe_seconds=0)
+    assert result.success
+    (event,) = result.get_asset_materialization_events()
+    assert values(event.materialization.metadata)["oxiflow/attempt"] == 2
+    assert (bikes / "out/steady.ndjson").read_text() == far_rides(STEADY)
+
+
+def test_a_pipes_client_in_an_op_has_no_asset(bikes: Path) -> None:
+    @dg.op
+    def nightly(context: dg.OpExecutionContext, pipes: OxiFlowPipesClient) -> None:
+        pipes.run(context=context, request=RunRequest("contract", project=str(bikes)))
+
+    @dg.job(resource_defs={"pipes": dg.ResourceDefinition.hardcoded_resource(OxiFlowPipesClient())})
+    def once() -> None:
+        nightly()
+
+    assert once.execute_in_process().success
+    assert (bikes / "out/contract.ndjson").read_text() == rides(3)
+
+
 PLAIN: Callable[..., list[str]] = lambda bikes, *more: [  # noqa: E731
     *runner_command(),
     "run",
@@ -201,7 +232,7 @@ def test_the_pipes_client_stops_what_it_started_and_the_retry_goes_on_from_there
     class Impatient(OxiFlowPipesClient):
         """Somebody ends the first attempt as Dagster does: by an interrupt in the middle of the loop."""
 
-        def stream(self, *, context: dg.AssetExecutionContext, **about: Any) -> Any:
+        def stream(self, *, context: Any, **about: Any) -> Any:
             log_event = context.log_event
 
             def heard(event: Any) -> None:

@@ -30,9 +30,11 @@ RETRIED: dict[str, Any] = {"retry_policy": dg.RetryPolicy(max_retries=1)}
 
 
 def test_a_project_that_is_not_there(bikes: Path) -> None:
-    result = materialize(bikes / "gone", assets_of(bikes, select="contract", **RETRIED))
-    said, retried = refusal(result)
-    assert f"{bikes / 'gone'}" in said
+    contract = assets_of(bikes, select="contract", **RETRIED)
+    for name in ("oxiflow.yaml", "pipelines"):
+        (bikes / name).rename(bikes / f"{name}-gone")
+    said, retried = refusal(materialize(bikes, contract))
+    assert f"{bikes}" in said
     assert not retried
 
 
@@ -169,6 +171,7 @@ def test_an_author_that_dagster_takes_for_no_owner_is_none(author: str) -> None:
     def some(context: dg.AssetExecutionContext) -> None: ...
 
     assert [list(spec.owners) for spec in some.specs] == [[]]
+    assert [spec.metadata["oxiflow/author"] for spec in some.specs] == [author]
 
 
 def test_what_somebody_has_terminated_is_not_tried_again(bikes: Path) -> None:
@@ -200,6 +203,28 @@ def test_a_parameter_that_no_pipeline_has_is_refused_before_anything_runs(bikes:
     said, retried = refusal(materialize(bikes, some))
     assert 'no parameter dya in "contract"' in said
     assert not retried
+
+
+def test_assets_of_another_project_than_the_resource_runs_are_refused(bikes: Path) -> None:
+    other = bikes / "other"
+    (other / "pipelines").mkdir(parents=True)
+    said, retried = refusal(materialize(other, assets_of(bikes, select="contract", **RETRIED)))
+    assert f"the assets are of the project {bikes}, the resource runs those of {other}" in said
+    assert not retried
+    # By another way, it is the same.
+    link = bikes.with_name(f"{bikes.name}-link")
+    link.symlink_to(bikes)
+    assert materialize(link, assets_of(bikes, select="contract")).success
+
+
+def test_a_check_that_the_run_did_not_make_is_said_to_be_none(bikes: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    contract = assets_of(bikes, select="contract")
+    file = bikes / "pipelines/contract.yaml"
+    file.write_text(file.read_text().replace("id: strict", "id: renamed"))
+    result = materialize(bikes, contract)
+    assert result.success
+    assert "strict" not in [one.check_name for one in result.get_asset_check_evaluations()]
+    assert 'the check "strict" was not made' in capfd.readouterr().err
 
 
 def test_a_stop_leaves_a_run_the_time_that_it_has_for_draining() -> None:
