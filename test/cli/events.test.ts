@@ -158,15 +158,6 @@ describe('Dagster Pipes', () => {
     for (const { params } of logs)
       expect(params).toMatchObject({ message: expect.any(String), level: expect.stringMatching(/^[A-Z]+$/) });
   });
-  test.concurrent('gets one report of a run that several workers share', async () => {
-    const root = folder(GOOD_PROJECT);
-    const env = pipesEnvironment(root, ['shop/large_orders']);
-    const { code } = await oxiflow(['run', 'orders', '--workers', '2'], { cwd: root, env });
-    expect(code).toBe(0);
-    const methods = messagesOf(root).map(({ method }) => method);
-    for (const once of ['opened', 'report_asset_materialization', 'closed'])
-      expect(methods.filter((method) => method === once)).toEqual([once]);
-  });
   test.concurrent('gets an exception where the run fails, and the exit code stays what it is', async () => {
     const root = folder({ ...GOOD_PROJECT, 'input/orders.ndjson': '{"order":1}\n' });
     const { code } = await oxiflow(['run', 'orders'], {
