@@ -45,12 +45,17 @@ def stopping(run: Run, context: Any, grace: float) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        if run.running:
-            result = run.stop(grace)
-            saved = result.checkpoint or result.finished
-            n = 0 if saved is None else saved.n if isinstance(saved, Checkpoint) else saved.checkpoint
-            log.info(f"Oxide Flow has stopped; checkpoint {n} is saved" if n else "Oxide Flow has stopped")
-        if isinstance(error, INTERRUPTS) and is_canceled(context):
+        interrupted = isinstance(error, INTERRUPTS)
+        try:
+            if run.running:
+                result = run.stop(grace)
+                saved = result.checkpoint or result.finished
+                n = 0 if saved is None else saved.n if isinstance(saved, Checkpoint) else saved.checkpoint
+                log.info(f"Oxide Flow has stopped; checkpoint {n} is saved" if n else "Oxide Flow has stopped")
+        except INTERRUPTS:
+            # Somebody is impatient: the runner drains alone, its launcher is gone.
+            interrupted = True
+        if interrupted and is_canceled(context):
             raise dg.Failure(description="the run was terminated", allow_retries=False) from error
         raise
     finally:

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,10 +10,13 @@ from typing import Any
 import dagster as dg
 import pytest
 from dagster_oxiflow import OxiFlowResource, oxiflow_assets
-from dagster_oxiflow.following import grace_of
+from dagster_oxiflow.following import follow, grace_of
+from livetests.waiting import until
+
+from oxiflow import Run
 
 from .bikes import add_pipelines, rides
-from .inprocess import assets_of, failure_of, manifest_of, materialize, values
+from .inprocess import assets_of, failure_of, manifest_of, materialize, processes_of_runner, values
 
 
 def refusal(result: dg.ExecuteInProcessResult) -> tuple[str, bool]:
@@ -174,25 +176,42 @@ def test_an_author_that_dagster_takes_for_no_owner_is_none(author: str) -> None:
     assert [spec.metadata["oxiflow/author"] for spec in some.specs] == [author]
 
 
-def test_what_somebody_has_terminated_is_not_tried_again(bikes: Path) -> None:
+@pytest.mark.parametrize("is_impatient", [False, True])
+def test_what_somebody_has_terminated_is_not_tried_again(
+    bikes: Path, monkeypatch: pytest.MonkeyPatch, is_impatient: bool
+) -> None:
     """In one process with its steps: Dagster takes an interrupt for something that a retry policy is for."""
     tries: list[int] = []
+
+    def followed(run: Run, *about: Any) -> Iterator[Any]:
+        for metadata in follow(run, *about):
+            if tries == [0]:
+                (one,) = instance.get_runs()
+                instance.report_run_canceling(one)
+                if is_impatient:
+                    # And once more, while it is stopped.
+                    monkeypatch.setattr(run, "stop", lambda grace: interrupt())
+                interrupt()
+            yield metadata
+
+    monkeypatch.setattr("dagster_oxiflow.resource.follow", followed)
 
     @oxiflow_assets(project=bikes, select="steady", retry_policy=dg.RetryPolicy(max_retries=2))
     def some(context: dg.AssetExecutionContext, oxiflow: OxiFlowResource) -> Iterator[Any]:
         tries.append(context.retry_number)
-        for told in oxiflow.run(context=context).stream():
-            if isinstance(told, dg.AssetObservation) and len(tries) == 1:
-                context.instance.report_run_canceling(context.run)
-                # As the daemon does: a signal while the run is waited for.
-                threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
-            yield told
+        yield from oxiflow.run(context=context).stream()
 
     instance = dg.DagsterInstance.ephemeral()
     materialize(bikes, some, instance=instance, observe_seconds=0)
     assert tries == [0]
     (run,) = instance.get_runs()
     assert run.status in (dg.DagsterRunStatus.CANCELED, dg.DagsterRunStatus.FAILURE)
+    until("the runner to end", lambda: processes_of_runner(bikes) == [])
+
+
+def interrupt() -> None:
+    """As Dagster's own server does it."""
+    os.kill(os.getpid(), signal.SIGINT)
 
 
 def test_a_parameter_that_no_pipeline_has_is_refused_before_anything_runs(bikes: Path) -> None:
