@@ -51,16 +51,17 @@ export type Begun =
   /** Nothing is left to do: it has finished, under this invocation or before this worker came. */
   | { kind: 'over'; document: SharedDocument };
 
-/** Throws OxiError PLAN_CHANGED, COMMAND_INVALID, LEASE_HELD, and what opening and cutting the input may throw. */
+/** Throws OxiError PLAN_CHANGED, COMMAND_INVALID, and what opening and cutting the input may throw; the reason of a stop while it waits. */
 export async function beginShared(shared: SharedRun, o: BeginOptions): Promise<Begun> {
-  return shared.alone(async (stored) => {
+  const work = async (stored: Stored): Promise<Begun> => {
     const { document } = stored;
     const isOurs = document !== undefined && isFor(document, o.invocation);
     if (o.sharing.kind === 'join' && o.sharing.onlyJoin === true) mustBeThere(document, isOurs, o);
     if (document === undefined || (o.fresh && !isOurs)) return begin(shared, o, stored);
     if (document.status === 'finished') return finished(shared, o, stored, document);
     return join(shared, o, stored, document);
-  }, o.fresh);
+  };
+  return shared.alone(work, { fresh: o.fresh, until: o.waiting.signal });
 }
 
 /** Whoever came to join a run that is gone must not begin another one. Throws OxiError LEASE_LOST. */

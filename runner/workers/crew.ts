@@ -72,14 +72,15 @@ class Crew {
 
   constructor(options: CrewOptions) {
     this.#o = options;
-    const { store, runKey, holder, lockTimeoutMs: ttlMs, leaseWaitMs: waitMs } = options;
+    const { store, runKey, holder, lockTimeoutMs: ttlMs, kill } = options;
     this.#run = new SharedRun({
       store,
       runKey,
       holder,
       ttlMs,
-      waitMs: Math.max(waitMs, ttlMs),
+      kill,
       keep: (lease, gone) => this.#keep(lease, gone),
+      say: (message) => options.say(message),
     });
     this.#claims = new Claims({
       store,
@@ -283,6 +284,7 @@ class Crew {
         deliver: (summary) => this.#o.deliver(this.#resultOf(summary)),
         // What can't be taken away now is swept away later.
         dropDead: () => dropDead(store, runKey, holder, lockTimeoutMs).catch(() => undefined),
+        until: this.#o.stop,
       });
     }
     if (sharing.kind !== 'shard') throw new Error('a worker that joined ends with the run');
@@ -310,7 +312,8 @@ class Crew {
   }
 
   async #failed(error: unknown): Promise<RunSummary> {
-    if (this.#o.stop.aborted && error === this.#o.kill.reason) return this.#interrupted();
+    const { stop, kill } = this.#o;
+    if (stop.aborted && (error === kill.reason || error === stop.reason)) return this.#interrupted();
     const known = error instanceof OxiError;
     const message = known ? error.message : error instanceof Error ? (error.stack ?? error.message) : String(error);
     return this.#summary('failed', known ? error.exitCode : EXIT.failed, {
@@ -366,6 +369,7 @@ class Crew {
       replaces: this.#table.document.replaces,
       mustHold: async () => {
         gone.throwIfAborted();
+        this.#o.kill.throwIfAborted();
         if (!(await store.renew(lease))) throw lost(runKey);
       },
     });

@@ -17,10 +17,12 @@ export interface FinishOptions {
   deliver(summary: RunSummary): Promise<void>;
   /** Takes away the registrations of workers that have died in it. */
   dropDead(): Promise<void>;
+  /** Ends the wait for another worker that is at it, with its reason. */
+  until: AbortSignal;
   now(): Date;
 }
 
-/** Throws OxiError LEASE_LOST where another worker has started the run over. */
+/** Throws OxiError LEASE_LOST where another worker has started the run over, and the reason that ended the wait for another one. */
 export async function finishShared(run: SharedRun, o: FinishOptions): Promise<RunSummary> {
   return run.alone(async ({ document, version, lease }, gone) => {
     if (document === undefined || document.run_id !== o.document.run_id) throw lost(o.runKey);
@@ -51,7 +53,7 @@ export async function finishShared(run: SharedRun, o: FinishOptions): Promise<Ru
     await o.store.prune(HISTORY_MS);
     await o.dropDead();
     return summary;
-  });
+  }, o);
 }
 
 /** What the history tells is what all workers did, and how long it took by the clock on the wall. */

@@ -17,10 +17,18 @@ export interface SharedRunOptions {
   runKey: string;
   holder: Holder;
   ttlMs: number;
-  /** How long to wait for another holder of the lease at most. */
-  waitMs: number;
+  /** Ends every wait, with its reason. */
+  kill: AbortSignal;
   /** Keeps a lease alive for as long as it is held. */
   keep(lease: Lease, lost: (why?: OxiError) => void): AsyncDisposable;
+  say(message: string): void;
+}
+
+export interface AloneOptions {
+  /** Also where the store has lost the run. */
+  fresh?: boolean;
+  /** Ends the wait before the work has begun, with its reason. */
+  until?: AbortSignal;
 }
 
 /** What a change begins with. */
@@ -32,6 +40,8 @@ export interface Stored {
 
 const SHORTEST_POLL_MS = 10;
 const LONGEST_POLL_MS = 250;
+const FIRST_SAID_MS = 2000;
+const SAID_AGAIN_MS = 30_000;
 
 export class SharedRun {
   readonly #o: SharedRunOptions;
@@ -50,12 +60,13 @@ export class SharedRun {
   }
 
   /**
-   * Does `work` alone among all workers; with `fresh` also where the store has lost the run. Throws OxiError LEASE_HELD where another
-   * one does not let go.
+   * Does `work` alone among all workers. Waits for another one for as long as that lives: it changes a word, or cuts the input, or
+   * puts an output of any size together, and the run can't go on without it. Throws the reason of the signal that ends the wait.
    */
-  async alone<T>(work: (stored: Stored, gone: AbortSignal) => Promise<T>, fresh = false): Promise<T> {
-    const { store, runKey, keep } = this.#o;
-    const lease = await this.#acquire(fresh);
+  async alone<T>(work: (stored: Stored, gone: AbortSignal) => Promise<T>, how: AloneOptions = {}): Promise<T> {
+    const { store, runKey, keep, kill } = this.#o;
+    const signal = how.until === undefined ? kill : AbortSignal.any([kill, how.until]);
+    const lease = await this.#acquire(how.fresh === true, signal);
     const gone = new AbortController();
     const kept = keep(lease, (why) => gone.abort(why ?? lost(runKey)));
     try {
@@ -99,22 +110,30 @@ export class SharedRun {
     return result.version;
   }
 
-  async #acquire(fresh: boolean): Promise<Lease> {
-    const { store, runKey, holder, ttlMs, waitMs } = this.#o;
-    const deadline = performance.now() + waitMs;
+  async #acquire(fresh: boolean, signal: AbortSignal): Promise<Lease> {
+    const { store, runKey, holder, ttlMs, say } = this.#o;
+    const begun = performance.now();
+    let sayAt = begun + FIRST_SAID_MS;
     for (let poll = SHORTEST_POLL_MS; ; poll = Math.min(2 * poll, LONGEST_POLL_MS)) {
       const got = await store.acquire(runKey, 'run', holder, ttlMs, { fresh });
       if (got.acquired) return got.lease;
-      if (performance.now() > deadline) {
-        throw new OxiError(
-          'LEASE_HELD',
-          `run "${runKey}": ${workerText(got.holder)} has held its document for ${Math.round(waitMs / 1000)} s. Try again later, or stop that worker`,
+      const now = performance.now();
+      if (now >= sayAt) {
+        say(
+          `waiting for ${workerText(got.holder)}, which cuts the input or puts outputs together: ${seconds(now - begun)}`,
         );
+        sayAt = now + SAID_AGAIN_MS;
       }
       // Those that wait do not all come back at once.
-      await sleep(poll * (0.5 + Math.random()));
+      await sleep(poll * (0.5 + Math.random()), undefined, { signal }).catch(() => {
+        throw signal.reason;
+      });
     }
   }
+}
+
+function seconds(ms: number): string {
+  return `${Math.round(ms / 1000)} s by now`;
 }
 
 function sharedOf(document: RunDocument | undefined, runKey: string, runId: string): SharedDocument {
