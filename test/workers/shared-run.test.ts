@@ -10,7 +10,7 @@ import type { Lease, StateStore } from '../../runner/state/store.ts';
 import { SharedRun } from '../../runner/workers/shared-run.ts';
 
 const KEY = 'orders';
-const TTL_MS = 300;
+const TTL_MS = 1900;
 
 let folder: string;
 let store: StateStore;
@@ -36,7 +36,7 @@ function runOf(workerId: string): SharedRun {
     ttlMs: TTL_MS,
     kill: kill.signal,
     keep: (lease) => {
-      const renewing = setInterval(() => void store.renew(lease), TTL_MS / 3);
+      const renewing = setInterval(() => void store.renew(lease), TTL_MS / 10);
       return { [Symbol.asyncDispose]: async () => clearInterval(renewing) };
     },
     say: (message) => said.push(message),
@@ -64,7 +64,7 @@ async function atWork(): Promise<{ lease: Lease; end(): Promise<void> }> {
 test('a worker waits for one that cuts or merges for as long as that lives, and says for whom', async () => {
   const first = await atWork();
   const second = runOf('second').alone(async ({ lease }) => lease.token);
-  // Two seconds are many times what a lease lasts here.
+  // It is said after two seconds: a lease that nobody renews is over by then.
   await expect.poll(() => said, { timeout: 10_000 }).not.toHaveLength(0);
   expect(said[0]).toMatch(
     /^waiting for worker first \(process \d+ on .+\), which cuts the input or puts outputs together: 2 s/,
