@@ -35,7 +35,7 @@ export function explainStages(plan: Plan, pipeline: Pipeline, stream?: StreamInf
         if (node.kind !== 'stage' && node.kind !== 'batch') return [];
         const steps = stepsOf(node).map(({ id, tier = VALUES }) => {
           if (tier.tier === 'values') return { id, tier: tier.tier, why: tier.why ?? null };
-          const held = bytes();
+          const held = bytes(id, node.kind);
           if (held.tier === 'values') return { id, tier: held.tier, why: held.why ?? null };
           const whys = [tier.why, held.why].filter((why) => why !== undefined);
           return { id, tier: tier.tier, why: whys.length === 0 ? null : whys.join('; ') };
@@ -59,26 +59,29 @@ function batchThreads({ spec, step }: PlannedBatch): ExplainedStage['threads'] {
     : { most: 1, why: 'it takes records in order' };
 }
 
-/** What holds for the steps of a segment that the kernel has a program for. */
+/** What holds for a step of a segment that the kernel has a program for. */
 function bytesNote(
   planned: Segment | undefined,
   stream: StreamInfo | undefined,
   problem: () => string | undefined,
-): () => StepTier {
-  return once(() => {
-    const { parser, select } = planned ?? {};
+): (id: string, kind: 'stage' | 'batch') => StepTier {
+  const comesCut = once(() => {
+    const { parser } = planned ?? {};
+    if (parser === undefined || stream === undefined) return false;
+    const at = { offset: 0, state: null, name: '' };
+    return parser.oxi.chunk?.(parser.step.config as never, stream, at) === undefined;
+  });
+  return (id, kind) => {
     const why = problem();
     if (why !== undefined) return { tier: 'values', why: `the byte kernel can't run here: ${why}` };
-    if (parser === undefined) return { tier: 'bytes', why: undefined };
-    const config = parser.step.config as never;
-    const at = { offset: 0, state: null, name: '' };
-    if (stream !== undefined)
-      return parser.oxi.chunk?.(config, stream, at) === undefined
-        ? { tier: 'values', why: `the input is ${NAMES[stream.framing]}, and the kernel takes whole lines` }
-        : { tier: 'bytes', why: undefined };
-    const [array, blank] = ['[', ''].map((text) => parser.oxi.detect(config, Buffer.from(text), '', select));
-    return { tier: 'bytes', why: array?.framing === blank?.framing ? undefined : 'where its input is lines' };
-  });
+    if (stream === undefined || !comesCut()) return { tier: 'bytes', why: undefined };
+    const input = `the input is ${NAMES[stream.framing]}`;
+    if (kind === 'batch') return { tier: 'values', why: `${input}, which threads can't read by themselves` };
+    if (id !== planned?.parser?.step.id) return { tier: 'bytes', why: undefined };
+    return stream.framing === 'rows'
+      ? { tier: 'values', why: `${input} that the kernel can't cut` }
+      : { tier: 'bytes', why: `${input}, which one thread cuts into records` };
+  };
 }
 
 const NAMES: Readonly<Record<Framing, string>> = {

@@ -1,8 +1,9 @@
-/** When the first parts of a stage work on the byte kernel, and when they leave that alone. */
+/** When parts of a stage work on the byte kernel, and when they leave that alone. */
 import { NoKernel } from '../kernel/bytes/wasm.ts';
 import type { World } from '../kernel/bytes/world.ts';
 import { BytePass, programsOf } from './byte-pass.ts';
 import type { Block, Tier } from './contracts.ts';
+import { CutPass } from './cut-pass.ts';
 import { OxiError } from './errors.ts';
 import type { Pass } from './fuse.ts';
 import type { RowPass } from './row-pass.ts';
@@ -120,6 +121,28 @@ export class ByteStart extends KernelStart<BytePass> {
   protected hasLonger({ bytes, stored }: Block, longest: number): boolean {
     if (stored !== undefined) return stored.size > longest;
     return bytes.byteLength > longest && hasLongerLine(bytes, longest);
+  }
+}
+
+/** Of records that come cut, which were found to be no larger than a step takes. */
+export class CutStart extends KernelStart<CutPass> {
+  readonly #pass: Pass;
+  readonly #world: World;
+
+  constructor(pass: Pass, world: World, forced: Tier | undefined) {
+    super(forced);
+    this.#pass = pass;
+    this.#world = world;
+  }
+
+  protected make(): CutPass | undefined {
+    if (this.#pass.isIdle) return undefined;
+    const programs = programsOf(this.#pass.ops, this.#world, this.forced === 'spans');
+    return 'why' in programs ? undefined : new CutPass(programs, this.#pass);
+  }
+
+  protected hasLonger(): boolean {
+    return false;
   }
 }
 

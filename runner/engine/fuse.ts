@@ -20,7 +20,8 @@ export interface Op {
 
 /** Called for each record that ends before the end of the pass: by a filter, or as bad. */
 export interface PassEvents {
-  filtered(owner: number): void;
+  /** `n` of them, one where it is not said. */
+  filtered(owner: number, n?: number): void;
   /** True where the record leaves as it came in. */
   failed(owner: number, index: number, error: RecordError): boolean;
 }
@@ -42,21 +43,21 @@ export class Pass {
   readonly #record: JsonRecord;
   readonly #spans = new SpanList();
   /** Nothing is done to records that were checked before. */
-  readonly #idle: boolean;
+  readonly isIdle: boolean;
 
   constructor(ops: readonly Op[], about: { parser: number; checked: boolean }) {
     this.ops = ops;
     this.parser = about.parser;
     this.writer = ops.at(-1)?.owner ?? about.parser;
     this.clock = new PassClock([about.parser, ...ops.map(({ owner }) => owner)]);
-    this.#idle = about.checked && ops.every(({ step }) => step.passes === true);
+    this.isIdle = about.checked && ops.every(({ step }) => step.passes === true);
     const touched: FieldPath[] = [];
     for (const { step } of ops) touched.push(...step.touches);
     this.#record = new JsonRecord(new PathTree(touched));
   }
 
   run(block: Block, context: StepContext, events: PassEvents): Block {
-    if (this.#idle) return block;
+    if (this.isIdle) return block;
     const isTimed = this.clock.due(block.count);
     if (isTimed) this.clock.start();
     return this.runPart(block, context, events, isTimed);

@@ -100,7 +100,7 @@ export class StageTally {
     };
     return {
       events: {
-        filtered: (owner) => filter(owner, 1),
+        filtered: (owner, n = 1) => filter(owner, n),
         failed: (owner, index, error) => {
           if (this.fail(owner, given(), index, error)) return true;
           lose(owner, 1);

@@ -7,8 +7,9 @@ import { BlockJoiner, bytesOf, cutBlock, joinBlocks, sliceBlock } from '../kerne
 import { giveBuffer } from '../kernel/buffers.ts';
 import { closeLines } from '../kernel/keep.ts';
 import type { Json } from '../state/store.ts';
+import { CutStart } from './byte-start.ts';
 import type { Block, BlockStep, Cutter, RecordStep, Step, StepContext } from './contracts.ts';
-import { fuse, Pass } from './fuse.ts';
+import { fuse, Pass, type PassEvents } from './fuse.ts';
 import { hasRoom, portionsOf, type Room, roomOf } from './limits.ts';
 import { StageFront } from './stage-front.ts';
 import { notLines, ownersOf, type Part } from './stage-part.ts';
@@ -30,8 +31,12 @@ export class StageProgram {
   #found: StageResult['cut'];
   /** That of the parser, where the stage begins with one that can cut by itself. */
   readonly cutter: Cutter | undefined;
-  /** The first parts on the byte kernel. */
+  /** The first parts on the byte kernel, of pieces that come uncut. */
   readonly #front: StageFront;
+  /** Passes on the byte kernel, of records that come cut. */
+  readonly #starts = new Map<Pass, CutStart>();
+  /** The block at hand is one that the front has left to the way of values: its first part is not to try again. */
+  #isLeft = false;
   #stepMs: number[] = [];
 
   /** `keepsInput`: somebody else still needs the blocks that come in. `begins`: told which step gets the block next. */
@@ -61,6 +66,8 @@ export class StageProgram {
     };
     const { cutter } = this;
     this.#front = new StageFront(spec, this.#parts, this.#rooms, this.#context, cutter, !passing.has(0));
+    for (const part of this.#parts)
+      if (part instanceof Pass) this.#starts.set(part, new CutStart(part, this.#context, spec.tier));
     const clocks = this.#parts.flatMap((part) => (part instanceof Pass ? [part.clock] : []));
     if (this.#front.clock !== undefined) clocks.push(this.#front.clock);
     this.#sampled = spec.steps.map((_, owner) => clocks.some(({ shared, owners }) => shared && owners.includes(owner)));
@@ -77,6 +84,7 @@ export class StageProgram {
     this.#begin(block.split);
     const { uncut } = block;
     const done = uncut === undefined ? undefined : this.#onKernel(block, uncut);
+    this.#isLeft = uncut !== undefined && done === undefined;
     const given = done ?? (uncut === undefined ? block : this.#cut(this.#front.read(block), uncut));
     const [first] = this.#tally.counters;
     if (first !== undefined && done === undefined) first.bytes_in = bytesOf(given);
@@ -121,6 +129,7 @@ export class StageProgram {
   async flush(): Promise<StageResult | undefined> {
     const started = performance.now();
     this.#begin(0);
+    this.#isLeft = false;
     let joined: BlockJoiner | undefined;
     for (const [i, part] of this.#parts.entries()) {
       if (part instanceof Pass || part.step.flush === undefined) continue;
@@ -253,9 +262,25 @@ export class StageProgram {
 
   #pass(pass: Pass, block: Block): Block {
     const tally = this.#tally.pass(ownersOf(pass), () => block);
-    const out = pass.run(block, this.#context, tally.events);
+    const out = this.#onCut(pass, block, tally.events) ?? pass.run(block, this.#context, tally.events);
     tally.count(block.count);
     return out;
+  }
+
+  /** What the byte kernel makes of records that come cut; undefined where it leaves them alone. */
+  #onCut(pass: Pass, block: Block, events: PassEvents): Block | undefined {
+    if (this.#isLeft && pass === this.#parts[0]) return undefined;
+    const start = this.#starts.get(pass);
+    const cut = start?.passFor(block, Number.POSITIVE_INFINITY);
+    if (start === undefined || cut === undefined) return undefined;
+    try {
+      const out = cut.run(block, this.#context, events);
+      if (out !== undefined) start.worked(block.count, cut.deferred);
+      return out;
+    } catch (error) {
+      start.failed(error);
+      return undefined;
+    }
   }
 
   async #step(part: { owner: number; step: BlockStep }, block: Block): Promise<Block> {

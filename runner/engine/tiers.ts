@@ -65,7 +65,7 @@ function whyNoLines(stage: PlannedStage, parser: Segment['parser'], select: Segm
   return `"${step.id}" does not read plain lines`;
 }
 
-const CUT = 'its records come cut, and the kernel takes whole lines';
+const CUT = 'its input comes cut, and the kernel takes whole rows';
 
 function tiersOf(
   made: readonly MadeStep[],
@@ -101,10 +101,9 @@ function tiersOf(
       note(part.owner, before, why);
       return;
     }
-    const whyCut = i === 0 || (i === 1 && areRows) || about.isForced ? about.whyCut : CUT;
-    const unfit = whyCut === undefined ? noProgram(part, about.world) : undefined;
+    const unfit = noProgram(part, about.world);
     for (const { owner, step } of part) {
-      if (whyCut !== undefined) note(owner, 'values', whyCut);
+      if (about.isForced) note(owner, 'values', FORCED);
       else if (unfit === undefined) {
         const { bytes, why } = step.forms ?? {};
         if (bytes !== undefined && isNative(bytes)) note(owner, 'bytes', undefined);
@@ -112,7 +111,8 @@ function tiersOf(
       } else if (unfit.owner === undefined || unfit.owner === owner) note(owner, 'values', unfit.why);
       else note(owner, 'values', `"${about.ids[unfit.owner]}" is in the same pass`);
     }
-    before = whyCut === undefined && unfit === undefined && !areRows ? 'bytes' : 'values';
+    // Lines in the memory of the kernel come of lines alone.
+    before = i === 0 && about.whyCut === undefined && unfit === undefined ? 'bytes' : 'values';
   });
   return tiers;
 }
@@ -121,7 +121,7 @@ function tiersOf(
 function whyNotPicked(step: BlockStep, before: Tier | undefined, passes: boolean): string | undefined {
   if (step.picks !== true) return 'it works on whole blocks';
   if (passes) return 'it is given one record at a time ("continue_on_error")';
-  return before === undefined || before === 'values' ? 'what comes before it runs on values' : undefined;
+  return before === undefined || before === 'values' ? 'what comes before it leaves no lines' : undefined;
 }
 
 /** Why a step over blocks that the stage begins with is nothing for the kernel; undefined where that may read its rows. */

@@ -59,7 +59,7 @@ describe('info', () => {
     const text = await oxiflow(['pipeline', 'info', 'orders', '--explain'], { cwd });
     for (const fact of [
       'filter: values: params.least is nothing that the kernel works with',
-      'map: values: its records come cut, and the kernel takes whole lines',
+      'map: bytes',
       'dedupe: values: it works on whole blocks',
       'ends here: "tee" begins a second chain',
       'a step of it has state that needs every record in order',

@@ -7,6 +7,7 @@ import { type Op, Pass } from '../../runner/engine/fuse.ts';
 import { StageProgram } from '../../runner/engine/stage.ts';
 import type { StageResult } from '../../runner/engine/stage-spec.ts';
 import { tierAsked } from '../../runner/engine/tiers.ts';
+import { LineCutter } from '../../runner/kernel/lines.ts';
 import { makeSteps } from '../../runner/oxis/make.ts';
 import { runInMemory } from '../contract/golden-flow.ts';
 import { stageOf } from '../contract/oxi-suite.ts';
@@ -35,7 +36,7 @@ function pieceOf(text: Buffer): Block {
 }
 
 /** What came of a piece, without the clocks. */
-async function outcome(tier: Tier, spec: Parameters<typeof stageOf>[0], text: Buffer): Promise<unknown> {
+async function outcome(tier: Tier, spec: Parameters<typeof stageOf>[0], given: Block): Promise<unknown> {
   const program = new StageProgram({ ...stageOf(spec), tier }, makeSteps);
   const shown = ({ block, counters, failures, letters, cut }: StageResult): unknown => ({
     records: Array.from({ length: block.count }, (_, i) => [
@@ -47,7 +48,7 @@ async function outcome(tier: Tier, spec: Parameters<typeof stageOf>[0], text: Bu
     letters: letters.map((letter) => ({ ...letter, record: Buffer.from(letter.record).toString('latin1') })),
     cut,
   });
-  return program.process(pieceOf(text)).then(shown, (error: unknown) => {
+  return program.process(given).then(shown, (error: unknown) => {
     if (!(error instanceof OxiError)) throw error;
     return { error: error.message, place: error.place, cut: program.cut };
   });
@@ -97,9 +98,69 @@ const pipelines: [what: string, steps: Steps][] = [
 describe.each(pipelines)('%s', (_what, steps) => {
   test.each([1, 2, 3])('comes to the same on bytes as on values (seed %i)', async (seed) => {
     const text = lines(seed, 1500);
-    expect(await outcome('bytes', steps, text)).toEqual(await outcome('values', steps, text));
+    expect(await outcome('bytes', steps, pieceOf(text))).toEqual(await outcome('values', steps, pieceOf(text)));
+  });
+
+  test.each([4, 5])('and so it does of records that come cut (seed %i)', async (seed) => {
+    const text = lines(seed, 1500);
+    const cut = (): Block => {
+      const { bytes, spans, offsets, count } = new LineCutter(1 << 26).cut({ bytes: Buffer.from(text), offset: 500 });
+      return { bytes, spans, offsets, count, split: 0, whole: false };
+    };
+    const expected = await outcome('values', steps, cut());
+    expect(await outcome('bytes', steps, cut())).toEqual(expected);
+    expect(await outcome('spans', steps, cut())).toEqual(expected);
   });
 });
+
+test.each([
+  ['is whole', ''],
+  ['breaks off', ',{"a":1'],
+])(
+  'an array that %s comes to the same on all tiers, records written over several lines among it',
+  async (_how, end) => {
+    const random = new RandomSteps(11);
+    const records = Array.from({ length: 2000 }, () => random.record().trim()).filter((record) => {
+      try {
+        return typeof JSON.parse(record) === 'object';
+      } catch {
+        return false;
+      }
+    });
+    expect(records.length).toBeGreaterThan(1000);
+    const bytes = Buffer.from(`[\n${records.join(',\n')}${end}${end === '' ? ']' : ''}`);
+    const run = async (tier: Tier): Promise<unknown> => {
+      const ran = runInMemory({
+        name: 'events.json',
+        bytes,
+        piece: 50_001,
+        tier,
+        steps: [
+          { oxi: 'parse_json', on_error: 'stop' },
+          { oxi: 'filter', config: { where: 'default(c, true) == true' }, on_error: 'dead_letter' },
+          { oxi: 'dedupe', config: { key: ['note', 'a'], within: 50 }, on_error: 'drop' },
+          { oxi: 'map', config: { set: { d: 'a * 2' }, drop: ['note'] }, on_error: 'drop' },
+          { oxi: 'format_json' },
+        ],
+      });
+      return ran.then(
+        ({ bytes: made, letters, counters, written }) => ({
+          text: made.toString('latin1'),
+          letters: letters.toString('latin1').replaceAll(/"ts":"[^"]*"/g, ''),
+          counters: [...counters],
+          written,
+        }),
+        (error: unknown) => ({ error: (error as Error).message }),
+      );
+    };
+    const expected = await run('values');
+    expect(Object.keys(expected as object), JSON.stringify(expected).slice(0, 300)).toEqual(
+      end === '' ? ['text', 'letters', 'counters', 'written'] : ['error'],
+    );
+    expect(await run('bytes')).toEqual(expected);
+    expect(await run('spans')).toEqual(expected);
+  },
+);
 
 test('a whole flow has the same bytes, dead letters and counters on both', async () => {
   const text = lines(9, 4000);

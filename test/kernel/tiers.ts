@@ -1,6 +1,7 @@
 /** The same steps over the same lines on the value tier and on the byte kernel, as texts that can be compared. */
 import { BytePass, programsOf } from '../../runner/engine/byte-pass.ts';
 import type { Block, RecordError, RecordStep, Step, StepContext } from '../../runner/engine/contracts.ts';
+import { CutPass } from '../../runner/engine/cut-pass.ts';
 import { type Op, Pass, type PassEvents } from '../../runner/engine/fuse.ts';
 import { giveBuffer } from '../../runner/kernel/buffers.ts';
 import { LineCutter } from '../../runner/kernel/lines.ts';
@@ -59,8 +60,8 @@ class Notes implements PassEvents {
     this.#filtered = Array.from({ length: steps }, () => 0);
   }
 
-  filtered(owner: number): void {
-    this.#filtered[owner] = (this.#filtered[owner] as number) + 1;
+  filtered(owner: number, n = 1): void {
+    this.#filtered[owner] = (this.#filtered[owner] as number) + n;
   }
 
   failed(owner: number, index: number, error: RecordError): boolean {
@@ -75,11 +76,70 @@ class Notes implements PassEvents {
 
 export function onValues(ops: readonly Op[], lines: Buffer, given?: Given): Outcome {
   const framed = new LineCutter(1 << 26).cut({ bytes: Buffer.from(lines), offset: OFFSET });
+  return cutOnValues(ops, { ...framed, split: 0, whole: false }, given);
+}
+
+/** The same of records that come cut. */
+export function cutOnValues(ops: readonly Op[], block: Block, given?: Given): Outcome {
   const notes = new Notes(ops.length);
-  const block: Block = { ...framed, split: 0, whole: false };
   notes.block = block;
   const out = new Pass(ops, { parser: 0, checked: false }).run(block, context(given), notes);
-  return { left: recordsOf(out), failed: notes.failed_, filtered: notes.counts, records: framed.count };
+  return { left: recordsOf(out), failed: notes.failed_, filtered: notes.counts, records: block.count };
+}
+
+/** These records behind each other, with what stands between two of them; so many of them share an offset. */
+export function cutBlock(records: readonly Buffer[], between: () => string, sharing = 1): Block {
+  const spans = new Uint32Array(2 * records.length);
+  const offsets = new Float64Array(records.length);
+  const pieces: Buffer[] = [];
+  let at = 0;
+  const put = (piece: Buffer): void => {
+    pieces.push(piece);
+    at += piece.length;
+  };
+  put(Buffer.from('['));
+  for (const [i, record] of records.entries()) {
+    if (i > 0) put(Buffer.from(between()));
+    spans.set([at, at + record.length], 2 * i);
+    offsets[i] = i % sharing === 0 ? OFFSET + at : (offsets[i - 1] as number);
+    put(record);
+  }
+  return { bytes: Buffer.concat(pieces), spans, offsets, count: records.length, split: 0, whole: false };
+}
+
+/** Records that come cut, on the byte kernel. Throws where the steps have no program. */
+export class CutStage {
+  readonly #ops: readonly Op[];
+  readonly #pass: CutPass;
+  readonly #given: Given | undefined;
+
+  constructor(ops: readonly Op[], given?: Given, byScripts = false) {
+    const programs = programsOf(ops, context(given), byScripts);
+    if ('why' in programs) throw new Error(programs.why);
+    this.#ops = ops;
+    this.#given = given;
+    this.#pass = new CutPass(programs, new Pass(ops, { parser: 0, checked: false }));
+  }
+
+  get deferred(): number {
+    return this.#pass.deferred;
+  }
+
+  /** The block that comes of it, too; undefined where its records make no lines. */
+  work(block: Block): { outcome: Outcome; block: Block } | undefined {
+    const notes = new Notes(this.#ops.length);
+    notes.block = block;
+    const out = this.#pass.run(block, context(this.#given), notes);
+    if (out === undefined) return undefined;
+    const outcome = { left: recordsOf(out), failed: notes.failed_, filtered: notes.counts, records: block.count };
+    return { outcome, block: out };
+  }
+
+  run(block: Block): Outcome | undefined {
+    const worked = this.work(block);
+    if (worked !== undefined && worked.block !== block) giveBuffer(worked.block.bytes);
+    return worked?.outcome;
+  }
 }
 
 /** A stage on the byte kernel. Throws where its steps have no program. */
