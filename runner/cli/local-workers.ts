@@ -7,8 +7,10 @@ import { once } from 'node:events';
 import type { Writable } from 'node:stream';
 import { StopRequest } from '../engine/stop.ts';
 
-/** After a stop: what a worker may take beyond the time for draining before it is ended. */
+/** After a stop, or the end of the run: what a worker may take beyond the time for draining before it is ended. */
 const EXTRA_MS = 5000;
+/** What a process that was killed may take to be gone: one that waits for a file server that is gone never is. */
+const GONE_MS = 5000;
 
 export interface LocalWorkersOptions {
   /** How many there are, this process included. */
@@ -24,6 +26,7 @@ export interface LocalWorkersOptions {
 export class LocalWorkers implements AsyncDisposable {
   readonly #o: LocalWorkersOptions;
   readonly #children: ChildProcess[] = [];
+  readonly #over = new AbortController();
   #told = false;
 
   constructor(options: LocalWorkersOptions) {
@@ -58,6 +61,11 @@ export class LocalWorkers implements AsyncDisposable {
     for (const child of this.#children) pipeTo(child)?.write('\n');
   }
 
+  /** The run is over: whoever of them does not notice that is ended. */
+  over(): void {
+    this.#over.abort();
+  }
+
   /** By the pipe: one whose whole group was told to end has had its signal, and a second one would stop it at once. */
   #drain(): void {
     for (const child of this.#children) pipeTo(child)?.destroy();
@@ -65,25 +73,47 @@ export class LocalWorkers implements AsyncDisposable {
 
   /** Waits for them: they end when the run does, or at once where there is none. */
   async [Symbol.asyncDispose](): Promise<void> {
-    const { stop, drainMs } = this.#o;
     if (!this.#told) this.#drain();
-    await Promise.all(
-      this.#children.map(async (child) => {
-        if (child.pid === undefined) return;
-        const late = (): void => {
-          setTimeout(() => child.kill('SIGKILL'), drainMs + EXTRA_MS).unref();
-        };
-        const stopped = (): void => {
-          if (!isForThisOne(stop)) late();
-        };
-        if (stop.aborted) stopped();
-        else stop.addEventListener('abort', stopped, { once: true });
-        if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
-        if (child.exitCode !== 0 && this.#told && (!stop.aborted || isForThisOne(stop)))
-          this.#o.say(`worker ${child.pid} ended with ${child.signalCode ?? `code ${child.exitCode}`}`);
-      }),
-    );
+    await Promise.all(this.#children.map((child) => this.#ended(child)));
   }
+
+  async #ended(child: ChildProcess): Promise<void> {
+    if (child.pid === undefined) return;
+    const { stop, drainMs, say } = this.#o;
+    const given = new AbortController();
+    const late = (): void => {
+      setTimeout(() => {
+        child.kill('SIGKILL');
+        setTimeout(() => given.abort(), GONE_MS).unref();
+      }, drainMs + EXTRA_MS).unref();
+    };
+    onAbort(stop, () => isForThisOne(stop) || late());
+    onAbort(this.#over.signal, late);
+    if (child.exitCode === null && child.signalCode === null) {
+      const isGone = await once(child, 'exit', { signal: given.signal }).then(
+        () => true,
+        () => false,
+      );
+      if (!isGone) {
+        say(`worker ${child.pid} was killed and is still there: it waits for a disk or a file server`);
+        letGo(child);
+        return;
+      }
+    }
+    if (child.exitCode !== 0 && this.#told && (!stop.aborted || isForThisOne(stop)))
+      say(`worker ${child.pid} ended with ${child.signalCode ?? `code ${child.exitCode}`}`);
+  }
+}
+
+function onAbort(signal: AbortSignal, then: () => unknown): void {
+  if (signal.aborted) then();
+  else signal.addEventListener('abort', then, { once: true });
+}
+
+/** This process ends without it. */
+function letGo(child: ChildProcess): void {
+  pipeTo(child)?.destroy();
+  child.unref();
 }
 
 /** Somebody has asked this worker alone to end: the others go on. */

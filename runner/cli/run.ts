@@ -187,6 +187,7 @@ async function run(name: string, options: Options): Promise<number> {
     throw failure;
   });
   if (typeof result === 'number') return result;
+  if (result.summary.status === 'succeeded') local.over();
   await show(result, runKey, pipeline.name, options, terminal, log, redact);
   return result.summary.exit_code;
 }

@@ -66,6 +66,20 @@ test('the first one is asked to end alone: the others do the rest, and it waits 
   depot.remove();
 }, 60_000);
 
+test('a worker that has frozen holds up neither the run nor the end of the command', async () => {
+  const depot = await Depot.open(parcels, { backend: 'sqlite', pace: 0.2, lockTimeout: '2s' });
+  const parent = depot.attempt([...ARGS, '--drain-timeout', '1s'], { othersMs: 15_000 });
+  await until('all three are at work', async () => (await depot.workers()).length === 3);
+  const frozen = (await depot.workers()).find(({ pid }) => pid !== parent.pid);
+  process.kill(frozen?.pid ?? 0, 'SIGSTOP');
+  depot.quicken();
+  const ended = await parent.ended;
+  expect(ended.code, ended.stderr).toBe(0);
+  expect(ended.stderr).toContain(`worker ${frozen?.pid} ended with SIGKILL`);
+  await depot.expectDone('one has frozen');
+  depot.remove();
+}, 60_000);
+
 test('a first one that can not begin leaves nobody waiting for it', async () => {
   const depot = await Depot.open(parcels, { backend: 'sqlite', pace: 0 });
   rmSync(join(depot.root, 'in'), { recursive: true });

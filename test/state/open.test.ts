@@ -97,6 +97,10 @@ describe.runIf(process.platform === 'linux')('a network file system', () => {
     [0x6969, true],
     [0xff534d42, true],
     [0xef53, true],
+    [0x01021994, true],
+    [0x794c7630, true],
+    // One that nobody has heard of.
+    [0x12345678, false],
     [0x00c36400, false],
     [0x65735546, false],
   ])('of the kind %i: do all its times come from one clock? %s', async (type, expected) => {
