@@ -25,6 +25,8 @@ const LF = 0x0a;
 abstract class KernelStart<P> {
   protected readonly forced: Tier | undefined;
   #isOff: boolean;
+  /** Bytes that have come, until the kernel is there. */
+  #seen = 0;
   #started: P | undefined;
   /** Of the last pieces, in which older ones count less and less. */
   #records = 0;
@@ -32,7 +34,7 @@ abstract class KernelStart<P> {
   #resting = 0;
   #rest = REST;
 
-  /** `forced`: the tier that everything runs on that can. Nothing is made before a piece comes that is worth it. */
+  /** `forced`: the tier that everything runs on that can. Nothing is made before enough has come to be worth it. */
   constructor(forced: Tier | undefined) {
     this.forced = forced;
     this.#isOff = forced === 'values';
@@ -57,7 +59,10 @@ abstract class KernelStart<P> {
       this.#resting--;
       return undefined;
     }
-    if (this.#started === undefined && (this.forced !== undefined || size >= SMALLEST)) this.#start();
+    if (this.#started === undefined) {
+      this.#seen += size;
+      if (this.forced !== undefined || this.#seen >= SMALLEST) this.#start();
+    }
     return this.#started;
   }
 

@@ -249,6 +249,11 @@ describe('which pieces go to the kernel', () => {
     expect(start.passFor(pieceOf(rides(100, () => false)), 1 << 20)).toBeUndefined();
     expect(start.passFor(pieceOf(large), 1 << 20)).toBeDefined();
     expect(start.passFor(pieceOf(rides(100, () => false)), 1 << 20)).toBeDefined();
+    // A pipe gives small pieces, and many of them.
+    const slow = new ByteStart(passOf(), world, undefined);
+    const small = rides(2000, () => false);
+    const pieces = Array.from({ length: 4 }, () => slow.passFor(pieceOf(small), 1 << 20) !== undefined);
+    expect([small.length < 64 << 10, pieces]).toEqual([true, [false, false, true, true]]);
     expect(new ByteStart(passOf(), world, 'bytes').passFor(pieceOf(rides(1, () => false)), 1 << 20)).toBeDefined();
     expect(new ByteStart(passOf(), world, 'values').passFor(pieceOf(large), 1 << 20)).toBeUndefined();
   });
