@@ -7,8 +7,8 @@ import { takeBuffer } from '../kernel/buffers.ts';
 import type { Block, DirectInput } from './contracts.ts';
 import { ioError, OxiError } from './errors.ts';
 
-/** A piece: in the cache of a processor with what comes of it, and large enough that a call costs nothing. */
-const PIECE_BYTES = 224 << 10;
+/** A piece: so large that what is said about each costs nothing beside the work on it, and a thread holds no more than one. */
+const PIECE_BYTES = 896 << 10;
 /** What is looked at first for the end of a line, and as much more each time as was looked at before. */
 const LOOK_BYTES = 4 << 10;
 /** Behind what is read, so that the memory can serve for an output a little longer than its input. */

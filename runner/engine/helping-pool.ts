@@ -1,6 +1,7 @@
 /**
  * The threads of a stage, one of which is the main thread: it would only wait for the others otherwise, and on two processors a
- * thread more than there are processors costs memory and gains nothing. The others come first: it works when they have enough.
+ * thread more than there are processors costs memory and gains nothing. The others come first, once they are there: it works when they
+ * have enough.
  */
 import type { Block } from './contracts.ts';
 import type { Pool } from './pool.ts';
@@ -35,15 +36,20 @@ export class HelpingPool implements Pool {
     this.#given = promise;
     await before;
     // Who came first is given away first: what comes of a block waits for what comes of those before it.
-    while (this.#out >= this.#most && this.#helping !== undefined) await this.#helping;
+    while (this.#haveEnough && this.#helping !== undefined) await this.#helping;
     resolve();
-    if (this.#out >= this.#most) return this.#help(block);
+    if (this.#haveEnough) return this.#help(block);
     this.#out++;
     try {
       return await this.#others.run(block);
     } finally {
       this.#out--;
     }
+  }
+
+  /** A thread takes longer to start than many blocks to be worked on, and those behind them would wait for them. */
+  get #haveEnough(): boolean {
+    return this.#out >= this.#most || this.#others.isReady === false;
   }
 
   #help(block: Block): Promise<StageResult> {

@@ -6,6 +6,8 @@ import type { StageResult } from './stage-spec.ts';
 export interface Pool extends AsyncDisposable {
   /** Works on a block, which is given away. Results come back in any order. */
   run(block: Block): Promise<StageResult>;
+  /** A block that came now would be worked on, or be told why not; until then it would wait. Not said: always. */
+  readonly isReady?: boolean;
   /** All blocks have been worked on: before the last barrier passes. Throws what the steps find wrong only now. */
   end?(): Promise<void>;
 }

@@ -25,6 +25,11 @@ let idleBytes = 0;
 /** A buffer of at least `size` bytes with any content, alone on its memory. */
 export function takeBuffer(size: number): Buffer {
   if (size < SMALLEST) return Buffer.allocUnsafeSlow(size);
+  return Buffer.from(takeKept(size) ?? new SharedArrayBuffer(classOf(size)));
+}
+
+/** The memory of a buffer that would serve for `size` bytes; undefined where none is kept. */
+export function takeKept(size: number): SharedArrayBuffer | undefined {
   const wanted = classOf(size);
   let best = -1;
   for (let i = kept.length - 1; i >= 0; i--) {
@@ -34,11 +39,11 @@ export function takeBuffer(size: number): Buffer {
     if (byteLength === wanted) break;
   }
   const memory = kept[best];
-  if (memory === undefined) return Buffer.from(new SharedArrayBuffer(wanted));
+  if (memory === undefined) return undefined;
   kept.splice(best, 1);
   keptBytes -= memory.byteLength;
   idleBytes = Math.min(idleBytes, keptBytes);
-  return Buffer.from(memory);
+  return memory;
 }
 
 /** Sizes are rounded up to a few, four to a doubling: blocks are never quite equal, and what one gives back has to fit the next. */

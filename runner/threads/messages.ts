@@ -15,6 +15,8 @@ export interface ThreadStart {
 export interface WorkMessage {
   id: number;
   block: Block;
+  /** Memory for what comes of it: that of earlier results comes back so. */
+  spare?: SharedArrayBuffer;
 }
 
 /** Answers come in the order in which the work was given. `ready`: the steps are made. */

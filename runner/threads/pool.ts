@@ -12,7 +12,7 @@ import type { Pool, PoolOptions } from '../engine/pool.ts';
 import { failRecords, joinResults } from '../engine/results.ts';
 import type { StageResult, StageSpec } from '../engine/stage-spec.ts';
 import { cutBlock } from '../kernel/blocks.ts';
-import { giveBuffer } from '../kernel/buffers.ts';
+import { giveBuffer, isShared, takeKept } from '../kernel/buffers.ts';
 import { threadEntry } from './entry.ts';
 import { type AnswerMessage, packBlock, type ThreadStart, unpackError, type WorkMessage } from './messages.ts';
 import { startThread } from './start.ts';
@@ -68,6 +68,8 @@ export class StagePool implements Pool {
   #next = 0;
   #restarts = 0;
   #poison = 0;
+  /** Shared memory that came with the last result, in bytes. */
+  #resultBytes = 0;
   #inARow = 0;
   #dead: unknown;
 
@@ -87,6 +89,10 @@ export class StagePool implements Pool {
   /** Threads that died and were replaced, whatever the reason. */
   get restarts(): number {
     return this.#restarts + this.#poison;
+  }
+
+  get isReady(): boolean {
+    return this.#dead !== undefined || [...this.#members].some(({ ready }) => ready);
   }
 
   /** Works on a block, which is given away. */
@@ -132,11 +138,20 @@ export class StagePool implements Pool {
       const id = this.#next++;
       // A thread writes to what it is given.
       const packed = packBlock(this.#keeps ? copyOf(job.block) : job.block);
-      const message: WorkMessage = { id, block: packed.block };
+      const spare = this.#spareFor(packed.block);
+      const message: WorkMessage = { id, block: packed.block, ...(spare === undefined ? {} : { spare }) };
       if (free.jobs.size === 0) free.looks = 0;
       free.jobs.set(id, job);
       free.worker.postMessage(message, packed.transfer);
     }
+  }
+
+  /**
+   * What comes of a block leaves a thread with its memory, and what came in stays there: where that is none that can be used again, the
+   * thread would have to make new memory for each block.
+   */
+  #spareFor({ bytes, stored }: Block): SharedArrayBuffer | undefined {
+    return this.#resultBytes === 0 || stored !== undefined || isShared(bytes) ? undefined : takeKept(this.#resultBytes);
   }
 
   #answered(member: Member, answer: AnswerMessage): void {
@@ -150,8 +165,11 @@ export class StagePool implements Pool {
     member.jobs.delete(answer.id);
     this.#inARow = 0;
     if (job !== undefined && this.#keeps) giveBuffer(job.block.bytes);
-    if ('result' in answer) job?.resolve(answer.result);
-    else job?.reject(unpackError(answer.error));
+    if ('result' in answer) {
+      const { bytes } = answer.result.block;
+      this.#resultBytes = isShared(bytes) ? bytes.buffer.byteLength : 0;
+      job?.resolve(answer.result);
+    } else job?.reject(unpackError(answer.error));
     this.#dispatch();
   }
 

@@ -6,6 +6,7 @@ import { ThreadClock, type ThreadUsage } from '../engine/gauge.ts';
 import { Lane } from '../engine/lane.ts';
 import { StageProgram } from '../engine/stage.ts';
 import type { MakeSteps, StageResult } from '../engine/stage-spec.ts';
+import { giveBuffer } from '../kernel/buffers.ts';
 import { LaneKeeper } from './lane-keeper.ts';
 import { type AnswerMessage, packBlock, packError, type ThreadStart, type WorkMessage } from './messages.ts';
 
@@ -51,6 +52,7 @@ export function serveStage(makeSteps: MakeSteps): void {
   // A step may wait; the steps hold one block at a time.
   let last = Promise.resolve();
   port.on('message', (message: WorkMessage) => {
+    if (message.spare !== undefined) giveBuffer(new Uint8Array(message.spare));
     last = last.then(() => work(message));
   });
   const ready: AnswerMessage = { ready: true };

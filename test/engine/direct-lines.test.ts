@@ -4,7 +4,7 @@ import type { DirectInput } from '../../runner/engine/contracts.ts';
 import { DirectSplit, nextPiece } from '../../runner/engine/direct-lines.ts';
 import { randomOf } from '../fault/random.ts';
 
-const PIECE = 224 << 10;
+const PIECE = 896 << 10;
 
 function inputOf(text: () => Buffer): DirectInput & { checks: number; reads: number; closed: number } {
   return {
@@ -67,7 +67,7 @@ describe('pieces of a file of lines', () => {
 
   test('a line longer than a piece is a piece of its own; one longer than is allowed is left to others', async () => {
     const long = Buffer.from(`a\n${'x'.repeat(3 * PIECE)}\nb\n`);
-    const pieces = await piecesOf(long, 0, Number.POSITIVE_INFINITY, 1 << 20);
+    const pieces = await piecesOf(long, 0, Number.POSITIVE_INFINITY, 4 * PIECE);
     expect(Buffer.concat(pieces ?? []).equals(long)).toBe(true);
     expect(await piecesOf(long, 0, Number.POSITIVE_INFINITY, PIECE)).toBeUndefined();
   });
