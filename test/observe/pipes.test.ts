@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { deflateSync } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { pipesListener } from '../../runner/observe/pipes.ts';
+import { pipesListener, refuseInPipes } from '../../runner/observe/pipes.ts';
 import { metadataText } from '../../runner/observe/pipes-protocol.ts';
 import { checkpoint, eventOf, finished, identity, Paper, progress, START, started } from './story.ts';
 
@@ -238,6 +238,29 @@ for line in open(where):
     await pipes?.close?.(0);
     await pipes?.close?.(0);
     expect(of('closed')).toMatchObject([{ exception: { message: 'the run ended without a result' } }]);
+  });
+
+  it('tells of a run that could not begin: opened, the sentence as an error, closed with it', () => {
+    refuseInPipes(session({ asset_keys: ['rides'] }), 'CONFIG_INVALID', 'rides.yaml:3: no oxi is named "reed_file"', {
+      warn,
+    });
+    expect(messages().map(({ method, params }) => [method, params])).toMatchObject([
+      ['opened', {}],
+      ['log', { level: 'ERROR', message: 'rides.yaml:3: no oxi is named "reed_file"' }],
+      ['closed', { exception: { name: 'CONFIG_INVALID', message: 'rides.yaml:3: no oxi is named "reed_file"' } }],
+    ]);
+  });
+
+  it('opens no session anew for what went wrong behind the run, and none that it can not speak in', () => {
+    const env = session({ asset_keys: ['rides'] });
+    pipesListener(env, { warn })?.onEvent?.(eventOf('run.finished', finished()));
+    const before = messages();
+    refuseInPipes(env, 'DISK_FULL', 'summary.json: no space left on the disk', { warn });
+    refuseInPipes({ DAGSTER_PIPES_CONTEXT: 'x', DAGSTER_PIPES_MESSAGES: 'x' }, 'CONFIG_INVALID', 'no session', {
+      warn,
+    });
+    refuseInPipes({}, 'CONFIG_INVALID', 'no session', { warn });
+    expect(messages()).toEqual(before);
   });
 
   it('gives each of several assets its own output, by name or as the launcher says, and leaves out foreign keys', () => {
