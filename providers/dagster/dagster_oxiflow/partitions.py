@@ -63,6 +63,16 @@ def mapping_for(
     return found
 
 
+def of_partition(
+    partitions_def: dg.PartitionsDefinition[Any] | None, asked: Mapping[str, str] | None
+) -> Mapping[str, str]:
+    """Parameter to what it is of a partition, for pipelines of which it is not known yet which partitions they have."""
+    dimensions = [] if partitions_def is None else dimensions_of(partitions_def)
+    words = {**KNOWN, **{name: name for name in dimensions}, **(asked or {})}
+    # Of one partition, its key is the first and the last one.
+    return {name: "key" if word in ("first", "last", "start") else word for name, word in words.items()}
+
+
 def refuse_params(pipelines: Sequence[Pipeline], asked: Mapping[str, str] | None) -> None:
     """Throws DagsterInvalidDefinitionError for a parameter that none of them has."""
     declared = {parameter.name for pipeline in pipelines for parameter in pipeline.parameters}

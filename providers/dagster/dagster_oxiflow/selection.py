@@ -50,21 +50,50 @@ def _answers(pipeline: Pipeline, word: str) -> bool:
 
 #: In the name of a file that is a part of an output.
 PART = re.compile(r"-\d{5,}-of-\d{5,}(?=(?:\.[^/.]+){0,2}$)")
+#: In a path that is only known when the pipeline runs.
+REFERENCE = re.compile(r"\$\{(\w+)\}")
 Upstream = dict[str, list[tuple[Pipeline, Output]]]
 
 
-def upstream_of(manifest: Manifest) -> Upstream:
-    """By name of a pipeline: outputs of others that it reads."""
+def upstream_of(manifest: Manifest, of_partition: Mapping[str, str]) -> Upstream:
+    """
+    By name of a pipeline: outputs of others that it reads. Paths are compared as they are by the defaults of the parameters, and
+    as they are for one partition: `of_partition` says what a parameter is of it, whatever its default.
+    """
     made: dict[str, list[tuple[Pipeline, Output]]] = {}
     for pipeline in manifest.pipelines:
         for output in pipeline.outputs:
-            if output.path is not None:
-                made.setdefault(output.path, []).append((pipeline, output))
+            for path in _ways(pipeline, output.path, output.template, of_partition):
+                made.setdefault(path, []).append((pipeline, output))
     found: Upstream = {}
     for pipeline in manifest.pipelines:
-        reads = [one for source in pipeline.inputs for path in source.paths for one in _written(made, path)]
+        reads = [
+            one
+            for source in pipeline.inputs
+            for path, template in zip(source.paths, source.templates or source.paths, strict=True)
+            for way in _ways(pipeline, path, template, of_partition)
+            for one in _written(made, way)
+        ]
         found[pipeline.name] = [one for one in dict.fromkeys(reads) if one[0].name != pipeline.name]
     return found
+
+
+def _ways(pipeline: Pipeline, path: str | None, template: str | None, of_partition: Mapping[str, str]) -> Sequence[str]:
+    """The path as it is by the defaults, and as it is for a partition; None is no file."""
+    if path is None:
+        return ()
+    template = path if template is None else template
+    if "${" not in template:
+        return (path,)
+    known = {parameter.name: parameter.default for parameter in pipeline.parameters}
+
+    def given(reference: re.Match[str]) -> str:
+        name = reference[1]
+        if name in known and name in of_partition:
+            return f"${{partition {of_partition[name]}}}"
+        return reference[0] if known.get(name) is None else str(known[name])
+
+    return tuple(dict.fromkeys((path, REFERENCE.sub(given, template))))
 
 
 def in_order(pipelines: Sequence[Pipeline], needs: Mapping[str, Set[str]]) -> list[Pipeline]:
