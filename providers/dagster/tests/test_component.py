@@ -2,11 +2,28 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+from dagster_oxiflow import OxiFlowProjectComponent
+from livetests.waiting import until
+from oxiflow.process import group_lives
 
 from .bikes import MONTHS, rides
+
+#: Hears no signal that a program can be deaf to.
+DEAF = """#!/bin/sh
+trap '' TERM INT HUP
+echo $$ > {here}/deaf
+while :; do sleep 0.1; done
+"""
 
 
 def test_the_component_is_clean_for_dg(bikes: Path) -> None:
@@ -65,6 +82,31 @@ attributes:
     assert launched.returncode == 0, launched.stdout + launched.stderr
     for i, month in enumerate(MONTHS[:2], 1):
         assert (bikes / f"out/daily/{month}.ndjson").read_text() == rides(i)
+
+
+def test_what_hears_no_stop_is_killed_after_the_grace_of_the_component(
+    bikes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runner = bikes / "runner"
+    runner.write_text(DEAF.format(here=bikes))
+    runner.chmod(0o755)
+    stopped: list[float] = []
+
+    def followed(*_: Any) -> Iterator[Any]:
+        until("the runner", lambda: (bikes / "deaf").exists() and (bikes / "deaf").read_text())
+        stopped.append(time.monotonic())
+        # As Dagster's own server does it.
+        os.kill(os.getpid(), signal.SIGINT)
+        yield {}
+
+    monkeypatch.setattr("dagster_oxiflow.resource.follow", followed)
+    component = OxiFlowProjectComponent(project=str(bikes), select="contract", runner=str(runner), grace_seconds=1.5)
+    assets: Any = component.build_defs(dg.ComponentTree.for_test().load_context).assets
+    with pytest.raises(dg.DagsterExecutionInterruptedError):
+        dg.materialize(assets)
+    # Not before, and not after the fifteen seconds that it is by default.
+    assert 1.5 <= time.monotonic() - stopped[0] < 12
+    assert not group_lives(int((bikes / "deaf").read_text()))
 
 
 def dg_of(project: Path, *words: str) -> "subprocess.CompletedProcess[str]":
