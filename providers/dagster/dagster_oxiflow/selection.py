@@ -10,6 +10,7 @@ from graphlib import CycleError, TopologicalSorter
 import dagster as dg
 
 from .manifest import Manifest, Output, Pipeline
+from .partitions import REFERENCE
 
 Words = str | Sequence[str] | None
 
@@ -50,8 +51,6 @@ def _answers(pipeline: Pipeline, word: str) -> bool:
 
 #: In the name of a file that is a part of an output.
 PART = re.compile(r"-\d{5,}-of-\d{5,}(?=(?:\.[^/.]+){0,2}$)")
-#: In a path that is only known when the pipeline runs.
-REFERENCE = re.compile(r"\$\{(\w+)\}")
 Upstream = dict[str, list[tuple[Pipeline, Output]]]
 
 

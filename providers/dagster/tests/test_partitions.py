@@ -54,6 +54,62 @@ def test_dimensions_of_a_partition_are_parameters_of_the_same_name() -> None:
     assert part.params == {"city": "Ulm", "day": MONTHS[1]}
 
 
+@pytest.mark.parametrize(
+    ("path", "key", "is_refused"),
+    [
+        ("out/${partition}.json", "../../elsewhere", True),
+        ("out/${partition}.json", "eu/../../x", True),
+        ("out/${partition}/a.json", "..", True),
+        ("${partition}.json", "../x", True),
+        ("${partition}.json", "/etc/x", True),
+        ("${OUT}/a/${partition}.json", "../x", True),
+        ("/data/${partition}.json", "../x", True),
+        ("out/${partition}.json", "/etc/x", False),
+        ("out/${partition}.json", "eu/west", False),
+        ("out/${partition}.json", "eu/../us", False),
+        ("out/${partition}.json", "..", False),
+        ("out/${partition}.json", 'it\'s "Ulm",\n100 % 🚲', False),
+        ("/data/${partition}.json", "x", False),
+        ("out/${other}.json", "../x", False),
+        # The key is the path.
+        ("${partition}", "../x", False),
+    ],
+)
+def test_a_key_leads_no_path_out_of_its_folder(path: str, key: str, is_refused: bool) -> None:
+    parameter = {"name": "partition", "type": "string", "required": True}
+    keys = dg.DynamicPartitionsDefinition(name="places")
+    for about in ({"writes": path}, {"reads": [path]}):
+        (pipeline,) = load_manifest(manifest_of({"name": "one", "parameters": [parameter], **about})).pipelines
+        if is_refused:
+            with pytest.raises(dg.DagsterInvalidDefinitionError, match="out of its folder"):
+                parts_of(pipeline, keys, [key], {"partition": "key"})
+        else:
+            (part,) = parts_of(pipeline, keys, [key], {"partition": "key"})
+            assert part.params == {"partition": key}
+
+
+@pytest.mark.parametrize("key", ['it\'s "Ulm"', "Zürich 🚲", "a,b:c%2Fd", "${params.x} $HOME", "eu/west", " ", "-x"])
+def test_any_key_is_a_partition_with_a_file_and_a_run_of_its_own(bikes: Path, key: str) -> None:
+    add_pipelines(
+        bikes,
+        daily=(bikes / "pipelines/daily.yaml")
+        .read_text()
+        .replace("in/daily/${partition}", "in/contract")
+        .replace("type: date", "type: string"),
+    )
+    some = assets_of(bikes, select="daily", partitions_def=dg.DynamicPartitionsDefinition(name="places"))
+    with dg.DagsterInstance.ephemeral() as instance:
+        instance.add_dynamic_partitions("places", [key, "../../elsewhere"])
+        result = materialize(bikes, some, instance, partition_key=key)
+        assert result.success
+        (event,) = result.get_asset_materialization_events()
+        assert event.materialization.partition == key
+        assert (bikes / f"out/daily/{key}.ndjson").read_text() == rides(3)
+        elsewhere = materialize(bikes, some, instance, partition_key="../../elsewhere")
+        assert "out of its folder" in failure_of(elsewhere).description
+        assert not (bikes / "elsewhere.ndjson").exists()
+
+
 def test_a_partition_is_a_parameter_and_a_run_of_its_own(bikes: Path) -> None:
     months = dg.StaticPartitionsDefinition(MONTHS)
     daily = assets_of(bikes, select="daily", partitions_def=months)
