@@ -10,7 +10,7 @@ import { messageLine, metadataText, type PipesEnv, type PipesSession, pipesSessi
 import type { TextOut } from './terminal.ts';
 import type { EventListener, RunEvent } from './types.ts';
 
-/** Dagster keeps every custom message in memory until the step ends: progress and soft checkpoints come this seldom. */
+/** Dagster keeps every custom message in memory until the step ends: progress and checkpoints, soft and hard, come this seldom. */
 const REPORT_INTERVAL_MS = 10_000;
 
 export interface PipesOptions {
@@ -80,10 +80,10 @@ class PipesListener implements EventListener {
         this.#send('report_custom_message', { payload: event });
         break;
       case 'checkpoint':
-        if (event.grade === 'hard' || this.#due(event)) this.#send('report_custom_message', { payload: event });
+        if (this.#due(event, event.grade)) this.#send('report_custom_message', { payload: event });
         break;
       case 'progress':
-        if (this.#due(event)) this.#send('report_custom_message', { payload: event });
+        if (this.#due(event, '')) this.#send('report_custom_message', { payload: event });
         break;
       case 'run.finished':
         this.#finish(event);
@@ -103,11 +103,11 @@ class PipesListener implements EventListener {
     if (!this.#closed) this.#end('RunEnded', 'the run ended without a result');
   }
 
-  #due({ type, ts }: RunEvent): boolean {
+  #due({ type, ts }: RunEvent, kind: string): boolean {
     const at = Date.parse(ts);
-    const last = this.#lastReport.get(type);
+    const last = this.#lastReport.get(type + kind);
     if (last !== undefined && at - last < REPORT_INTERVAL_MS) return false;
-    this.#lastReport.set(type, at);
+    this.#lastReport.set(type + kind, at);
     return true;
   }
 

@@ -286,16 +286,18 @@ for line in open(where):
     ]);
   });
 
-  it('reports every hard checkpoint, but soft ones and progress only every ten seconds', () => {
+  it('reports progress and checkpoints of each grade every ten seconds, however many there are', () => {
     const pipes = pipesListener(session({}), { warn });
-    for (let second = 0; second < 20; second++) {
-      pipes?.onEvent?.(eventOf('progress', progress(), 1, START + second * 1000));
-      pipes?.onEvent?.(eventOf('checkpoint', checkpoint(second + 1, 'soft'), 1, START + second * 1000));
+    for (let tenth = 0; tenth < 200; tenth++) {
+      pipes?.onEvent?.(eventOf('progress', progress(), 1, START + tenth * 100));
+      pipes?.onEvent?.(eventOf('checkpoint', checkpoint(2 * tenth + 1, 'soft'), 1, START + tenth * 100));
+      pipes?.onEvent?.(eventOf('checkpoint', checkpoint(2 * tenth + 2, 'hard'), 1, START + tenth * 100));
     }
-    pipes?.onEvent?.(eventOf('checkpoint', checkpoint(21, 'hard'), 1, START + 19_500));
-    const reported = of('report_custom_message').map(({ payload }) => (payload as { type: string }).type);
-    expect(reported.filter((type) => type === 'progress')).toHaveLength(2);
-    expect(reported.filter((type) => type === 'checkpoint')).toHaveLength(3);
+    const reported = of('report_custom_message').map(({ payload }) => payload as { type: string; grade?: string });
+    const counts = ['progress', 'soft', 'hard'].map(
+      (kind) => reported.filter(({ type, grade }) => (grade ?? type) === kind).length,
+    );
+    expect(counts).toEqual([2, 2, 2]);
   });
 
   it('reads the context from a file, and speaks on a standard stream where the launcher listens there', () => {
