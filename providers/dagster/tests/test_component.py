@@ -12,7 +12,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
-from dagster_oxiflow import OxiFlowProjectComponent
+from dagster_oxiflow import OxiFlowProjectComponent, OxiFlowResource
 from livetests.waiting import until
 from oxiflow.process import group_lives
 
@@ -102,6 +102,44 @@ op:
     assert [one.materialization.partition for one in result.get_asset_materialization_events()] == MONTHS[:2]
     for i, month in enumerate(MONTHS[:2], 1):
         assert (bikes / f"out/daily/{month}.ndjson").read_text() == rides(i)
+
+
+def test_every_option_of_the_resource_is_one_of_the_component(bikes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    options: dict[str, Any] = {
+        "runner": "/opt/oxiflow",
+        "env": {"CITY": "Ulm"},
+        "env_file": "night.env",
+        "state_backend": "file",
+        "threads": 2,
+        "workers": 3,
+        "same_host": True,
+        "drain_timeout": "20s",
+        "lease_wait": "5s",
+        "grace_seconds": 7.5,
+        "observe_seconds": 2.5,
+    }
+    made: list[OxiFlowResource] = []
+
+    def make(**given: Any) -> OxiFlowResource:
+        made.append(OxiFlowResource(**given))
+        return made[0]
+
+    monkeypatch.setattr("dagster_oxiflow.component.OxiFlowResource", make)
+    OxiFlowProjectComponent(project=str(bikes), **options).build_defs(dg.ComponentTree.for_test().load_context)
+    assert made == [OxiFlowResource(project=str(bikes), **options)]
+    assert {"project", *options} == set(OxiFlowResource.model_fields)
+
+
+def test_the_launchpad_gives_parameters_and_says_whether_to_start_over(bikes: Path) -> None:
+    component = OxiFlowProjectComponent(project=str(bikes), select="daily contract")
+    assets: Any = component.build_defs(dg.ComponentTree.for_test().load_context).assets
+    config = {"params": {"partition": MONTHS[3]}, "fresh": True, "accept_changes": True}
+    result = dg.materialize(assets, selection=["daily"], run_config={"ops": {"daily": {"config": config}}})
+    assert result.success
+    assert (bikes / f"out/daily/{MONTHS[3]}.ndjson").read_text() == rides(4)
+    wrong = {"ops": {"contract": {"config": {"params": {"partition": MONTHS[3]}}}}}
+    with pytest.raises(dg.Failure, match='no parameter partition in "contract"'):
+        dg.materialize(assets, selection=["contract"], run_config=wrong)
 
 
 def test_what_hears_no_stop_is_killed_after_the_grace_of_the_component(
