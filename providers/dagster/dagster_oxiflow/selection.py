@@ -64,6 +64,7 @@ def upstream_of(manifest: Manifest, of_partition: Mapping[str, str]) -> Upstream
         for output in pipeline.outputs:
             for path in _ways(pipeline, output.path, output.template, of_partition):
                 made.setdefault(path, []).append((pipeline, output))
+    parts = {path: _part_of(path) for path in made}
     found: Upstream = {}
     for pipeline in manifest.pipelines:
         reads = [
@@ -71,7 +72,7 @@ def upstream_of(manifest: Manifest, of_partition: Mapping[str, str]) -> Upstream
             for source in pipeline.inputs
             for path, template in zip(source.paths, source.templates or source.paths, strict=True)
             for way in _ways(pipeline, path, template, of_partition)
-            for one in _written(made, way)
+            for one in _written(made, parts, way)
         ]
         found[pipeline.name] = [one for one in dict.fromkeys(reads) if one[0].name != pipeline.name]
     return found
@@ -106,7 +107,10 @@ def in_order(pipelines: Sequence[Pipeline], needs: Mapping[str, Set[str]]) -> li
         raise dg.DagsterInvalidDefinitionError(f"these pipelines read one another's output: {circle}") from None
 
 
-def _written(made: dict[str, list[tuple[Pipeline, Output]]], path: str) -> list[tuple[Pipeline, Output]]:
+def _written(
+    made: Mapping[str, list[tuple[Pipeline, Output]]], parts: Mapping[str, str], path: str
+) -> list[tuple[Pipeline, Output]]:
+    """What is written where `path`, which may be a pattern, looks; `parts`: the name of a part of each output."""
     whole = PART.sub("", path)
     if whole in made:
         return made[whole]
@@ -116,7 +120,7 @@ def _written(made: dict[str, list[tuple[Pipeline, Output]]], path: str) -> list[
     return [
         one
         for output, ones in made.items()
-        if pattern.fullmatch(output) or pattern.fullmatch(_part_of(output))
+        if pattern.fullmatch(output) or pattern.fullmatch(parts[output])
         for one in ones
     ]
 
