@@ -80,8 +80,22 @@ async function command(args: readonly string[]): Promise<ExitCode> {
     await program.parseAsync([...words], { from: 'user' });
     return (process.exitCode as ExitCode | undefined) ?? EXIT.ok;
   } catch (error) {
+    if (word === 'run' && process.env.DAGSTER_PIPES_CONTEXT !== undefined) await tellDagster(error);
     return report(error, args);
   }
+}
+
+/** Whoever started a run by Dagster Pipes sees nothing but the exit code of one that never began. */
+async function tellDagster(error: unknown): Promise<void> {
+  if (error instanceof CommanderError && error.exitCode === 0) return;
+  const { refuseInPipes } = await import('../observe/pipes.ts');
+  const message =
+    error instanceof CommanderError
+      ? `oxiflow run: ${commanderSentence(error.message)} oxiflow run --help shows how`
+      : messageOf(error);
+  const code =
+    error instanceof OxiError ? error.code : error instanceof CommanderError ? 'COMMAND_INVALID' : 'INTERNAL';
+  refuseInPipes(process.env, code, message, { warn: (told) => void process.stderr.write(`${told}\n`) });
 }
 
 /** Commander ends the process by itself, and speaks in a style of its own, unless every command is told not to. */
@@ -120,7 +134,7 @@ async function unknownVerb(word: string): Promise<OxiError> {
 function report(error: unknown, args: readonly string[]): ExitCode {
   if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.config;
   const known = error instanceof OxiError;
-  const message = known ? sentences(error, args) : `oxiflow met a bug: ${stackOf(error)}`;
+  const message = known ? sentences(error, args) : messageOf(error);
   process.stderr.write(wantsJson(args) ? jsonLine(known ? error.code : 'INTERNAL', message) : `${message}\n`);
   return known ? error.exitCode : EXIT.failed;
 }
@@ -132,8 +146,9 @@ function sentences(error: OxiError, args: readonly string[]): string {
   return `${error.errors[0]?.message}\nand ${error.errors.length - 1} more; -v shows them all`;
 }
 
-function stackOf(error: unknown): string {
-  return error instanceof Error ? (error.stack ?? error.message) : String(error);
+function messageOf(error: unknown): string {
+  if (error instanceof OxiError) return error.message;
+  return `oxiflow met a bug: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`;
 }
 
 /** Whoever reads the log as JSON reads what was wrong with the start there, too. */

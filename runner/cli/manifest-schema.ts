@@ -31,6 +31,10 @@ const input = once(() =>
     step: text('Id of the source.'),
     oxi: text('Its oxi.'),
     paths: note(z.array(z.string()), 'Files and patterns; ${NAME} where that is known only when the pipeline runs.'),
+    templates: note(
+      z.optional(z.array(z.string())),
+      'The paths with ${NAME} also for a parameter that has a default; left out where they are the same.',
+    ),
     format: textOrNull('csv or json; null where nothing parses it.'),
     columns: note(z.nullable(z.array(column())), 'The columns, where the pipeline names all of them.'),
   }),
@@ -41,6 +45,10 @@ const output = once(() =>
     step: text('Id of the sink.'),
     oxi: text('Its oxi.'),
     path: textOrNull('The file; null where it is none.'),
+    template: note(
+      z.optional(z.string()),
+      'The path with ${NAME} also for a parameter that has a default; left out where it is the same.',
+    ),
     format: textOrNull('csv, json or yaml; null for bytes as they are.'),
     guarantee: note(
       z.nullable(z.enum(['transaction', 'truncate', 'keyed', 'append'])),

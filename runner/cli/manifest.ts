@@ -74,6 +74,18 @@ export async function entryOf(project: Project, pipeline: Pipeline): Promise<Pip
   };
 }
 
+/** To the paths of `entry` those of `templates`, the same pipeline with its parameters open, where they are others. */
+export function addTemplates(entry: PipelineEntry, templates: PipelineEntry): void {
+  for (const input of entry.inputs) {
+    const open = templates.inputs.find(({ step }) => step === input.step)?.paths ?? input.paths;
+    if (open.some((path, i) => path !== input.paths[i])) input.templates = open;
+  }
+  for (const output of entry.outputs) {
+    const open = templates.outputs.find(({ step }) => step === output.step)?.path ?? output.path;
+    if (open !== null && open !== output.path) output.template = open;
+  }
+}
+
 function limitText(limit: NonNullable<Pipeline['maxErrors']>): string {
   return 'count' in limit ? String(limit.count) : `${Number((limit.share * 100).toFixed(9))}%`;
 }

@@ -2,12 +2,14 @@
 import { writeFile } from 'node:fs/promises';
 import { Command } from 'commander';
 import { listPipelines } from '../config/files.ts';
+import type { ParameterSpec } from '../config/parameters.ts';
 import { loadPipeline } from '../config/pipeline.ts';
+import type { Project } from '../config/project.ts';
 import { ConfigErrors, EXIT, ioError, OxiError } from '../engine/errors.ts';
 import { redactStrings } from '../observe/redaction.ts';
 import { registry } from '../oxis/registry.ts';
-import { entryOf } from './manifest.ts';
-import type { Manifest } from './manifest-schema.ts';
+import { addTemplates, entryOf } from './manifest.ts';
+import type { Manifest, PipelineEntry } from './manifest-schema.ts';
 import { openProject } from './open-project.ts';
 
 interface Options {
@@ -48,7 +50,12 @@ async function manifest(names: readonly string[], options: Options): Promise<num
     try {
       // What the shell has set is not in the project: the document would be another one on another machine.
       const pipeline = await loadPipeline(project, name, { oxis: registry, env: {}, outline: true });
-      document.pipelines.push(await entryOf(project, pipeline));
+      const entry = await entryOf(project, pipeline);
+      document.pipelines.push(entry);
+      if (pipeline.parameters.some((parameter) => parameter.default !== undefined)) {
+        const templates = await templatesOf(project, name);
+        if (templates !== undefined) addTemplates(entry, templates);
+      }
     } catch (error) {
       const listed = files.find((one) => one.name === name);
       // A name that was asked for and is none; a file whose name can't be one is a mistake like others.
@@ -68,3 +75,19 @@ async function manifest(names: readonly string[], options: Options): Promise<num
     for (const message of messages) process.stderr.write(`${redact(message)}\n`);
   return document.errors.length > 0 && options.allowErrors !== true ? EXIT.config : EXIT.ok;
 }
+
+/** The pipeline as if its parameters had no default; undefined where it can't be planned so. */
+async function templatesOf(project: Project, name: string): Promise<PipelineEntry | undefined> {
+  const options = { oxis: registry, env: {}, outline: true };
+  // What stands for a number is none, and what wants one can't be planned; in a path it can.
+  for (const open of [() => true, ({ type }: ParameterSpec) => TEXTS.has(type)]) {
+    try {
+      return await entryOf(project, await loadPipeline(project, name, { ...options, open }));
+    } catch (error) {
+      if (!(error instanceof OxiError)) throw error;
+    }
+  }
+  return undefined;
+}
+
+const TEXTS: ReadonlySet<string> = new Set<ParameterSpec['type']>(['string', 'date', 'timestamp']);

@@ -53,6 +53,8 @@ export interface LoadPipelineOptions {
   readonly workingFolder?: string | undefined;
   /** Nothing has to be given: a variable or parameter without a value stands for itself, as `${NAME}`. For manifests. */
   readonly outline?: boolean | undefined;
+  /** Of an outline: the parameters that stand for themselves although they have a default. */
+  readonly open?: ((parameter: ParameterSpec) => boolean) | undefined;
   /** Given the steps that are right, also where something else in the file is not. */
   readonly onSteps?: (steps: readonly StepSpec[]) => void;
 }
@@ -98,7 +100,9 @@ export async function loadPipeline(
     context(noScope(layered([...strong, pipelineEnvironment, project.environment]))),
     outline,
   );
-  const environment = layered([...strong, pipelineEnvironment, parameters.defaults, project.environment]);
+  const open = new Set(parameters.specs.filter((spec) => options.open?.(spec)).map(({ name }) => name));
+  const defaults = [...parameters.defaults].filter(([name]) => !open.has(name));
+  const environment = layered([...strong, pipelineEnvironment, defaults, project.environment]);
   // Expressions see all of them as `env.NAME`, and an error may quote what they made of one.
   for (const [name, value] of environment) project.secrets.addVariable(name, value);
   const scope = noScope(environment);

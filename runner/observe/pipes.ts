@@ -4,13 +4,13 @@
  * their row count, the checks that were asked for their results, and the end, good or bad, `closed`.
  */
 import { basename, extname } from 'node:path';
-import { errnoOf } from '../engine/errors.ts';
+import { errnoOf, OxiError } from '../engine/errors.ts';
 import { type Finished, materialized, type Output, verdictOf } from './pipes-figures.ts';
 import { messageLine, metadataText, type PipesEnv, type PipesSession, pipesSession } from './pipes-protocol.ts';
 import type { TextOut } from './terminal.ts';
 import type { EventListener, RunEvent } from './types.ts';
 
-/** Dagster keeps every custom message in memory until the step ends: progress and soft checkpoints come this seldom. */
+/** Dagster keeps every custom message in memory until the step ends: progress and checkpoints, soft and hard, come this seldom. */
 const REPORT_INTERVAL_MS = 10_000;
 
 export interface PipesOptions {
@@ -21,13 +21,32 @@ export interface PipesOptions {
   warn: (message: string) => void;
 }
 
+/** Environments whose session somebody speaks in: it is opened once, and closed once. */
+const spoken = new WeakSet<PipesEnv>();
+
 /** A listener if a Dagster Pipes session is open in `env`. Throws OxiError CONFIG_INVALID for a session it can't speak to. */
 export function pipesListener(env: PipesEnv, options: PipesOptions): EventListener | undefined {
   const session = pipesSession(env, {
     stdout: options.stdout ?? process.stdout,
     stderr: options.stderr ?? process.stderr,
   });
-  return session === undefined ? undefined : new PipesListener(session, options.warn);
+  if (session === undefined) return undefined;
+  spoken.add(env);
+  return new PipesListener(session, options.warn);
+}
+
+/** What is wrong with the start: nothing where a listener has told what there was to tell, or nobody can be told. */
+export function refuseInPipes(env: PipesEnv, code: string, message: string, options: PipesOptions): void {
+  if (spoken.has(env)) return;
+  let listener: EventListener | undefined;
+  try {
+    listener = pipesListener(env, options);
+  } catch (error) {
+    // That the session is none is told to people.
+    if (error instanceof OxiError) return;
+    throw error;
+  }
+  listener?.onRefused?.(code, message);
 }
 
 class PipesListener implements EventListener {
@@ -61,10 +80,10 @@ class PipesListener implements EventListener {
         this.#send('report_custom_message', { payload: event });
         break;
       case 'checkpoint':
-        if (event.grade === 'hard' || this.#due(event)) this.#send('report_custom_message', { payload: event });
+        if (this.#due(event, event.grade)) this.#send('report_custom_message', { payload: event });
         break;
       case 'progress':
-        if (this.#due(event)) this.#send('report_custom_message', { payload: event });
+        if (this.#due(event, '')) this.#send('report_custom_message', { payload: event });
         break;
       case 'run.finished':
         this.#finish(event);
@@ -75,18 +94,20 @@ class PipesListener implements EventListener {
   }
 
   onRefused(code: string, message: string): void {
-    if (!this.#closed) this.#end(code, message);
+    if (this.#closed) return;
+    this.#log('ERROR', message);
+    this.#end(code, message);
   }
 
   async close(): Promise<void> {
     if (!this.#closed) this.#end('RunEnded', 'the run ended without a result');
   }
 
-  #due({ type, ts }: RunEvent): boolean {
+  #due({ type, ts }: RunEvent, kind: string): boolean {
     const at = Date.parse(ts);
-    const last = this.#lastReport.get(type);
+    const last = this.#lastReport.get(type + kind);
     if (last !== undefined && at - last < REPORT_INTERVAL_MS) return false;
-    this.#lastReport.set(type, at);
+    this.#lastReport.set(type + kind, at);
     return true;
   }
 

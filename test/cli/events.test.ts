@@ -5,7 +5,7 @@ import { deflateSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
 import { ridesProject, startBlocked } from './blocked.ts';
 import { GOOD_PROJECT } from './cases/case.ts';
-import { folder, jsonLines, oxiflow, put } from './program.ts';
+import { folder, jsonLines, oxiflow, pipelineOf, put } from './program.ts';
 import { eventProblems } from './schemas.ts';
 
 type Event = Record<string, unknown>;
@@ -182,10 +182,32 @@ describe('Dagster Pipes', () => {
       env: pipesEnvironment(root, ['shop/large_orders']),
     });
     expect(code).toBe(1);
-    expect(messagesOf(root).map(({ method }) => method)).toEqual(['opened', 'closed']);
+    expect(messagesOf(root).map(({ method }) => method)).toEqual(['opened', 'log', 'closed']);
     expect(messagesOf(root).at(-1)).toMatchObject({
       params: { exception: { message: expect.stringContaining('input/orders.ndjson: no such file') } },
     });
+  });
+  test.concurrent.each([
+    ['a file that is no YAML', { 'pipelines/orders.yaml': 'pipeline: [' }, [], 'pipelines/orders.yaml:1'],
+    ['a step that is none', { 'pipelines/orders.yaml': pipelineOf([['reed_file']]) }, [], 'reed_file'],
+    [
+      'a parameter that is missing',
+      { 'pipelines/orders.yaml': `parameters: { day: { type: date } }\n${GOOD_PROJECT['pipelines/orders.yaml']}` },
+      [],
+      'parameter "day"',
+    ],
+    ['a pipeline that is not there', {}, ['--project', 'nowhere'], 'nowhere'],
+    ['an option that is none', {}, ['--parm', 'day=1'], 'unknown option "--parm"'],
+  ])('gets the sentence where nothing could be loaded: %s', async (_, files, more, words) => {
+    const root = folder({ ...GOOD_PROJECT, ...files });
+    const env = pipesEnvironment(root, ['shop/large_orders']);
+    const { code, stderr } = await oxiflow(['run', 'orders', ...more], { cwd: root, env });
+    expect(code).toBe(2);
+    expect(stderr).toContain(words);
+    const messages = messagesOf(root);
+    expect(messages.map(({ method }) => method)).toEqual(['opened', 'log', 'closed']);
+    expect(messages[1]?.params).toMatchObject({ level: 'ERROR', message: expect.stringContaining(words) });
+    expect(messages[2]?.params).toMatchObject({ exception: { message: expect.stringContaining(words) } });
   });
   test.concurrent('hears of a run that several workers share from the first of them alone', async () => {
     const root = folder(GOOD_PROJECT);

@@ -102,6 +102,44 @@ describe('pipeline manifest', () => {
     expect(stdout).not.toContain('canary');
   });
 
+  test.concurrent('a parameter that has a default is in a path as it would run, and beside it as it is written', async () => {
+    const parameters = { day: { type: 'date', default: '2026-01-01' }, region: {}, most: { type: 'int', default: 3 } };
+    const cwd = folder({
+      'oxiflow.yaml': 'project: { name: bikes }\n',
+      'pipelines/a.yaml': pipelineOf(
+        [
+          ['read_file', { path: ['in/${day}.csv', 'in/all.csv'] }],
+          ['parse_csv'],
+          ['write_file', { path: 'out/${region}/${day}-${most}.ndjson' }],
+        ],
+        { parameters },
+      ),
+      // What stands for a number is none: those that are texts stand for themselves all the same.
+      'pipelines/b.yaml': pipelineOf(
+        [
+          ['read_file', { path: 'in/all.csv' }],
+          ['parse_csv'],
+          ['limit', { records: '${most}' }],
+          ['write_file', { path: 'out/${region}/${day}-${most}.ndjson' }],
+        ],
+        { parameters },
+      ),
+    });
+    const { code, stdout, stderr } = await oxiflow(['pipeline', 'manifest'], { cwd });
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    const document = JSON.parse(stdout);
+    const validate = new Ajv2020({ strict: false }).compile(manifestJsonSchema());
+    expect(validate(document) ? [] : validate.errors).toEqual([]);
+    const [a, b] = document.pipelines;
+    expect(a.inputs).toMatchObject([
+      { paths: ['in/2026-01-01.csv', 'in/all.csv'], templates: ['in/${day}.csv', 'in/all.csv'] },
+    ]);
+    const path = 'out/${region}/2026-01-01-3.ndjson';
+    expect(a.outputs).toMatchObject([{ path, template: 'out/${region}/${day}-${most}.ndjson' }]);
+    expect(b.outputs).toMatchObject([{ path, template: 'out/${region}/${day}-3.ndjson' }]);
+    expect(b.inputs[0]).not.toHaveProperty('templates');
+  });
+
   test.concurrent('is the same whatever the shell has set, and in any folder', async () => {
     const texts = await Promise.all(
       [{}, { INBOX: '/data', password: 'canary-Env1', TZ: 'Asia/Tokyo' }].map(async (env) => {

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { deflateSync } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { pipesListener } from '../../runner/observe/pipes.ts';
+import { pipesListener, refuseInPipes } from '../../runner/observe/pipes.ts';
 import { metadataText } from '../../runner/observe/pipes-protocol.ts';
 import { checkpoint, eventOf, finished, identity, Paper, progress, START, started } from './story.ts';
 
@@ -240,6 +240,29 @@ for line in open(where):
     expect(of('closed')).toMatchObject([{ exception: { message: 'the run ended without a result' } }]);
   });
 
+  it('tells of a run that could not begin: opened, the sentence as an error, closed with it', () => {
+    refuseInPipes(session({ asset_keys: ['rides'] }), 'CONFIG_INVALID', 'rides.yaml:3: no oxi is named "reed_file"', {
+      warn,
+    });
+    expect(messages().map(({ method, params }) => [method, params])).toMatchObject([
+      ['opened', {}],
+      ['log', { level: 'ERROR', message: 'rides.yaml:3: no oxi is named "reed_file"' }],
+      ['closed', { exception: { name: 'CONFIG_INVALID', message: 'rides.yaml:3: no oxi is named "reed_file"' } }],
+    ]);
+  });
+
+  it('opens no session anew for what went wrong behind the run, and none that it can not speak in', () => {
+    const env = session({ asset_keys: ['rides'] });
+    pipesListener(env, { warn })?.onEvent?.(eventOf('run.finished', finished()));
+    const before = messages();
+    refuseInPipes(env, 'DISK_FULL', 'summary.json: no space left on the disk', { warn });
+    refuseInPipes({ DAGSTER_PIPES_CONTEXT: 'x', DAGSTER_PIPES_MESSAGES: 'x' }, 'CONFIG_INVALID', 'no session', {
+      warn,
+    });
+    refuseInPipes({}, 'CONFIG_INVALID', 'no session', { warn });
+    expect(messages()).toEqual(before);
+  });
+
   it('gives each of several assets its own output, by name or as the launcher says, and leaves out foreign keys', () => {
     const outputs = [
       { step: 'write_long', path: 'out/long_rides.ndjson.gz', rows: 10, bytes: 100 },
@@ -263,16 +286,18 @@ for line in open(where):
     ]);
   });
 
-  it('reports every hard checkpoint, but soft ones and progress only every ten seconds', () => {
+  it('reports progress and checkpoints of each grade every ten seconds, however many there are', () => {
     const pipes = pipesListener(session({}), { warn });
-    for (let second = 0; second < 20; second++) {
-      pipes?.onEvent?.(eventOf('progress', progress(), 1, START + second * 1000));
-      pipes?.onEvent?.(eventOf('checkpoint', checkpoint(second + 1, 'soft'), 1, START + second * 1000));
+    for (let tenth = 0; tenth < 200; tenth++) {
+      pipes?.onEvent?.(eventOf('progress', progress(), 1, START + tenth * 100));
+      pipes?.onEvent?.(eventOf('checkpoint', checkpoint(2 * tenth + 1, 'soft'), 1, START + tenth * 100));
+      pipes?.onEvent?.(eventOf('checkpoint', checkpoint(2 * tenth + 2, 'hard'), 1, START + tenth * 100));
     }
-    pipes?.onEvent?.(eventOf('checkpoint', checkpoint(21, 'hard'), 1, START + 19_500));
-    const reported = of('report_custom_message').map(({ payload }) => (payload as { type: string }).type);
-    expect(reported.filter((type) => type === 'progress')).toHaveLength(2);
-    expect(reported.filter((type) => type === 'checkpoint')).toHaveLength(3);
+    const reported = of('report_custom_message').map(({ payload }) => payload as { type: string; grade?: string });
+    const counts = ['progress', 'soft', 'hard'].map(
+      (kind) => reported.filter(({ type, grade }) => (grade ?? type) === kind).length,
+    );
+    expect(counts).toEqual([2, 2, 2]);
   });
 
   it('reads the context from a file, and speaks on a standard stream where the launcher listens there', () => {

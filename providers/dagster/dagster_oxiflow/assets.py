@@ -13,7 +13,7 @@ import dagster as dg
 
 from .checks import Check
 from .manifest import Manifest, ManifestLike, Output, Pipeline, load_manifest
-from .partitions import mapping_for, refuse_params, refuse_shards
+from .partitions import mapping_for, of_partition, refuse_params, refuse_shards
 from .selection import Words, in_order, select_pipelines, upstream_of
 from .translator import OUTPUT, PIPELINE, Dep, OxiFlowTranslator, free_word, word_of
 
@@ -95,7 +95,8 @@ def oxiflow_assets(
     document = load_manifest(manifest, project)
     tell_mistakes(document)
     translator = translator or OxiFlowTranslator()
-    pipelines, deps = _sorted(document, select_pipelines(document, select, exclude), translator)
+    selected = select_pipelines(document, select, exclude)
+    pipelines, deps = _sorted(document, selected, translator, partitions_def, partition_params)
     refuse_params(pipelines, partition_params)
     return _decorator(
         document,
@@ -137,7 +138,7 @@ def build_oxiflow_assets(
     tell_mistakes(document)
     translator = translator or OxiFlowTranslator()
     selected = select_pipelines(document, select, exclude)
-    _, deps = _sorted(document, selected, translator)
+    _, deps = _sorted(document, selected, translator, partitions_def, partition_params)
     refuse_params(selected, partition_params)
     made: dict[str, dg.AssetsDefinition] = {}
     for pipeline in selected:
@@ -237,10 +238,18 @@ def _decorator(
 
 
 def _sorted(
-    manifest: Manifest, pipelines: Sequence[Pipeline], translator: OxiFlowTranslator
+    manifest: Manifest,
+    pipelines: Sequence[Pipeline],
+    translator: OxiFlowTranslator,
+    partitions_def: dg.PartitionsDefinition[Any] | None,
+    partition_params: Mapping[str, str] | None,
 ) -> tuple[list[Pipeline], dict[str, Sequence[Dep]]]:
     """Each behind those whose assets it needs, as the translator says, and what it needs by its name."""
-    upstream = upstream_of(manifest)
+    if partitions_def is None and pipelines and pipelines[0].outputs:
+        # A translator may say it too.
+        spec = translator.get_asset_spec(manifest, pipelines[0], pipelines[0].outputs[0], ())
+        partitions_def = spec.partitions_def
+    upstream = upstream_of(manifest, of_partition(partitions_def, partition_params))
     deps = {pipeline.name: translator.get_deps(pipeline, upstream[pipeline.name]) for pipeline in pipelines}
     made = {
         translator.get_asset_key(pipeline, output): pipeline.name

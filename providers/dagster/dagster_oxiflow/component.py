@@ -60,8 +60,12 @@ class OxiFlowProjectComponent(dg.Component, dg.Resolvable):
     env_file: Optional[str] = None
     state_backend: Optional[str] = None
     threads: Optional[int] = None
+    #: Share each run between so many processes.
+    workers: Optional[int] = None
     same_host: bool = False
     drain_timeout: Optional[str] = None
+    #: How long to wait for another worker of the same run.
+    lease_wait: Optional[str] = None
     #: What is left so long after a stop is killed, or after drain_timeout.
     grace_seconds: float = 15.0
     observe_seconds: float = 10.0
@@ -75,8 +79,10 @@ class OxiFlowProjectComponent(dg.Component, dg.Resolvable):
             env_file=self.env_file,
             state_backend=self.state_backend,
             threads=self.threads,
+            workers=self.workers,
             same_host=self.same_host,
             drain_timeout=self.drain_timeout,
+            lease_wait=self.lease_wait,
             grace_seconds=self.grace_seconds,
             observe_seconds=self.observe_seconds,
         )

@@ -32,13 +32,14 @@ def identity_of(context: StepContext, key: dg.AssetKey, part: Part) -> Identity:
     if part.shard is not None:
         # All shards of a backfill are one run, and its request.
         return Identity(f"dagster/{request}/{asset}", request, f"{worker}-{part.shard[0]}")
-    name = part.name
-    return Identity(f"dagster/{request}/{asset}" + ("" if name is None else f"/{_word(name)}"), run.run_id, worker)
+    # Dagster has no key with three dots in it, which stand between the first and the last of a range.
+    partition = "" if part.name is None else f":{_word(part.name)}"
+    return Identity(f"dagster/{request}/{asset}{partition}", run.run_id, worker)
 
 
 def _word(text: str) -> str:
-    """One that is told from two: `/` stands between words."""
-    return text.replace("%", "%25").replace("/", "%2F")
+    """One that is told from two: `/` stands between the words of an asset, `:` in front of a partition."""
+    return text.replace("%", "%25").replace("/", "%2F").replace(":", "%3A")
 
 
 def request_of(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import posixpath
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -23,6 +25,8 @@ KNOWN = {
     "partition_start": "start",
     "partition_end": "end",
 }
+#: In a path that is only known when the pipeline runs.
+REFERENCE = re.compile(r"\$\{(\w+)\}")
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,16 @@ def mapping_for(
     return found
 
 
+def of_partition(
+    partitions_def: dg.PartitionsDefinition[Any] | None, asked: Mapping[str, str] | None
+) -> Mapping[str, str]:
+    """Parameter to what it is of a partition, for pipelines of which it is not known yet which partitions they have."""
+    dimensions = [] if partitions_def is None else dimensions_of(partitions_def)
+    words = {**KNOWN, **{name: name for name in dimensions}, **(asked or {})}
+    # Of one partition, its key is the first and the last one.
+    return {name: "key" if word in ("first", "last", "start") else word for name, word in words.items()}
+
+
 def refuse_params(pipelines: Sequence[Pipeline], asked: Mapping[str, str] | None) -> None:
     """Throws DagsterInvalidDefinitionError for a parameter that none of them has."""
     declared = {parameter.name for pipeline in pipelines for parameter in pipeline.parameters}
@@ -92,13 +106,37 @@ def parts_of(
     types = {parameter.name: parameter for parameter in pipeline.parameters}
     at_once = len(keys) > 1 and all(word in ("first", "last", "start", "end") for word in mapping.values())
     groups = [tuple(keys)] if at_once else [(key,) for key in keys]
-    return [
+    parts = [
         Part(
             group,
             {name: _value(word, group, partitions_def, types[name]) for name, word in mapping.items()},
         )
         for group in groups
     ]
+    for part in parts:
+        _refuse_elsewhere(pipeline, part.params)
+    return parts
+
+
+def _refuse_elsewhere(pipeline: Pipeline, params: Mapping[str, Any]) -> None:
+    """
+    Throws DagsterInvalidDefinitionError. A key is anybody's text, and `../` in it would be a path out of the folder that the
+    pipeline names. One that is all of a path is meant to be one.
+    """
+    written = [path for source in pipeline.inputs for path in source.templates or source.paths]
+    written += [path for output in pipeline.outputs if (path := output.template or output.path) is not None]
+    for template in written:
+        given = next((one for one in REFERENCE.finditer(template) if one[1] in params), None)
+        if given is None or given[0] == template:
+            continue
+        folder = posixpath.normpath(template[: given.start()].rpartition("/")[0])
+        path = posixpath.normpath(REFERENCE.sub(lambda one: str(params.get(one[1], one[0])), template))
+        is_out = path == ".." or path.startswith(("../", "/")) if folder == "." else not path.startswith(f"{folder}/")
+        if is_out:
+            raise dg.DagsterInvalidDefinitionError(
+                f'the partition would make "{path}" of the path "{template}" of the pipeline "{pipeline.name}", which is out of '
+                f"its folder: a key that is part of a path can have no .. in it"
+            )
 
 
 def refuse_shards(partitions_def: dg.PartitionsDefinition[Any]) -> None:

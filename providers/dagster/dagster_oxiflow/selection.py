@@ -10,6 +10,7 @@ from graphlib import CycleError, TopologicalSorter
 import dagster as dg
 
 from .manifest import Manifest, Output, Pipeline
+from .partitions import REFERENCE
 
 Words = str | Sequence[str] | None
 
@@ -53,18 +54,46 @@ PART = re.compile(r"-\d{5,}-of-\d{5,}(?=(?:\.[^/.]+){0,2}$)")
 Upstream = dict[str, list[tuple[Pipeline, Output]]]
 
 
-def upstream_of(manifest: Manifest) -> Upstream:
-    """By name of a pipeline: outputs of others that it reads."""
+def upstream_of(manifest: Manifest, of_partition: Mapping[str, str]) -> Upstream:
+    """
+    By name of a pipeline: outputs of others that it reads. Paths are compared as they are by the defaults of the parameters, and
+    as they are for one partition: `of_partition` says what a parameter is of it, whatever its default.
+    """
     made: dict[str, list[tuple[Pipeline, Output]]] = {}
     for pipeline in manifest.pipelines:
         for output in pipeline.outputs:
-            if output.path is not None:
-                made.setdefault(output.path, []).append((pipeline, output))
+            for path in _ways(pipeline, output.path, output.template, of_partition):
+                made.setdefault(path, []).append((pipeline, output))
+    parts = {path: _part_of(path) for path in made}
     found: Upstream = {}
     for pipeline in manifest.pipelines:
-        reads = [one for source in pipeline.inputs for path in source.paths for one in _written(made, path)]
+        reads = [
+            one
+            for source in pipeline.inputs
+            for path, template in zip(source.paths, source.templates or source.paths, strict=True)
+            for way in _ways(pipeline, path, template, of_partition)
+            for one in _written(made, parts, way)
+        ]
         found[pipeline.name] = [one for one in dict.fromkeys(reads) if one[0].name != pipeline.name]
     return found
+
+
+def _ways(pipeline: Pipeline, path: str | None, template: str | None, of_partition: Mapping[str, str]) -> Sequence[str]:
+    """The path as it is by the defaults, and as it is for a partition; None is no file."""
+    if path is None:
+        return ()
+    template = path if template is None else template
+    if "${" not in template:
+        return (path,)
+    known = {parameter.name: parameter.default for parameter in pipeline.parameters}
+
+    def given(reference: re.Match[str]) -> str:
+        name = reference[1]
+        if name in known and name in of_partition:
+            return f"${{partition {of_partition[name]}}}"
+        return reference[0] if known.get(name) is None else str(known[name])
+
+    return tuple(dict.fromkeys((path, REFERENCE.sub(given, template))))
 
 
 def in_order(pipelines: Sequence[Pipeline], needs: Mapping[str, Set[str]]) -> list[Pipeline]:
@@ -78,7 +107,10 @@ def in_order(pipelines: Sequence[Pipeline], needs: Mapping[str, Set[str]]) -> li
         raise dg.DagsterInvalidDefinitionError(f"these pipelines read one another's output: {circle}") from None
 
 
-def _written(made: dict[str, list[tuple[Pipeline, Output]]], path: str) -> list[tuple[Pipeline, Output]]:
+def _written(
+    made: Mapping[str, list[tuple[Pipeline, Output]]], parts: Mapping[str, str], path: str
+) -> list[tuple[Pipeline, Output]]:
+    """What is written where `path`, which may be a pattern, looks; `parts`: the name of a part of each output."""
     whole = PART.sub("", path)
     if whole in made:
         return made[whole]
@@ -88,7 +120,7 @@ def _written(made: dict[str, list[tuple[Pipeline, Output]]], path: str) -> list[
     return [
         one
         for output, ones in made.items()
-        if pattern.fullmatch(output) or pattern.fullmatch(_part_of(output))
+        if pattern.fullmatch(output) or pattern.fullmatch(parts[output])
         for one in ones
     ]
 

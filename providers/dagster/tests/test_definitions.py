@@ -20,8 +20,8 @@ from dagster_oxiflow import (
 from dagster_oxiflow.manifest import Output
 from dagster_oxiflow.translator import Dep
 
-from .bikes import MONTHS, write_manifest
-from .inprocess import assets_of, manifest_of, output
+from .bikes import MONTHS, add_pipelines, write_manifest
+from .inprocess import assets_of, manifest_of, materialize, output
 
 
 def of_manifest(document: dict[str, Any], **options: Any) -> dg.AssetsDefinition:
@@ -117,6 +117,119 @@ def test_what_a_pipeline_writes_and_another_reads_makes_it_depend(glob: str, pat
     some = of_manifest(manifest_of({"name": "one", "writes": path}, {"name": "two", "reads": [glob]}))
     (two,) = [spec for spec in some.specs if spec.key.path == ["two"]]
     assert [dep.asset_key.path for dep in two.deps] == ([["one"]] if reads else [])
+
+
+def open_pipeline(name: str, reads: str, writes: str, **parameters: str) -> dict[str, Any]:
+    """As the manifest has one of these paths: those parameters that have a default stand for it."""
+
+    def run(path: str) -> str:
+        for parameter, default in parameters.items():
+            path = path.replace(f"${{{parameter}}}", default) if default else path
+        return path
+
+    declared = [
+        {"name": parameter, "type": "string", "required": not default, "default": default or None}
+        for parameter, default in parameters.items()
+    ]
+    document: dict[str, Any]
+    (document,) = manifest_of({"name": name, "parameters": declared})["pipelines"]
+    document["inputs"][0] |= {"paths": ["in/all", run(reads)], "templates": ["in/all", reads]}
+    document["outputs"][0] |= {"path": run(writes), "template": writes}
+    return document
+
+
+DAYS = dg.DailyPartitionsDefinition("2026-01-01")
+BY_REGION = dg.MultiPartitionsDefinition({"day": DAYS, "region": dg.StaticPartitionsDefinition(["north", "south"])})
+
+
+@pytest.mark.parametrize(
+    ("writes", "made", "reads", "read", "options", "depends"),
+    [
+        # The same place of the partition, whatever the defaults are, and whether there are any.
+        ("${partition}", {"partition": ""}, "${partition}", {"partition": "today"}, {}, True),
+        ("${partition}", {"partition": "today"}, "${partition}", {"partition": "tomorrow"}, {}, True),
+        ("${partition}", {"partition": ""}, "${partition_start}", {"partition_start": "today"}, {}, True),
+        ("${partition}", {"partition": ""}, "${partition_end}", {"partition_end": "today"}, {}, False),
+        ("${partition}", {"partition": "today"}, "*", {}, {}, True),
+        ("${day}", {"day": "today"}, "${partition}", {"partition": ""}, {"partition_params": {"day": "key"}}, True),
+        ("${day}", {"day": "today"}, "${partition}", {"partition": ""}, {}, False),
+        (
+            "${region}/${day}",
+            {"region": "west", "day": "today"},
+            "${region}/${day}",
+            {"region": "east", "day": "tomorrow"},
+            {"partitions_def": BY_REGION},
+            True,
+        ),
+        # By the defaults, where a parameter is nothing of a partition.
+        ("${to}", {"to": "today"}, "${of}", {"of": "today"}, {}, True),
+        (
+            "${to}/${partition}",
+            {"to": "a", "partition": ""},
+            "${of}/${partition}",
+            {"of": "a", "partition": "x"},
+            {},
+            True,
+        ),
+        (
+            "${to}/${partition}",
+            {"to": "a", "partition": ""},
+            "${of}/${partition}",
+            {"of": "b", "partition": "x"},
+            {},
+            False,
+        ),
+        ("${folder}", {"folder": "a"}, "${folder}", {"folder": "b"}, {}, False),
+        # What has to be given is the same by its name.
+        ("${day}", {"day": ""}, "${day}", {"day": ""}, {}, True),
+        ("${day}", {"day": ""}, "${file}", {"file": ""}, {}, False),
+    ],
+)
+def test_paths_with_parameters_are_compared_as_they_are_for_one_partition(
+    writes: str, made: Any, reads: str, read: Any, options: Any, depends: bool
+) -> None:
+    document = manifest_of()
+    document["pipelines"] = [
+        open_pipeline("atlas", f"place/{reads}/trips.ndjson", "place/atlas.ndjson", **read),
+        open_pipeline("trips", "in/trips.ndjson", f"place/{writes}/trips.ndjson", **made),
+    ]
+    specs = {spec.key.path[0]: spec for spec in of_manifest(document, **options).specs}
+    assert [dep.asset_key.path for dep in specs["atlas"].deps] == ([["trips"]] if depends else [])
+
+
+def test_dimensions_that_a_translator_says_are_of_the_partition_too() -> None:
+    class Mine(OxiFlowTranslator):
+        def get_asset_spec(self, *arguments: Any) -> dg.AssetSpec:
+            return super().get_asset_spec(*arguments).replace_attributes(partitions_def=BY_REGION)
+
+    document = manifest_of()
+    document["pipelines"] = [
+        open_pipeline("atlas", "place/${region}", "place/atlas", region="east"),
+        open_pipeline("trips", "in/trips", "place/${region}", region="west"),
+    ]
+    specs = {spec.key.path[0]: spec for spec in of_manifest(document, translator=Mine()).specs}
+    assert [dep.asset_key.path for dep in specs["atlas"].deps] == [["trips"]]
+
+
+def test_what_depends_on_a_partition_comes_behind_it_in_the_same_step(bikes: Path) -> None:
+    daily = (bikes / "pipelines/daily.yaml").read_text()
+    behind = daily.replace("in/daily/", "out/daily/").replace(
+        'write_file\n    config: { path: "out/daily/', 'write_file\n    config: { path: "out/monthly/'
+    )
+    add_pipelines(
+        bikes,
+        behind=behind.replace(', default: "2026-01-01"', ""),
+        after=behind.replace("2026-01", "2020-01").replace("monthly", "other"),
+    )
+    some = assets_of(bikes, select="daily behind after", partitions_def=dg.StaticPartitionsDefinition(MONTHS))
+    deps = {spec.key.path[0]: [dep.asset_key.path[0] for dep in spec.deps] for spec in some.specs}
+    assert deps == {"daily": [], "behind": ["daily"], "after": ["daily"]}
+    result = materialize(bikes, some, partition_key=MONTHS[4])
+    assert result.success
+    rows = [
+        one.materialization.metadata["dagster/row_count"].value for one in result.get_asset_materialization_events()
+    ]
+    assert rows == [5, 5, 5]
 
 
 @pytest.mark.parametrize(

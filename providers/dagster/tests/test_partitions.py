@@ -54,6 +54,62 @@ def test_dimensions_of_a_partition_are_parameters_of_the_same_name() -> None:
     assert part.params == {"city": "Ulm", "day": MONTHS[1]}
 
 
+@pytest.mark.parametrize(
+    ("path", "key", "is_refused"),
+    [
+        ("out/${partition}.json", "../../elsewhere", True),
+        ("out/${partition}.json", "eu/../../x", True),
+        ("out/${partition}/a.json", "..", True),
+        ("${partition}.json", "../x", True),
+        ("${partition}.json", "/etc/x", True),
+        ("${OUT}/a/${partition}.json", "../x", True),
+        ("/data/${partition}.json", "../x", True),
+        ("out/${partition}.json", "/etc/x", False),
+        ("out/${partition}.json", "eu/west", False),
+        ("out/${partition}.json", "eu/../us", False),
+        ("out/${partition}.json", "..", False),
+        ("out/${partition}.json", 'it\'s "Ulm",\n100 % 🚲', False),
+        ("/data/${partition}.json", "x", False),
+        ("out/${other}.json", "../x", False),
+        # The key is the path.
+        ("${partition}", "../x", False),
+    ],
+)
+def test_a_key_leads_no_path_out_of_its_folder(path: str, key: str, is_refused: bool) -> None:
+    parameter = {"name": "partition", "type": "string", "required": True}
+    keys = dg.DynamicPartitionsDefinition(name="places")
+    for about in ({"writes": path}, {"reads": [path]}):
+        (pipeline,) = load_manifest(manifest_of({"name": "one", "parameters": [parameter], **about})).pipelines
+        if is_refused:
+            with pytest.raises(dg.DagsterInvalidDefinitionError, match="out of its folder"):
+                parts_of(pipeline, keys, [key], {"partition": "key"})
+        else:
+            (part,) = parts_of(pipeline, keys, [key], {"partition": "key"})
+            assert part.params == {"partition": key}
+
+
+@pytest.mark.parametrize("key", ['it\'s "Ulm"', "Zürich 🚲", "a,b:c%2Fd", "${params.x} $HOME", "eu/west", " ", "-x"])
+def test_any_key_is_a_partition_with_a_file_and_a_run_of_its_own(bikes: Path, key: str) -> None:
+    add_pipelines(
+        bikes,
+        daily=(bikes / "pipelines/daily.yaml")
+        .read_text()
+        .replace("in/daily/${partition}", "in/contract")
+        .replace("type: date", "type: string"),
+    )
+    some = assets_of(bikes, select="daily", partitions_def=dg.DynamicPartitionsDefinition(name="places"))
+    with dg.DagsterInstance.ephemeral() as instance:
+        instance.add_dynamic_partitions("places", [key, "../../elsewhere"])
+        result = materialize(bikes, some, instance, partition_key=key)
+        assert result.success
+        (event,) = result.get_asset_materialization_events()
+        assert event.materialization.partition == key
+        assert (bikes / f"out/daily/{key}.ndjson").read_text() == rides(3)
+        elsewhere = materialize(bikes, some, instance, partition_key="../../elsewhere")
+        assert "out of its folder" in failure_of(elsewhere).description
+        assert not (bikes / "elsewhere.ndjson").exists()
+
+
 def test_a_partition_is_a_parameter_and_a_run_of_its_own(bikes: Path) -> None:
     months = dg.StaticPartitionsDefinition(MONTHS)
     daily = assets_of(bikes, select="daily", partitions_def=months)
@@ -63,7 +119,7 @@ def test_a_partition_is_a_parameter_and_a_run_of_its_own(bikes: Path) -> None:
     shown = values(event.materialization.metadata)
     assert event.materialization.partition == MONTHS[2]
     assert shown["dagster/row_count"] == shown["dagster/partition_row_count"] == 3
-    assert shown["oxiflow/run_key"] == f"dagster/{result.run_id}/daily/{MONTHS[2]}"
+    assert shown["oxiflow/run_key"] == f"dagster/{result.run_id}/daily:{MONTHS[2]}"
     assert (bikes / f"out/daily/{MONTHS[2]}.ndjson").read_text() == rides(3)
 
 
@@ -113,7 +169,7 @@ def test_the_chunks_of_a_backfill_of_an_asset_of_ones_own_are_runs_of_their_own(
         result = materialize(bikes, [one], instance=instance, tags=tags)
         assert result.success
         keys.append(values(result.get_asset_materialization_events()[0].materialization.metadata)["oxiflow/run_key"])
-    assert keys == [f"dagster/all/one/{MONTHS[a]}...{MONTHS[a + 1]}" for a in (0, 2)]
+    assert keys == [f"dagster/all/one:{MONTHS[a]}...{MONTHS[a + 1]}" for a in (0, 2)]
 
 
 def test_the_pipes_client_is_for_the_whole_range(bikes: Path) -> None:
@@ -128,22 +184,36 @@ def test_the_pipes_client_is_for_the_whole_range(bikes: Path) -> None:
         tags = {RANGE[0]: MONTHS[first], RANGE[1]: MONTHS[last], "dagster/backfill": "all"}
         result = dg.materialize([one], resources={"pipes": OxiFlowPipesClient(observe_seconds=0)}, tags=tags)
         keys.append(values(result.get_asset_materialization_events()[0].materialization.metadata)["oxiflow/run_key"])
-    assert keys == [f"dagster/all/one/{MONTHS[a]}...{MONTHS[a + 1]}" for a in (0, 2)]
+    assert keys == [f"dagster/all/one:{MONTHS[a]}...{MONTHS[a + 1]}" for a in (0, 2)]
 
 
 def test_keys_that_are_written_alike_are_runs_of_their_own(bikes: Path) -> None:
-    def run_key(path: list[str], partition: str) -> str:
-        @dg.asset(key=path, partitions_def=dg.StaticPartitionsDefinition([partition]))
+    def run_key(path: list[str], *partitions: str) -> str:
+        static = dg.StaticPartitionsDefinition(list(partitions)) if partitions else None
+
+        @dg.asset(key=path, partitions_def=static, backfill_policy=dg.BackfillPolicy.single_run())
         def one(context: dg.AssetExecutionContext, oxiflow: OxiFlowResource) -> Iterator[Any]:
             yield from oxiflow.run(context=context, pipeline="contract").stream()
 
         tags = {"dagster/backfill": "all"}
-        result = materialize(bikes, [one], partition_key=partition, tags=tags)
+        if partitions:
+            tags |= {RANGE[0]: partitions[0], RANGE[1]: partitions[-1]}
+        result = materialize(bikes, [one], tags=tags)
         assert result.success
         return str(values(result.get_asset_materialization_events()[0].materialization.metadata)["oxiflow/run_key"])
 
-    assert run_key(["one"], "two/three") == "dagster/all/one/two%2Fthree"
-    assert run_key(["one", "two"], "three") == "dagster/all/one/two/three"
+    assert run_key(["one"]) == "dagster/all/one"
+    assert run_key(["one", "two"]) == "dagster/all/one/two"
+    parts = {
+        ("two",): "one:two",
+        ("two/three",): "one:two%2Fthree",
+        ("two:three",): "one:two%3Athree",
+        ("a", "b"): "one:a...b",
+    }
+    assert {some: run_key(["one"], *some) for some in parts} == {
+        some: f"dagster/all/{key}" for some, key in parts.items()
+    }
+    assert run_key(["one", "two"], "three") == "dagster/all/one/two:three"
 
 
 def test_the_limit_of_dead_letters_is_that_of_each_partition(bikes: Path) -> None:
@@ -200,7 +270,7 @@ pipeline:
     events = result.get_asset_materialization_events()
     assert [event.materialization.partition for event in events] == [f"2026-01-{day:02}" for day in range(3, 10)]
     shown = values(events[0].materialization.metadata)
-    assert shown["oxiflow/run_key"] == f"dagster/{result.run_id}/between/2026-01-03...2026-01-09"
+    assert shown["oxiflow/run_key"] == f"dagster/{result.run_id}/between:2026-01-03...2026-01-09"
     # Of all of them together: nobody counts those of a day.
     assert shown["dagster/row_count"] == sum(range(1, 13))
     assert all("dagster/partition_row_count" not in event.materialization.metadata for event in events)
@@ -310,7 +380,7 @@ def test_what_repeats_a_backfill_goes_on_with_its_runs(bikes: Path) -> None:
         return str(values(event.materialization.metadata)["oxiflow/run_key"])
 
     first = key_of(backfill="spring")
-    assert first == f"dagster/spring/daily/{MONTHS[0]}"
+    assert first == f"dagster/spring/daily:{MONTHS[0]}"
     assert key_of(backfill="again", root_backfill_id="spring", parent_backfill_id="spring") == first
 
 

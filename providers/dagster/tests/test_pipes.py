@@ -76,6 +76,7 @@ def run(
     more: tuple[str, ...] = ("-q",),
     key: Any = "my_asset",
     checks: tuple[str, ...] = (),
+    instance: dg.DagsterInstance | None = None,
 ) -> tuple[dg.ExecuteInProcessResult, list[Any]]:
     heard: list[Any] = []
     command = [*runner_command(), "run", f"--project={bikes}", *more, pipeline]
@@ -86,7 +87,7 @@ def run(
         heard.extend(invocation.get_custom_messages())
         yield from invocation.get_results(implicit_materializations=False)
 
-    result = dg.materialize([my_asset], resources={"pipes": client}, raise_on_error=False)
+    result = dg.materialize([my_asset], resources={"pipes": client}, raise_on_error=False, instance=instance)
     return result, heard
 
 
@@ -135,6 +136,30 @@ def test_a_run_that_never_begins_is_closed_with_its_reason_too(bikes: Path, tmp_
     assert not result.success
     assert reader.messages[0]["method"] == "opened"
     assert "in/contract.ndjson" in reader.messages[-1]["params"]["exception"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("pipeline: [", "pipelines/contract.yaml:1"),
+        ("pipeline: [{ name: reed_file }]", 'unknown oxi "reed_file"'),
+        ("parameters: { day: { type: date } }\npipeline: [{ name: read_stdin }]", 'parameter "day"'),
+    ],
+)
+def test_a_pipeline_that_can_not_be_loaded_says_why(
+    bikes: Path, text: str, words: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (bikes / "pipelines/contract.yaml").write_text(text)
+    instance = dg.DagsterInstance.ephemeral()
+    # Not what the runner says on standard error, which Dagster's client hands on.
+    result, _ = run(bikes, dg.PipesSubprocessClient(forward_stdio=False), instance=instance)
+    assert not result.success
+    events = [one.dagster_event for one in instance.all_logs(result.run_id) if one.dagster_event is not None]
+    (closed,) = [one for one in events if "closed with exception" in (one.message or "")]
+    assert words in closed.engine_event_data.error.message  # type: ignore[union-attr]
+    said = capfd.readouterr().err.splitlines()
+    assert any("ERROR" in line and words in line for line in said)
+    assert not [line for line in said if "[pipes] did not receive" in line]
 
 
 def test_message_log(bikes: Path, capfd: pytest.CaptureFixture[str]) -> None:

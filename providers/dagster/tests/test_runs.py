@@ -4,15 +4,18 @@
 import json
 import subprocess
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
 from dagster_oxiflow import OxiFlowPipesClient, OxiFlowResource, build_oxiflow_assets, oxiflow_assets
+from dagster_oxiflow.figures import materialized
+from dagster_oxiflow.partitions import Part
 from oxiflow.runner import runner_command
 
-from oxiflow import RunRequest
+from oxiflow import OxiFlowError, Run, RunRequest, start
 
 from .bikes import STEADY, far_rides, rides
 from .inprocess import (
@@ -171,22 +174,58 @@ def test_a_retry_repeats_no_pipeline_that_was_done(bikes: Path) -> None:
     assert (bikes / "out/contract.ndjson").read_text() == rides(3)
 
 
-def test_a_retry_of_a_run_that_starts_over_goes_on_from_its_checkpoint(bikes: Path) -> None:
-    killed: list[int] = []
+def test_what_is_asked_of_a_run_is_asked_of_the_runner(bikes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[RunRequest, dict[str, Any]]] = []
 
-    @oxiflow_assets(project=bikes, select="steady", retry_policy=dg.RetryPolicy(max_retries=1))
-    def steady(context: dg.AssetExecutionContext, oxiflow: OxiFlowResource) -> Iterator[Any]:
-        for told in oxiflow.run(context=context, fresh=True).stream():
-            if isinstance(told, dg.AssetObservation) and not killed:
-                killed.append(values(told.metadata)["oxiflow/records"])
-                kill_runner(bikes)
-            yield told
+    def refuse(request: RunRequest, **more: Any) -> Run:
+        asked.append((request, more))
+        raise OxiFlowError("no more than asked")
 
-    result = materialize(bikes, steady, observe_seconds=0)
-    assert result.success
-    (event,) = result.get_asset_materialization_events()
-    assert values(event.materialization.metadata)["oxiflow/attempt"] == 2
-    assert (bikes / "out/steady.ndjson").read_text() == far_rides(STEADY)
+    monkeypatch.setattr("dagster_oxiflow.resource.start", refuse)
+    about: dict[str, Any] = {"env_file": "night.env", "state_backend": "file", "threads": 2, "workers": 3}
+    about |= {"drain_timeout": "20s", "lease_wait": "5s"}
+    resource = OxiFlowResource(project=str(bikes), runner="/opt/oxiflow", env={"CITY": "Ulm"}, **about)
+
+    @oxiflow_assets(project=bikes, select="daily")
+    def daily(context: dg.AssetExecutionContext, oxiflow: OxiFlowResource) -> Iterator[Any]:
+        wishes: dict[str, Any] = {"params": {"partition": "2026-02-01"}, "set": {"write_file.append": True}}
+        yield from oxiflow.run(context=context, fresh=True, accept_changes=True, **wishes).stream()
+
+    result = dg.materialize([daily], resources={"oxiflow": resource}, raise_on_error=False)
+    ((request, more),) = asked
+    assert more == {"env": {"CITY": "Ulm"}, "runner": "/opt/oxiflow"}
+    assert request == RunRequest(
+        "daily",
+        project=str(bikes),
+        params={"partition": "2026-02-01"},
+        set={"write_file.append": True},
+        fresh=True,
+        accept_changes=True,
+        run_key=f"dagster/{result.run_id}/daily",
+        invocation=result.run_id,
+        worker_id=f"dagster-{result.run_id}",
+        **about,
+    )
+
+
+def test_the_runners_log_is_that_of_the_step_with_its_levels(bikes: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (bikes / "in/contract.ndjson").write_text('{"ride":1,"km":"far"}\n{"ride":1,"km":2}\n')
+    assert materialize(bikes, assets_of(bikes, select="contract")).success
+    said = capfd.readouterr().err.splitlines()
+    assert any("WARNING" in line and '"km" must be a number' in line for line in said)
+    assert any("INFO" in line and "1 dead letter" in line for line in said)
+
+
+def test_an_output_that_is_a_table_is_named(bikes: Path) -> None:
+    with start(RunRequest("contract", project=str(bikes))) as run:
+        for _ in run.follow():
+            pass
+        finished = run.result().finished
+    assert finished is not None
+    table = replace(finished.outputs[0], path=None, table="hire.rides")
+    shown = materialized([replace(finished, outputs=(table,))], "write_file", None, [Part()])
+    assert shown["oxiflow/output"] == "hire.rides"
+    assert shown["dagster/row_count"] == 3
 
 
 def test_a_pipes_client_in_an_op_has_no_asset(bikes: Path) -> None:

@@ -45,6 +45,8 @@ class Input:
     #: Files and patterns, from the folder of the project.
     paths: tuple[str, ...]
     format: Optional[str]
+    #: The paths as they are written, with `${NAME}` for a parameter; None where they are the same.
+    templates: Optional[tuple[str, ...]] = None
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,8 @@ class Output:
     #: Where the pipeline knows all of them.
     columns: Optional[tuple[Column, ...]]
     validations: tuple[Validation, ...]
+    #: The path as it is written, with `${NAME}` for a parameter; None where it is the same.
+    template: Optional[str] = None
 
 
 @dataclass(frozen=True)

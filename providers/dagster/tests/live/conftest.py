@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
@@ -73,3 +74,10 @@ def sensor(api: Api, backfills: dict[str, str]) -> str:
     """The sensor of the example is switched on: its first run is the one whose page is looked at."""
     api.start_sensor("aviation", "new_reports")
     return "new_reports"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def scheduled(api: Api, backfills: dict[str, str]) -> list[str]:
+    """What the schedule of the example asks for one night: begun with the others, and looked at last."""
+    night = datetime(2026, 3, 1, 3, tzinfo=timezone.utc)
+    return api.test_schedule("aviation", "every_night", night.timestamp())

@@ -1,16 +1,17 @@
-"""A real Dagster, webserver and daemon, in a folder of its own and on a free port; ended with all that came of it."""
+"""
+A real Dagster, in a folder of its own and on a free port, ended with all that came of it. Webserver, daemon and the servers of
+the definitions are started one by one: `dagster dev` puts more processes around them, takes longer, and misses signals.
+"""
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
+import dagster as dg
 import httpx
 from livetests.waiting import end_all, free_port, processes_of, until
 
@@ -18,10 +19,8 @@ from .api import Api
 
 #: Ten seconds on an idle machine.
 BOOT = 480.0
-#: Runs that go on are ended in order first; of Dagster itself, some servers hear no signal, and are killed then.
+#: Runs that go on are ended in order first; what is left then is killed.
 GRACE = 30.0
-#: Until a signal that was not heeded is repeated.
-AGAIN = 5.0
 SETTINGS = """
 telemetry: { enabled: false }
 nux: { enabled: false }
@@ -54,29 +53,47 @@ class Dagster:
             "DAGSTER_GRPC_TIMEOUT_SECONDS": "300",
             **env,
         }
-        self._process: subprocess.Popen[bytes] | None = None
+        self._processes: list[subprocess.Popen[bytes]] = []
 
     def start(self) -> None:
         (self.home / "dagster.yaml").write_text(SETTINGS)
+        # Makes its databases: two that do it at once are in each other's way.
+        with dg.DagsterInstance.from_config(str(self.home)):
+            pass
+        sockets = {name: self.home / f"{name}.sock" for name in self._definitions}
+        for name, file in self._definitions.items():
+            self._start("dagster", "api", "grpc", "-f", str(file), "-s", str(sockets[name]), "--location-name", name)
+        until("the servers of the definitions", lambda: self._lives() and all(map(Path.exists, sockets.values())), BOOT)
         workspace = self.home / "workspace.yaml"
-        files = [
-            {"python_file": {"relative_path": str(path), "location_name": name}}
-            for name, path in self._definitions.items()
+        servers = [
+            {"grpc_server": {"socket": str(socket), "location_name": name, "host": "localhost"}}
+            for name, socket in sockets.items()
         ]
-        workspace.write_text(json.dumps({"load_from": files}))
-        program = str(Path(sys.executable).with_name("dagster"))
-        command = [program, "dev", "-w", str(workspace), "-h", "127.0.0.1", "-p", str(self.port)]
-        with self.log.open("wb") as log:
-            self._process = subprocess.Popen(
-                command, env=self.env, cwd=self.home, stdout=log, stderr=log, start_new_session=True
-            )
+        workspace.write_text(json.dumps({"load_from": servers}))
+        self._start("dagster_webserver", "-w", str(workspace), "-h", "127.0.0.1", "-p", str(self.port))
+        self._start("dagster._daemon", "run", "-w", str(workspace))
         until("Dagster", self._ready, within=BOOT)
 
+    def _start(self, module: str, *words: str) -> None:
+        with self.log.open("ab") as log:
+            self._processes.append(
+                subprocess.Popen(
+                    [sys.executable, "-m", module, *words],
+                    env=self.env,
+                    cwd=self.home,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
+                )
+            )
+
+    def _lives(self) -> bool:
+        assert all(one.poll() is None for one in self._processes), self.last_words()
+        return True
+
     def _ready(self) -> bool:
-        assert self._process is not None
-        assert self._process.poll() is None, self.last_words()
         try:
-            return self.api.locations().keys() == self._definitions.keys()
+            return self._lives() and self.api.locations().keys() == self._definitions.keys()
         except (httpx.HTTPError, ValueError):
             return False
 
@@ -94,18 +111,11 @@ class Dagster:
 
     def close(self) -> None:
         """Ends it with all that came of it; throws where what is not Dagster's own did not end with it."""
-        if self._process is None:
-            return
-        deadline = time.monotonic() + GRACE
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGTERM)
-        # `dagster dev` misses a signal that comes between two looks at its children.
-        while self._process.poll() is None and time.monotonic() < deadline:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(AGAIN)
-            self._process.terminate()
-        late = end_all(self.mark, max(0.0, deadline - time.monotonic()))
-        self._process.wait()
-        self._process = None
+        for one in self._processes:
+            one.terminate()
+        late = end_all(self.mark, GRACE)
+        for one in self._processes:
+            one.wait()
+        self._processes = []
         strange = [command for command in late if not command.startswith(sys.executable)]
         assert not strange, f"Dagster was ended, and these did not end with it: {strange}"

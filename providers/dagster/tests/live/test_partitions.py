@@ -26,7 +26,7 @@ def test_a_backfill_over_twelve_partitions(api: Api, project: Path, backfills: d
     # A range of keys is a run of Dagster's; each of its partitions is a run of the pipeline, with a checkpoint of its own.
     assert len({one["runId"] for one in made}) == 3
     keys = {row["run_key"] for one in made for row in one["metadata"]["oxiflow/runs"]}
-    assert keys == {f"dagster/{backfills['daily']}/daily/{month}" for month in MONTHS}
+    assert keys == {f"dagster/{backfills['daily']}/daily:{month}" for month in MONTHS}
 
 
 def test_a_backfill_over_shards_is_one_run_of_the_pipeline(api: Api, project: Path, backfills: dict[str, str]) -> None:
