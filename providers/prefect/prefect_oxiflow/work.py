@@ -27,6 +27,7 @@ from .identity import here, identity_of
 from .news import News
 from .pace import Pace
 from .parameters import params_of
+from .secrets import Secrets
 from .surface import Surface
 
 #: Between two looks at the events, in seconds; the end of the run is seen at once. In a loop of others, where it is not, soon at
@@ -78,14 +79,14 @@ class Work:
             shared=part is not None,
         )
         backend = self._project.state_backend if state_backend is None else state_backend
-        self._env = {
+        of_blocks = {
             **self._project.variables(),
             **(backend.variables() if isinstance(backend, OxiFlowStateBackend) else {}),
-            **{
-                name: value.get_secret_value() if isinstance(value, SecretStr) else str(value)
-                for name, value in env.items()
-            },
         }
+        secret = {name: value.get_secret_value() for name, value in env.items() if isinstance(value, SecretStr)}
+        plain = {name: str(value) for name, value in env.items() if name not in secret}
+        self._secrets = Secrets([*of_blocks.values(), *secret.values()])
+        self._env = {**of_blocks, **plain, **secret}
         self._request = RunRequest(
             pipeline,
             project=self._project.project_dir,
@@ -110,7 +111,7 @@ class Work:
             raise
         finally:
             run.close()
-        return self._conclude(run.result())
+        return self._conclude(self._secrets.out_of_result(run.result()))
 
     async def aexecute(self) -> Outcome:
         run = self._start()
@@ -127,7 +128,7 @@ class Work:
             raise
         finally:
             run.close()
-        return await asyncio.to_thread(self._conclude, run.result())
+        return await asyncio.to_thread(self._conclude, self._secrets.out_of_result(run.result()))
 
     def _start(self) -> Run:
         run = start(self._request, env=self._env, runner=self._project.runner)
@@ -148,13 +149,14 @@ class Work:
                 await asyncio.sleep(pace.pause)
 
     def _tell(self, item: Item) -> None:
+        item = self._secrets.out_of(item)
         self._narrator.tell(item)
         if not isinstance(item, Line):
             self._surface.observe(item)
 
     def _stop(self, run: Run, grace: float) -> None:
         """This task was interrupted: the run saves a checkpoint and ends."""
-        result = run.stop(grace)
+        result = self._secrets.out_of_result(run.stop(grace))
         saved = 0 if result.finished is None else result.finished.checkpoint
         self._log.warning("Oxide Flow has stopped%s", f"; checkpoint {saved} is saved" if saved else "")
         self._surface.end(result, "the task was ended", now())

@@ -123,7 +123,9 @@ def hostile() -> Any:
     )
     project: Any = OxiFlowProject.load("harbour")
     assert project.variables() == {"API_TOKEN": secret.get_secret_value()}
-    return run_pipeline("crossings", project, params={"to": name, "rest": 0}, env={"ALSO": secret})
+    # The name of an output is told in many places.
+    to = f"{name} {secret.get_secret_value()}"
+    return run_pipeline("crossings", project, params={"to": to, "rest": 0}, env={"ALSO": secret})
 
 
 crossings = oxiflow_flow("crossings", HARBOUR)

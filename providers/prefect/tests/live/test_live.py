@@ -264,6 +264,7 @@ def test_what_others_have_named_is_shown_and_does_nothing(api: Api, runs: Runs) 
         [shown, api.events(run), api.events(run, "prefect."), api.logs(run), api.tasks(run), blocks]
     )
     assert "onerror" in everything
+    assert "| c ***" in everything
     assert SECRET not in everything
 
 
