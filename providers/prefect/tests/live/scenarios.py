@@ -11,6 +11,7 @@ from typing import Any
 
 from prefect import flow, serve, task, unmapped
 from prefect.artifacts import create_markdown_artifact
+from prefect.runtime import flow_run
 from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.types import SecretDict
 from prefect_oxiflow import OxiFlowProject, OxiFlowStateBackend, oxiflow_flow, run_pipeline
@@ -82,15 +83,20 @@ def shared_on_dask() -> Any:
     return run_in_parts("dask")
 
 
-def run_in_parts(to: str) -> list[Any]:
+@flow
+def mapped_twice() -> Any:
+    return [run_in_parts("twice", 2), run_in_parts("twice", 2), run_in_parts("twice", 2, f"{flow_run.id}/again")]
+
+
+def run_in_parts(to: str, shards: int = int(os.environ["OXIFLOW_SHARDS"]), run_key: str | None = None) -> list[Any]:
     state = OxiFlowStateBackend(backend="redis", url=SecretStr(os.environ["OXIFLOW_REDIS"]))
-    shards = int(os.environ["OXIFLOW_SHARDS"])
     parts = run_pipeline.map(
         "tickets",
         unmapped(HARBOUR),
         state_backend=unmapped(state),
         shard=[f"{part}/{shards}" for part in range(shards)],
         env=unmapped({"TICKETS_TO": to}),
+        run_key=run_key,
     )
     return parts.result()
 
@@ -134,7 +140,7 @@ crossings = oxiflow_flow("crossings", HARBOUR)
 @flow
 def in_order() -> None:
     """Flows that are looked at when they have ended share a process; each is a flow run of its own."""
-    for one in (steady, too_slow, refused, measured, hostile, shared_in_threads):
+    for one in (steady, too_slow, refused, measured, hostile, shared_in_threads, mapped_twice):
         one(return_state=True)
     shared_on_dask.with_options(task_runner=dask())(return_state=True)
     crossings(to="of_a_flow", rest=0, return_state=True)

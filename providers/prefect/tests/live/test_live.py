@@ -245,6 +245,22 @@ def test_the_parts_of_a_map_are_one_run_and_no_record_is_lost_or_repeated(
     assert sorted(keys) == [f"oxiflow-tickets-{part}-of-{SHARDS}-progress" for part in range(SHARDS)]
 
 
+def test_a_second_map_is_told_that_the_run_of_the_first_has_finished_and_does_it_anew_with_a_run_key(
+    api: Api, runs: Runs
+) -> None:
+    run = runs["mapped_twice"]
+    assert api.wait(run) == "COMPLETED", explained(api, run)
+    finished = until("all ends", lambda: one if len(one := told(api, run, "oxiflow.run.finished")) == 6 else None)
+    assert finished is not None
+    assert [len({one["run_id"] for one in finished if one["run_key"].endswith(end)}) for end in ("", "/again")] == [
+        2,
+        1,
+    ]
+    warned = until("the warnings", lambda: [one for one in api.logs(run) if "nothing was done" in one["message"]])
+    parts = [re.findall(r"tickets, part \d of 2", one["message"]) for one in warned]
+    assert sorted(parts) == [["tickets, part 0 of 2"], ["tickets, part 1 of 2"]]
+
+
 def test_the_task_takes_little_of_the_processor_beside_the_runner(api: Api, runs: Runs) -> None:
     run = runs["measured"]
     assert api.wait(run) == "COMPLETED", explained(api, run)
