@@ -22,10 +22,7 @@ from .work import Backend, Outcome, Project, Value, Work
 def another_try_helps(task: Any, task_run: TaskRun, state: State[Any]) -> bool:
     """What would end the same way is not tried again, whatever the task's retries say."""
     error = state.data
-    if isinstance(error, OxiFlowError):
-        return error.retry
-    # Of what the task was given.
-    return not isinstance(error, (TypeError, ValueError))
+    return error.retry if isinstance(error, OxiFlowError) else True
 
 
 def name_of_run(parameters: dict[str, Any]) -> str:

@@ -26,7 +26,7 @@ from .blocks import OxiFlowProject, OxiFlowStateBackend
 from .identity import here, identity_of
 from .news import News
 from .pace import Pace
-from .parameters import params_of
+from .parameters import env_of, params_of
 from .secrets import Secrets
 from .surface import Surface
 
@@ -66,7 +66,7 @@ class Work:
         self._narrator = Narrator(self._log)
         self._project = project if isinstance(project, OxiFlowProject) else OxiFlowProject(project_dir=str(project))
         part = None if shard is None else part_of_how_many(shard)
-        params, env = params_of(params), env or {}
+        params, env = params_of(params), env_of(env)
         identity = identity_of(
             place,
             pipeline=pipeline,

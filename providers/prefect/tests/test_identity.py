@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from oxiflow.errors import BadData, Died, RunnerMissing
+from oxiflow.errors import BadData, Died, RunnerMissing, WrongRequest
 from prefect.exceptions import MissingContextError
 from prefect_oxiflow import arun_pipeline, run_pipeline
 from prefect_oxiflow.identity import Identity, Place, here, identity_of, tail_of
@@ -86,7 +86,10 @@ class Failure:
         (BadData("bad", Result(exit_code=3)), False),
         (RunnerMissing("none"), False),
         (TimeoutError("late"), True),
-        (ValueError("shard '8' is not I/N"), False),
+        (WrongRequest("shard '8' is not I/N"), False),
+        # Of somebody else.
+        (ValueError("not now"), True),
+        (TypeError("not now"), True),
     ],
 )
 def test_only_what_may_end_otherwise_is_tried_again(error: Exception, helps: bool) -> None:
