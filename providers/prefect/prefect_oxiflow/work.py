@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
+from functools import partial
 from typing import Any, Union
 
 import anyio
@@ -124,7 +126,7 @@ class Work:
                 with anyio.CancelScope(shield=True):
                     await self._follow(run, self._grace)
             finally:
-                self._stop(run, AFTERWARDS)
+                await to_the_end(partial(self._stop, run, AFTERWARDS))
             raise
         finally:
             run.close()
@@ -184,6 +186,16 @@ class Work:
     @property
     def _grace(self) -> float:
         return drain_seconds(self._project.drain_timeout) + MARGIN
+
+
+async def to_the_end(what: Callable[[], None]) -> None:
+    """In a thread, while others in this loop go on; whoever cancels this a second time waits, too."""
+    with anyio.CancelScope(shield=True):
+        done = asyncio.ensure_future(asyncio.to_thread(what))
+        while not done.done():
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait([done])
+        done.result()
 
 
 def now() -> str:
