@@ -9,7 +9,8 @@ from copy import copy
 from functools import partial
 from typing import Any
 
-from prefect import Task, task
+from prefect import Task, task, unmapped
+from prefect.blocks.core import Block
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.context import TaskRunContext, get_run_context
 from prefect.exceptions import MissingContextError
@@ -41,11 +42,19 @@ class PipelineTask(Task[..., Any]):
         awaited.fn, awaited.isasync = arun_pipeline.fn, True
         return Task.__call__(awaited, *args, **given)
 
+    def map(self, *args: Any, **given: Any) -> Any:
+        """Blocks, params and env are the same for all, if they are not in a list: nobody means their fields one by one."""
+        return super().map(*map(whole, args), **{name: whole(value) for name, value in given.items()})
+
     def with_options(self, *args: Any, **options: Any) -> PipelineTask:
         # Prefect makes a plain task of it.
         made = copy(self)
         vars(made).update(vars(super().with_options(*args, **options)))
         return made
+
+
+def whole(value: Any) -> Any:
+    return unmapped(value) if isinstance(value, (Block, Mapping)) else value
 
 
 def in_async_code() -> bool:

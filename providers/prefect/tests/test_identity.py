@@ -10,10 +10,11 @@ from uuid import UUID
 
 import pytest
 from oxiflow.errors import BadData, Died, RunnerMissing, WrongRequest
+from prefect import unmapped
 from prefect.exceptions import MissingContextError
-from prefect_oxiflow import arun_pipeline, run_pipeline
+from prefect_oxiflow import OxiFlowProject, OxiFlowStateBackend, arun_pipeline, run_pipeline
 from prefect_oxiflow.identity import Identity, Place, here, identity_of, tail_of
-from prefect_oxiflow.tasks import PipelineTask, another_try_helps, in_async_code, name_of_run
+from prefect_oxiflow.tasks import PipelineTask, another_try_helps, in_async_code, name_of_run, whole
 from pydantic import SecretStr
 
 from oxiflow import Result
@@ -115,3 +116,10 @@ def test_async_code_awaits_the_task_and_other_code_calls_it() -> None:
     assert not in_async_code()
     assert isinstance(run_pipeline.with_options(retries=2), PipelineTask)
     assert (run_pipeline.retries, run_pipeline.with_options(retries=2).retries) == (0, 2)
+
+
+def test_blocks_and_what_has_names_are_the_same_for_all_parts_of_a_map() -> None:
+    for one in (OxiFlowProject(), OxiFlowStateBackend(), {"day": "monday"}):
+        assert isinstance(whole(one), unmapped)
+    for value in ("0/8", ["0/8"], [{"day": "monday"}], unmapped({"day": "monday"}), None):
+        assert whole(value) is value
