@@ -31,7 +31,7 @@ from .texts import escaped, slug
 
 #: Between two updates, in seconds, at first and at last: of the progress, and of the tables.
 PROGRESS, LONGEST_PROGRESS = 2.0, 10.0
-TABLES, LONGEST_TABLES = 20.0, 60.0
+TABLES, LONGEST_TABLES = 30.0, 60.0
 #: Between two looks at what is to be told.
 TICK = 1.0
 #: What the last words to Prefect may take, in seconds: at the end of a run, and of one that was stopped.

@@ -32,10 +32,10 @@ from .parameters import env_of, params_of
 from .secrets import Secrets
 from .surface import Surface
 
-#: Between two looks at the events, in seconds; the end of the run is seen at once. In a loop of others, where it is not, soon at
-#: first.
-INTERVAL = 1.0
-SOON = 0.1
+#: Between two looks at the events, in seconds; the end of the run is seen at once.
+INTERVAL = 2.0
+#: In a loop of others, where it is not: at first and at last.
+SOON, LATER = 0.1, 1.0
 #: Added to the time that a stop may take until what is left is killed, in seconds. Prefect kills a flow run after thirty.
 MARGIN = 5.0
 #: For what the runner has left behind, when it has had its time.
@@ -142,7 +142,7 @@ class Work:
         return run
 
     async def _follow(self, run: Run, within: float = float("inf")) -> None:
-        deadline, pace = time.monotonic() + within, Pace(SOON, INTERVAL)
+        deadline, pace = time.monotonic() + within, Pace(SOON, LATER)
         while run.running and time.monotonic() < deadline:
             items = run.poll()
             for item in items:
