@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .errors import Retryable as Retryable
     from .errors import RunFailed as RunFailed
     from .errors import RunnerMissing as RunnerMissing
+    from .errors import WrongRequest as WrongRequest
     from .output import Line as Line
     from .process import Run as Run
     from .process import start as start
@@ -37,6 +38,7 @@ _HOME = {
     "Retryable": "errors",
     "RunFailed": "errors",
     "RunnerMissing": "errors",
+    "WrongRequest": "errors",
     "Line": "output",
     "Run": "process",
     "start": "process",

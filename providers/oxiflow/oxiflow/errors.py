@@ -19,6 +19,10 @@ class RunnerMissing(OxiFlowError):
     """There is no runner to start, or none that can be started."""
 
 
+class WrongRequest(OxiFlowError, ValueError):
+    """What a run was asked for is not to be had: a value of a kind that it can't be given, a shard that is none."""
+
+
 class NoManifest(OxiFlowError):
     """The manifest of a project is missing, or can't be read here."""
 

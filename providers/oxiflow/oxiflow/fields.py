@@ -9,7 +9,6 @@ import dataclasses
 import re
 from dataclasses import dataclass
 from functools import cache
-from re import Pattern
 from typing import (
     Annotated,
     Any,
@@ -137,30 +136,30 @@ def _word(words: tuple[Any, ...]) -> Read:
 
 
 def _checked(reader: Read, bounds: tuple[Any, ...]) -> Read:
-    patterns: dict[str, Pattern[str]] = {
-        bound.pattern: re.compile(bound.pattern, re.ASCII) for bound in bounds if isinstance(bound, Matches)
-    }
-
-    def problem(value: Any, bound: Any) -> str | None:
-        if isinstance(bound, AtLeast) and value < bound.low:
-            return f"is less than {bound.low}"
-        if isinstance(bound, MoreThan) and value <= bound.low:
-            return f"is not more than {bound.low}"
-        if isinstance(bound, Between) and not bound.low <= value <= bound.high:
-            return f"is not from {bound.low} to {bound.high}"
-        if isinstance(bound, Matches) and not patterns[bound.pattern].fullmatch(value):
-            return f"does not match {bound.pattern}"
-        return None
+    # Each number of each event passes here: which bound it is was asked before.
+    tests = [_test(bound) for bound in bounds]
 
     def take(value: Any, at: str, strict: bool) -> Any:
         result = reader(value, at, strict)
-        for bound in bounds:
-            why = problem(result, bound)
-            if why is not None:
+        for fits, why in tests:
+            if not fits(result):
                 raise Misfit(f"{at} {why}")
         return result
 
     return take
+
+
+def _test(bound: Any) -> tuple[Callable[[Any], object], str]:
+    """What has to be true, and what is said where it is not."""
+    if isinstance(bound, AtLeast):
+        return lambda value: value >= bound.low, f"is less than {bound.low}"
+    if isinstance(bound, MoreThan):
+        return lambda value: value > bound.low, f"is not more than {bound.low}"
+    if isinstance(bound, Between):
+        return lambda value: bound.low <= value <= bound.high, f"is not from {bound.low} to {bound.high}"
+    if isinstance(bound, Matches):
+        return re.compile(bound.pattern, re.ASCII).fullmatch, f"does not match {bound.pattern}"
+    raise TypeError(f"{bound} is no bound")
 
 
 def _text(value: Any, at: str, strict: bool) -> str:

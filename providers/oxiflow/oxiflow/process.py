@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import IO, Protocol, Union
 
 from . import folders
-from .errors import RunnerMissing
+from .errors import RunnerMissing, WrongRequest
 from .events import Checkpoint, Event, RunFinished, RunStarted
 from .folders import Mark
 from .output import Line, Output
@@ -63,7 +63,7 @@ def start(
     Starts a run. `env` is added to this process's environment. `events`: the event file, which has to be this run's alone; a
     temporary one by default. The run ends when this process does, unless it is `detached`. `output`: a file for what it says
     instead of pipes that are read here; a detached run needs one, or says it to nobody. It begins anew at OUTPUT_LIMIT. Throws
-    RunnerMissing, and OSError where the system can't start it now.
+    RunnerMissing, WrongRequest, and OSError where the system can't start it now.
     """
     command = runner_command(runner)
     folder = None
@@ -120,6 +120,9 @@ def _start(
         except BaseException as error:
             if ours is not None:
                 os.close(ours)
+            if isinstance(error, (TypeError, ValueError)):
+                # Of a word or a variable; it does not say what is in it.
+                raise WrongRequest(f"a run can't be started with what it was given: {error}") from None
             if isinstance(error, OSError) and error.errno in FOR_GOOD:
                 raise RunnerMissing(f"{command[0]} could not be started: {error}") from error
             raise

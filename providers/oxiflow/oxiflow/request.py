@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from .errors import WrongRequest
+
 #: What a stop may take, in seconds, where --drain-timeout does not say it.
 DRAIN = 10.0
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -52,8 +54,8 @@ class RunRequest:
 
     def arguments(self) -> list[str]:
         """
-        Each option is one word with its value, so that no value is taken for an option. Throws ValueError for a value that is
-        none of JSON, with its name.
+        Each option is one word with its value, so that no value is taken for an option. Throws WrongRequest for a value that
+        is none of JSON, with its name.
         """
         values = {
             "--project": self.project,
@@ -97,7 +99,7 @@ def text_of(value: Any) -> str:
 def plain_values(field: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """
     Those of `params` or `set` as JSON has them: dates, times and paths are text, and sequences and mappings of whatever kind
-    are lists and objects. Throws ValueError, with the name and not the value.
+    are lists and objects. Throws WrongRequest, with the name and not the value.
     """
     return {name: _plain_value(field, name, value) for name, value in given.items()}
 
@@ -108,7 +110,7 @@ def _plain_value(field: str, name: str, value: Any) -> Any:
         json.dumps(found, allow_nan=False)
     except (TypeError, ValueError, RecursionError):
         kind = "no finite number" if isinstance(value, float) else f"of type {type(value).__name__}"
-        raise ValueError(f"{field}: {name!r} is {kind}: give text, a number, a date, or what JSON has") from None
+        raise WrongRequest(f"{field}: {name!r} is {kind}: give text, a number, a date, or what JSON has") from None
     return found
 
 
@@ -130,11 +132,11 @@ def _plain(value: Any) -> Any:
 
 
 def part_of_how_many(shard: Any) -> tuple[int, int]:
-    """ "2/8", or the two numbers. Throws ValueError for what is no part of how many."""
+    """ "2/8", or the two numbers. Throws WrongRequest for what is no part of how many."""
     try:
         index, of = (int(part) for part in (shard.split("/") if isinstance(shard, str) else list(shard)))
     except (TypeError, ValueError):
-        raise ValueError(f"shard {shard!r} is not I/N, such as '0/8' for the first of eight") from None
+        raise WrongRequest(f"shard {shard!r} is not I/N, such as '0/8' for the first of eight") from None
     return index, of
 
 

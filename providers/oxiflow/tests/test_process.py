@@ -15,12 +15,13 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import cast
 
 import pytest
 from oxiflow.errors import BadData, Died, Failed, NoPipeline, Refused, Stopped
 from oxiflow.events import Checkpoint, Progress, RunFinished, RunStarted
 
-from oxiflow import Line, RunFailed, RunnerMissing, RunRequest, process, start
+from oxiflow import Line, RunFailed, RunnerMissing, RunRequest, WrongRequest, process, start
 
 from .conftest import EVENTS, LONGEST, MB, PACKAGE, PEAK, is_gone, run, until
 
@@ -243,8 +244,11 @@ def test_a_launcher_with_many_open_files_is_still_noticed_when_it_is_gone(held_r
 def test_what_can_not_be_started_leaves_no_descriptor(stand_in: StandIn, tmp_path: Path) -> None:
     runner = stand_in("sys.exit(0)\n")
     before = len(os.listdir("/dev/fd"))
-    with pytest.raises(ValueError, match="null byte"):
+    with pytest.raises(WrongRequest, match="what it was given: embedded null byte"):
         start(RunRequest("rides", params={"day": "\0"}), runner=runner)
+    for env in ({"A=B": "c"}, cast("dict[str, str]", {"A": 3})):
+        with pytest.raises(WrongRequest):
+            start(RunRequest("rides"), runner=runner, env=env)
     with pytest.raises(RunnerMissing, match="nowhere"):
         start(RunRequest("rides"), runner=runner, cwd="/nowhere")
     with pytest.raises(FileNotFoundError):

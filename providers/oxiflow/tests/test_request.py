@@ -14,7 +14,7 @@ import pytest
 from oxiflow.request import drain_seconds, part_of_how_many, plain_values
 from oxiflow.runner import runner_command
 
-from oxiflow import RunRequest
+from oxiflow import RunRequest, WrongRequest
 
 EVERYTHING = RunRequest(
     "-odd name",
@@ -93,7 +93,7 @@ def test_the_runner_takes_them(tmp_path: Path) -> None:
 def test_a_shard_is_read_from_text_or_two_numbers() -> None:
     assert (part_of_how_many("2/8"), part_of_how_many((2, 8)), part_of_how_many([0, 1])) == ((2, 8), (2, 8), (0, 1))
     for wrong in ("2", "2/8/1", "a/b", 3, None):
-        with pytest.raises(ValueError, match="is not I/N"):
+        with pytest.raises(WrongRequest, match="is not I/N"):
             part_of_how_many(wrong)
 
 
@@ -149,5 +149,5 @@ def test_dates_paths_and_sequences_are_values_of_json() -> None:
     ],
 )
 def test_a_value_that_json_has_no_word_for_is_refused_by_its_name(value: Any, kind: str) -> None:
-    with pytest.raises(ValueError, match=f"params: 'least' is {kind}: give text, a number, a date, or what JSON has"):
+    with pytest.raises(WrongRequest, match=f"params: 'least' is {kind}: give text, a number, a date, or what JSON has"):
         RunRequest("rides", params={"least": value}).arguments()

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 
 #: Of the time that has passed.
-SHARE = 1 / 3
+SHARE = 1 / 2
 
 
 class Pace:

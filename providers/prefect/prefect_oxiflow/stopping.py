@@ -16,7 +16,7 @@ from prefect.context import FlowRunContext
 from .identity import Place
 
 #: Between two questions, in seconds: in a thread, and in the main thread.
-OFTEN, SELDOM = 3.0, 10.0
+OFTEN, SELDOM = 3.0, 20.0
 #: So long the main thread is left to the signal, in seconds; nobody sends it where no runner or worker holds the flow run.
 PATIENCE = 10.0
 #: Types of states that are the last ones.
@@ -41,7 +41,9 @@ class Stopping:
         if self.stopped_by is not None or client is None or self._place.flow_run_id is None:
             return
         told = given_up(self._place)
-        if not told and self._clock() - self._asked_at < self._often:
+        # What was seen is looked at again when the signal has had its time.
+        often = self._often if self._seen_at is None else min(self._often, PATIENCE)
+        if not told and self._clock() - self._asked_at < often:
             return
         self._asked_at = self._clock()
         kind, name = state_of(client, self._place.flow_run_id)

@@ -31,7 +31,7 @@ from .texts import escaped, slug
 
 #: Between two updates, in seconds, at first and at last: of the progress, and of the tables.
 PROGRESS, LONGEST_PROGRESS = 2.0, 10.0
-TABLES, LONGEST_TABLES = 20.0, 60.0
+TABLES, LONGEST_TABLES = 30.0, 60.0
 #: Between two looks at what is to be told.
 TICK = 1.0
 #: What the last words to Prefect may take, in seconds: at the end of a run, and of one that was stopped.
@@ -58,6 +58,9 @@ class Surface:
         self._artifacts: dict[str, UUID] = {}
         self._shown: dict[str, Any] = {}
         self._last: list[Piece] = []
+        self._shared = part is not None
+        #: It is the report of a run that had finished before.
+        self._repeated = False
         self._progress = Pace(PROGRESS, LONGEST_PROGRESS)
         self._tables = Pace(TABLES, LONGEST_TABLES)
         self._failed = False
@@ -83,6 +86,7 @@ class Surface:
         with self._lock:
             self._live.ended(result, error, now)
             self._last = self._news.last(result, error)
+        self._repeated = result.succeeded and result.started is None
         within = AT_THE_END if result.succeeded else STOPPED
         self._over.set()
         if self._thread is not None:
@@ -117,13 +121,34 @@ class Surface:
     def _show_the_end(self) -> None:
         self._emit(self._last)
         run, checkpoints = self._documents()
+        if self._shared and self._repeated:
+            self._try(partial(self._warn_of_a_repeat, run))
         # Where one is not taken, the others are.
         self._try(partial(self._put_progress, run, checkpoints))
         self._try(partial(self._put_tables, run, checkpoints))
         said = summary_text(run, checkpoints)
-        self._try(partial(self._put, "summary", "markdown", said, self._about("summary")))
+        self._try(partial(self._put, "summary", "markdown", said, self._about("summary"), request=request_of(run)))
         for number, link in enumerate(links(run), 1):
             self._try(partial(self._put, f"output-{number}", "markdown", link, self._about(f"output {number}")))
+
+    def _warn_of_a_repeat(self, run: RunDocument) -> None:
+        """
+        A part that comes late, and one that is tried again, find the run finished as they should. Not so where another task run
+        has told the same part of the same request: the flow run asks for it a second time, and may think that it is done anew.
+        """
+        if self._client is None or self._place.flow_run_id is None:
+            return
+        wanted = {"flow_run_id": {"any_": [str(self._place.flow_run_id)]}, "key": {"any_": [f"{self._keys}-summary"]}}
+        task_run = str(self._place.task_run_id)
+        found = self._client.request(
+            "POST", "/artifacts/filter", json={"artifacts": wanted, "sort": "CREATED_DESC"}
+        ).json()
+        if any(one["metadata_"] == request_of(run) and one["task_run_id"] != task_run for one in found):
+            self._log.warning(
+                "nothing was done: this flow run has already called %s with the same params, and that run has finished; this is "
+                "its report. For another run, give the call a run_key of its own",
+                self._title,
+            )
 
     def _documents(self) -> tuple[RunDocument, list[CheckpointDocument]]:
         with self._lock:
@@ -142,7 +167,15 @@ class Surface:
     def _about(self, what: str) -> str:
         return f"{escaped(self._title)}: {what}"
 
-    def _put(self, name: str, kind: str, data: Any, description: str, live: bool = False) -> None:
+    def _put(
+        self,
+        name: str,
+        kind: str,
+        data: Any,
+        description: str,
+        live: bool = False,
+        request: dict[str, str] | None = None,
+    ) -> None:
         """Makes the artifact, or brings it up to date. `live`: the description changes, too."""
         said = (data, description if live else None)
         if self._client is None or self._shown.get(name) == said:
@@ -158,6 +191,7 @@ class Surface:
                     data=data,
                     flow_run_id=self._place.flow_run_id,
                     task_run_id=self._place.task_run_id,
+                    **({} if request is None else {"metadata_": request}),
                 )
             )
             self._artifacts[name] = made.id
@@ -190,6 +224,11 @@ class Surface:
             if not self._failed:
                 self._failed = True
                 self._log.warning("Prefect does not take what is shown of the run: %s", error)
+
+
+def request_of(run: RunDocument) -> dict[str, str]:
+    """Names it, for other task runs to find."""
+    return {"oxiflow.run-key": run["run_key"], "oxiflow.invocation": run["invocation"]}
 
 
 def updated(client: SyncPrefectClient, artifact: UUID, update: ArtifactUpdate, quietly: bool) -> bool:

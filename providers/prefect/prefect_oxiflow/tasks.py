@@ -9,7 +9,8 @@ from copy import copy
 from functools import partial
 from typing import Any
 
-from prefect import Task, task
+from prefect import Task, task, unmapped
+from prefect.blocks.core import Block
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.context import TaskRunContext, get_run_context
 from prefect.exceptions import MissingContextError
@@ -22,10 +23,7 @@ from .work import Backend, Outcome, Project, Value, Work
 def another_try_helps(task: Any, task_run: TaskRun, state: State[Any]) -> bool:
     """What would end the same way is not tried again, whatever the task's retries say."""
     error = state.data
-    if isinstance(error, OxiFlowError):
-        return error.retry
-    # Of what the task was given.
-    return not isinstance(error, (TypeError, ValueError))
+    return error.retry if isinstance(error, OxiFlowError) else True
 
 
 def name_of_run(parameters: dict[str, Any]) -> str:
@@ -44,11 +42,19 @@ class PipelineTask(Task[..., Any]):
         awaited.fn, awaited.isasync = arun_pipeline.fn, True
         return Task.__call__(awaited, *args, **given)
 
+    def map(self, *args: Any, **given: Any) -> Any:
+        """Blocks, params and env are the same for all, if they are not in a list: nobody means their fields one by one."""
+        return super().map(*map(whole, args), **{name: whole(value) for name, value in given.items()})
+
     def with_options(self, *args: Any, **options: Any) -> PipelineTask:
         # Prefect makes a plain task of it.
         made = copy(self)
         vars(made).update(vars(super().with_options(*args, **options)))
         return made
+
+
+def whole(value: Any) -> Any:
+    return unmapped(value) if isinstance(value, (Block, Mapping)) else value
 
 
 def in_async_code() -> bool:

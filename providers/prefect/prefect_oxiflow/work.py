@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
+from functools import partial
 from typing import Any, Union
 
 import anyio
@@ -26,13 +28,14 @@ from .blocks import OxiFlowProject, OxiFlowStateBackend
 from .identity import here, identity_of
 from .news import News
 from .pace import Pace
-from .parameters import params_of
+from .parameters import env_of, params_of
+from .secrets import Secrets
 from .surface import Surface
 
-#: Between two looks at the events, in seconds; the end of the run is seen at once. In a loop of others, where it is not, soon at
-#: first.
-INTERVAL = 1.0
-SOON = 0.1
+#: Between two looks at the events, in seconds; the end of the run is seen at once.
+INTERVAL = 2.0
+#: In a loop of others, where it is not: at first and at last.
+SOON, LATER = 0.1, 1.0
 #: Added to the time that a stop may take until what is left is killed, in seconds. Prefect kills a flow run after thirty.
 MARGIN = 5.0
 #: For what the runner has left behind, when it has had its time.
@@ -65,7 +68,7 @@ class Work:
         self._narrator = Narrator(self._log)
         self._project = project if isinstance(project, OxiFlowProject) else OxiFlowProject(project_dir=str(project))
         part = None if shard is None else part_of_how_many(shard)
-        params, env = params_of(params), env or {}
+        params, env = params_of(params), env_of(env)
         identity = identity_of(
             place,
             pipeline=pipeline,
@@ -78,14 +81,14 @@ class Work:
             shared=part is not None,
         )
         backend = self._project.state_backend if state_backend is None else state_backend
-        self._env = {
+        of_blocks = {
             **self._project.variables(),
             **(backend.variables() if isinstance(backend, OxiFlowStateBackend) else {}),
-            **{
-                name: value.get_secret_value() if isinstance(value, SecretStr) else str(value)
-                for name, value in env.items()
-            },
         }
+        secret = {name: value.get_secret_value() for name, value in env.items() if isinstance(value, SecretStr)}
+        plain = {name: str(value) for name, value in env.items() if name not in secret}
+        self._secrets = Secrets([*of_blocks.values(), *secret.values()])
+        self._env = {**of_blocks, **plain, **secret}
         self._request = RunRequest(
             pipeline,
             project=self._project.project_dir,
@@ -110,7 +113,7 @@ class Work:
             raise
         finally:
             run.close()
-        return self._conclude(run.result())
+        return self._conclude(self._secrets.out_of_result(run.result()))
 
     async def aexecute(self) -> Outcome:
         run = self._start()
@@ -123,11 +126,11 @@ class Work:
                 with anyio.CancelScope(shield=True):
                     await self._follow(run, self._grace)
             finally:
-                self._stop(run, AFTERWARDS)
+                await to_the_end(partial(self._stop, run, AFTERWARDS))
             raise
         finally:
             run.close()
-        return await asyncio.to_thread(self._conclude, run.result())
+        return await asyncio.to_thread(self._conclude, self._secrets.out_of_result(run.result()))
 
     def _start(self) -> Run:
         run = start(self._request, env=self._env, runner=self._project.runner)
@@ -139,7 +142,7 @@ class Work:
         return run
 
     async def _follow(self, run: Run, within: float = float("inf")) -> None:
-        deadline, pace = time.monotonic() + within, Pace(SOON, INTERVAL)
+        deadline, pace = time.monotonic() + within, Pace(SOON, LATER)
         while run.running and time.monotonic() < deadline:
             items = run.poll()
             for item in items:
@@ -148,13 +151,14 @@ class Work:
                 await asyncio.sleep(pace.pause)
 
     def _tell(self, item: Item) -> None:
+        item = self._secrets.out_of(item)
         self._narrator.tell(item)
         if not isinstance(item, Line):
             self._surface.observe(item)
 
     def _stop(self, run: Run, grace: float) -> None:
         """This task was interrupted: the run saves a checkpoint and ends."""
-        result = run.stop(grace)
+        result = self._secrets.out_of_result(run.stop(grace))
         saved = 0 if result.finished is None else result.finished.checkpoint
         self._log.warning("Oxide Flow has stopped%s", f"; checkpoint {saved} is saved" if saved else "")
         self._surface.end(result, "the task was ended", now())
@@ -182,6 +186,16 @@ class Work:
     @property
     def _grace(self) -> float:
         return drain_seconds(self._project.drain_timeout) + MARGIN
+
+
+async def to_the_end(what: Callable[[], None]) -> None:
+    """In a thread, while others in this loop go on; whoever cancels this a second time waits, too."""
+    with anyio.CancelScope(shield=True):
+        done = asyncio.ensure_future(asyncio.to_thread(what))
+        while not done.done():
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait([done])
+        done.result()
 
 
 def now() -> str:

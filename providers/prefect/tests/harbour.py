@@ -11,12 +11,19 @@ from oxiflow.runner import runner_command
 
 #: With a rest of 0.05, three seconds. Of two KB each: a checkpoint is between blocks.
 CROSSINGS = 6_000
-#: Answers each line, and rests after every hundred; the last one not while the file that it is told of is there.
-PACED = f"""
+#: Answers each line, and rests after every hundred; not the crossings whose numbers are in the file that it is told of, while it
+#: is there.
+PACED = """
 import os, sys, time
 rest, shut = float(sys.argv[1]), sys.argv[2]
+def shut_to(line):
+    try:
+        with open(shut) as file:
+            return line.startswith(tuple('{"crossing":' + number + ',' for number in file.read().split()))
+    except FileNotFoundError:
+        return False
 for number, line in enumerate(sys.stdin, 1):
-    while os.path.exists(shut) and line.startswith('{{"crossing":{CROSSINGS - 1},'):
+    while shut_to(line):
         time.sleep(0.05)
     sys.stdout.write(line)
     sys.stdout.flush()

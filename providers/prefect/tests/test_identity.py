@@ -9,11 +9,12 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from oxiflow.errors import BadData, Died, RunnerMissing
+from oxiflow.errors import BadData, Died, RunnerMissing, WrongRequest
+from prefect import unmapped
 from prefect.exceptions import MissingContextError
-from prefect_oxiflow import arun_pipeline, run_pipeline
+from prefect_oxiflow import OxiFlowProject, OxiFlowStateBackend, arun_pipeline, run_pipeline
 from prefect_oxiflow.identity import Identity, Place, here, identity_of, tail_of
-from prefect_oxiflow.tasks import PipelineTask, another_try_helps, in_async_code, name_of_run
+from prefect_oxiflow.tasks import PipelineTask, another_try_helps, in_async_code, name_of_run, whole
 from pydantic import SecretStr
 
 from oxiflow import Result
@@ -86,7 +87,10 @@ class Failure:
         (BadData("bad", Result(exit_code=3)), False),
         (RunnerMissing("none"), False),
         (TimeoutError("late"), True),
-        (ValueError("shard '8' is not I/N"), False),
+        (WrongRequest("shard '8' is not I/N"), False),
+        # Of somebody else.
+        (ValueError("not now"), True),
+        (TypeError("not now"), True),
     ],
 )
 def test_only_what_may_end_otherwise_is_tried_again(error: Exception, helps: bool) -> None:
@@ -112,3 +116,10 @@ def test_async_code_awaits_the_task_and_other_code_calls_it() -> None:
     assert not in_async_code()
     assert isinstance(run_pipeline.with_options(retries=2), PipelineTask)
     assert (run_pipeline.retries, run_pipeline.with_options(retries=2).retries) == (0, 2)
+
+
+def test_blocks_and_what_has_names_are_the_same_for_all_parts_of_a_map() -> None:
+    for one in (OxiFlowProject(), OxiFlowStateBackend(), {"day": "monday"}):
+        assert isinstance(whole(one), unmapped)
+    for value in ("0/8", ["0/8"], [{"day": "monday"}], unmapped({"day": "monday"}), None):
+        assert whole(value) is value

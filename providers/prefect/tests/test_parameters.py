@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from oxiflow.errors import WrongRequest
 from prefect.types import SecretDict
-from prefect_oxiflow.parameters import params_of
+from prefect_oxiflow.parameters import env_of, params_of
 from pydantic import SecretBytes, SecretStr
 
 
@@ -31,12 +32,19 @@ def test_dates_and_paths_are_texts_and_all_else_is_as_it_was() -> None:
     ],
 )
 def test_what_is_not_to_be_said_there_is_refused_by_its_name(value: Any, why: str) -> None:
-    with pytest.raises(ValueError, match=why) as refused:
+    with pytest.raises(WrongRequest, match=why) as refused:
         params_of({"one": value})
     assert "hunter2" not in str(refused.value)
 
 
 def test_params_are_names_with_values() -> None:
     given: Any = ["day"]
-    with pytest.raises(ValueError, match="params: names with values are wanted"):
+    with pytest.raises(WrongRequest, match="params: names with values are wanted"):
         params_of(given)
+
+
+def test_variables_are_names_with_values_too() -> None:
+    assert env_of(None) == {}
+    given: Any = ["DAY=monday"]
+    with pytest.raises(WrongRequest, match="env: names with values are wanted"):
+        env_of(given)

@@ -29,6 +29,8 @@ class Client:
         self.refused = refused
         self.made: list[str] = []
         self.keys: dict[UUID, str] = {}
+        #: What is told of artifacts of the flow run, whatever is asked.
+        self.known: list[dict[str, Any]] = []
         #: Keys of those that were brought up to date, without and with an event.
         self.quietly: list[str] = []
         self.loudly: list[str] = []
@@ -37,17 +39,20 @@ class Client:
         assert artifact.key is not None
         if artifact.key == self.refused:
             raise RuntimeError("not this one")
-        self.made.append(artifact.key)
         id = uuid4()
         self.keys[id] = artifact.key
+        # The last one: the test waits for it.
+        self.made.append(artifact.key)
         return type("Made", (), {"id": id})
 
     def update_artifact(self, id: UUID, _: ArtifactUpdate) -> None:
         self.loudly.append(self._key(id))
 
-    def request(self, method: str, path: str, path_params: dict[str, UUID], json: Any = None) -> Any:
+    def request(self, method: str, path: str, path_params: Any = None, json: Any = None) -> Any:
         if method == "PATCH":
             self.quietly.append(self._key(path_params["id"]))
+        if method == "POST":
+            return httpx.Response(200, json=self.known)
         return httpx.Response(200, json={"state": Running().model_dump(mode="json")})
 
     def _key(self, id: UUID) -> str:
@@ -57,13 +62,13 @@ class Client:
         return self.keys[id]
 
 
-def shown_to(client: Client, monkeypatch: pytest.MonkeyPatch) -> Surface:
+def shown_to(client: Client, monkeypatch: pytest.MonkeyPatch, part: tuple[int, int] | None = None) -> Surface:
     monkeypatch.setattr(surface, "get_client", lambda **_: client)
     monkeypatch.setattr(surface, "emit_event", lambda **_: None)
     monkeypatch.setattr(surface, "PROGRESS", 0.0)
     monkeypatch.setattr(surface, "TICK", 0.01)
     live = Live("rides", "rides", "monday", "depot", NOW)
-    return Surface(live, News("rides", "rides"), PLACE, logging.getLogger("rides"), pipeline="rides", part=None)
+    return Surface(live, News("rides", "rides"), PLACE, logging.getLogger("rides"), pipeline="rides", part=part)
 
 
 def test_an_artifact_that_somebody_has_deleted_is_made_anew(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,3 +109,34 @@ def test_updates_make_no_events_while_the_run_goes_on(monkeypatch: pytest.Monkey
     one.observe(told[-1])
     one.end(result_of(told), None, NOW)
     assert "oxiflow-rides-progress" in client.loudly
+
+
+@pytest.mark.parametrize(
+    ("told", "known", "warned"),
+    [
+        ("repeated", {"task_run_id": UUID(int=3)}, True),
+        # The same task run, tried again.
+        ("repeated", {"task_run_id": PLACE.task_run_id}, False),
+        # The flow run, tried again; and another run.
+        ("repeated", {"task_run_id": UUID(int=3), "invocation": "sunday"}, False),
+        ("repeated", {"task_run_id": UUID(int=3), "run_key": "walks"}, False),
+        # Not a report of earlier.
+        ("resumed", {"task_run_id": UUID(int=3)}, False),
+        # A part that came late.
+        ("repeated", None, False),
+    ],
+)
+def test_a_second_call_that_finds_the_run_of_the_first_one_finished_is_warned(
+    told: str, known: Any, warned: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = Client()
+    if known is not None:
+        request = {
+            "oxiflow.run-key": known.get("run_key", "rides"),
+            "oxiflow.invocation": known.get("invocation", "monday"),
+        }
+        client.known = [{"task_run_id": str(known["task_run_id"]), "metadata_": request}]
+    one = shown_to(client, monkeypatch, (2, 8))
+    one.start(lambda: None)
+    one.end(result_of(events(told)), None, NOW)
+    assert ["nothing was done" in text for text in caplog.messages] == [True] * warned

@@ -13,6 +13,7 @@ import yaml  # type: ignore[import-untyped]
 from livetests.redis import redis_server
 from livetests.waiting import until
 
+from ..harbour import CROSSINGS
 from .api import Api
 from .server import Prefect
 
@@ -20,7 +21,10 @@ SHARDS = 8
 #: Nobody may see it.
 SECRET = "-".join(("s3cret", "of", "the", "harbour"))
 #: Those of scenarios.py that are met while they go on, and wait for it; and the one that runs all others.
-MET = ("stopped_directly", "stopped_in_a_thread", "stopped_in_a_loop", "terminated", "killed", "dies")
+MET = (
+    *("stopped_directly", "stopped_in_a_thread", "stopped_in_a_loop", "stopped_on_dask"),
+    *("terminated", "killed", "dies", "dies_within"),
+)
 OTHERS = "in_order"
 #: A deployment that an automation stops when its runs meet bad records.
 PAUSED = "stopped_in_a_thread"
@@ -82,7 +86,9 @@ class Runs:
 @pytest.fixture(scope="session")
 def runs(prefect: Prefect, api: Api, harbour: Path) -> Runs:
     for name in MET:
-        (harbour / f"{name}.shut").touch()
+        # Of several parts, each has one.
+        crossings = (1500, 3500, 5500) if name == "stopped_on_dask" else (CROSSINGS - 1,)
+        (harbour / f"{name}.shut").write_text(" ".join(map(str, crossings)))
     prefect.until_deployed({*MET, OTHERS})
     api.post("/automations/", automation())
     return Runs(api)

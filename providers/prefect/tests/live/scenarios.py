@@ -9,10 +9,12 @@ import os
 import time
 from typing import Any
 
-from prefect import flow, serve, task, unmapped
+from prefect import flow, serve, task
 from prefect.artifacts import create_markdown_artifact
+from prefect.runtime import flow_run
 from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.types import SecretDict
+from prefect_dask.task_runners import DaskTaskRunner
 from prefect_oxiflow import OxiFlowProject, OxiFlowStateBackend, oxiflow_flow, run_pipeline
 from pydantic import SecretStr
 
@@ -21,6 +23,11 @@ HARBOUR = os.environ["OXIFLOW_HARBOUR"]
 PORT = OxiFlowProject(project_dir=HARBOUR, drain_timeout="2s")
 #: Of a run that is seen to move: a minute in all.
 SLOWLY = 1.0
+#: For a flow or a task that is to end before its run does, in seconds.
+SOON = 4
+
+
+ON_DASK: Any = DaskTaskRunner(cluster_kwargs={"n_workers": 2, "threads_per_worker": 4, "dashboard_address": None})
 
 
 @flow
@@ -50,8 +57,18 @@ def terminated() -> Any:
 
 @flow
 def too_slow() -> Any:
-    slow = run_pipeline.with_options(timeout_seconds=4)
+    slow = run_pipeline.with_options(timeout_seconds=SOON)
     return slow.submit("crossings", PORT, params={"to": "too_slow", "rest": SLOWLY}).result()
+
+
+@flow(timeout_seconds=SOON)
+def flow_too_slow() -> Any:
+    return run_pipeline("crossings", PORT, params={"to": "flow_too_slow", "rest": SLOWLY})
+
+
+@flow(timeout_seconds=SOON)
+def flow_too_slow_in_a_thread() -> Any:
+    return run_pipeline.submit("crossings", PORT, params={"to": "flow_too_slow_in_a_thread", "rest": SLOWLY}).result()
 
 
 @flow
@@ -63,6 +80,16 @@ def killed() -> Any:
 def dies() -> Any:
     patient = run_pipeline.with_options(retries=2)
     return patient("crossings", PORT, params={"to": "dies"})
+
+
+@flow(retries=1)
+def dies_within() -> Any:
+    return within()
+
+
+@flow(retries=1)
+def within() -> Any:
+    return run_pipeline("crossings", PORT, params={"to": "dies_within"})
 
 
 @flow
@@ -77,29 +104,38 @@ def shared_in_threads() -> Any:
     return run_in_parts("threads")
 
 
-@flow
+@flow(task_runner=ON_DASK)
 def shared_on_dask() -> Any:
     return run_in_parts("dask")
 
 
-def run_in_parts(to: str) -> list[Any]:
-    state = OxiFlowStateBackend(backend="redis", url=SecretStr(os.environ["OXIFLOW_REDIS"]))
-    shards = int(os.environ["OXIFLOW_SHARDS"])
+@flow(task_runner=ON_DASK)
+def stopped_on_dask() -> Any:
+    parts = [f"{part}/3" for part in range(3)]
+    return run_pipeline.map(
+        "crossings", PORT, state_backend=redis(), params={"to": "stopped_on_dask"}, shard=parts
+    ).result()
+
+
+@flow
+def mapped_twice() -> Any:
+    return [run_in_parts("twice", 2), run_in_parts("twice", 2), run_in_parts("twice", 2, f"{flow_run.id}/again")]
+
+
+def redis() -> OxiFlowStateBackend:
+    return OxiFlowStateBackend(backend="redis", url=SecretStr(os.environ["OXIFLOW_REDIS"]))
+
+
+def run_in_parts(to: str, shards: int = int(os.environ["OXIFLOW_SHARDS"]), run_key: str | None = None) -> Any:
     parts = run_pipeline.map(
         "tickets",
-        unmapped(HARBOUR),
-        state_backend=unmapped(state),
+        HARBOUR,
+        state_backend=redis(),
         shard=[f"{part}/{shards}" for part in range(shards)],
-        env=unmapped({"TICKETS_TO": to}),
+        env={"TICKETS_TO": to},
+        run_key=run_key,
     )
     return parts.result()
-
-
-def dask() -> Any:
-    # It takes time to import, which the others need not.
-    from prefect_dask.task_runners import DaskTaskRunner
-
-    return DaskTaskRunner(cluster_kwargs={"n_workers": 2, "threads_per_worker": 4, "dashboard_address": None})
 
 
 @task
@@ -123,7 +159,9 @@ def hostile() -> Any:
     )
     project: Any = OxiFlowProject.load("harbour")
     assert project.variables() == {"API_TOKEN": secret.get_secret_value()}
-    return run_pipeline("crossings", project, params={"to": name, "rest": 0}, env={"ALSO": secret})
+    # The name of an output is told in many places.
+    to = f"{name} {secret.get_secret_value()}"
+    return run_pipeline("crossings", project, params={"to": to, "rest": 0}, env={"ALSO": secret})
 
 
 crossings = oxiflow_flow("crossings", HARBOUR)
@@ -132,13 +170,18 @@ crossings = oxiflow_flow("crossings", HARBOUR)
 @flow
 def in_order() -> None:
     """Flows that are looked at when they have ended share a process; each is a flow run of its own."""
-    for one in (steady, too_slow, refused, measured, hostile, shared_in_threads):
+    for one in (
+        *(steady, too_slow, flow_too_slow, flow_too_slow_in_a_thread, refused, measured, hostile),
+        *(shared_in_threads, shared_on_dask, mapped_twice),
+    ):
         one(return_state=True)
-    shared_on_dask.with_options(task_runner=dask())(return_state=True)
     crossings(to="of_a_flow", rest=0, return_state=True)
 
 
-SERVED = [stopped_directly, stopped_in_a_thread, stopped_in_a_loop, terminated, killed, dies, in_order, crossings]
+SERVED = [
+    *(stopped_directly, stopped_in_a_thread, stopped_in_a_loop, stopped_on_dask),
+    *(terminated, killed, dies, dies_within, in_order, crossings),
+]
 
 # Runs are started by importing this file again.
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from livetests.waiting import command_of, until
 from oxiflow.runner import runner_command
 
 from ..harbour import BAD, CROSSINGS, TICKETS, crossings_with_cars, numbers_in
-from .api import Api
+from .api import ENDED, Api
 from .conftest import PAUSED, SECRET, SHARDS, Runs
 from .server import Prefect
 
@@ -32,8 +32,12 @@ def works_on(to: str) -> list[int]:
     return found
 
 
+def is_runner(pid: int) -> bool:
+    return "oxiflow.mjs" in command_of(pid)
+
+
 def runner_of(to: str) -> int:
-    (found,) = [pid for pid in works_on(to) if "oxiflow.mjs" in command_of(pid)]
+    (found,) = filter(is_runner, works_on(to))
     return found
 
 
@@ -49,7 +53,12 @@ def told(api: Api, run: str, name: str) -> list[dict[str, Any]]:
 
 def until_under_way(api: Api, run: str) -> None:
     """There is a checkpoint with records, and Prefect knows it."""
-    until("a checkpoint", lambda: any(one["records"] for one in told(api, run, "oxiflow.checkpoint")))
+
+    def saved() -> bool:
+        assert api.state(run) not in ENDED, explained(api, run)
+        return any(one["records"] for one in told(api, run, "oxiflow.checkpoint"))
+
+    until("a checkpoint", saved)
 
 
 def explained(api: Api, run: str) -> str:
@@ -105,6 +114,24 @@ def test_cancelling_ends_it_within_ten_seconds_with_nothing_left_and_a_checkpoin
     assert ended < 10
 
 
+def test_cancelling_a_map_on_dask_ends_all_its_parts_within_ten_seconds_with_nothing_left(
+    prefect: Prefect, api: Api, harbour: Path, runs: Runs
+) -> None:
+    run = runs["stopped_on_dask"]
+    until_under_way(api, run)
+    until("all parts to be at work", lambda: len(works_on("stopped_on_dask")) == 2 * 3)
+    began = time.monotonic()
+    api.cancel(run)
+    until("its processes to end", lambda: not works_on("stopped_on_dask"), within=60)
+    ended = time.monotonic() - began
+    assert api.wait(run) == "CANCELLED", explained(api, run)
+    assert [*(harbour / "out").glob("stopped_on_dask*")] == []
+    finished = told(api, run, "oxiflow.run.finished")
+    assert {one["status"] for one in finished} == {"interrupted"}
+    assert max(one["checkpoint"] for one in finished) > 0
+    assert ended < 10
+
+
 def test_an_automation_acts_on_the_events(api: Api, runs: Runs) -> None:
     until("the automation", lambda: api.get(f"/deployments/{api.deployments()[PAUSED]}")["paused"])
     letters = [one for one in api.events(runs[PAUSED]) if one["event"] == "oxiflow.dead_letter"]
@@ -129,6 +156,15 @@ def test_a_task_that_takes_too_long_ends_its_run(api: Api, runs: Runs) -> None:
     assert api.wait(run) == "FAILED", explained(api, run)
     assert [one["state_name"] for one in api.tasks(run)] == ["TimedOut"]
     assert works_on("too_slow") == []
+    assert summary_of(api, run)["status"] == "interrupted"
+
+
+@pytest.mark.parametrize("name", ["flow_too_slow", "flow_too_slow_in_a_thread"])
+def test_a_flow_that_takes_too_long_ends_its_run(api: Api, runs: Runs, name: str) -> None:
+    run = runs[name]
+    assert api.wait(run) == "FAILED", explained(api, run)
+    assert api.run(run)["state_name"] == "TimedOut"
+    until("its processes to end", lambda: not works_on(name), within=20)
     assert summary_of(api, run)["status"] == "interrupted"
 
 
@@ -162,6 +198,31 @@ def test_a_runner_that_is_killed_is_resumed_by_the_next_try(api: Api, harbour: P
     assert [one["status"] for one in finished] == ["failed", "succeeded"]
     assert finished[-1]["resumed_from"] > 0
     assert numbers_in(harbour / "out/dies.ndjson") == crossings_with_cars()
+
+
+def test_a_flow_within_one_resumes_when_either_is_tried_again(api: Api, harbour: Path, runs: Runs) -> None:
+    outer = runs["dies_within"]
+    inner = until("the flow within", lambda: within(api, outer))[0]
+    until_under_way(api, inner)
+    first = runner_of("dies_within")
+    os.killpg(first, signal.SIGKILL)
+    # The flow within is tried again, and fails again; then the one around it is, and calls another one.
+    until("the second runner", lambda: [pid for pid in works_on("dies_within") if pid != first and is_runner(pid)])
+    os.killpg(runner_of("dies_within"), signal.SIGKILL)
+    (harbour / "dies_within.shut").unlink()
+    assert api.wait(outer) == "COMPLETED", explained(api, outer)
+    (asked, again) = within(api, outer)
+    assert asked == inner
+    finished = until("the last event", lambda: told(api, again, "oxiflow.run.finished"))
+    assert [one["status"] for one in finished] == ["succeeded"]
+    assert finished[0]["resumed_from"] > 0
+    assert numbers_in(harbour / "out/dies_within.ndjson") == crossings_with_cars()
+
+
+def within(api: Api, run: str) -> list[str]:
+    """The flow runs that a flow run has called, the oldest first."""
+    body = {"flow_runs": {"parent_flow_run_id": {"any_": [run]}}, "sort": "EXPECTED_START_TIME_ASC"}
+    return [str(one["id"]) for one in api.post("/flow_runs/filter", body)]
 
 
 def test_all_that_prefect_shows_of_a_success_is_the_runners_own_summary(api: Api, harbour: Path, runs: Runs) -> None:
@@ -245,6 +306,22 @@ def test_the_parts_of_a_map_are_one_run_and_no_record_is_lost_or_repeated(
     assert sorted(keys) == [f"oxiflow-tickets-{part}-of-{SHARDS}-progress" for part in range(SHARDS)]
 
 
+def test_a_second_map_is_told_that_the_run_of_the_first_has_finished_and_does_it_anew_with_a_run_key(
+    api: Api, runs: Runs
+) -> None:
+    run = runs["mapped_twice"]
+    assert api.wait(run) == "COMPLETED", explained(api, run)
+    finished = until("all ends", lambda: one if len(one := told(api, run, "oxiflow.run.finished")) == 6 else None)
+    assert finished is not None
+    assert [len({one["run_id"] for one in finished if one["run_key"].endswith(end)}) for end in ("", "/again")] == [
+        2,
+        1,
+    ]
+    warned = until("the warnings", lambda: [one for one in api.logs(run) if "nothing was done" in one["message"]])
+    parts = [re.findall(r"tickets, part \d of 2", one["message"]) for one in warned]
+    assert sorted(parts) == [["tickets, part 0 of 2"], ["tickets, part 1 of 2"]]
+
+
 def test_the_task_takes_little_of_the_processor_beside_the_runner(api: Api, runs: Runs) -> None:
     run = runs["measured"]
     assert api.wait(run) == "COMPLETED", explained(api, run)
@@ -264,6 +341,7 @@ def test_what_others_have_named_is_shown_and_does_nothing(api: Api, runs: Runs) 
         [shown, api.events(run), api.events(run, "prefect."), api.logs(run), api.tasks(run), blocks]
     )
     assert "onerror" in everything
+    assert "| c ***" in everything
     assert SECRET not in everything
 
 
