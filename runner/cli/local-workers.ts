@@ -3,8 +3,8 @@
  * they are told that the run is there.
  */
 import type { ChildProcess } from 'node:child_process';
-import { once } from 'node:events';
 import type { Writable } from 'node:stream';
+import { LONGEST_MS } from '../engine/pause.ts';
 import { StopRequest } from '../engine/stop.ts';
 
 /** After a stop, or the end of the run: what a worker may take beyond the time for draining before it is ended. */
@@ -73,7 +73,10 @@ export class LocalWorkers implements AsyncDisposable {
 
   /** Waits for them: they end when the run does, or at once where there is none. */
   async [Symbol.asyncDispose](): Promise<void> {
-    if (!this.#told) this.#drain();
+    if (!this.#told) {
+      this.#drain();
+      this.over();
+    }
     await Promise.all(this.#children.map((child) => this.#ended(child)));
   }
 
@@ -82,19 +85,19 @@ export class LocalWorkers implements AsyncDisposable {
     const { stop, drainMs, say } = this.#o;
     const given = new AbortController();
     const late = (): void => {
-      setTimeout(() => {
-        child.kill('SIGKILL');
-        setTimeout(() => given.abort(), GONE_MS).unref();
-      }, drainMs + EXTRA_MS).unref();
+      setTimeout(
+        () => {
+          child.kill('SIGKILL');
+          setTimeout(() => given.abort(), GONE_MS).unref();
+        },
+        Math.min(drainMs + EXTRA_MS, LONGEST_MS),
+      ).unref();
     };
     onAbort(stop, () => isForThisOne(stop) || late());
     onAbort(this.#over.signal, late);
     if (child.exitCode === null && child.signalCode === null) {
-      const isGone = await once(child, 'exit', { signal: given.signal }).then(
-        () => true,
-        () => false,
-      );
-      if (!isGone) {
+      await Promise.race([new Promise((resolve) => child.once('exit', resolve)), aborted(given.signal)]);
+      if (given.signal.aborted) {
         say(`worker ${child.pid} was killed and is still there: it waits for a disk or a file server`);
         letGo(child);
         return;
@@ -103,6 +106,10 @@ export class LocalWorkers implements AsyncDisposable {
     if (child.exitCode !== 0 && this.#told && (!stop.aborted || isForThisOne(stop)))
       say(`worker ${child.pid} ended with ${child.signalCode ?? `code ${child.exitCode}`}`);
   }
+}
+
+function aborted(signal: AbortSignal): Promise<unknown> {
+  return new Promise((resolve) => onAbort(signal, () => resolve(undefined)));
 }
 
 function onAbort(signal: AbortSignal, then: () => unknown): void {

@@ -4,6 +4,7 @@
  */
 import type { Socket } from 'node:net';
 import { EXIT, OxiError } from '../engine/errors.ts';
+import { LONGEST_MS } from '../engine/pause.ts';
 import { StopRequest } from '../engine/stop.ts';
 
 /** After a stop, for the last words to get out. */
@@ -109,15 +110,18 @@ export class Stopping implements Disposable {
       `${request.why}: finishing what was read and saving a checkpoint, ${seconds} s at most; a second time stops at once`,
     );
     this.#stop.abort(request);
-    this.#drain = setTimeout(() => {
-      const code = request.exitCode === EXIT.interrupted ? 'INTERRUPTED' : 'TERMINATED';
-      this.#kill.abort(
-        new OxiError(
-          code,
-          `what was read could not be finished within ${seconds} s (--drain-timeout): the last checkpoint counts`,
-        ),
-      );
-    }, this.#o.drainMs);
+    this.#drain = setTimeout(
+      () => {
+        const code = request.exitCode === EXIT.interrupted ? 'INTERRUPTED' : 'TERMINATED';
+        this.#kill.abort(
+          new OxiError(
+            code,
+            `what was read could not be finished within ${seconds} s (--drain-timeout): the last checkpoint counts`,
+          ),
+        );
+      },
+      Math.min(this.#o.drainMs, LONGEST_MS),
+    );
   }
 
   /** Somebody who may ask for it wants no checkpoint. */

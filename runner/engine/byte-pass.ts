@@ -169,6 +169,8 @@ export class BytePass {
   #begin(size: number): void {
     const { plain, timed } = this.#programs;
     const { clock } = this.#pass;
+    // Of a piece in which a record ended the run.
+    this.#spans.count = 0;
     this.deferred = 0;
     this.#isTimed = clock.due(size >> USUAL_SHIFT) && timed !== undefined;
     if (this.#isTimed && timed !== undefined) {

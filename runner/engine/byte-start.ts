@@ -12,6 +12,8 @@ import type { RowPass } from './row-pass.ts';
 const SMALLEST = 128 << 10;
 /** Larger pieces hold a record of megabytes, and the kernel needs seven times the memory of a piece. */
 const LARGEST = 16 << 20;
+/** Of records that come cut, on average. */
+const LARGEST_RECORD = 256 << 10;
 /** Of so many records of the last pieces it can be said whether they are any for the kernel. */
 const ENOUGH = 500;
 /** Where more of them are deferred, both ways together cost more than that of values alone. */
@@ -146,8 +148,9 @@ export class CutStart extends KernelStart<CutPass> {
     return 'why' in programs ? undefined : new CutPass(programs, this.#pass);
   }
 
-  protected hasLonger(): boolean {
-    return false;
+  /** Of a document that is one record, or a few, there is nothing to gain, and the kernel needs seven times its memory. */
+  protected hasLonger({ bytes, count }: Block): boolean {
+    return this.forced === undefined && bytes.byteLength > LARGEST_RECORD * Math.max(1, count);
   }
 }
 

@@ -1,6 +1,6 @@
 /**
  * A pass over records that come cut, on the byte kernel: elements of an array, or what an earlier step has left. They are laid out as
- * lines, each where it stood, so that a place in those lines is a place in the block; records that the kernel is not sure of go
+ * lines, and what the kernel says of a place in those is said of the record that stands there; records that it is not sure of go
  * through the steps as the value tier has them.
  */
 import { giveBuffer } from '../kernel/buffers.ts';
@@ -13,8 +13,9 @@ import type { Pass, PassEvents } from './fuse.ts';
 
 const LF = 0x0a;
 const SPACE = 0x20;
-/** Of the bytes from the first record to the last, such a part may be none of them: the kernel would go over a desert. */
-const MOST_BETWEEN = 1 / 4;
+/** So many bytes between records, and a part of all: beyond that they are copied one by one, for the kernel to find no desert. */
+const BETWEEN_EACH = 4;
+const MOST_BETWEEN = 1 / 8;
 
 /** Records are valid JSON: a line feed in them is white space. */
 export class CutPass {
@@ -40,11 +41,14 @@ export class CutPass {
    * there is no memory for them.
    */
   run(block: Block, context: StepContext, events: PassEvents): Block | undefined {
-    const size = sizeAsLines(block);
-    if (size === undefined) return undefined;
-    layOut(block, this.#kernel.roomFor(size));
+    // Of a block that ended a run.
+    this.#spans.count = 0;
+    const lines = linesOf(block);
+    if (lines === undefined) return undefined;
+    const { size, starts } = lines;
+    layOut(block, lines, this.#kernel.roomFor(size));
     this.#begin(block.count);
-    const at = new Cursor(block);
+    const at = new Cursor(starts);
     let out: ByteWriter | undefined;
     let kept = 0;
     const writer = (): ByteWriter => {
@@ -57,7 +61,7 @@ export class CutPass {
       kept += turn.count;
       // All of them leave as they came.
       if (turn.stays && turn.count === block.count) return;
-      const left = count === 0 ? undefined : this.#defer(block, turn, context, events);
+      const left = count === 0 ? undefined : this.#defer(block, turn, new Cursor(starts), context, events);
       let from = 0;
       for (let i = 0; i < count; i++) {
         const to = turn.deferred[3 * i + 2] as number;
@@ -88,17 +92,23 @@ export class CutPass {
    * The deferred records of a turn through the pass of values. What is returned writes the one of that number, if it is left; behind
    * the last, it is told their number.
    */
-  #defer(block: Block, turn: Turn, context: StepContext, events: PassEvents): (i: number, out: ByteWriter) => void {
+  #defer(
+    block: Block,
+    turn: Turn,
+    at: Cursor,
+    context: StepContext,
+    events: PassEvents,
+  ): (i: number, out: ByteWriter) => void {
     const count = turn.deferred.length / 3;
     const places = new Uint32Array(count);
     const spans = new Uint32Array(2 * count);
-    const at = new Cursor(block);
     for (let i = 0; i < count; i++) {
       const place = at.of(turn.deferred[3 * i] as number);
       places[i] = place;
       spans.set(block.spans.subarray(2 * place, 2 * place + 2), 2 * i);
     }
-    // Several records may have one offset, and those that are left have to be known again.
+    // Several records may have one offset, and those that are left have to be known again. No step that has a form for the kernel
+    // looks at the offset of a record (expressions with `meta` have none).
     const offsets = Float64Array.from({ length: count }, (_, i) => i);
     const { bytes, split } = block;
     const left = this.#pass.runPart(
@@ -154,48 +164,69 @@ export class CutPass {
   }
 }
 
-/** Which record of a block stands at a place of its lines; places are asked for in order. */
+/** Which record begins at, or before, a place in the lines; places are asked for in order. */
 class Cursor {
-  readonly #spans: Uint32Array;
-  readonly #first: number;
-  readonly #last: number;
+  readonly #starts: Uint32Array;
   #i = 0;
 
-  constructor({ spans, count }: Block) {
-    this.#spans = spans;
-    this.#first = spans[0] as number;
-    this.#last = count - 1;
+  constructor(starts: Uint32Array) {
+    this.#starts = starts;
   }
 
   of(place: number): number {
-    const at = place + this.#first;
-    while (this.#i < this.#last && (this.#spans[2 * this.#i + 2] as number) <= at) this.#i++;
+    const last = this.#starts.length - 1;
+    while (this.#i < last && (this.#starts[this.#i + 1] as number) <= place) this.#i++;
     return this.#i;
   }
 }
 
-/** Bytes of the records as lines, from the first to the last; undefined where they are none: not in order, one at the other, far apart. */
-function sizeAsLines({ bytes, spans, count }: Block): number | undefined {
-  if (count === 0) return undefined;
-  const first = spans[0] as number;
-  let end = first - 1;
-  let between = 0;
-  for (let i = 0; i < count; i++) {
-    const start = spans[2 * i] as number;
-    const gap = start - end;
-    end = spans[2 * i + 1] as number;
-    // A record of nothing is a broken one, and a line of nothing is none.
-    if (gap < 1 || end <= start || (bytes[start] as number) <= SPACE) return undefined;
-    between += gap;
-  }
-  const size = end - first;
-  return between > count + MOST_BETWEEN * size ? undefined : size;
+/** Records as lines. */
+interface Lines {
+  size: number;
+  /** Where each begins. */
+  starts: Uint32Array;
+  /** They stand as they do in the block. */
+  inPlace: boolean;
 }
 
-/** The records of a block in `room`, each where it stood, line feeds between them and none within. */
-function layOut({ bytes, spans, count }: Block, room: Buffer): void {
+/** Undefined where one of them would be no line. */
+function linesOf({ bytes, spans, count }: Block): Lines | undefined {
+  if (count === 0) return undefined;
   const first = spans[0] as number;
-  room.set(bytes.subarray(first, first + room.length));
+  const starts = new Uint32Array(count);
+  let between = 0;
+  let inPlace = true;
+  let behind = first - 1;
+  let size = count - 1;
+  for (let i = 0; i < count; i++) {
+    const start = spans[2 * i] as number;
+    const end = spans[2 * i + 1] as number;
+    // A record of nothing is a broken one, and a line of nothing is none.
+    if (end <= start || (bytes[start] as number) <= SPACE) return undefined;
+    starts[i] = start - first;
+    if (start <= behind) inPlace = false;
+    between += start - behind;
+    behind = end;
+    size += end - start;
+  }
+  if (inPlace && between <= BETWEEN_EACH * count + MOST_BETWEEN * size)
+    return { size: behind - first, starts, inPlace };
+  for (let i = 0, at = 0; i < count; i++) {
+    starts[i] = at;
+    at += (spans[2 * i + 1] as number) - (spans[2 * i] as number) + 1;
+  }
+  return { size, starts, inPlace: false };
+}
+
+/** Puts the records into `room`, line feeds between them and none within. */
+function layOut({ bytes, spans, count }: Block, { starts, inPlace }: Lines, room: Buffer): void {
+  if (inPlace) {
+    const first = spans[0] as number;
+    room.set(bytes.subarray(first, first + room.length));
+  } else for (let i = 0; i < count; i++) room.set(bytes.subarray(spans[2 * i], spans[2 * i + 1]), starts[i] as number);
   for (let p = room.indexOf(LF); p >= 0; p = room.indexOf(LF, p + 1)) room[p] = SPACE;
-  for (let i = 1; i < count; i++) room.fill(LF, (spans[2 * i - 1] as number) - first, (spans[2 * i] as number) - first);
+  for (let i = 1; i < count; i++) {
+    const before = (starts[i - 1] as number) + (spans[2 * i - 1] as number) - (spans[2 * i - 2] as number);
+    room.fill(LF, before, starts[i] as number);
+  }
 }

@@ -65,6 +65,8 @@ export class Pass {
 
   /** The same for records of a block whose time somebody else looks after. */
   runPart(block: Block, context: StepContext, events: PassEvents, isTimed: boolean): Block {
+    // Of a block in which a record ended the run.
+    this.#spans.count = 0;
     if (isTimed) return this.#runTimed(block, context, events);
     const bytes = Buffer.from(block.bytes.buffer, block.bytes.byteOffset, block.bytes.byteLength);
     const allUtf8 = isUtf8(bytes);

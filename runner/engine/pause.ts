@@ -1,7 +1,7 @@
 /** Holds a run up between two blocks, for as long as somebody asks for it. */
 
 /** Of a timer, in milliseconds: the most that fits. */
-const LONGEST_MS = 2 ** 31 - 1;
+export const LONGEST_MS = 2 ** 31 - 1;
 
 export class PauseGate {
   #open = Promise.withResolvers<void>();

@@ -16,7 +16,14 @@ import { notLines, ownersOf, type Part } from './stage-part.ts';
 import type { MakeSteps, StageResult, StageSpec } from './stage-spec.ts';
 import { StageTally } from './stage-tally.ts';
 
-const PASS: RecordStep = { form: 'record', cardinality: 'one', touches: [], passes: true, apply: () => 'keep' };
+const PASS: RecordStep = {
+  form: 'record',
+  cardinality: 'one',
+  touches: [],
+  passes: true,
+  apply: () => 'keep',
+  forms: { bytes: { do: 'pass' } },
+};
 
 export class StageProgram {
   readonly #spec: StageSpec;

@@ -50,6 +50,8 @@ const LEAST_IDLE_MS = 10;
 const MOST_IDLE_MS = 250;
 /** Claims ahead: enough to hide the way to the store, little enough to leave the rest to others. */
 const MOST_AHEAD = 2;
+/** How long a worker that goes waits for another one that is at the run's document. */
+const LEAVING_MS = 3000;
 /** How often somebody without work asks the others for some. */
 const REBALANCE_MS = 2000;
 
@@ -260,7 +262,8 @@ class Crew {
     const { store, runKey, pipeline } = this.#o;
     try {
       const living = (await store.parts(runKey, 'split-')).some(({ lease }) => lease !== undefined && !lease.over);
-      if (!living) await this.#table.markEnded(summary);
+      // One that is being finished may be held for long: then it is not for this worker to say how it ended.
+      if (!living) await this.#table.markEnded(summary, AbortSignal.timeout(LEAVING_MS)).catch(() => undefined);
       // Others have done all of it meanwhile.
       if (this.#table.document.status === 'finished') return;
       const about = { run_id: this.#runId, pipeline, attempt: this.#table.attempt };

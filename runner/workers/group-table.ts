@@ -77,8 +77,8 @@ export class GroupTable {
   }
 
   /** Throws OxiError LEASE_LOST where the run was started over. */
-  async refresh(): Promise<void> {
-    this.#document = await this.#o.run.read(this.runId);
+  async refresh(until?: AbortSignal): Promise<void> {
+    this.#document = await this.#o.run.read(this.runId, until);
     const { groups } = this.#document.shared;
     // A server that went back has forgotten it: whoever takes the group again finds in its own document what is left to do.
     for (const index of this.#finished) if (groups[index]?.done === undefined) this.#finished.delete(index);
@@ -110,17 +110,20 @@ export class GroupTable {
     await this.#change(change).catch(() => undefined);
   }
 
-  /** The run stands still: how it came to that. */
-  async markEnded({ status, error }: RunSummary): Promise<void> {
-    await this.#change((document) =>
+  /** The run stands still: how it came to that. `until` ends the wait for another worker, with its reason. */
+  async markEnded({ status, error }: RunSummary, until: AbortSignal): Promise<void> {
+    // One that is being finished is for whoever does that, which may take long.
+    await this.refresh(until);
+    if (this.#document.status !== 'running') return;
+    const change = (document: SharedDocument): SharedDocument | undefined =>
       document.status === 'running'
         ? {
             ...document,
             status: status === 'failed' ? 'failed' : 'interrupted',
             ...(error === undefined ? {} : { error: { code: error.code, message: error.message } }),
           }
-        : undefined,
-    );
+        : undefined;
+    this.#document = await this.#o.run.update(this.runId, change, 'soft', until);
   }
 
   async #change(change: (document: SharedDocument) => SharedDocument | undefined): Promise<void> {

@@ -28,7 +28,7 @@ export interface AloneOptions {
   /** Also where the store has lost the run. */
   fresh?: boolean;
   /** Ends the wait before the work has begun, with its reason. */
-  until?: AbortSignal;
+  until?: AbortSignal | undefined;
 }
 
 /** What a change begins with. */
@@ -51,11 +51,11 @@ export class SharedRun {
   }
 
   /** As it stands. Throws OxiError LEASE_LOST where the run of this id is gone: it was started over; STATE_LOST where the store lost it. */
-  async read(runId: string): Promise<SharedDocument> {
+  async read(runId: string, until?: AbortSignal): Promise<SharedDocument> {
     const { store, runKey } = this.#o;
     const stored = await store.read(runKey, 'run');
     // Whoever acquires is told which it is, and waits for somebody who is about to write a new one.
-    if (stored === undefined) return this.alone(async ({ document }) => sharedOf(document, runKey, runId));
+    if (stored === undefined) return this.alone(async ({ document }) => sharedOf(document, runKey, runId), { until });
     return sharedOf(parseRunDocument(stored.body), runKey, runId);
   }
 
@@ -88,14 +88,18 @@ export class SharedRun {
     runId: string,
     change: (document: SharedDocument) => SharedDocument | undefined,
     grade: Grade = 'soft',
+    until?: AbortSignal,
   ): Promise<SharedDocument> {
-    return this.alone(async ({ document, version, lease }) => {
-      const before = sharedOf(document, this.#o.runKey, runId);
-      const after = change(before);
-      if (after === undefined) return before;
-      await this.save(after, version, lease, grade);
-      return after;
-    });
+    return this.alone(
+      async ({ document, version, lease }) => {
+        const before = sharedOf(document, this.#o.runKey, runId);
+        const after = change(before);
+        if (after === undefined) return before;
+        await this.save(after, version, lease, grade);
+        return after;
+      },
+      { until },
+    );
   }
 
   /** Returns the new version. Throws OxiError LEASE_LOST where another worker has the run by now. */

@@ -93,11 +93,29 @@ test('records of one offset stay apart where the kernel defers some of them', ()
 });
 
 test.each([
-  ['one at the other', cutBlock(texts('{"x":1}', '{"x":2}'), () => '')],
-  ['far apart', cutBlock(texts('{"x":1}', '{"x":2}'), () => ' '.repeat(100))],
-  ['of nothing', cutBlock(texts('{"x":1}', ' ', '{"x":2}'), () => ',')],
-  ['none', cutBlock([], () => ',')],
+  ['one at the other', cutBlock(texts('{"x":1}', '{"x":2}', '{"x":3}'), () => '')],
+  ['far apart', cutBlock(texts('{"x":1}', '{\n"x":2}', '{"x":3}'), () => ' '.repeat(100))],
   ['in another order', { ...cutBlock(texts('{"x":1}', '{"x":2}'), () => ','), spans: Uint32Array.of(9, 16, 1, 8) }],
-])('records that are %s are left to values', (_what, block) => {
+])('records that stand %s come to what they are on values', (_how, block) => {
+  const ops = filterOps('x > 1');
+  expect(new CutStage(ops).run(block)).toEqual(cutOnValues(ops, block));
+});
+
+test.each([
+  ['are nothing', cutBlock(texts('{"x":1}', ' ', '{"x":2}'), () => ',')],
+  ['begin with white space', cutBlock(texts('{"x":1}', ' {"x":2}'), () => ',')],
+  ['are not there', cutBlock([], () => ',')],
+])('a block with records that %s is left to values', (_what, block) => {
   expect(new CutStage(filterOps('x > 1')).run(block)).toBeUndefined();
+});
+
+test('a block behind one in which a record ended the run has nothing of that', () => {
+  const many = cutBlock(
+    Array.from({ length: 9000 }, (_, i) => Buffer.from(`{"x":${i < 8500 ? i : '"a"'}}`)),
+    () => ',',
+  );
+  const stage = new CutStage(mapOps({ set: new Map([['y', 'x + 1']]) }), undefined, false, 'stop');
+  expect(() => stage.run(many)).toThrow('stop');
+  const few = cutBlock(texts('{"x":1}', '{"x":2}'), () => ',');
+  expect(stage.run(few)?.left).toHaveLength(2);
 });

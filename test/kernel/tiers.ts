@@ -112,12 +112,15 @@ export class CutStage {
   readonly #ops: readonly Op[];
   readonly #pass: CutPass;
   readonly #given: Given | undefined;
+  readonly #onFail: 'drop' | 'stop';
 
-  constructor(ops: readonly Op[], given?: Given, byScripts = false) {
+  /** `onFail`: a record that fails is left out, or ends the run. */
+  constructor(ops: readonly Op[], given?: Given, byScripts = false, onFail: 'drop' | 'stop' = 'drop') {
     const programs = programsOf(ops, context(given), byScripts);
     if ('why' in programs) throw new Error(programs.why);
     this.#ops = ops;
     this.#given = given;
+    this.#onFail = onFail;
     this.#pass = new CutPass(programs, new Pass(ops, { parser: 0, checked: false }));
   }
 
@@ -129,7 +132,14 @@ export class CutStage {
   work(block: Block): { outcome: Outcome; block: Block } | undefined {
     const notes = new Notes(this.#ops.length);
     notes.block = block;
-    const out = this.#pass.run(block, context(this.#given), notes);
+    const events: PassEvents = {
+      filtered: (owner, n) => notes.filtered(owner, n),
+      failed: (...failure) => {
+        if (this.#onFail === 'stop') throw new Error('stop');
+        return notes.failed(...failure);
+      },
+    };
+    const out = this.#pass.run(block, context(this.#given), events);
     if (out === undefined) return undefined;
     const outcome = { left: recordsOf(out), failed: notes.failed_, filtered: notes.counts, records: block.count };
     return { outcome, block: out };

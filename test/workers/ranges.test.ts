@@ -78,7 +78,7 @@ describe.each([
 
 test('a group whose pieces the threads read is stopped again and again, and gives its records once', async () => {
   using scene = new Scene(pipeline('parse_json', ', merge: true'), {
-    'in/0.ndjson': jsonLines(new Chance(SEED), 60_000),
+    'in/0.ndjson': jsonLines(new Chance(SEED), 240_000),
   });
   scene.threads(2);
   const whole = await scene.whole();

@@ -27,6 +27,9 @@ export function hiddenPart(path: string, run: SinkRun, share: Share): string {
   return join(dirname(target), `${stemOf(basename(target), run)}${partNumber(share)}${MERGE_SUFFIX}`);
 }
 
+/** How often a merge that takes long looks whether it is still to be done here. */
+const LOOK_MS = 1000;
+
 interface Part extends PartOutput {
   path: string;
   share: Share;
@@ -65,7 +68,8 @@ export async function mergeFiles(
       }
       for (const part of parts) await mustBeWhole(options, part);
       await text.open(own, undefined);
-      mark = await put(text, () => pieces(options, parts, isCopied ? undefined : (joining ?? behindEachOther)));
+      const join = isCopied ? undefined : (joining ?? behindEachOther);
+      mark = await put(text, () => whileHeld(pieces(options, parts, join), mustHold));
     }
     await mustHold();
     await notes.write(mark);
@@ -83,6 +87,20 @@ export async function mergeFiles(
     throw ioError(error, `step "${options.step}": ${options.name}`, { step: options.step, file: options.name });
   } finally {
     await text.close();
+  }
+}
+
+/** Whoever was overtaken, or is to end, puts no more together than it does between two looks. */
+async function* whileHeld(
+  pieces: AsyncIterable<Uint8Array>,
+  mustHold: MergeOptions['mustHold'],
+): AsyncGenerator<Uint8Array> {
+  let looked = performance.now();
+  for await (const piece of pieces) {
+    yield piece;
+    if (performance.now() - looked < LOOK_MS) continue;
+    await mustHold();
+    looked = performance.now();
   }
 }
 
