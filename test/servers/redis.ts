@@ -238,6 +238,34 @@ export class RedisCluster implements AsyncDisposable {
     throw new Error(`nobody serves slot ${slot}`);
   }
 
+  /**
+   * Moves the slot of a key to another master, one key after the other, as people do who reshard. `between`: called when the slot is
+   * on its way, and after each key, with how many have gone. Of a run the documents go first, or else what they belong to.
+   */
+  async moveSlot(key: string, between: (gone: number) => Promise<void>, { documentsFirst = true } = {}): Promise<void> {
+    const from = await this.masterOf(key);
+    const slot = await from.cli('cluster', 'keyslot', key);
+    const others = this.nodes.filter((node) => node !== from);
+    const to = await until('another master', async () => {
+      for (const node of others) if (/role:master/.test(await node.cli('info', 'replication'))) return node;
+      return undefined;
+    });
+    const [source, target] = [await from.cli('cluster', 'myid'), await to.cli('cluster', 'myid')];
+    await to.cli('cluster', 'setslot', slot, 'importing', source);
+    await from.cli('cluster', 'setslot', slot, 'migrating', target);
+    let gone = 0;
+    await between(gone);
+    for (;;) {
+      const left = (await from.cli('cluster', 'getkeysinslot', slot, '1000')).split('\n');
+      const [next = ''] = left.sort((a, b) => (b.length - a.length) * (documentsFirst ? 1 : -1));
+      if (next === '') break;
+      await from.cli('migrate', '127.0.0.1', String(to.port), next, '0', '5000');
+      await between(++gone);
+    }
+    for (const node of [to, from]) await node.cli('cluster', 'setslot', slot, 'node', target);
+    await until('the new master', async () => (await this.masterOf(key)) === to);
+  }
+
   async flush(): Promise<void> {
     for (const node of this.nodes)
       if (/role:master/.test(await node.cli('info', 'replication'))) await node.cli('flushall');

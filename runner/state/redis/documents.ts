@@ -73,7 +73,7 @@ export class Documents {
     }
     await this.#place.begin();
     const args = [part, expected, token, nonce, same?.wrote ?? '', ours === undefined ? '0' : '1', must, text];
-    const answer = (await this.#place.call(runKey, WRITE, [this.#keys.run(runKey)], args)) as string[];
+    const answer = (await this.#place.call(runKey, WRITE, [this.#keys.run(runKey)], args, [part])) as string[];
     const [outcome, itsVersion, itsToken, at, lease, ttl] = answer;
     if (outcome === 'lost') return undefined;
     const stored = { version: Number(itsVersion), token: Number(itsToken) };
@@ -92,7 +92,7 @@ export class Documents {
   }
 
   async #open(runKey: string, part: store.Part): Promise<ReturnType<typeof documentOf>> {
-    const answer = (await this.#place.call(runKey, READ, [this.#keys.run(runKey)], [part])) as string[];
+    const answer = (await this.#place.call(runKey, READ, [this.#keys.run(runKey)], [part], [part])) as string[];
     return documentOf(answer, runKey, part, this.#location);
   }
 }

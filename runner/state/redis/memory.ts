@@ -18,6 +18,8 @@ interface Ours {
 }
 
 const MOST_KNOWN = 10_000;
+/** Whoever looks at more runs than these, one after the other, looks at each of them once. */
+const MOST_LOOKED_AT = 16;
 
 export class Memory {
   readonly #known = new Map<string, Known>();
@@ -25,6 +27,18 @@ export class Memory {
   readonly #held = new Map<string, Set<number>>();
   /** Identities of these runs. */
   readonly #born = new Map<string, string>();
+
+  /** Parts that had a document at the last look at the parts of a run, by run and prefix of their names. */
+  readonly #documents = new Map<string, string[]>();
+
+  documentsOf(runKey: string, prefix: string): readonly string[] {
+    return this.#documents.get(`${prefix} ${runKey}`) ?? [];
+  }
+
+  sawDocuments(runKey: string, prefix: string, parts: string[]): void {
+    if (this.#documents.size >= MOST_LOOKED_AT) this.#documents.clear();
+    this.#documents.set(`${prefix} ${runKey}`, parts);
+  }
 
   known(runKey: string, part: string): Known | undefined {
     return this.#known.get(`${part} ${runKey}`);

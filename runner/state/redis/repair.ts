@@ -46,7 +46,7 @@ export async function repairRun(
     for (let i = 0; i < heads.length; i += 2) {
       const part = heads[i] as Part;
       await evict(keys.documents(runKey, part), 'stream');
-      const entries = (await place.call(runKey, ENTRIES, [run], [part])) as string[];
+      const entries = (await place.call(runKey, ENTRIES, [run], [part], [part])) as string[];
       const damage = damageOf(part, heads[i + 1] ?? '', entries, runKey, location);
       if (damage !== undefined) damages.push(damage);
     }
@@ -54,7 +54,7 @@ export async function repairRun(
     for (const { part, head, isHeadBad, last, bad, version } of damages) {
       const stamp = new Date().toISOString();
       const args = [part, head, last, isHeadBad ? '1' : '0', stamp, ...bad];
-      if (Number(await place.call(runKey, MEND, [run, aside], args)) !== 1) continue;
+      if (Number(await place.call(runKey, MEND, [run, aside], args, [part])) !== 1) continue;
       quarantined.push(
         ...[...(isHeadBad ? [`h:${part}`] : []), ...bad.map((id) => `${part} ${id}`)].map(
           (name) => `${aside} ${stamp} ${name}`,

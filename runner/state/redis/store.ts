@@ -112,12 +112,13 @@ class RedisStore implements store.StateStore {
   ): Promise<store.AcquireResult> {
     const must = await this.#mustBeThere(runKey, how.fresh === true);
     const nonce = makeNonce();
+    const run = this.#keys.run(runKey);
     let dead = '';
     let seen = '';
     for (;;) {
       const force = how.force === true ? '1' : '0';
       const args = [part, nonce, ttlMs, JSON.stringify(holder), dead, force, must, seen];
-      const answer = (await this.#place.call(runKey, scripts.ACQUIRE, [this.#keys.run(runKey)], args)) as string[];
+      const answer = (await this.#place.call(runKey, scripts.ACQUIRE, [run], args, [part])) as string[];
       const [outcome, token = '', third = '', fourth = ''] = answer;
       if (outcome === 'lost') throw await this.#lostAcross(runKey);
       if (outcome === 'look') {
@@ -154,6 +155,7 @@ class RedisStore implements store.StateStore {
         scripts.CLAIM,
         [run],
         [...args, ...pairs],
+        [...seen.keys()],
       )) as string[];
       if (outcome === 'lost') throw await this.#lostAcross(runKey);
       if (outcome === 'look') {
@@ -267,8 +269,14 @@ class RedisStore implements store.StateStore {
 
   async removePart(lease: store.Lease): Promise<void> {
     const { runKey, part, token } = lease;
-    const args = [part, token, makeNonce()];
-    const answer = await this.#place.call(runKey, scripts.REMOVE_PART, [this.#keys.run(runKey)], args);
+    const streams = this.#memory.known(runKey, part) === undefined ? [] : [part];
+    const answer = await this.#place.call(
+      runKey,
+      scripts.REMOVE_PART,
+      [this.#keys.run(runKey)],
+      [part, token],
+      streams,
+    );
     if (Number(answer) !== 1) throw lost(lease);
     this.#memory.forgetPart(runKey, part);
     this.#memory.letGo(runKey, token);
@@ -294,7 +302,14 @@ class RedisStore implements store.StateStore {
 
   async #parts(runKey: string, prefix: string): Promise<(store.PartStanding & { token: string })[]> {
     checkRunKey(runKey);
-    const flat = (await this.#place.call(runKey, scripts.PARTS, [this.#keys.run(runKey)], [prefix])) as string[];
+    const streams = this.#memory.documentsOf(runKey, prefix);
+    const flat = (await this.#place.call(
+      runKey,
+      scripts.PARTS,
+      [this.#keys.run(runKey)],
+      [prefix],
+      streams,
+    )) as string[];
     const found: (store.PartStanding & { token: string })[] = [];
     for (let i = 0; i < flat.length; i += 7) {
       const [part, version, written, token = '', lease, remaining, who = ''] = flat.slice(i, i + 7);
@@ -306,6 +321,11 @@ class RedisStore implements store.StateStore {
         token,
       });
     }
+    this.#memory.sawDocuments(
+      runKey,
+      prefix,
+      found.flatMap(({ part, version }) => (version > 0 ? [part] : [])),
+    );
     return found.sort(byPart);
   }
 
