@@ -4,6 +4,7 @@ import { OxiError } from '../../engine/errors.ts';
 import { corrupt, newer, older } from '../faults.ts';
 import type { Connections } from './connection.ts';
 import { FORMAT } from './head.ts';
+import { infoOf } from './info.ts';
 import { isOfRun } from './keys.ts';
 import type { Script } from './prelude.ts';
 import { IDENTITY } from './scripts.ts';
@@ -82,14 +83,14 @@ export class Place {
 
   /** Where the server may not be asked, the first commit finds out that it is too old. */
   async #checkServer(): Promise<void> {
-    const info = (await this.#connections.info()) ?? '';
-    const [, version, major, minor] = /^redis_version:((\d+)\.(\d+)\S*)/m.exec(info) ?? [];
-    if (version !== undefined && (Number(major) < 6 || (Number(major) === 6 && Number(minor) < 2)))
-      throw tooOld(this.#connections.location, version);
-    const policy = /^maxmemory_policy:(\S+)/m.exec(info)?.[1];
+    const info = await this.#connections.info();
+    if (info === undefined) return;
+    const { version, isRecent, policy } = infoOf(info);
+    const { location } = this.#connections;
+    if (!isRecent) throw tooOld(location, version);
     if (policy !== undefined && policy !== 'noeviction')
       this.#warn(
-        `${this.#connections.location} throws data away when its memory is full (maxmemory-policy ${policy}), the state of runs too: set it to noeviction`,
+        `${location} throws data away when its memory is full (maxmemory-policy ${policy}), the state of runs too: set it to noeviction`,
       );
   }
 }

@@ -4,7 +4,7 @@
  * The hash of a run holds of each part `h:PART`, its head (see `head.ts`), `d:PART` where it has a document, `w:PART`, who holds the
  * lease, and `b:PART`, who held it before. `top` is the highest token of the run, `removed` when it was removed, `born` an identity
  * by which it is known to be the same one. Of parts that were removed one by one (workers that went) nothing stays but `g:KIND`: a
- * token above all of theirs, and when the last one went.
+ * token above all of theirs, and when the last one went. `hard` means nothing: see `Connections.confirm`.
  *
  * The documents of a part are the entries of a stream beside the hash (`HASH:PART`). An entry's ID is TOKEN-VERSION, its field the
  * nonce of the write and the milliseconds of the server's clock, its value the document. The server takes no ID that is not above

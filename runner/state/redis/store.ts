@@ -12,6 +12,7 @@ import type { RequestFilter } from '../requests.ts';
 import type * as store from '../store.ts';
 import { Connections, type RedisSettings } from './connection.ts';
 import { Documents } from './documents.ts';
+import { Durable } from './durable.ts';
 import { History, type HistoryFilter } from './history.ts';
 import { type Keys, keysOf } from './keys.ts';
 import { Memory } from './memory.ts';
@@ -49,6 +50,7 @@ class RedisStore implements store.StateStore {
   readonly #history: History;
   readonly #memory = new Memory();
   readonly #documents: Documents;
+  readonly #durable: Durable;
   /** Runs that are known to be in the set of run keys. */
   readonly #listed = new Set<string>();
 
@@ -60,6 +62,7 @@ class RedisStore implements store.StateStore {
     this.#notes = options.notes === true ? new RunNotes(settings.projectRoot, this.location) : undefined;
     this.#place = new Place(this.#connections, this.#keys.store, this.#warn);
     this.#documents = new Documents(this.#place, this.#keys, this.#memory, this.location, options.monotonicMs);
+    this.#durable = new Durable(this.#connections, this.#warn);
     this.#requests = new Requests(this.#place, this.#keys, this.location);
     this.#history = new History(this.#place, this.#keys.history, this.location);
   }
@@ -83,6 +86,7 @@ class RedisStore implements store.StateStore {
     if (result === undefined) throw this.#lost(runKey);
     if (!result.written) return result;
     if (!this.#listed.has(runKey)) await this.#list(runKey);
+    if (document.grade === 'hard') await this.#durable.settle(this.#keys.run(runKey));
     // Behind the write: where there is a note there was a document, so that a crash in between is not taken for a loss.
     if (part === 'run' && document.body.status === 'finished') await this.#notes?.forget(runKey);
     else if (part === 'run' && this.#memory.isHeld(runKey)) await this.#note(runKey);
