@@ -5,7 +5,7 @@ import { checkUp } from '../../runner/state/checkup.ts';
 import { openRedisStore } from '../../runner/state/redis/store.ts';
 import { REPLACE, tamper } from './redis-bench.ts';
 import { keys, settingsFor } from './redis-open.ts';
-import { here, leaseOf, put, RedisScene, TTL_MS } from './redis-scene.ts';
+import { here, leaseOf, put, RedisScene, run, TTL_MS } from './redis-scene.ts';
 
 const scene = new RedisScene();
 
@@ -28,6 +28,50 @@ describe('damage', () => {
       expect(await store.repair('rides')).toMatchObject({ restored: [{ part: 'run', version: 2 }] });
       expect((await scene.open().read('rides', 'run'))?.body).toEqual({ ride: 2 });
     }
+  });
+
+  test('a run whose hash was evicted is damaged where documents of it are left, and repaired from them', async () => {
+    const store = scene.open();
+    const lease = await scene.take(store);
+    await store.write('rides', 'run', { expected: 0, token: lease.token, body: run, grade: 'soft' });
+    for (const part of ['split-0', 'split-1', 'group-0'] as const)
+      for (const expected of [0, 1])
+        await store.write('rides', part, { expected, token: lease.token, body: { expected }, grade: 'soft' });
+    await store.release(lease);
+    await scene.server.cli('del', keys.run('rides'));
+    const stranger = openRedisStore(settingsFor(scene.server.url));
+    scene.stores.push(stranger);
+    await expect(stranger.read('rides', 'run')).rejects.toMatchObject({ code: 'STATE_CORRUPT' });
+    await expect(stranger.acquire('rides', 'split-0', here(), TTL_MS)).rejects.toThrow('its head is gone');
+    expect((await stranger.repair('rides')).restored).toEqual([
+      { part: 'run', version: 1 },
+      { part: 'split-0', version: 2 },
+      { part: 'split-1', version: 2 },
+      { part: 'group-0', version: 2 },
+    ]);
+    expect(await stranger.read('rides', 'split-1')).toMatchObject({ version: 2, body: { expected: 1 } });
+    const next = leaseOf(await stranger.acquire('rides', 'split-0', here(), TTL_MS));
+    expect(next.token).toBeGreaterThan(lease.token);
+    expect(await put(store, lease, 2, 3)).toMatchObject({ written: false, reason: 'fenced' });
+    expect(await put(stranger, next, 2, 3)).toEqual({ written: true, version: 3 });
+  });
+
+  test('who starts over goes past what is left of a run whose hash was evicted', async () => {
+    const store = scene.open();
+    const lease = await scene.take(store);
+    for (const part of ['run', 'split-0', 'split-1'] as const)
+      for (const expected of [0, 1])
+        await store.write('rides', part, { expected, token: lease.token, body: { expected }, grade: 'soft' });
+    await scene.server.cli('del', keys.run('rides'));
+    const next = scene.open();
+    const fresh = leaseOf(await next.acquire('rides', 'split-0', here(), TTL_MS, { fresh: true }));
+    for (const part of ['run', 'split-0', 'split-1'] as const) {
+      expect(await next.read('rides', part)).toBeUndefined();
+      const document = { expected: 0, token: fresh.token, body: run, grade: 'soft' as const };
+      expect(await next.write('rides', part, document)).toEqual({ written: true, version: 1 });
+      expect(await scene.server.cli('xlen', keys.documents('rides', part))).toBe('1');
+    }
+    await expect(put(store, lease, 2, 3)).rejects.toMatchObject({ code: 'STATE_LOST' });
   });
 
   test('whoever wrote the last version builds nothing upon a document that is gone', async () => {

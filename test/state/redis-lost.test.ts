@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { Redis } from 'ioredis';
 import { describe, expect, test } from 'vitest';
 import { openRedisStore } from '../../runner/state/redis/store.ts';
-import type { Lease } from '../../runner/state/store.ts';
+import type { Lease, StateStore } from '../../runner/state/store.ts';
 import { keys, settingsFor } from './redis-open.ts';
 import { here, leaseOf, put, RedisScene, run, TTL_MS } from './redis-scene.ts';
 
@@ -123,6 +123,81 @@ describe('a server that lost its data', () => {
     await scene.server.cli('flushall');
     for (const runKey of ['finished', 'removed'])
       expect(await scene.open().acquire(runKey, 'split-0', here(), TTL_MS)).toMatchObject({ acquired: true });
+  });
+
+  describe('of which another project has no note', () => {
+    /** From a project of its own, or none. */
+    const stranger = (): StateStore => {
+      const store = openRedisStore(settingsFor(scene.server.url, { timeoutMs: 1000 }));
+      scene.stores.push(store);
+      return store;
+    };
+    const begin = async (store: StateStore, status = 'running'): Promise<Lease> => {
+      const lease = await scene.take(store);
+      await store.write('rides', 'run', { expected: 0, token: lease.token, body: { status }, grade: 'soft' });
+      return lease;
+    };
+
+    test('an unfinished run that was evicted is missed there, too, and begun anew when that is asked for', async () => {
+      const lease = await begin(stranger());
+      await scene.server.cli('del', keys.run('rides'));
+      for (const attempt of [
+        () => stranger().acquire('rides', 'split-0', here(), TTL_MS),
+        () => stranger().claim('rides', ['group-0'], here(), TTL_MS),
+      ])
+        await expect(attempt()).rejects.toMatchObject(lost);
+      const next = stranger();
+      const fresh = leaseOf(await next.acquire('rides', 'split-0', here(), TTL_MS, { fresh: true }));
+      expect(fresh.token).toBeGreaterThan(lease.token);
+      const document = { expected: 0, token: fresh.token, body: run, grade: 'soft' as const };
+      expect(await next.write('rides', 'run', document)).toMatchObject({ written: true, version: 1 });
+      await next.release(fresh);
+      expect(await stranger().acquire('rides', 'split-0', here(), TTL_MS)).toMatchObject({ acquired: true });
+    });
+
+    test.each([
+      ['a renewal', (store: StateStore, lease: Lease) => store.renew(lease)],
+      ['a commit', (store: StateStore, lease: Lease) => put(store, lease, 0, 1)],
+      ['a claim', (store: StateStore) => store.claim('rides', ['group-0'], here(), TTL_MS)],
+    ])('a server that was emptied says so to everybody as soon as one at work has seen it, at %s', async (_, see) => {
+      const store = stranger();
+      const lease = await begin(store);
+      await scene.server.restart({ keepData: false });
+      await expect(see(store, lease)).rejects.toMatchObject(lost);
+      await expect(stranger().acquire('rides', 'split-0', here(), TTL_MS)).rejects.toMatchObject(lost);
+      expect(await scene.server.cli('exists', keys.run('rides'))).toBe('0');
+      expect(await stranger().acquire('rides', 'split-0', here(), TTL_MS, { fresh: true })).toMatchObject({
+        acquired: true,
+      });
+    });
+
+    test('who slept beyond his lease, and finds nothing, says nothing to others', async () => {
+      let clock = 0;
+      const store = scene.open(scene.server.url, {}, { monotonicMs: () => clock });
+      const lease = await begin(store);
+      await scene.server.cli('flushall');
+      clock += TTL_MS + 1;
+      await expect(store.renew(lease)).rejects.toMatchObject(lost);
+      expect(await stranger().acquire('rides', 'split-0', here(), TTL_MS)).toMatchObject({ acquired: true });
+    });
+
+    test('a run that has finished, was removed or was set aside is not missed', async () => {
+      const store = stranger();
+      await store.release(await begin(store, 'finished'));
+      await scene.server.cli('del', keys.run('rides'), keys.documents('rides', 'run'));
+      const second = await scene.take(stranger());
+      const other = stranger();
+      await other.write('rides', 'run', { expected: 0, token: second.token, body: run, grade: 'soft' });
+      await other.remove(second);
+      await scene.server.cli('del', keys.run('rides'), keys.documents('rides', 'run'));
+      const third = stranger();
+      await third.release(await begin(third));
+      await scene.server.cli('set', keys.run('rides'), 'x');
+      await scene.server.cli('set', keys.documents('rides', 'run'), 'x');
+      await third.repair('rides');
+      expect(await stranger().acquire('rides', 'split-0', here(), TTL_MS)).toMatchObject({ acquired: true });
+      expect(await scene.server.cli('exists', keys.unfinished)).toBe('0');
+    });
   });
 
   test('another address is another store: a note of one says nothing about the other', async () => {

@@ -252,7 +252,7 @@ describe('a server', { timeout: 60_000 }, () => {
 
   test('that is full says so', async () => {
     await using server = await RedisServer.start({ args: ['--maxmemory', '1', '--maxmemory-policy', 'noeviction'] });
-    await expect(take(open(server.url))).rejects.toMatchObject({
+    await expect(take(open(server.url, { lockTimeoutMs: 2000 }))).rejects.toMatchObject({
       code: 'STATE_UNREACHABLE',
       message: expect.stringContaining('maxmemory'),
     });

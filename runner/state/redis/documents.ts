@@ -20,12 +20,12 @@ export class Documents {
   readonly #location: string;
   readonly #now: () => number;
 
-  constructor(place: Place, keys: Keys, memory: Memory, location: string, clock: (() => number) | undefined) {
+  constructor(place: Place, keys: Keys, memory: Memory, location: string, now: () => number) {
     this.#place = place;
     this.#keys = keys;
     this.#memory = memory;
     this.#location = location;
-    this.#now = clock ?? (() => performance.now());
+    this.#now = now;
   }
 
   async read(runKey: string, part: store.Part): Promise<store.StoredDocument | undefined> {

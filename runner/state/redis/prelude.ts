@@ -4,7 +4,8 @@
  * The hash of a run holds of each part `h:PART`, its head (see `head.ts`), `d:PART` where it has a document, `w:PART`, who holds the
  * lease, and `b:PART`, who held it before. `top` is the highest token of the run, `removed` when it was removed, `born` an identity
  * by which it is known to be the same one. Of parts that were removed one by one (workers that went) nothing stays but `g:KIND`: a
- * token above all of theirs, and when the last one went. `hard` means nothing: see `Connections.confirm`.
+ * token above all of theirs, and when the last one went. `anew` is there where it was
+ * begun anew, `hard` means nothing: see `Connections.confirm`.
  *
  * The documents of a part are the entries of a stream beside the hash (`HASH:PART`). An entry's ID is TOKEN-VERSION, its field the
  * nonce of the write and the milliseconds of the server's clock, its value the document. The server takes no ID that is not above
@@ -64,13 +65,16 @@ local function gone(part)
   local token, at = string.match(redis.call('HGET', K, 'g:' .. kind(part)) or '', '^(%d+) (%d+)$')
   return tonumber(token), tonumber(at or '0')
 end
+-- A hash that was evicted leaves streams behind. Whoever starts over has nothing to do with them.
+local anew = false
+local function isLeftOver(part)
+  local key = K .. ':' .. part
+  return named[key] and redis.call('EXISTS', key) == 1 and not anew and redis.call('HEXISTS', K, 'anew') == 0
+end
 local function head(part)
   local raw = redis.call('HGET', K, 'h:' .. part)
   if raw then return unpackHead(part, raw) end
-  local key = K .. ':' .. part
-  if redis.call('HEXISTS', K, 'd:' .. part) == 1 or (named[key] and redis.call('EXISTS', key) == 1) then
-    fault('damaged', part, 'its head is gone')
-  end
+  if redis.call('HEXISTS', K, 'd:' .. part) == 1 or isLeftOver(part) then fault('damaged', part, 'its head is gone') end
   local token, at = gone(part)
   return {present = '0', token = token or 0, lease = token and '3' or '0', ttl = 0, renewed = at, took = '-'}
 end
@@ -107,9 +111,9 @@ local function lift(part, d, token)
 end
 local function drop(part) redis.call('DEL', stream(part)) redis.call('HDEL', K, 'd:' .. part) end
 local function hasStream(part) return redis.call('HEXISTS', K, 'd:' .. part) == 1 end
--- Whether the run is missing. "": it need not be there. "~": the project has a note that its document was. Else: its identity.
+-- Whether the run is missing. "": it need not be there, "-": it starts over. "~": the project has a note that its document was. Else: its identity.
 local function lost(must)
-  if must == '' then return false end
+  if must == '' or must == '-' then return false end
   if must ~= '~' then return redis.call('HGET', K, 'born') ~= must end
   return not top() or (head('run').present == '0' and redis.call('HEXISTS', K, 'removed') == 0)
 end

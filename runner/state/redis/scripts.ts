@@ -62,6 +62,7 @@ return written(expected + 1, at)
  */
 export const ACQUIRE = script(`
 local part, nonce = ARGV[1], ARGV[2]
+anew = ARGV[7] == '-'
 local h = head(part)
 if lost(ARGV[7]) then return {'lost'} end
 if h.took == nonce then return {'acquired', unpack(taken(part, h))} end
@@ -72,6 +73,7 @@ end
 local d = document(part, h)
 if d and d.id ~= ARGV[8] then return {'look'} end
 take(part, h, d, nonce, ARGV[3], ARGV[4])
+if anew then redis.call('HSET', K, 'anew', '1') end
 return {'acquired', unpack(taken(part, h))}
 `);
 
@@ -165,6 +167,9 @@ local h = head(ARGV[1])
 if h.lease ~= '1' then return {} end
 return {int(h.token), int(remaining(h, now())), redis.call('HGET', K, 'w:' .. ARGV[1]) or ''}
 `);
+
+/** -> 1 where there is anything of the run */
+export const IS_THERE = script(`return redis.call('EXISTS', K)`);
 
 /** keys: the run, its requests; part, token -> 0 where another holds the lease */
 export const REMOVE = script(`
