@@ -92,7 +92,7 @@ test('a replica that stands still delays it by a bounded time, and is told of on
     await ride('hard');
     expect(performance.now() - began).toBeLessThan(5000);
     await ride('hard');
-    expect(warnings).toEqual([expect.stringContaining('a checkpoint was not confirmed by a replica within 200 ms')]);
+    expect(warnings).toEqual([expect.stringContaining('a checkpoint was not confirmed by a replica within 100 ms')]);
   } finally {
     process.kill(replica.pid, 'SIGCONT');
   }

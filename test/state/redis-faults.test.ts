@@ -1,8 +1,12 @@
 /** What the backend `redis` does when its server restarts, stands still, cuts connections, turns it away, or its answers get lost. */
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import type { Lease, StateStore } from '../../runner/state/store.ts';
+import { Connections } from '../../runner/state/redis/connection.ts';
+import { History } from '../../runner/state/redis/history.ts';
+import { Place } from '../../runner/state/redis/place.ts';
+import type { HistoryEntry, Lease, StateStore } from '../../runner/state/store.ts';
 import { CuttingProxy } from '../servers/proxy.ts';
 import { until } from '../servers/redis.ts';
+import { keys, settingsFor } from './redis-open.ts';
 import { here, leaseOf, RedisScene, TTL_MS } from './redis-scene.ts';
 
 const scene = new RedisScene();
@@ -120,6 +124,56 @@ describe('what passes', () => {
     await Promise.all(Array.from({ length: 20 }, (_, n) => store.read(`rides-${n}`, 'run')));
     expect(await clients()).toBe(3);
   });
+
+  test('a store that was closed makes no connection any more, and its listener goes with it', async () => {
+    const store = scene.open();
+    let woken = 0;
+    await store.subscribe?.('rides', () => {
+      woken++;
+    });
+    await until('the first look', async () => woken > 0);
+    await store.close();
+    await until('no connection', async () => (await clients()) === 0 && (await listeners()) === 0);
+    await expect(store.read('rides', 'run')).rejects.toMatchObject({
+      code: 'STATE_UNREACHABLE',
+      message: expect.stringContaining('closed'),
+    });
+    expect([await clients(), await listeners()]).toEqual([0, 0]);
+  });
+
+  test('the history is told once where something is added to it meanwhile', async () => {
+    const store = scene.open();
+    const entry = (n: number): HistoryEntry => ({
+      runKey: 'rides',
+      runId: `ride ${n}`,
+      pipeline: 'rides',
+      attempt: 1,
+      status: 'finished',
+      finishedAt: new Date(Date.UTC(2026, 2, 1) + n).toISOString(),
+      summary: {},
+    });
+    for (let n = 0; n < 600; n++) await store.appendHistory(entry(n));
+    const connections = new Connections(settingsFor(scene.server.url));
+    const place = new Place(connections, keys.store, () => undefined);
+    const call = place.call.bind(place);
+    place.call = async (...asked) => {
+      const answer = await call(...asked);
+      // Behind each page.
+      await store.appendHistory(entry(1000));
+      return answer;
+    };
+    try {
+      const found = await new History(place, keys.history, 'here').newest({});
+      expect(found.map(({ runId }) => runId)).toEqual(Array.from({ length: 600 }, (_, n) => `ride ${599 - n}`));
+    } finally {
+      await connections.close();
+    }
+  });
+
+  async function listeners(): Promise<number> {
+    return (await scene.server.cli('client', 'list', 'type', 'pubsub')).split('\n').filter((line) => line !== '')
+      .length;
+  }
 
   async function clients(): Promise<number> {
     return (await scene.server.cli('client', 'list', 'type', 'normal'))

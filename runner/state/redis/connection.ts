@@ -136,7 +136,8 @@ export class Connections {
     try {
       return await this.try(ask);
     } catch (error) {
-      if (error instanceof OxiError && error.code === 'PERMISSION_DENIED') return undefined;
+      // People take this command away, from users or from all: it is not needed.
+      if (error instanceof OxiError && ['PERMISSION_DENIED', 'CONFIG_INVALID'].includes(error.code)) return undefined;
       throw error;
     }
   }
@@ -145,6 +146,7 @@ export class Connections {
     const began = performance.now();
     let reason = '';
     for (let pause = FIRST_PAUSE_MS; ; pause = Math.min(2 * pause, LONGEST_PAUSE_MS)) {
+      if (this.#closing.signal.aborted) throw this.#unreachable('closed');
       const line = this.#line();
       try {
         const answer = await this.#inTime(line, work);
@@ -178,30 +180,40 @@ export class Connections {
   listen(channel: string, wake: () => void): AsyncDisposable | undefined {
     if (this.#settings.poolSize === 1) return undefined;
     const { Redis } = loadDriver();
-    let closed = false;
+    const over = new AbortController();
+    const signal = AbortSignal.any([over.signal, this.#closing.signal]);
     let client: Redis | undefined;
     let again: NodeJS.Timeout | undefined;
     let turn = 0;
+    const refused = (error: unknown): void => {
+      const trouble = judge(error, this.location);
+      // Asking again changes nothing.
+      if (trouble.kind === 'final') {
+        over.abort();
+        this.#warn(`requests to a run are seen late, when somebody looks for them: ${trouble.error.message}`);
+      }
+      client?.disconnect();
+    };
     const open = (): void => {
+      for (const line of this.#lines) if ('nodes' in line.client) this.#remember(line.client);
       // Any node of a cluster hears what is published at another one.
       const node = this.#nodes[turn++ % Math.max(1, this.#nodes.length)];
       client = new Redis({ ...this.#options(), ...this.#place(node), retryStrategy: () => null });
       client.on('error', () => undefined);
       client.on('message', wake);
       client.on('end', () => {
-        if (!closed) again = setTimeout(open, LISTEN_AGAIN_MS).unref();
+        if (!signal.aborted) again = setTimeout(open, LISTEN_AGAIN_MS).unref();
       });
       // What was published meanwhile was missed.
-      client.subscribe(channel).then(wake, () => client?.disconnect());
+      client.subscribe(channel).then(wake, refused);
     };
+    const end = (): void => {
+      clearTimeout(again);
+      client?.disconnect();
+    };
+    signal.addEventListener('abort', end, { once: true });
     open();
-    return {
-      [Symbol.asyncDispose]: async () => {
-        closed = true;
-        clearTimeout(again);
-        client?.disconnect();
-      },
-    };
+    return { [Symbol.asyncDispose]: async () => over.abort() };
   }
 
   async close(): Promise<void> {

@@ -9,6 +9,8 @@ import { infoOf } from './info.ts';
 
 /** A server that writes its log to disk once a second says so within that; whoever shares the connection waits, too. */
 const LONGEST_MS = 1000;
+/** Of the time of a command: two may be waited for, and what stands behind them must not be given up for it. */
+const SHARE = 4;
 const FORGETFUL =
   'it writes no log and has no replica, so that it forgets the state of runs when it ends: set appendonly to yes';
 const LOSS = 'should its machine fail now, the run goes back to an earlier one';
@@ -31,7 +33,7 @@ export class Durable {
       const text = await this.#connections.infoAt(key);
       if (text === undefined) return;
       const { hasLog, canAskForLog, replicas } = infoOf(text);
-      const withinMs = Math.min(LONGEST_MS, Math.floor(this.#connections.timeoutMs / 2));
+      const withinMs = Math.min(LONGEST_MS, Math.floor(this.#connections.timeoutMs / SHARE));
       const asks: [what: string, command: string[]][] = [];
       if (hasLog && canAskForLog) asks.push(['its disk', ['WAITAOF', '1', '0', String(withinMs)]]);
       if (replicas > 0) asks.push(['a replica', ['WAIT', '1', String(withinMs)]]);
@@ -47,7 +49,8 @@ export class Durable {
           this.#tell(`a checkpoint was not confirmed by ${what} within ${withinMs} ms: ${LOSS}`);
       });
     } catch (error) {
-      if (!(error instanceof OxiError && error.code === 'PERMISSION_DENIED')) throw error;
+      // The user may not, or the server does not know it: people rename commands.
+      if (!(error instanceof OxiError && ['PERMISSION_DENIED', 'CONFIG_INVALID'].includes(error.code))) throw error;
       this.#mayAsk = false;
       this.#tell(`no checkpoint can be confirmed (${error.message}): ${LOSS}`);
     }

@@ -235,8 +235,20 @@ export const RUNS = script(`return redis.call('SMEMBERS', K)`);
 export const ADD_RUN = script(`return redis.call('SADD', K, ARGV[1])`);
 export const DROP_RUN = script(`return redis.call('SREM', K, ARGV[1])`);
 
-/** key: the store itself; the identity that it gets if it has none yet, or "" -> {} or {identity, format} */
+/**
+ * What the scripts call. A user who lacks one of these would have a script end in the middle: that is found out before the first
+ * change, where the server can tell (7.0).
+ */
+const CALLED =
+  'time exists type renamenx del hget hset hdel hsetnx hexists hkeys xadd xrange xrevrange xsetid xdel lrange rpush lrem zadd zrangebyscore zrevrange zremrangebyscore sadd srem smembers';
+
+/** key: the store itself; the identity that it gets if it has none yet, or "" for who only looks -> {} or {identity, format} */
 export const IDENTITY = script(`
+if ARGV[1] ~= '' and redis.acl_check_cmd then
+  for name in string.gmatch('${CALLED}', '%a+') do
+    if not redis.acl_check_cmd(name, K, K) then fault('denied', name, '') end
+  end
+end
 local id = redis.call('HGET', K, 'id')
 if not id then
   if ARGV[1] == '' then return {} end

@@ -25,6 +25,8 @@ export function judge(error: unknown, location: string): Trouble {
   const stored = /<oxi (damaged|newer|older)\|([^|]*)\|([^>]*)>/.exec(message);
   const unnamed = /<oxi unnamed\|([^|>]+)\|>/.exec(message)?.[1];
   if (unnamed !== undefined) return { kind: 'unnamed', parts: unnamed.split(',') };
+  const denied = /<oxi denied\|([a-z]+)\|>/.exec(message)?.[1];
+  if (denied !== undefined) return { kind: 'final', error: refused('NOPERM', `the '${denied}' command`, location) };
   if (stored !== null)
     return {
       kind: 'stored',
@@ -65,10 +67,18 @@ export function judge(error: unknown, location: string): Trouble {
 
 function refused(code: string | undefined, message: string, location: string): OxiError {
   if (code === 'NOPERM' || message.includes('user executing the script')) {
-    const what = /'([a-z|]+)' command/i.exec(message)?.[1];
+    const command = /'([a-z|]+)' command/i.exec(message)?.[1];
+    const what =
+      command !== undefined
+        ? `the command ${command}`
+        : /\bkeys?\b/.test(message)
+          ? 'its keys'
+          : /channel/.test(message)
+            ? 'its channels'
+            : undefined;
     return new OxiError(
       'PERMISSION_DENIED',
-      `${location}: the user may not do what the state needs${what === undefined ? '' : ` (the command ${what})`}; give it the rights that the README names`,
+      `${location}: the user may not do what the state needs${what === undefined ? '' : ` (${what})`}; give it the rights that the README names`,
     );
   }
   return new OxiError(
