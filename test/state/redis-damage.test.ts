@@ -54,6 +54,21 @@ describe('damage', () => {
     expect(next.token).toBeGreaterThan(lease.token);
     expect(await put(store, lease, 2, 3)).toMatchObject({ written: false, reason: 'fenced' });
     expect(await put(stranger, next, 2, 3)).toEqual({ written: true, version: 3 });
+    await stranger.remove(next);
+    expect(await scene.server.cli('--scan', '--pattern', `${keys.run('rides')}:*`)).toBe('');
+  });
+
+  test("fields in the hash of a run that are none of ours are left alone, and in nobody's way", async () => {
+    const store = scene.open();
+    const lease = await scene.take(store);
+    expect(await put(store, lease, 0, 1)).toMatchObject({ written: true });
+    const strange = ['h:x,y|z>', '1', 'd:x,y|z>', '1', 'd:split-0,split-1', '1', 'h:', 'x', 'g:', 'x', 'note', 'x'];
+    await scene.server.cli('hset', keys.run('rides'), ...strange);
+    expect((await scene.open().parts('rides')).map(({ part }) => part)).toEqual(['split-0']);
+    expect(await store.repair('rides')).toEqual({ quarantined: [], restored: [] });
+    await store.remove(lease);
+    expect(await scene.open().read('rides', 'split-0')).toBeUndefined();
+    expect(await scene.server.cli('hget', keys.run('rides'), 'note')).toBe('x');
   });
 
   test('who starts over goes past what is left of a run whose hash was evicted', async () => {

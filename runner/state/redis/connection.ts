@@ -49,7 +49,7 @@ interface Waiting {
   giveUp: (error: Error) => void;
 }
 
-const TOUCH = `if redis.call('EXISTS', KEYS[1]) == 1 then redis.call('HSET', KEYS[1], 'hard', '1') end`;
+const TOUCH = `if redis.call('EXISTS', KEYS[1]) == 1 then redis.pcall('HSET', KEYS[1], 'hard', '1') end`;
 
 const TIMEOUT_MS = 3000;
 /** Of a timeout: so often a line with commands on it is looked at. A timer for each would cost more than all else here. */

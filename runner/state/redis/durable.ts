@@ -7,10 +7,12 @@ import { OxiError } from '../../engine/errors.ts';
 import type { Connections } from './connection.ts';
 import { infoOf } from './info.ts';
 
-/** A server that writes its log to disk once a second says so within that; whoever shares the connection waits, too. */
-const LONGEST_MS = 1000;
-/** Of the time of a command: two may be waited for, and what stands behind them must not be given up for it. */
-const SHARE = 4;
+/**
+ * How long each is waited for at most, and which part of the time of a command: what stands behind them on the same connection must
+ * not be given up for it. A server that writes its log once a second says so within little more than that.
+ */
+const LOG = { longestMs: 2000, share: 0.5 };
+const REPLICA = { longestMs: 1000, share: 0.25 };
 const FORGETFUL =
   'it writes no log and has no replica, so that it forgets the state of runs when it ends: set appendonly to yes';
 const LOSS = 'should its machine fail now, the run goes back to an earlier one';
@@ -33,20 +35,21 @@ export class Durable {
       const text = await this.#connections.infoAt(key);
       if (text === undefined) return;
       const { hasLog, canAskForLog, replicas } = infoOf(text);
-      const withinMs = Math.min(LONGEST_MS, Math.floor(this.#connections.timeoutMs / SHARE));
+      const within = ({ longestMs, share }: typeof LOG): string =>
+        String(Math.min(longestMs, Math.floor(share * this.#connections.timeoutMs)));
       const asks: [what: string, command: string[]][] = [];
-      if (hasLog && canAskForLog) asks.push(['its disk', ['WAITAOF', '1', '0', String(withinMs)]]);
-      if (replicas > 0) asks.push(['a replica', ['WAIT', '1', String(withinMs)]]);
+      if (replicas > 0) asks.push(['a replica', ['WAIT', '1', within(REPLICA)]]);
+      if (hasLog && canAskForLog) asks.push(['its disk', ['WAITAOF', '1', '0', within(LOG)]]);
       if (hasLog === false && replicas === 0) this.#tell(FORGETFUL);
       if (asks.length === 0) return;
       const answers = await this.#connections.confirm(
         key,
         asks.map(([, command]) => command),
       );
-      asks.forEach(([what], i) => {
+      asks.forEach(([what, command], i) => {
         // WAITAOF answers with two numbers: this server's log, and those of replicas.
         if (Number([answers[i]].flat()[0]) === 0)
-          this.#tell(`a checkpoint was not confirmed by ${what} within ${withinMs} ms: ${LOSS}`);
+          this.#tell(`a checkpoint was not confirmed by ${what} within ${command.at(-1)} ms: ${LOSS}`);
       });
     } catch (error) {
       // The user may not, or the server does not know it: people rename commands.

@@ -145,10 +145,13 @@ end
 local function taken(part, h)
   return {int(h.token), redis.call('HGET', K, 'b:' .. part) or '', redis.call('HGET', K, 'born') or ''}
 end
+-- What else people may have put there is no part.
+local function partOf(field, what) return string.match(field, '^' .. what .. ':(%l+)$') or string.match(field, '^' .. what .. ':(%l+%-%x+)$') end
 local function heads(prefix)
   local names = {}
   for _, field in ipairs(redis.call('HKEYS', K)) do
-    if string.sub(field, 1, 2 + #prefix) == 'h:' .. prefix then names[#names + 1] = string.sub(field, 3) end
+    local part = partOf(field, 'h')
+    if part and string.sub(part, 1, #prefix) == prefix then names[#names + 1] = part end
   end
   return names
 end
@@ -162,7 +165,7 @@ end
 local function withStreams()
   local parts = {}
   for _, field in ipairs(redis.call('HKEYS', K)) do
-    if string.sub(field, 1, 2) == 'd:' then parts[#parts + 1] = string.sub(field, 3) end
+    parts[#parts + 1] = partOf(field, 'd')
   end
   return parts
 end

@@ -262,7 +262,7 @@ return {id, redis.call('HGET', K, 'format') or '0'}
 export const ALL_HEADS = script(`
 local answer, seen = {}, {}
 for _, field in ipairs(redis.call('HKEYS', K)) do
-  local part = string.match(field, '^[hd]:(.+)$')
+  local part = partOf(field, '[hd]')
   if part and not seen[part] then
     seen[part] = true
     answer[#answer + 1] = part answer[#answer + 1] = redis.call('HGET', K, 'h:' .. part) or ''
@@ -298,7 +298,14 @@ local h = {token = 0, lease = '0', ttl = 0, renewed = 0, took = '-'}
 -- Whoever held the lease before can't write any more.
 h.token = nextToken(h, d)
 local good = newest(part)
-if good then h.present = '1' lift(part, good, h.token) else h.present = '0' drop(part) end
+if good then
+  h.present = '1'
+  lift(part, good, h.token)
+  redis.call('HSET', K, 'd:' .. part, '1')
+else
+  h.present = '0'
+  drop(part)
+end
 redis.call('HDEL', K, 'w:' .. part, 'b:' .. part)
 redis.call('HSET', K, 'top', int(h.token), 'h:' .. part, packHead(h))
 return 1
