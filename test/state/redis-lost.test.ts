@@ -171,6 +171,17 @@ describe('a server that lost its data', () => {
       });
     });
 
+    test('a run of which nothing was saved yet, or that had finished, is not', async () => {
+      for (const status of [undefined, 'finished']) {
+        const store = stranger();
+        const lease = status === undefined ? await scene.take(store) : await begin(store, status);
+        await scene.server.cli('flushall');
+        await expect(store.renew(lease)).rejects.toMatchObject(lost);
+        const next = stranger();
+        await next.release(await scene.take(next));
+      }
+    });
+
     test('who slept beyond his lease, and finds nothing, says nothing to others', async () => {
       let clock = 0;
       const store = scene.open(scene.server.url, {}, { monotonicMs: () => clock });

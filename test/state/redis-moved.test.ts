@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { thisHolder } from '../../runner/state/host.ts';
 import { openRedisStore } from '../../runner/state/redis/store.ts';
-import type { StateStore } from '../../runner/state/store.ts';
+import type { StateStore, StoreOptions } from '../../runner/state/store.ts';
 import { RedisCluster, until } from '../servers/redis.ts';
 import { keys, settingsFor } from './redis-open.ts';
 import { leaseOf } from './redis-scene.ts';
@@ -14,7 +14,8 @@ beforeAll(async () => {
 }, 120_000);
 afterAll(() => cluster[Symbol.asyncDispose]());
 
-const open = (): StateStore => openRedisStore(settingsFor(cluster.url, { clusterMode: true, timeoutMs: 1000 }));
+const open = (options: StoreOptions = {}): StateStore =>
+  openRedisStore(settingsFor(cluster.url, { clusterMode: true, timeoutMs: 1000 }), options);
 const here = (id: string) => thisHolder(id);
 
 test.each([
@@ -26,7 +27,8 @@ test.each([
     timeout: 120_000,
   },
   async (runKey, documentsFirst) => {
-    await using store = open();
+    let passed = 0;
+    await using store = open({ monotonicMs: () => performance.now() + passed });
     await using other = open();
     const lease = leaseOf(await store.acquire(runKey, 'split-0', here('rides-1'), 30_000));
     const body = { status: 'running' };
@@ -77,6 +79,8 @@ test.each([
           keys.run(runKey),
           async (gone) => {
             went.push(gone);
+            // The next commit has to renew the lease.
+            passed += 3000;
             // Those who look have to wait while half of the keys are gone; who holds the lease hardly has to.
             const [before, beaten] = [log.length, beats];
             await until('more commits and heartbeats', async () => log.length > before + 5 && beats > beaten + 1);

@@ -41,6 +41,8 @@ interface Scene {
 export class Losses {
   readonly #o: Scene;
   readonly #kept = new Set<string>();
+  /** Runs that nobody would miss. */
+  readonly #over = new Set<string>();
 
   constructor(scene: Scene) {
     this.#o = scene;
@@ -62,6 +64,7 @@ export class Losses {
     if (this.#kept.has(runKey)) return;
     await this.#mark(runKey);
     this.#kept.add(runKey);
+    this.#over.delete(runKey);
     const trouble = await notes?.keep(runKey, await place.begin());
     if (trouble !== undefined)
       warn(`the run can't be noted in the project (${trouble}): should ${location} lose its data, nobody will know`);
@@ -76,6 +79,7 @@ export class Losses {
   async forgetInStore(runKey: string): Promise<void> {
     const { place, keys } = this.#o;
     this.#kept.delete(runKey);
+    this.#over.add(runKey);
     await place.call(runKey, FORGET, [keys.unfinished], [runKey]);
   }
 
@@ -86,7 +90,9 @@ export class Losses {
   /** The error of whoever was told that the run is lost. */
   async error(runKey: string): Promise<OxiError> {
     const { place, keys, memory, notes, location, now } = this.#o;
-    if (memory.isSurelyHeld(runKey, now())) {
+    // A run of which nothing was saved is nobody's loss.
+    const wasThere = (memory.known(runKey, 'run')?.version ?? 0) > 0 && !this.#over.has(runKey);
+    if (wasThere && memory.isSurelyHeld(runKey, now())) {
       // What others have begun since then is theirs.
       const isThere = Number(await place.call(runKey, IS_THERE, [keys.run(runKey)])) === 1;
       if (!isThere) await this.#mark(runKey);

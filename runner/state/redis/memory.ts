@@ -9,7 +9,7 @@ export interface Known {
   ours: Ours | undefined;
 }
 
-interface Ours {
+export interface Ours {
   token: number;
   /** The next versions need no script until then, by the clock of this store; 0 where no lease is held with that token. */
   until: number;

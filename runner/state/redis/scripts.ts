@@ -56,6 +56,18 @@ return written(expected + 1, at)
 `);
 
 /**
+ * part, token, whether the run has to be there -> {time, length of the lease}, which is renewed, or {} where it is not as its holder
+ * knows it. Nothing but the hash is touched, so that commits go on where a cluster has only half of the run.
+ */
+export const BEAT = script(`
+local h = head(ARGV[1])
+if int(h.token) ~= ARGV[2] or h.lease ~= '1' or lost(ARGV[3]) then return {} end
+h.renewed = now()
+redis.call('HSET', K, 'h:' .. ARGV[1], packHead(h))
+return {int(h.renewed), int(h.ttl)}
+`);
+
+/**
  * part, nonce, ttl, holder, token of a lease whose holder is known to be dead, "1" to take it from anybody, whether the run has to
  * be there, id of the entry that was found to be whole
  * -> {"acquired", token, before, born} or {"held", token, remaining, holder} or {"look"}: read the document first, or {"lost"}
