@@ -15,7 +15,7 @@ import { seal, unseal } from './seal.ts';
  * A run that another host has finished is removed at the earliest 30 days later, and the last trace of it 30 days after that: a
  * younger note that nothing in the store fits to means a loss.
  */
-const TRUSTED_MS = 60 * 24 * 3600 * 1000;
+export const TRUSTED_MS = 60 * 24 * 3600 * 1000;
 
 export interface Note {
   /** Identity of the store in which the run was; empty where stores have none. */

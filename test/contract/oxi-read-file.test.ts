@@ -46,11 +46,18 @@ test('no file is read that its path does not name, whatever the state says', asy
   const named = (name: string) => rides.recorded([{ index: 0, name, size: 2 }]);
   expect(await named('rides.ndjson')).toMatchObject([{ name: 'rides.ndjson', size: 2 }]);
   expect(await named('fares.ndjson')).toMatchObject([{ name: 'fares.ndjson', size: 2 }]);
-  for (const name of ['keys.txt', './rides.ndjson', join(folder, 'rides.ndjson'), '/etc/passwd'])
+  // Neither is told whether there is such a file.
+  const strange = ['/etc/passwd', '/etc/no-such-file', '../no-such-file', 'a/../../no-such-file'];
+  for (const name of ['keys.txt', './rides.ndjson', join(folder, 'rides.ndjson'), ...strange])
     await expect(named(name)).rejects.toMatchObject({
       code: 'INPUT_CHANGED',
       message: `step "rides": the run reads ${name}, and "path" does not name that; --fresh starts over`,
     });
+  // What it named, and is gone, is missed.
+  for (const name of ['rides.ndjson', 'fares.ndjson']) {
+    rmSync(join(folder, name));
+    await expect(named(name)).rejects.toMatchObject({ code: 'INPUT_MISSING' });
+  }
 });
 
 test('a match that leads nowhere is said in a sentence', async () => {

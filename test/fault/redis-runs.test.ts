@@ -207,3 +207,38 @@ test('a run goes on when the master of its state is killed, or says truthfully t
   await spread.expectDone(ended, 'failed over');
   spread.remove();
 });
+
+test.each([
+  ['its documents', true],
+  ['what they belong to', false],
+])(
+  'a run goes on while its slot is moved to another master, first %s',
+  { timeout: 120_000 },
+  async (_, documentsFirst) => {
+    await using cluster = await RedisCluster.start({ replicas: 1 });
+    const spread = shopAt(cluster.url, { cluster_mode: true }, long, 5);
+    const from = await cluster.masterOf(keys.run('shop'));
+    let checkpoints = 0;
+    const attempt = spread.attempt(INVOCATION, {
+      env: { OXIFLOW_STOP_AT: 'committed:1' },
+      onEvent: ({ type }) => {
+        if (type === 'checkpoint') checkpoints++;
+      },
+    });
+    await attempt.untilFrozen();
+    await cluster.moveSlot(
+      keys.run('shop'),
+      async (gone) => {
+        if (gone !== 1) return;
+        // One key of it is there, the others are here.
+        const before = checkpoints;
+        attempt.kill('SIGCONT');
+        await until('more checkpoints', async () => checkpoints > before + 1);
+      },
+      { documentsFirst },
+    );
+    await spread.expectDone(await attempt.ended, 'moved');
+    expect((await cluster.masterOf(keys.run('shop'))).port).not.toBe(from.port);
+    spread.remove();
+  },
+);

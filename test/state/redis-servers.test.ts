@@ -1,7 +1,6 @@
 /** How the backend `redis` gets to its server: addresses, TLS, users and their rights, and what it says where it does not. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -15,7 +14,7 @@ import { openRedisStore } from '../../runner/state/redis/store.ts';
 import type { StateStore } from '../../runner/state/store.ts';
 import { CuttingProxy } from '../servers/proxy.ts';
 import { freePort, RedisCluster, RedisServer, until } from '../servers/redis.ts';
-import { settingsFor } from './redis-open.ts';
+import { RIGHTS, settingsFor } from './redis-open.ts';
 
 const stores: StateStore[] = [];
 afterEach(async () => {
@@ -27,11 +26,6 @@ const open = (url: string, more: Partial<RedisSettings> = {}, warn?: (text: stri
   return store;
 };
 const take = (store: StateStore) => store.acquire('rides', 'split-0', thisHolder('rides-1'), 30_000);
-
-const README = readFileSync(new URL('../../README.md', import.meta.url), 'utf8');
-/** The rights that the README names. */
-const COMMANDS = /and the commands `([a-z\s]+)`/.exec(README)?.[1]?.split(/\s+/) ?? [];
-const RIGHTS = ['~oxiflow:state*', '&oxiflow:state*', '-@all', ...COMMANDS.map((name) => `+${name}`)];
 
 describe('an address', () => {
   const of = (text: string) => parseAddress(text, '/project');
@@ -246,7 +240,7 @@ describe('a server', { timeout: 60_000 }, () => {
   });
 
   test('that throws data away is told of, once, and only then', async () => {
-    await using server = await RedisServer.start();
+    await using server = await RedisServer.start({ args: ['--appendonly', 'yes'] });
     const warnings: string[] = [];
     await take(open(server.url, {}, (text) => warnings.push(text)));
     expect(warnings).toEqual([]);
@@ -258,7 +252,7 @@ describe('a server', { timeout: 60_000 }, () => {
 
   test('that is full says so', async () => {
     await using server = await RedisServer.start({ args: ['--maxmemory', '1', '--maxmemory-policy', 'noeviction'] });
-    await expect(take(open(server.url))).rejects.toMatchObject({
+    await expect(take(open(server.url, { lockTimeoutMs: 2000 }))).rejects.toMatchObject({
       code: 'STATE_UNREACHABLE',
       message: expect.stringContaining('maxmemory'),
     });

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { readSync } from 'node:fs';
 import { type FileHandle, glob, open, readdir, stat } from 'node:fs/promises';
-import { basename, dirname, extname, join, resolve } from 'node:path';
+import { basename, dirname, extname, isAbsolute, join, resolve } from 'node:path';
 import * as z from 'zod/mini';
 import { nearest } from '../../config/nearest.ts';
 import type {
@@ -58,6 +58,9 @@ const config = () => {
     })
     .check(binaryAlone);
 };
+
+/** Where a path is no name any more, but a pattern. */
+const WILD = /[*?[{]/;
 
 export const readFile = defineSource({
   name: 'read_file',
@@ -122,15 +125,17 @@ class FileSource implements Source {
     const now: Split[] = [];
     const meant = await this.#meant(splits);
     for (const { index, name } of splits) {
+      const unmeant = new OxiError(
+        'INPUT_CHANGED',
+        `step "${this.#step}": the run reads ${name}, and "path" does not name that; --fresh starts over`,
+        { place: { step: this.#step, field: 'path', file: name } },
+      );
+      // Not even whether it is there is told of what nobody named. What a pattern named may be gone, and then that is said.
+      if (!meant.has(name) && !this.#paths.some((path) => isUnder(path, name))) throw unmeant;
       const info = await stat(resolve(this.#root, name)).catch((error) => {
         throw ioError(error, name, { step: this.#step, file: name });
       });
-      if (!meant.has(name))
-        throw new OxiError(
-          'INPUT_CHANGED',
-          `step "${this.#step}": the run reads ${name}, and "path" does not name that; --fresh starts over`,
-          { place: { step: this.#step, field: 'path', file: name } },
-        );
+      if (!meant.has(name)) throw unmeant;
       now.push({ index, name, size: info.size });
     }
     return now;
@@ -375,8 +380,15 @@ function formatOf(filename: string): string {
     .toLowerCase();
 }
 
+/** A file of that name may be one that the pattern once found: it is in the folder in which that looks. */
+function isUnder(pattern: string, name: string): boolean {
+  if (!isPattern(pattern) || name.split('/').includes('..') || isAbsolute(pattern) !== isAbsolute(name)) return false;
+  const plain = pattern.slice(0, pattern.search(WILD));
+  return name.startsWith(plain.slice(0, plain.lastIndexOf('/') + 1));
+}
+
 function isPattern(path: string): boolean {
-  return /[*?[{]/.test(path);
+  return WILD.test(path);
 }
 
 /** What may have been meant: the nearest name in the folder, or that the folder is not there. */

@@ -49,6 +49,8 @@ interface Waiting {
   giveUp: (error: Error) => void;
 }
 
+const TOUCH = `if redis.call('EXISTS', KEYS[1]) == 1 then redis.pcall('HSET', KEYS[1], 'hard', '1') end`;
+
 const TIMEOUT_MS = 3000;
 /** Of a timeout: so often a line with commands on it is looked at. A timer for each would cost more than all else here. */
 const WATCHES = 10;
@@ -64,7 +66,7 @@ export class Connections {
   readonly location: string;
   readonly #settings: RedisSettings;
   readonly #address: RedisAddress;
-  readonly #timeoutMs: number;
+  readonly timeoutMs: number;
   readonly #size: number;
   readonly #closing = new AbortController();
   #lines: Line[] = [];
@@ -79,7 +81,7 @@ export class Connections {
     this.#settings = settings;
     this.#warn = warn;
     this.#address = parseAddress(settings.connectionUrl, settings.projectRoot, settings.addressFrom);
-    this.#timeoutMs = settings.timeoutMs ?? TIMEOUT_MS;
+    this.timeoutMs = settings.timeoutMs ?? TIMEOUT_MS;
     // One listens, if there may be more than one.
     this.#size = Math.max(1, (settings.poolSize ?? POOL_SIZE) - 1);
     this.#nodes = this.#address.nodes;
@@ -106,11 +108,36 @@ export class Connections {
   }
 
   /** What the server says of itself, or undefined where it may not be asked. Of a cluster: one of its servers. */
-  async info(): Promise<string | undefined> {
+  info(): Promise<string | undefined> {
+    return this.#info((client) => client.info());
+  }
+
+  /** As `info`, of the server that has a key. */
+  infoAt(key: string): Promise<string | undefined> {
+    return this.#info(async (client) => String(await this.#atKey(client, key, ['INFO'])));
+  }
+
+  /**
+   * Asks the server that has the hash `key`, which was written, whether that is safe. It answers for what came on the same connection:
+   * so something is written there first, unless the hash is gone.
+   */
+  confirm(key: string, asks: readonly (readonly string[])[]): Promise<unknown[]> {
+    return this.try(async (client) => {
+      await client.eval(TOUCH, 1, key);
+      return await Promise.all(asks.map((words) => this.#atKey(client, key, words)));
+    });
+  }
+
+  #atKey(client: Client, key: string, words: readonly string[]): Promise<unknown> {
+    return client.sendCommand(new (loadDriver().AtKey)(key, words)) as Promise<unknown>;
+  }
+
+  async #info(ask: (client: Client) => Promise<string>): Promise<string | undefined> {
     try {
-      return await this.try((client) => client.info());
+      return await this.try(ask);
     } catch (error) {
-      if (error instanceof OxiError && error.code === 'PERMISSION_DENIED') return undefined;
+      // People take this command away, from users or from all: it is not needed.
+      if (error instanceof OxiError && ['PERMISSION_DENIED', 'CONFIG_INVALID'].includes(error.code)) return undefined;
       throw error;
     }
   }
@@ -119,6 +146,7 @@ export class Connections {
     const began = performance.now();
     let reason = '';
     for (let pause = FIRST_PAUSE_MS; ; pause = Math.min(2 * pause, LONGEST_PAUSE_MS)) {
+      if (this.#closing.signal.aborted) throw this.#unreachable('closed');
       const line = this.#line();
       try {
         const answer = await this.#inTime(line, work);
@@ -152,30 +180,40 @@ export class Connections {
   listen(channel: string, wake: () => void): AsyncDisposable | undefined {
     if (this.#settings.poolSize === 1) return undefined;
     const { Redis } = loadDriver();
-    let closed = false;
+    const over = new AbortController();
+    const signal = AbortSignal.any([over.signal, this.#closing.signal]);
     let client: Redis | undefined;
     let again: NodeJS.Timeout | undefined;
     let turn = 0;
+    const refused = (error: unknown): void => {
+      const trouble = judge(error, this.location);
+      // Asking again changes nothing.
+      if (trouble.kind === 'final') {
+        over.abort();
+        this.#warn(`requests to a run are seen late, when somebody looks for them: ${trouble.error.message}`);
+      }
+      client?.disconnect();
+    };
     const open = (): void => {
+      for (const line of this.#lines) if ('nodes' in line.client) this.#remember(line.client);
       // Any node of a cluster hears what is published at another one.
       const node = this.#nodes[turn++ % Math.max(1, this.#nodes.length)];
       client = new Redis({ ...this.#options(), ...this.#place(node), retryStrategy: () => null });
       client.on('error', () => undefined);
       client.on('message', wake);
       client.on('end', () => {
-        if (!closed) again = setTimeout(open, LISTEN_AGAIN_MS).unref();
+        if (!signal.aborted) again = setTimeout(open, LISTEN_AGAIN_MS).unref();
       });
       // What was published meanwhile was missed.
-      client.subscribe(channel).then(wake, () => client?.disconnect());
+      client.subscribe(channel).then(wake, refused);
     };
+    const end = (): void => {
+      clearTimeout(again);
+      client?.disconnect();
+    };
+    signal.addEventListener('abort', end, { once: true });
     open();
-    return {
-      [Symbol.asyncDispose]: async () => {
-        closed = true;
-        clearTimeout(again);
-        client?.disconnect();
-      },
-    };
+    return { [Symbol.asyncDispose]: async () => over.abort() };
   }
 
   async close(): Promise<void> {
@@ -216,7 +254,7 @@ export class Connections {
     return new Promise((resolve, reject) => {
       const mine: Waiting = { seen: 0, giveUp: reject };
       line.waiting.add(mine);
-      line.watch ??= setInterval(() => this.#watch(line), this.#timeoutMs / WATCHES);
+      line.watch ??= setInterval(() => this.#watch(line), this.timeoutMs / WATCHES);
       work(line.client).then(
         (answer) => {
           line.waiting.delete(mine);
@@ -238,7 +276,7 @@ export class Connections {
     for (const one of line.waiting) {
       if (one.seen++ < WATCHES) continue;
       line.waiting.delete(one);
-      one.giveUp(new Error(`timed out after ${this.#timeoutMs} ms`));
+      one.giveUp(new Error(`timed out after ${this.timeoutMs} ms`));
     }
   }
 
@@ -269,7 +307,7 @@ export class Connections {
     const cluster = new Cluster(this.#nodes, {
       clusterRetryStrategy: () => null,
       enableReadyCheck: false,
-      slotsRefreshTimeout: this.#timeoutMs,
+      slotsRefreshTimeout: this.timeoutMs,
       redisOptions: this.#options(),
       // Names are left as they are where certificates are held against them.
       ...(tls === undefined ? {} : { dnsLookup: (name, done) => done(null, name) }),
@@ -289,7 +327,7 @@ export class Connections {
       ...(password === undefined ? {} : { password }),
       db,
       ...(tls === undefined ? {} : { tls }),
-      connectTimeout: this.#timeoutMs,
+      connectTimeout: this.timeoutMs,
       protocol: 2,
       replyMapping: 'legacy',
       // The server says by itself that it is loading.

@@ -1,15 +1,15 @@
 /** The documents of runs: how one is read, and how a version follows another. */
 import type * as store from '../store.ts';
 import type { Keys } from './keys.ts';
-import type { Memory } from './memory.ts';
+import type { Memory, Ours } from './memory.ts';
 import { makeNonce } from './nonce.ts';
 import type { Place } from './place.ts';
 import { type Body, documentOf, sealDocument } from './rows.ts';
-import { READ, WRITE } from './scripts.ts';
+import { BEAT, READ, WRITE } from './scripts.ts';
 
 /**
- * A commit renews the lease of its writer. That takes a script, and so only the first one does in each of this many parts of the
- * lease's time: what follows is one command.
+ * A commit renews the lease of its writer. That takes a script more, and so only the first one does in each of this many parts of the
+ * lease's time.
  */
 const RENEWALS = 10;
 
@@ -20,12 +20,12 @@ export class Documents {
   readonly #location: string;
   readonly #now: () => number;
 
-  constructor(place: Place, keys: Keys, memory: Memory, location: string, clock: (() => number) | undefined) {
+  constructor(place: Place, keys: Keys, memory: Memory, location: string, now: () => number) {
     this.#place = place;
     this.#keys = keys;
     this.#memory = memory;
     this.#location = location;
-    this.#now = clock ?? (() => performance.now());
+    this.#now = now;
   }
 
   async read(runKey: string, part: store.Part): Promise<store.StoredDocument | undefined> {
@@ -62,6 +62,7 @@ export class Documents {
     const same = known?.version === expected ? known : undefined;
     const ours = same?.ours?.token === token ? same.ours : undefined;
     const began = this.#now();
+    if (ours !== undefined && ours.until > 0 && began >= ours.until) await this.#beat(runKey, part, ours, must);
     if (same !== undefined && ours !== undefined && began < ours.until) {
       const field = `${nonce} ${Math.round(began + ours.ahead)}`;
       const key = this.#keys.documents(runKey, part);
@@ -73,7 +74,7 @@ export class Documents {
     }
     await this.#place.begin();
     const args = [part, expected, token, nonce, same?.wrote ?? '', ours === undefined ? '0' : '1', must, text];
-    const answer = (await this.#place.call(runKey, WRITE, [this.#keys.run(runKey)], args)) as string[];
+    const answer = (await this.#place.call(runKey, WRITE, [this.#keys.run(runKey)], args, [part])) as string[];
     const [outcome, itsVersion, itsToken, at, lease, ttl] = answer;
     if (outcome === 'lost') return undefined;
     const stored = { version: Number(itsVersion), token: Number(itsToken) };
@@ -91,8 +92,23 @@ export class Documents {
     return { written: true, version: stored.version };
   }
 
+  /** Renews the lease by which a document was written; where it is not held any more, the script of the next commit says why. */
+  async #beat(runKey: string, part: store.Part, ours: Ours, must: string): Promise<void> {
+    const began = this.#now();
+    const answer = (await this.#place.call(
+      runKey,
+      BEAT,
+      [this.#keys.run(runKey)],
+      [part, ours.token, must],
+    )) as string[];
+    const [at, ttl] = answer;
+    if (ttl === undefined) return;
+    ours.until = began + Number(ttl) / RENEWALS;
+    ours.ahead = Number(at) - this.#now();
+  }
+
   async #open(runKey: string, part: store.Part): Promise<ReturnType<typeof documentOf>> {
-    const answer = (await this.#place.call(runKey, READ, [this.#keys.run(runKey)], [part])) as string[];
+    const answer = (await this.#place.call(runKey, READ, [this.#keys.run(runKey)], [part], [part])) as string[];
     return documentOf(answer, runKey, part, this.#location);
   }
 }

@@ -34,6 +34,20 @@ export class Append extends Command {
   }
 }
 
+/** A command that names no key, sent to the server of one. */
+export class AtKey extends Command {
+  readonly #words: readonly string[];
+
+  constructor(key: string, words: readonly string[]) {
+    super('xadd', [key]);
+    this.#words = words;
+  }
+
+  override toWritable(): string {
+    return `*${this.#words.length}\r\n${this.#words.map(bulk).join('')}`;
+  }
+}
+
 function bulk(text: string): string {
   return `$${Buffer.byteLength(text)}\r\n${text}\r\n`;
 }

@@ -47,9 +47,13 @@ export class History {
 
   async newest({ runKey, pipeline, limit = Number.POSITIVE_INFINITY }: HistoryFilter): Promise<HistoryEntry[]> {
     const found: HistoryEntry[] = [];
+    // What is added meanwhile moves the others on, to the next page.
+    const seen = new Set<string>();
     for (let first = 0; found.length < limit; first += PAGE) {
       const page = (await this.#place.call(runKey, HISTORY, [this.#key], [first, first + PAGE - 1])) as string[];
       for (const text of page) {
+        if (seen.has(text)) continue;
+        seen.add(text);
         const entry = entryOf(text);
         if (entry === undefined) throw corrupt(this.#location, 'a history entry is damaged', runKey);
         if (runKey !== undefined && entry.runKey !== runKey) continue;

@@ -16,6 +16,8 @@ export interface Keys {
   store: string;
   /** The set of run keys. */
   runs: string;
+  /** Those that are unfinished: see `Unfinished`. */
+  unfinished: string;
   history: string;
 }
 
@@ -47,6 +49,7 @@ export function keysOf(prefix: string): Keys {
     channel: (runKey) => of(runKey).channel,
     store: `${prefix}:store`,
     runs: `${prefix}:runs`,
+    unfinished: `${prefix}:unfinished`,
     history: `${prefix}:history`,
   };
 }

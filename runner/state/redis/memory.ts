@@ -9,7 +9,7 @@ export interface Known {
   ours: Ours | undefined;
 }
 
-interface Ours {
+export interface Ours {
   token: number;
   /** The next versions need no script until then, by the clock of this store; 0 where no lease is held with that token. */
   until: number;
@@ -18,6 +18,8 @@ interface Ours {
 }
 
 const MOST_KNOWN = 10_000;
+/** Whoever looks at more runs than these, one after the other, looks at each of them once. */
+const MOST_LOOKED_AT = 16;
 
 export class Memory {
   readonly #known = new Map<string, Known>();
@@ -25,6 +27,20 @@ export class Memory {
   readonly #held = new Map<string, Set<number>>();
   /** Identities of these runs. */
   readonly #born = new Map<string, string>();
+  /** Until when nobody can have taken what is held of a run, by the clock of this store. */
+  readonly #surelyHeld = new Map<string, number>();
+
+  /** Parts that had a document at the last look at the parts of a run, by run and prefix of their names. */
+  readonly #documents = new Map<string, string[]>();
+
+  documentsOf(runKey: string, prefix: string): readonly string[] {
+    return this.#documents.get(`${prefix} ${runKey}`) ?? [];
+  }
+
+  sawDocuments(runKey: string, prefix: string, parts: string[]): void {
+    if (this.#documents.size >= MOST_LOOKED_AT) this.#documents.clear();
+    this.#documents.set(`${prefix} ${runKey}`, parts);
+  }
 
   known(runKey: string, part: string): Known | undefined {
     return this.#known.get(`${part} ${runKey}`);
@@ -52,10 +68,15 @@ export class Memory {
     return this.#held.has(runKey);
   }
 
-  hold(runKey: string, token: number, born: string): void {
+  hold(runKey: string, token: number, born: string, until: number): void {
     const held = this.#held.get(runKey) ?? new Set();
     this.#held.set(runKey, held.add(token));
-    this.#born.set(runKey, born);
+    this.bear(runKey, born, until);
+  }
+
+  /** Who slept for longer can't tell a run that was lost from one that others have ended and removed. */
+  isSurelyHeld(runKey: string, now: number): boolean {
+    return now < (this.#surelyHeld.get(runKey) ?? 0);
   }
 
   letGo(runKey: string, token: number): void {
@@ -64,6 +85,7 @@ export class Memory {
     if (held?.size !== 0) return;
     this.#held.delete(runKey);
     this.#born.delete(runKey);
+    this.#surelyHeld.delete(runKey);
   }
 
   /** The identity of a run of which a lease is held or was renewed; empty where none is known. */
@@ -71,13 +93,15 @@ export class Memory {
     return this.#born.get(runKey) ?? '';
   }
 
-  bear(runKey: string, born: string): void {
+  bear(runKey: string, born: string, until: number): void {
     this.#born.set(runKey, born);
+    this.#surelyHeld.set(runKey, until);
   }
 
   /** Nothing of the run is left. */
   bury(runKey: string): void {
     this.forgetDocuments(runKey);
     this.#born.delete(runKey);
+    this.#surelyHeld.delete(runKey);
   }
 }

@@ -4,10 +4,11 @@ import { OxiError } from '../../engine/errors.ts';
 import { corrupt, newer, older } from '../faults.ts';
 import type { Connections } from './connection.ts';
 import { FORMAT } from './head.ts';
+import { infoOf } from './info.ts';
 import { isOfRun } from './keys.ts';
 import type { Script } from './prelude.ts';
 import { IDENTITY } from './scripts.ts';
-import { judge, tooOld } from './trouble.ts';
+import { judge, type Trouble, tooOld } from './trouble.ts';
 
 export class Place {
   readonly #connections: Connections;
@@ -43,17 +44,26 @@ export class Place {
     return id;
   }
 
-  /** `runKey`: the run that is asked about, for the message where something of it is damaged. Throws as `Connections.call`. */
+  /**
+   * `runKey`: the run that is asked about, for the message where something of it is damaged. `parts`: those whose streams the script
+   * is known to touch; it asks for others by itself. Throws as `Connections.call`.
+   */
   async call(
     runKey: string | undefined,
     script: Script,
     keys: readonly string[],
     args: readonly (string | number)[] = [],
+    parts: readonly string[] = [],
   ): Promise<unknown> {
-    try {
-      return await this.#connections.call(script, keys, args);
-    } catch (error) {
-      throw this.#inWords(error, keys, runKey);
+    let named = parts;
+    for (;;) {
+      try {
+        return await this.#connections.call(script, [...keys, ...named.map((part) => `${keys[0]}:${part}`)], args);
+      } catch (error) {
+        const trouble = judge(error, this.#connections.location);
+        if (trouble.kind !== 'unnamed') throw this.#inWords(error, trouble, keys, runKey);
+        named = [...named, ...trouble.parts];
+      }
     }
   }
 
@@ -62,10 +72,9 @@ export class Place {
     return this.#connections.append(key, id, field, value);
   }
 
-  #inWords(error: unknown, keys: readonly string[], runKey: string | undefined): unknown {
+  #inWords(error: unknown, trouble: Trouble, keys: readonly string[], runKey: string | undefined): unknown {
     const { location } = this.#connections;
     if (error instanceof Error && error.message.includes('WRONGTYPE')) return foreign(location, keys, runKey);
-    const trouble = judge(error, location);
     if (trouble.kind !== 'stored') return error;
     if (trouble.fault === 'newer') return newer(location, Number(trouble.text), FORMAT);
     if (trouble.fault === 'older') return older(location, Number(trouble.text), FORMAT);
@@ -74,14 +83,14 @@ export class Place {
 
   /** Where the server may not be asked, the first commit finds out that it is too old. */
   async #checkServer(): Promise<void> {
-    const info = (await this.#connections.info()) ?? '';
-    const [, version, major, minor] = /^redis_version:((\d+)\.(\d+)\S*)/m.exec(info) ?? [];
-    if (version !== undefined && (Number(major) < 6 || (Number(major) === 6 && Number(minor) < 2)))
-      throw tooOld(this.#connections.location, version);
-    const policy = /^maxmemory_policy:(\S+)/m.exec(info)?.[1];
+    const info = await this.#connections.info();
+    if (info === undefined) return;
+    const { version, isRecent, policy } = infoOf(info);
+    const { location } = this.#connections;
+    if (!isRecent) throw tooOld(location, version);
     if (policy !== undefined && policy !== 'noeviction')
       this.#warn(
-        `${this.#connections.location} throws data away when its memory is full (maxmemory-policy ${policy}), the state of runs too: set it to noeviction`,
+        `${location} throws data away when its memory is full (maxmemory-policy ${policy}), the state of runs too: set it to noeviction`,
       );
   }
 }

@@ -43,18 +43,26 @@ export async function repairRun(
   for (let round = 0; round < ROUNDS; round++) {
     const heads = (await place.call(runKey, ALL_HEADS, [run])) as string[];
     const damages: Damage[] = [];
-    for (let i = 0; i < heads.length; i += 2) {
-      const part = heads[i] as Part;
+    const known = new Set<string>();
+    const look = async (part: Part, head: string): Promise<boolean> => {
+      known.add(part);
       await evict(keys.documents(runKey, part), 'stream');
-      const entries = (await place.call(runKey, ENTRIES, [run], [part])) as string[];
-      const damage = damageOf(part, heads[i + 1] ?? '', entries, runKey, location);
+      const entries = (await place.call(runKey, ENTRIES, [run], [part], [part])) as string[];
+      if (head === '' && entries.length === 0) return false;
+      const damage = damageOf(part, head, entries, runKey, location);
       if (damage !== undefined) damages.push(damage);
-    }
+      return true;
+    };
+    for (let i = 0; i < heads.length; i += 2) await look(heads[i] as Part, heads[i + 1] ?? '');
+    // Where the hash was evicted, the documents are still there.
+    if (!known.has('run')) await look('run', '');
+    for (const kind of ['split', 'group'] as const)
+      for (let k = 0; known.has(`${kind}-${k}`) || (await look(`${kind}-${k}`, '')); k++);
     if (damages.length === 0) break;
     for (const { part, head, isHeadBad, last, bad, version } of damages) {
       const stamp = new Date().toISOString();
       const args = [part, head, last, isHeadBad ? '1' : '0', stamp, ...bad];
-      if (Number(await place.call(runKey, MEND, [run, aside], args)) !== 1) continue;
+      if (Number(await place.call(runKey, MEND, [run, aside], args, [part])) !== 1) continue;
       quarantined.push(
         ...[...(isHeadBad ? [`h:${part}`] : []), ...bad.map((id) => `${part} ${id}`)].map(
           (name) => `${aside} ${stamp} ${name}`,

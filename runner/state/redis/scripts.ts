@@ -48,9 +48,23 @@ elseif h.lease == '1' then
   h.renewed = at
 end
 h.present = '1' h.token = token
+-- What lies there without a document being known of it is no version before this one.
+if not d then redis.call('DEL', stream(part)) end
 redis.call('XADD', stream(part), 'MAXLEN', '~', '2', int(token) .. '-' .. int(expected + 1), nonce .. ' ' .. int(at), ARGV[8])
 redis.call('HSET', K, 'h:' .. part, packHead(h), 'd:' .. part, '1')
 return written(expected + 1, at)
+`);
+
+/**
+ * part, token, whether the run has to be there -> {time, length of the lease}, which is renewed, or {} where it is not as its holder
+ * knows it. Nothing but the hash is touched, so that commits go on where a cluster has only half of the run.
+ */
+export const BEAT = script(`
+local h = head(ARGV[1])
+if int(h.token) ~= ARGV[2] or h.lease ~= '1' or lost(ARGV[3]) then return {} end
+h.renewed = now()
+redis.call('HSET', K, 'h:' .. ARGV[1], packHead(h))
+return {int(h.renewed), int(h.ttl)}
 `);
 
 /**
@@ -60,16 +74,18 @@ return written(expected + 1, at)
  */
 export const ACQUIRE = script(`
 local part, nonce = ARGV[1], ARGV[2]
+anew = ARGV[7] == '-'
 local h = head(part)
 if lost(ARGV[7]) then return {'lost'} end
 if h.took == nonce then return {'acquired', unpack(taken(part, h))} end
-local left = remaining(h, now())
+local left = remainingFrom(part, h, now())
 if left > 0 and ARGV[6] ~= '1' and int(h.token) ~= ARGV[5] then
   return {'held', int(h.token), int(left), redis.call('HGET', K, 'w:' .. part) or ''}
 end
 local d = document(part, h)
 if d and d.id ~= ARGV[8] then return {'look'} end
 take(part, h, d, nonce, ARGV[3], ARGV[4])
+if anew then redis.call('HSET', K, 'anew', '1') end
 return {'acquired', unpack(taken(part, h))}
 `);
 
@@ -92,7 +108,7 @@ local at = now()
 local answer = {'none'}
 for i = 6, #ARGV, 3 do
   local part, h = ARGV[i], found[i]
-  if remaining(h, at) == 0 or int(h.token) == ARGV[i + 1] then
+  if remainingFrom(part, h, at) == 0 or int(h.token) == ARGV[i + 1] then
     local d = document(part, h)
     if d and d.id ~= ARGV[i + 2] then return {'look', part} end
     take(part, h, d, nonce, ARGV[2], ARGV[3])
@@ -140,9 +156,14 @@ return 1
 /** prefix of the part's name -> {part, version, written, token, lease, remaining, holder, ...} */
 export const PARTS = script(`
 local at = now()
-local answer = {}
-for _, part in ipairs(heads(ARGV[1])) do
-  local h = head(part)
+local answer, parts, found, streams = {}, heads(ARGV[1]), {}, {}
+for _, part in ipairs(parts) do
+  found[part] = head(part)
+  if found[part].present == '1' then streams[#streams + 1] = part end
+end
+need(streams)
+for _, part in ipairs(parts) do
+  local h = found[part]
   if h.present == '1' or h.lease == '1' then
     local who = h.lease == '1' and redis.call('HGET', K, 'w:' .. part) or ''
     local d = h.present == '1' and newest(part) or nil
@@ -159,6 +180,9 @@ if h.lease ~= '1' then return {} end
 return {int(h.token), int(remaining(h, now())), redis.call('HGET', K, 'w:' .. ARGV[1]) or ''}
 `);
 
+/** -> 1 where there is anything of the run */
+export const IS_THERE = script(`return redis.call('EXISTS', K)`);
+
 /** keys: the run, its requests; part, token -> 0 where another holds the lease */
 export const REMOVE = script(`
 local h = head(ARGV[1])
@@ -168,16 +192,15 @@ redis.call('DEL', KEYS[2])
 return 1
 `);
 
-/** part, token, nonce -> 0 where another holds the lease. Its token is over, too. */
+/** part, token -> 0 where another holds the lease. Its token is over, too. */
 export const REMOVE_PART = script(`
 local part = ARGV[1]
 local h = head(part)
-if h.took == ARGV[3] then return 1 end
-if int(h.token) ~= ARGV[2] or h.lease ~= '1' then return 0 end
-h.present = '0' h.took = ARGV[3] h.lease = '3' h.token = nextToken(h, newest(part))
-drop(part)
-redis.call('HDEL', K, 'w:' .. part, 'b:' .. part)
-redis.call('HSET', K, 'top', int(h.token), 'h:' .. part, packHead(h))
+if int(h.token) ~= ARGV[2] or h.lease ~= '1' then
+  -- Asked again because the answer got lost, or somebody else has removed it: nobody holds it.
+  return (redis.call('HEXISTS', K, 'h:' .. part) == 0 and h.token >= tonumber(ARGV[2])) and 1 or 0
+end
+bury(part, h, now())
 return 1
 `);
 
@@ -190,11 +213,14 @@ export const PURGE = script(`
 local at, age = now(), tonumber(ARGV[3])
 local dead = {}
 for i = 4, #ARGV do dead[ARGV[i]] = true end
+need(withStreams())
 local last = tonumber(redis.call('HGET', K, 'removed') or '0') or 0
 local removed, documents, run = last > 0, false, nil
+local _, went = gone('worker')
+last = math.max(last, went)
 for _, part in ipairs(heads('')) do
   local h = head(part)
-  if remaining(h, at) > 0 and not dead[int(h.token)] then return 0 end
+  if remainingFrom(part, h, at) > 0 and not dead[int(h.token)] then return 0 end
   local d = document(part, h)
   last = math.max(last, h.renewed, d and d.at or 0)
   if d then documents = true end
@@ -209,7 +235,7 @@ end
 -- Removed long ago: by now nobody can hold a token of it. What never came to a document waits twice as long, so that a note of
 -- it in a project is forgotten before it is.
 if (removed and not documents and last <= at - age) or last <= at - 2 * age then
-  for _, part in ipairs(heads('')) do drop(part) end
+  for _, part in ipairs(withStreams()) do drop(part) end
   redis.call('DEL', KEYS[1], KEYS[2], KEYS[3])
   return 2
 end
@@ -221,8 +247,20 @@ export const RUNS = script(`return redis.call('SMEMBERS', K)`);
 export const ADD_RUN = script(`return redis.call('SADD', K, ARGV[1])`);
 export const DROP_RUN = script(`return redis.call('SREM', K, ARGV[1])`);
 
-/** key: the store itself; the identity that it gets if it has none yet, or "" -> {} or {identity, format} */
+/**
+ * What the scripts call. A user who lacks one of these would have a script end in the middle: that is found out before the first
+ * change, where the server can tell (7.0).
+ */
+const CALLED =
+  'time exists type renamenx del hget hset hdel hsetnx hexists hkeys xadd xrange xrevrange xsetid xdel lrange rpush lrem zadd zrangebyscore zrevrange zremrangebyscore sadd srem smembers';
+
+/** key: the store itself; the identity that it gets if it has none yet, or "" for who only looks -> {} or {identity, format} */
 export const IDENTITY = script(`
+if ARGV[1] ~= '' and redis.acl_check_cmd then
+  for name in string.gmatch('${CALLED}', '%a+') do
+    if not redis.acl_check_cmd(name, K, K) then fault('denied', name, '') end
+  end
+end
 local id = redis.call('HGET', K, 'id')
 if not id then
   if ARGV[1] == '' then return {} end
@@ -236,7 +274,7 @@ return {id, redis.call('HGET', K, 'format') or '0'}
 export const ALL_HEADS = script(`
 local answer, seen = {}, {}
 for _, field in ipairs(redis.call('HKEYS', K)) do
-  local part = string.match(field, '^[hd]:(.+)$')
+  local part = partOf(field, '[hd]')
   if part and not seen[part] then
     seen[part] = true
     answer[#answer + 1] = part answer[#answer + 1] = redis.call('HGET', K, 'h:' .. part) or ''
@@ -272,7 +310,14 @@ local h = {token = 0, lease = '0', ttl = 0, renewed = 0, took = '-'}
 -- Whoever held the lease before can't write any more.
 h.token = nextToken(h, d)
 local good = newest(part)
-if good then h.present = '1' lift(part, good, h.token) else h.present = '0' drop(part) end
+if good then
+  h.present = '1'
+  lift(part, good, h.token)
+  redis.call('HSET', K, 'd:' .. part, '1')
+else
+  h.present = '0'
+  drop(part)
+end
 redis.call('HDEL', K, 'w:' .. part, 'b:' .. part)
 redis.call('HSET', K, 'top', int(h.token), 'h:' .. part, packHead(h))
 return 1

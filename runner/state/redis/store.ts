@@ -2,7 +2,7 @@
  * The backend `redis`: each operation one script on the server, whose clock ends the leases. The history and the set of run keys
  * are in other slots of a cluster than a run: what touches both is done in steps of which each is safe to be the last one.
  */
-import { isCorrupt, OxiError } from '../../engine/errors.ts';
+import { isCorrupt } from '../../engine/errors.ts';
 import { acquireAnew } from '../anew.ts';
 import { checkBody, checkRunKey, isPrunable, lost } from '../faults.ts';
 import { isProvenDead } from '../host.ts';
@@ -12,8 +12,10 @@ import type { RequestFilter } from '../requests.ts';
 import type * as store from '../store.ts';
 import { Connections, type RedisSettings } from './connection.ts';
 import { Documents } from './documents.ts';
+import { Durable } from './durable.ts';
 import { History, type HistoryFilter } from './history.ts';
 import { type Keys, keysOf } from './keys.ts';
+import { Losses } from './losses.ts';
 import { Memory } from './memory.ts';
 import { makeNonce } from './nonce.ts';
 import { Place } from './place.ts';
@@ -43,12 +45,14 @@ class RedisStore implements store.StateStore {
   readonly #connections: Connections;
   readonly #place: Place;
   readonly #keys: Keys;
-  readonly #notes: RunNotes | undefined;
+  readonly #losses: Losses;
+  readonly #now: () => number;
   readonly #warn: (text: string) => void;
   readonly #requests: Requests;
   readonly #history: History;
   readonly #memory = new Memory();
   readonly #documents: Documents;
+  readonly #durable: Durable;
   /** Runs that are known to be in the set of run keys. */
   readonly #listed = new Set<string>();
 
@@ -57,9 +61,19 @@ class RedisStore implements store.StateStore {
     this.#connections = new Connections(settings, this.#warn);
     this.#keys = keysOf(settings.keyPrefix);
     this.location = this.#connections.location;
-    this.#notes = options.notes === true ? new RunNotes(settings.projectRoot, this.location) : undefined;
+    this.#now = options.monotonicMs ?? (() => performance.now());
     this.#place = new Place(this.#connections, this.#keys.store, this.#warn);
-    this.#documents = new Documents(this.#place, this.#keys, this.#memory, this.location, options.monotonicMs);
+    this.#documents = new Documents(this.#place, this.#keys, this.#memory, this.location, this.#now);
+    this.#losses = new Losses({
+      place: this.#place,
+      keys: this.#keys,
+      memory: this.#memory,
+      notes: options.notes === true ? new RunNotes(settings.projectRoot, this.location) : undefined,
+      location: this.location,
+      warn: this.#warn,
+      now: this.#now,
+    });
+    this.#durable = new Durable(this.#connections, this.#warn);
     this.#requests = new Requests(this.#place, this.#keys, this.location);
     this.#history = new History(this.#place, this.#keys.history, this.location);
   }
@@ -80,12 +94,13 @@ class RedisStore implements store.StateStore {
     checkBody(document.body);
     const must = this.#memory.isHeld(runKey) ? this.#memory.born(runKey) : '';
     const result = await this.#documents.replace(runKey, part, document, must);
-    if (result === undefined) throw this.#lost(runKey);
+    if (result === undefined) throw await this.#losses.error(runKey);
     if (!result.written) return result;
     if (!this.#listed.has(runKey)) await this.#list(runKey);
+    if (document.grade === 'hard') await this.#durable.settle(this.#keys.run(runKey));
     // Behind the write: where there is a note there was a document, so that a crash in between is not taken for a loss.
-    if (part === 'run' && document.body.status === 'finished') await this.#notes?.forget(runKey);
-    else if (part === 'run' && this.#memory.isHeld(runKey)) await this.#note(runKey);
+    if (part === 'run' && document.body.status === 'finished') await this.#losses.forget(runKey);
+    else if (part === 'run' && this.#memory.isHeld(runKey)) await this.#losses.keep(runKey);
     return result;
   }
 
@@ -110,22 +125,24 @@ class RedisStore implements store.StateStore {
     ttlMs: number,
     how: { force?: boolean; fresh?: boolean },
   ): Promise<store.AcquireResult> {
-    const must = await this.#mustBeThere(runKey, how.fresh === true);
+    const must = await this.#losses.mustBeThere(runKey, how.fresh === true);
     const nonce = makeNonce();
+    const began = this.#now();
+    const run = this.#keys.run(runKey);
     let dead = '';
     let seen = '';
     for (;;) {
       const force = how.force === true ? '1' : '0';
       const args = [part, nonce, ttlMs, JSON.stringify(holder), dead, force, must, seen];
-      const answer = (await this.#place.call(runKey, scripts.ACQUIRE, [this.#keys.run(runKey)], args)) as string[];
+      const answer = (await this.#place.call(runKey, scripts.ACQUIRE, [run], args, [part])) as string[];
       const [outcome, token = '', third = '', fourth = ''] = answer;
-      if (outcome === 'lost') throw await this.#lostAcross(runKey);
+      if (outcome === 'lost') throw await this.#losses.error(runKey);
       if (outcome === 'look') {
         seen = await this.#documents.entryOf(runKey, part);
         continue;
       }
       if (outcome === 'acquired')
-        return await this.#acquired({ runKey, part, token: Number(token), ttlMs, holder }, third, fourth);
+        return await this.#acquired({ runKey, part, token: Number(token), ttlMs, holder }, third, fourth, began);
       const other = holderOf(fourth, runKey, this.location);
       if (!isProvenDead(other) || dead === token) return { acquired: false, holder: other, remainingMs: Number(third) };
       dead = token;
@@ -141,10 +158,11 @@ class RedisStore implements store.StateStore {
     checkRunKey(runKey);
     for (const part of parts) checkPart(part);
     if (parts.length === 0) return undefined;
-    const must = await this.#mustBeThere(runKey, false);
+    const must = await this.#losses.mustBeThere(runKey, false);
     const dead = new Map<string, string>();
     const seen = new Map<string, string>();
     const nonce = makeNonce();
+    const began = this.#now();
     for (;;) {
       const args = [nonce, ttlMs, JSON.stringify(holder), hostMark(holder), must];
       const pairs = parts.flatMap((part) => [part, dead.get(part) ?? '', seen.get(part) ?? '']);
@@ -154,8 +172,9 @@ class RedisStore implements store.StateStore {
         scripts.CLAIM,
         [run],
         [...args, ...pairs],
+        [...seen.keys()],
       )) as string[];
-      if (outcome === 'lost') throw await this.#lostAcross(runKey);
+      if (outcome === 'lost') throw await this.#losses.error(runKey);
       if (outcome === 'look') {
         const part = rest[0] as store.Part;
         seen.set(part, await this.#documents.entryOf(runKey, part));
@@ -167,6 +186,7 @@ class RedisStore implements store.StateStore {
           { runKey, part: part as store.Part, token: Number(token), ttlMs, holder },
           before,
           born,
+          began,
         );
       }
       const known = dead.size;
@@ -180,11 +200,12 @@ class RedisStore implements store.StateStore {
 
   async renew(lease: store.Lease): Promise<boolean> {
     const { runKey, part, token, ttlMs, holder } = lease;
+    const began = this.#now();
     const args = [part, token, ttlMs, JSON.stringify(holder), this.#memory.born(runKey)];
     const answer = (await this.#place.call(runKey, scripts.RENEW, [this.#keys.run(runKey)], args)) as string[];
     const [outcome, born = ''] = answer;
-    if (outcome === 'lost') throw this.#lost(runKey);
-    if (outcome === 'renewed') this.#memory.bear(runKey, born);
+    if (outcome === 'lost') throw await this.#losses.error(runKey);
+    if (outcome === 'renewed') this.#memory.bear(runKey, born, began + ttlMs);
     return outcome === 'renewed';
   }
 
@@ -253,7 +274,7 @@ class RedisStore implements store.StateStore {
     const done = await repairRun(this.#place, this.#keys, runKey, this.location);
     // Who has seen it set aside knows that it is gone.
     if (done.quarantined.length > 0 && (await this.read(runKey, 'run')) === undefined)
-      await this.#notes?.forget(runKey);
+      await this.#losses.forget(runKey);
     return done;
   }
 
@@ -262,13 +283,19 @@ class RedisStore implements store.StateStore {
     const keys = [this.#keys.run(runKey), this.#keys.requests(runKey)];
     if (Number(await this.#place.call(runKey, scripts.REMOVE, keys, [part, token])) !== 1) throw lost(lease);
     this.#forget(runKey);
-    await this.#notes?.forget(runKey);
+    await this.#losses.forget(runKey);
   }
 
   async removePart(lease: store.Lease): Promise<void> {
     const { runKey, part, token } = lease;
-    const args = [part, token, makeNonce()];
-    const answer = await this.#place.call(runKey, scripts.REMOVE_PART, [this.#keys.run(runKey)], args);
+    const streams = this.#memory.known(runKey, part) === undefined ? [] : [part];
+    const answer = await this.#place.call(
+      runKey,
+      scripts.REMOVE_PART,
+      [this.#keys.run(runKey)],
+      [part, token],
+      streams,
+    );
     if (Number(answer) !== 1) throw lost(lease);
     this.#memory.forgetPart(runKey, part);
     this.#memory.letGo(runKey, token);
@@ -278,6 +305,7 @@ class RedisStore implements store.StateStore {
     const cutoff = Date.now() - maxAgeMs;
     await this.#place.begin();
     const runKeys = (await this.#place.call(undefined, scripts.RUNS, [this.#keys.runs])) as string[];
+    await this.#losses.prune();
     const pruned = await inTurns(runKeys, (runKey) => this.#pruneRun(runKey, cutoff, maxAgeMs));
     return { runs: pruned.filter((one) => one).length, history: await this.#history.prune(cutoff) };
   }
@@ -294,7 +322,14 @@ class RedisStore implements store.StateStore {
 
   async #parts(runKey: string, prefix: string): Promise<(store.PartStanding & { token: string })[]> {
     checkRunKey(runKey);
-    const flat = (await this.#place.call(runKey, scripts.PARTS, [this.#keys.run(runKey)], [prefix])) as string[];
+    const streams = this.#memory.documentsOf(runKey, prefix);
+    const flat = (await this.#place.call(
+      runKey,
+      scripts.PARTS,
+      [this.#keys.run(runKey)],
+      [prefix],
+      streams,
+    )) as string[];
     const found: (store.PartStanding & { token: string })[] = [];
     for (let i = 0; i < flat.length; i += 7) {
       const [part, version, written, token = '', lease, remaining, who = ''] = flat.slice(i, i + 7);
@@ -306,6 +341,11 @@ class RedisStore implements store.StateStore {
         token,
       });
     }
+    this.#memory.sawDocuments(
+      runKey,
+      prefix,
+      found.flatMap(({ part, version }) => (version > 0 ? [part] : [])),
+    );
     return found.sort(byPart);
   }
 
@@ -323,7 +363,10 @@ class RedisStore implements store.StateStore {
       const outcome = Number(await this.#place.call(runKey, scripts.PURGE, keys, [...version, maxAgeMs, ...dead]));
       if (run === undefined && outcome !== 2)
         await this.#place.call(runKey, scripts.ADD_RUN, [this.#keys.runs], [runKey]);
-      if (outcome !== 0) this.#forget(runKey);
+      if (outcome !== 0) {
+        this.#forget(runKey);
+        await this.#losses.forgetInStore(runKey);
+      }
       if (outcome === 2) this.#memory.bury(runKey);
       return outcome === 1;
     } catch (error) {
@@ -333,10 +376,10 @@ class RedisStore implements store.StateStore {
     }
   }
 
-  async #acquired(lease: store.Lease, before: string, born: string): Promise<Acquired> {
+  async #acquired(lease: store.Lease, before: string, born: string, began: number): Promise<Acquired> {
     const { runKey, token } = lease;
     const predecessor = predecessorOf(before, runKey, this.location);
-    this.#memory.hold(runKey, token, born);
+    this.#memory.hold(runKey, token, born, began + lease.ttlMs);
     await this.#list(runKey);
     return predecessor === undefined ? { acquired: true, lease } : { acquired: true, lease, predecessor };
   }
@@ -348,41 +391,9 @@ class RedisStore implements store.StateStore {
     this.#listed.add(runKey);
   }
 
-  /** What the store has to know of the run, as the scripts take it: a lease of it is held here, or the project has a note. */
-  async #mustBeThere(runKey: string, fresh: boolean): Promise<string> {
-    await this.#place.begin();
-    if (fresh) return '';
-    if (this.#memory.isHeld(runKey)) return this.#memory.born(runKey);
-    return (await this.#notes?.find(runKey)) === undefined ? '' : '~';
-  }
-
-  async #note(runKey: string): Promise<void> {
-    const trouble = await this.#notes?.keep(runKey, await this.#place.begin());
-    if (trouble !== undefined)
-      this.#warn(
-        `the run can't be noted in the project (${trouble}): should ${this.location} lose its data, nobody will know`,
-      );
-  }
-
   #forget(runKey: string): void {
     this.#memory.forgetDocuments(runKey);
     this.#listed.delete(runKey);
-  }
-
-  #lost(runKey: string, how = 'it has lost its data, or was emptied'): OxiError {
-    return new OxiError(
-      'STATE_LOST',
-      `run "${runKey}" was in ${this.location} and is not there any more: ${how}. Give the server its data back, or start over with --fresh`,
-    );
-  }
-
-  async #lostAcross(runKey: string): Promise<OxiError> {
-    const note = await this.#notes?.find(runKey);
-    const isOther = note !== undefined && note.store !== '' && note.store !== (await this.#place.begin());
-    return this.#lost(
-      runKey,
-      isOther ? 'it is another store than then, or one that began anew without its data' : undefined,
-    );
   }
 }
 

@@ -7,6 +7,8 @@ export type Trouble =
   | { kind: 'final'; error: OxiError }
   /** A script found something wrong with what is stored. */
   | { kind: 'stored'; fault: 'damaged' | 'newer' | 'older'; part: string; text: string }
+  /** A script has to be asked again, with the streams of these parts among its keys: see `prelude.ts`. */
+  | { kind: 'unnamed'; parts: string[] }
   | { kind: 'bug' };
 
 const PASSING = /^(LOADING|READONLY|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|BUSY|NOREPLICAS|MISCONF|UNBLOCKED|OOM)\b/;
@@ -21,6 +23,10 @@ export function judge(error: unknown, location: string): Trouble {
   if (!(error instanceof Error)) return { kind: 'bug' };
   const message = error.message;
   const stored = /<oxi (damaged|newer|older)\|([^|]*)\|([^>]*)>/.exec(message);
+  const unnamed = /<oxi unnamed\|([^|>]+)\|>/.exec(message)?.[1];
+  if (unnamed !== undefined) return { kind: 'unnamed', parts: unnamed.split(',') };
+  const denied = /<oxi denied\|([a-z]+)\|>/.exec(message)?.[1];
+  if (denied !== undefined) return { kind: 'final', error: refused('NOPERM', `the '${denied}' command`, location) };
   if (stored !== null)
     return {
       kind: 'stored',
@@ -61,10 +67,18 @@ export function judge(error: unknown, location: string): Trouble {
 
 function refused(code: string | undefined, message: string, location: string): OxiError {
   if (code === 'NOPERM' || message.includes('user executing the script')) {
-    const what = /'([a-z|]+)' command/i.exec(message)?.[1];
+    const command = /'([a-z|]+)' command/i.exec(message)?.[1];
+    const what =
+      command !== undefined
+        ? `the command ${command}`
+        : /\bkeys?\b/.test(message)
+          ? 'its keys'
+          : /channel/.test(message)
+            ? 'its channels'
+            : undefined;
     return new OxiError(
       'PERMISSION_DENIED',
-      `${location}: the user may not do what the state needs${what === undefined ? '' : ` (the command ${what})`}; give it the rights that the README names`,
+      `${location}: the user may not do what the state needs${what === undefined ? '' : ` (${what})`}; give it the rights that the README names`,
     );
   }
   return new OxiError(
@@ -86,6 +100,7 @@ function config(text: string): OxiError {
 function serverWord(message: string): string {
   const code = /\b(LOADING|READONLY|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|BUSY|NOREPLICAS|MISCONF|OOM)\b/.exec(message)?.[1];
   if (code === 'OOM') return 'it has reached its maxmemory';
+  if (code === 'TRYAGAIN') return 'its keys are on their way to another server of the cluster (TRYAGAIN)';
   if (code === 'MISCONF') return "it can't write its data to disk (MISCONF)";
   return code ?? message.split('\n')[0]?.slice(0, 120) ?? '';
 }
