@@ -15,7 +15,7 @@ EXAMPLE = ROOT / "examples/dagster"
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _environment() -> Iterator[None]:
+def _environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """No setting of whoever runs the tests reaches a run. OXIFLOW_PICTURES=1 keeps the picture for the example's README."""
     kept = dict(os.environ)
     for name in kept:
@@ -23,6 +23,9 @@ def _environment() -> Iterator[None]:
             del os.environ[name]
     os.environ["OXIFLOW_RUNNER"] = str(ROOT / "dist/oxiflow.mjs")
     os.environ["DAGSTER_DISABLE_TELEMETRY"] = "yes"
+    # Each process of Dagster would compile all of it: half of its time. And none leaves anything beside the sources.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    os.environ["PYTHONPYCACHEPREFIX"] = str(tmp_path_factory.mktemp("compiled"))
     yield
     os.environ.clear()
     os.environ.update(kept)

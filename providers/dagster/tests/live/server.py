@@ -47,7 +47,7 @@ class Dagster:
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             "HOME": str(home),
             "LANG": "C.UTF-8",
-            "PYTHONDONTWRITEBYTECODE": "1",
+            "PYTHONPYCACHEPREFIX": os.environ["PYTHONPYCACHEPREFIX"],
             "DAGSTER_HOME": str(home),
             # A busy machine is slow, not wrong.
             "DAGSTER_GRPC_TIMEOUT_SECONDS": "300",
