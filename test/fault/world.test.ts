@@ -6,12 +6,17 @@ import { type Attempt, BACKENDS } from './runner.ts';
 import { Day, Shop } from './shop.ts';
 
 const day = new Day(SEED + 7, 5_000_000);
-afterAll(() => day.remove());
+/** So long that the second thread has a part of it, whatever the main thread has done while that one started. */
+const long = new Day(SEED + 8, 24_000_000);
+afterAll(() => {
+  day.remove();
+  long.remove();
+});
 
 describe.each(BACKENDS)('state in %s', (backend) => {
   test('a thread that dies ends the run with THREAD_DIED, and the next attempt resumes', async () => {
-    const shop = new Shop(day, { backend, softMs: 0, story: { input: 'lines', output: 'array', threads: 2 } });
-    const dead = await shop.attempt([], { env: { OXIFLOW_THREAD_EXIT_AT: '3' } }).ended;
+    const shop = new Shop(long, { backend, softMs: 0, story: { input: 'lines', output: 'array', threads: 2 } });
+    const dead = await shop.attempt([], { env: { OXIFLOW_THREAD_EXIT_AT: '2' } }).ended;
     expect(dead.code, dead.stderr).toBe(1);
     expect(dead.stderr).toMatch(/a thread of the steps parse_json, filter, map, format_json died/);
     expect(shop.summary()).toMatchObject({ status: 'failed', error: { code: 'THREAD_DIED' } });
