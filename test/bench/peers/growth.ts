@@ -8,7 +8,7 @@ import { type Cost, of, type Runs } from '../report.ts';
 import { inputOf, type Workload } from '../works.ts';
 
 /** Inputs, in sizes of the usual one. */
-const SIZES = [0.25, 0.5, 1, 2];
+const SIZES = [0.5, 1, 2, 4];
 
 export interface Growth {
   workload: Workload;

@@ -24,8 +24,8 @@ import { picture } from './picture.ts';
 import { measureProfile, type Profile } from './profile.ts';
 import { peersMarkdown } from './report.ts';
 
-/** Room, in sizes of an input: one input and four outputs of W2, or the inputs of the growth and an output. */
-const COPIES = 13;
+/** Room, in sizes of an input: the inputs of the growth and the largest output of W2, or one input and four outputs of W2. */
+const COPIES = 19;
 const LARGE = 10;
 const PARTS = ['works', 'growth', 'start', 'memory', 'profile'] as const;
 /** Of events and of rides; the other works differ in what they do with a record. */
