@@ -15,7 +15,7 @@ import { isAbsorbable, MACROS, TAKEN } from './macros.ts';
 import { isList, isObject, typeName } from './operators.ts';
 import { type Ast, parse } from './parse.ts';
 import { PatternError } from './regex-parse.ts';
-import { pattern } from './texts.ts';
+import { partOfSplit, pattern } from './texts.ts';
 import type { Value } from './values.ts';
 
 export type { RecordReader, Scope } from './frame.ts';
@@ -222,7 +222,10 @@ class Compiler implements Compiling {
     const label = this.label(ast.base);
     // As the expression writes it: what comes out of a record is the record's own, and not for messages.
     const place = ast.index.kind === 'literal' ? JSON.stringify(ast.index.value) : this.label(ast.index);
+    const part = this.#partOfSplit(ast);
     return () => {
+      const only = part?.();
+      if (only !== undefined) return only;
       const value = base();
       const at = index();
       if (isObject(value) && typeof at === 'string') return memberOf(value, at, label, place);
@@ -235,6 +238,18 @@ class Compiler implements Compiling {
         `${label} is ${typeName(value)}, [...] with ${typeName(at)} does not apply: a list has whole numbers, an object texts`,
       );
     };
+  }
+
+  /** `split(text, separator)[2]` needs no list. */
+  #partOfSplit({ base, index }: Extract<Ast, { kind: 'index' }>): (() => string | undefined) | undefined {
+    if (base.kind !== 'call' || base.name !== 'split') return undefined;
+    const [text, separator, ...rest] = base.receiver === undefined ? base.args : [base.receiver, ...base.args];
+    if (text === undefined || separator === undefined || rest.length > 0) return undefined;
+    const at = index.kind === 'literal' ? index.value : undefined;
+    if (typeof at !== 'number' || !Number.isInteger(at)) return undefined;
+    const call = this.#callOf(base, [text, separator]);
+    const [a, b] = [this.compile(text), this.compile(separator)];
+    return () => partOfSplit(call, a(), b(), at);
   }
 
   #map(ast: Extract<Ast, { kind: 'map' }>): Run {
@@ -314,12 +329,7 @@ class Compiler implements Compiling {
     const { frame } = this;
     const run = FUNCTIONS.get(ast.name)?.run;
     if (run === undefined) throw new Error(`no function ${ast.name}`);
-    const call: Call = {
-      name: ast.name,
-      labels: args.map((arg) => this.label(arg)),
-      budget: frame.budget,
-      now: () => frame.scope.now,
-    };
+    const call = this.#callOf(ast, args);
     const [a = () => null, b, c] = args.map((arg) => this.compile(arg));
     if (args.length > 0 && args.every((arg) => arg.kind === 'literal'))
       return this.#constant(ast, () => run(call, a(), b?.(), c?.()));
@@ -329,6 +339,16 @@ class Compiler implements Compiling {
     if (b === undefined) return () => run(call, a(), undefined, undefined);
     if (c === undefined) return () => run(call, a(), b(), undefined);
     return () => run(call, a(), b(), c());
+  }
+
+  #callOf({ name }: Extract<Ast, { kind: 'call' }>, args: Ast[]): Call {
+    const { frame } = this;
+    return {
+      name,
+      labels: args.map((arg) => this.label(arg)),
+      budget: frame.budget,
+      now: () => frame.scope.now,
+    };
   }
 
   /** A call with constants only has one result, or is wrong for every record. */

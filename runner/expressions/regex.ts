@@ -14,13 +14,35 @@ type Instruction =
 const MAX_INSTRUCTIONS = 20_000;
 /** Remembered transitions and states; beyond them the memory starts anew, and so stays bounded on any text. */
 const MAX_REMEMBERED = 20_000;
+/** A state takes the room of so many transitions. */
+const STATE_COST = 4;
 const END = -1;
+const ASCII = 128;
 
 /** Instructions to try at a position, and the character before it (END: the start of the text). */
 interface State {
   entries: number[];
   before: 'start' | 'word' | 'line-feed' | 'other';
-  after: Map<number, State | true>;
+  after: After;
+}
+
+/** Where each character leads, as far as it was tried. Those of ASCII, which are most, are found without a look-up. */
+class After {
+  readonly #ascii: (State | true | undefined)[] = new Array(ASCII).fill(undefined);
+  #others: Map<number, State | true> | undefined;
+
+  get(code: number): State | true | undefined {
+    return code >= 0 && code < ASCII ? this.#ascii[code] : this.#others?.get(code);
+  }
+
+  set(code: number, next: State | true): void {
+    if (code >= 0 && code < ASCII) {
+      this.#ascii[code] = next;
+      return;
+    }
+    this.#others ??= new Map();
+    this.#others.set(code, next);
+  }
 }
 
 export interface LinearRegex {
@@ -36,6 +58,7 @@ export function compileRegex(pattern: string): LinearRegex {
   const start = emit(parseRegex(pattern), add(program, { kind: 'match' }), program);
   let states = new Map<string, State>();
   let remembered = 0;
+  let first: State | undefined;
   const visited = new Int32Array(program.length);
   let visit = 0;
   /** Instructions that `step` looked at. */
@@ -45,8 +68,9 @@ export function compileRegex(pattern: string): LinearRegex {
     const key = `${before} ${entries.join(',')}`;
     let state = states.get(key);
     if (state === undefined) {
-      state = { entries, before, after: new Map() };
+      state = { entries, before, after: new After() };
       states.set(key, state);
+      remembered += STATE_COST;
     }
     return state;
   };
@@ -79,7 +103,8 @@ export function compileRegex(pattern: string): LinearRegex {
     instructions: program.length,
     test(text, charge) {
       charge(text.length >> 3);
-      let state = stateOf([], 'start');
+      first ??= stateOf([], 'start');
+      let state = first;
       for (let i = 0; i <= text.length; i++) {
         const code = i === text.length ? END : (text.codePointAt(i) ?? END);
         if (code > 0xffff) i++;
@@ -93,6 +118,7 @@ export function compileRegex(pattern: string): LinearRegex {
           state.after.set(code, next);
           if (remembered > MAX_REMEMBERED) {
             states = new Map();
+            first = undefined;
             remembered = 0;
             if (next !== true) next = stateOf(next.entries, next.before);
           }

@@ -47,6 +47,25 @@ function split(call: Call, a: Value, b: Value | undefined, c: Value | undefined)
     : [...parts.slice(0, limit - 1), parts.slice(limit - 1).join(separator)];
 }
 
+/**
+ * Element `index` of what split() makes of a text, without making the others; undefined where there is none, or where it takes the
+ * whole list to know. `call`: that of split().
+ */
+export function partOfSplit(call: Call, a: Value, b: Value, index: number): string | undefined {
+  const text = textAt(call, 0, a);
+  const separator = textAt(call, 1, b);
+  if (separator === '') return undefined;
+  let start = 0;
+  for (let i = 0; i < index; i++) {
+    const at = text.indexOf(separator, start);
+    if (at < 0) return undefined;
+    start = at + separator.length;
+  }
+  call.budget.charge(index);
+  const end = text.indexOf(separator, start);
+  return text.slice(start, end < 0 ? text.length : end);
+}
+
 function join(call: Call, a: Value, b: Value | undefined): Value {
   if (!isList(a)) throw new RecordError(`${call.labels[0]} is ${typeName(a)}, join() needs a list of texts`);
   const separator = b === undefined ? '' : textAt(call, 1, b);

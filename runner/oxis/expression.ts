@@ -5,7 +5,6 @@ import { OxiError } from '../engine/errors.ts';
 import { byteForm, NoForm } from '../expressions/byte-form.ts';
 import { compileExpression, type RecordReader, type Scope } from '../expressions/compile.ts';
 import { ExpressionError } from '../expressions/errors.ts';
-import { toJson } from '../expressions/stringify.ts';
 import type { Value } from '../expressions/values.ts';
 import type { Expression, StepForm } from '../kernel/bytes/forms.ts';
 
@@ -70,7 +69,7 @@ export function formsOf(
 /** The expression over what the kernel has found of a record: fields, but not the record as a whole, nor where it stands. */
 function scriptOf({ touches, usesMeta, evaluate }: RecordExpression): Expression['script'] {
   if (usesMeta || touches.some((path) => path.length === 0)) return undefined;
-  return { paths: touches, run: (record, context) => toJson(evaluate(record as RecordReader, context as StepContext)) };
+  return { paths: touches, run: (record, context) => evaluate(record as RecordReader, context as StepContext) };
 }
 
 function naming<T>(step: string, field: string, work: () => T): T {

@@ -5,6 +5,7 @@ import { compileExpression } from '../../runner/expressions/compile.ts';
 import { Decimal } from '../../runner/expressions/decimal.ts';
 import { compileRegex } from '../../runner/expressions/regex.ts';
 import { toJson } from '../../runner/expressions/stringify.ts';
+import type { Value } from '../../runner/expressions/values.ts';
 import { scopeOf } from './scope.ts';
 
 /** Mulberry32: numbers from 0 to 1, the same for the same seed. */
@@ -148,6 +149,23 @@ describe('random expressions mean what an independent evaluator says', () => {
       expect(toJson(run(text) as number), `seed ${SEED + 4}, sample ${i}: ${text}`).toBe(JSON.stringify(expected));
     }
   });
+});
+
+test('one part of split() is what the list of all has there, or it tells how many there are', () => {
+  const random = generator(SEED + 6);
+  const letters = (most: number): string =>
+    Array.from({ length: Math.floor(random() * (most + 1)) }, () => 'ab,'[Math.floor(random() * 3)]).join('');
+  for (let i = 0; i < 3000; i++) {
+    const [text, separator, at] = [letters(8), letters(2), Math.floor(random() * 5)];
+    const parts = separator === '' ? [...text] : text.split(separator);
+    const one = (): Value =>
+      compileExpression(`split(t, ${JSON.stringify(separator)})[${at}]`, { allowed: 'record' }).evaluate(
+        scopeOf(new Map([['t', text]])),
+      );
+    const shown = `seed ${SEED + 6}: ${JSON.stringify(text)} by ${JSON.stringify(separator)}`;
+    if (at < parts.length) expect(one(), shown).toBe(parts[at]);
+    else expect(one, shown).toThrow(`has ${parts.length} elements, there is no element ${at}`);
+  }
 });
 
 // Without characters beyond U+FFFF: the platform finds \B inside of their surrogate pairs.

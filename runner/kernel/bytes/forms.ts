@@ -4,6 +4,8 @@
  * record to the step.
  */
 
+import type { Value } from '../../expressions/values.ts';
+
 /** Keys of objects, and numbers of elements of lists. */
 export type FormPath = readonly (string | number)[];
 
@@ -57,8 +59,8 @@ export interface Fields {
 /** An expression that runs as JavaScript: it reads these fields and nothing else of the record. */
 export interface Script {
   paths: readonly (readonly string[])[];
-  /** The JSON text of its value. `context`: that of the step. What it throws is for the step to tell. */
-  run(record: Fields, context: unknown): string;
+  /** Its value. `context`: that of the step. What it throws is for the step to tell. */
+  run(record: Fields, context: unknown): Value;
 }
 
 /** An expression as operations, as a script, or as both: one of them is there. */

@@ -191,7 +191,7 @@ class Compiler {
   #script({ script }: Expression): number {
     if (script === undefined) throw new Error('an expression that is nothing to the kernel');
     const { paths, run } = script;
-    return this.#scripts.push({ places: new Map(paths.map((path) => [path, this.#find(path)])), run }) - 1;
+    return this.#scripts.push({ paths, places: paths.map((path) => this.#find(path)), run }) - 1;
   }
 
   /** A field gets what stands in a text. */

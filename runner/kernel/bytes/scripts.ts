@@ -1,4 +1,5 @@
 /** Scripts of a program: JavaScript that reads the fields of the record at hand where the kernel has found them. */
+import { toJson } from '../../expressions/stringify.ts';
 import type { Value } from '../../expressions/values.ts';
 import { decodeValue } from '../decode.ts';
 import { ENTRIES, MAX_SLOTS, RECORD, SCRATCH_END, SLOT_BYTES, SLOTS } from '../wasm/memory.ts';
@@ -6,8 +7,10 @@ import type { Place } from './code.ts';
 import type { Fields, Script } from './forms.ts';
 
 export interface PlacedScript {
-  /** Of its paths; a path is found by what it is, not by what it says. */
-  places: ReadonlyMap<readonly string[], Place>;
+  /** A path is found by what it is, not by what it says. */
+  paths: Script['paths'];
+  /** Of each of them. */
+  places: readonly Place[];
   run: Script['run'];
 }
 
@@ -18,13 +21,19 @@ const SLACK = 64;
 const ZERO = 0x30;
 const NINE = 0x39;
 const MINUS = 0x2d;
+const SPACE = 0x20;
+const TILDE = 0x7e;
+const QUOTE = 0x22;
+const BACKSLASH = 0x5c;
+/** Up to so many characters a look at each is cheaper than a call into the runtime. */
+const SHORT = 96;
 
 export class Scripts implements Fields {
   readonly #valueNow: (slot: number) => number;
   #memory: Buffer = Buffer.alloc(0);
   #words: Uint32Array = new Uint32Array();
   #scripts: readonly PlacedScript[] = [];
-  #places: PlacedScript['places'] = new Map();
+  #script: PlacedScript | undefined;
   #context: unknown;
   /** Values that were read of source text, by slot, with where it begins: no other text of a piece, or of a row, does. */
   readonly #known: Value[] = [];
@@ -54,7 +63,7 @@ export class Scripts implements Fields {
   run(number: number, at: number): number {
     const script = this.#scripts[number];
     if (script === undefined) return 0;
-    this.#places = script.places;
+    this.#script = script;
     // Records that are made of rows stand where the last one did.
     const row = this.#words[(RECORD >> 2) + 2] as number;
     if (row !== this.#row) {
@@ -63,7 +72,10 @@ export class Scripts implements Fields {
     }
     let text: string;
     try {
-      text = script.run(this, this.#context);
+      const value = script.run(this, this.#context);
+      const size = typeof value === 'string' ? this.#putText(value, at) : 0;
+      if (size > 0) return size;
+      text = toJson(value);
     } catch {
       // Whatever it is: on the value tier it comes again, and is told with the step and the place.
       return 0;
@@ -72,8 +84,29 @@ export class Scripts implements Fields {
     return this.#memory.write(text, at);
   }
 
+  /** As JSON, where every character of it stands for itself; else 0, whatever is written there by then. */
+  #putText(text: string, at: number): number {
+    const { length } = text;
+    if (length > SHORT || at + length + SLACK > SCRATCH_END) return 0;
+    const memory = this.#memory;
+    for (let i = 0; i < length; i++) {
+      const c = text.charCodeAt(i);
+      if (c < SPACE || c > TILDE || c === QUOTE || c === BACKSLASH) return 0;
+      memory[at + 1 + i] = c;
+    }
+    memory[at] = QUOTE;
+    memory[at + 1 + length] = QUOTE;
+    return length + 2;
+  }
+
+  /** They are few. */
+  #place(path: readonly string[]): Place | undefined {
+    const script = this.#script;
+    return script?.places[script.paths.indexOf(path)];
+  }
+
   get(path: readonly string[]): Value | undefined {
-    const place = this.#places.get(path);
+    const place = this.#place(path);
     if (place === undefined) return undefined;
     const { slot, now } = place;
     const range = now ? this.#valueNow(slot) : SLOTS + slot * SLOT_BYTES + 4;
@@ -94,7 +127,7 @@ export class Scripts implements Fields {
   }
 
   numberText(path: readonly string[]): string | undefined {
-    const place = this.#places.get(path);
+    const place = this.#place(path);
     if (place === undefined) return undefined;
     const range = place.now ? this.#valueNow(place.slot) : SLOTS + place.slot * SLOT_BYTES + 4;
     // A text that a step has put there stands in its entry.
