@@ -81,6 +81,7 @@ function whyNoArrays(
   const hidden = sources.find((one) => one.source.direct === undefined || isTimed(one.step));
   if (hidden !== undefined) return `"${hidden.step.id}" reads nothing that threads can read by themselves`;
   const stream = oxi.detect(step.config as never, new Uint8Array(), '', select);
-  if (makeEncoder(lane.sink, stream, '')?.lines === undefined) return `what "${lane.sink.step.id}" writes are no lines`;
+  if (makeEncoder(lane.sink, stream, '')?.byOthers?.form !== 'lines')
+    return `what "${lane.sink.step.id}" writes are no lines`;
   return undefined;
 }

@@ -102,8 +102,8 @@ async function writeBlock(node: SinkNode, block: Block): Promise<Letter[]> {
     return [];
   }
   if (block.areLines === true) {
-    node.encoder?.lines?.(block.count);
-    await writePieces(node, [block.bytes], block.count);
+    const pieces = node.encoder?.encode(block, () => undefined) ?? [block.bytes];
+    await writePieces(node, pieces, block.count);
     node.counters.in += block.count;
     node.counters.out += block.count;
     return [];
@@ -143,7 +143,7 @@ async function writeBlock(node: SinkNode, block: Block): Promise<Letter[]> {
 /** The threads of the stage have written it. */
 function countPut({ sink, encoder, counters }: SinkNode, records: number, bytes: number): void {
   crashpoint('write');
-  encoder?.lines?.(records);
+  encoder?.byOthers?.did(records);
   sink.advance?.(bytes, records);
   counters.in += records;
   counters.out += records;

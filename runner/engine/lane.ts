@@ -11,7 +11,7 @@ import { writeSync } from 'node:fs';
 import { type ArrayPart, arrayPart, bracketBytes, givePart } from '../kernel/arrays.ts';
 import { bytesOf } from '../kernel/blocks.ts';
 import { giveBuffer } from '../kernel/buffers.ts';
-import { terminated } from '../kernel/encode.ts';
+import { elements, type Laid, terminated } from '../kernel/encode.ts';
 import type { Block } from './contracts.ts';
 
 /** As it crosses to a thread: the open file, and the memory that all of them share. */
@@ -19,6 +19,8 @@ export interface LaneSpec {
   fd: number;
   shared: SharedArrayBuffer;
   arrays?: Arrays | undefined;
+  /** What is written are elements of one array, which begins where the first of them is put; at -1 where it has begun before. */
+  elements?: { first: number } | undefined;
 }
 
 export interface Arrays {
@@ -48,8 +50,18 @@ export interface Begun {
 
 /** Turn 0 begins at byte `at` of the file. */
 export function newLane(fd: number, at: number, arrays?: Arrays, begun: Begun = { records: 0, bytes: 0 }): LaneSpec {
-  const shared = new SharedArrayBuffer(TURNS * SLOT_BYTES + 8);
-  const spec = { fd, shared, arrays };
+  return begunLane({ fd, shared: memory(), arrays }, at, begun);
+}
+
+/** The same of elements of one array; `isBegun`: some of them stand before. */
+export function newElementLane(fd: number, at: number, isBegun: boolean): LaneSpec {
+  const first = isBegun ? -1 : at;
+  return begunLane({ fd, shared: memory(), elements: { first } }, at, { records: 0, bytes: 0 });
+}
+
+const memory = (): SharedArrayBuffer => new SharedArrayBuffer(TURNS * SLOT_BYTES + 8);
+
+function begunLane(spec: LaneSpec, at: number, begun: Begun): LaneSpec {
   new Lane(spec).begin(at, begun);
   return spec;
 }
@@ -59,6 +71,7 @@ export class Lane {
   readonly #fd: number;
   /** What is written by it are arrays. */
   readonly arrays: Arrays | undefined;
+  readonly #elements: LaneSpec['elements'];
   readonly #places: Float64Array;
   readonly #sizes: Float64Array;
   /** Of the array that has begun before a turn: its bytes at most, and its records. */
@@ -70,9 +83,10 @@ export class Lane {
   /** The turn from which on it is closed, and one. */
   readonly #closed: Int32Array;
 
-  constructor({ fd, shared, arrays }: LaneSpec) {
+  constructor({ fd, shared, arrays, elements }: LaneSpec) {
     this.#fd = fd;
     this.arrays = arrays;
+    this.#elements = elements;
     this.#places = new Float64Array(shared, 0, TURNS);
     this.#sizes = new Float64Array(shared, 8 * TURNS, TURNS);
     this.#begunBytes = new Float64Array(shared, 16 * TURNS, TURNS);
@@ -90,7 +104,7 @@ export class Lane {
     Atomics.store(this.#placeMarks, 0, 1);
   }
 
-  /** The block of this turn is done: what is written of it has as many bytes as its records, and one behind each. */
+  /** The block of this turn is done: what is written of it has as many bytes as its records, and one for each. */
   publish(block: Block, turn: number): void {
     const slot = turn % TURNS;
     if (Atomics.load(this.#sizeMarks, slot) !== turn + 1) {
@@ -157,7 +171,7 @@ export class Lane {
   }
 
   /**
-   * Writes the records of a block, a line each or as arrays, at the place of its turn. The block without its bytes; the same block
+   * Writes the records of a block, a line each, as arrays or as elements of one, at the place of its turn. The block without its bytes; the same block
    * where the lane is closed, the system takes no more, or the sink has to look at what is so large.
    */
   put(block: Block, turn: number): Block {
@@ -166,18 +180,21 @@ export class Lane {
     const started = performance.now();
     const { count, split } = block;
     const slot = turn % TURNS;
-    const part: ArrayPart =
-      count === 0
-        ? { pieces: [], open: undefined }
-        : arrays === undefined
-          ? { pieces: terminated(block), open: undefined }
-          : arrayPart(block, this.#begun[slot] as number, arrays.records);
     const from = this.#places[slot] as number;
+    const part: Partial<ArrayPart & Laid> & Pick<ArrayPart, 'pieces'> =
+      count === 0
+        ? { pieces: [] }
+        : this.#elements !== undefined
+          ? elements(block, from === this.#elements.first)
+          : arrays === undefined
+            ? { pieces: terminated(block) }
+            : arrayPart(block, this.#begun[slot] as number, arrays.records);
     let at = from;
     try {
       for (const piece of part.pieces) at = writeAll(this.#fd, piece, at);
     } catch {
       // The sink tries again, and tells what is wrong.
+      part.undo?.();
       return block;
     } finally {
       if (arrays !== undefined) givePart(part, block);

@@ -3,11 +3,12 @@ import { beginningOf } from '../kernel/arrays.ts';
 import { type ArrayLane, arrayLane } from './array-lane.ts';
 import type { ArrayPlace } from './arrays-in-place.ts';
 import type { Makings } from './assembly.ts';
+import type { ByOthers } from './contracts.ts';
 import { piecesAreDirect } from './cuts-later.ts';
 import type { HalfBatch } from './flow-batch.ts';
-import { type LaneSpec, MOST_BYTES, newLane, writeAll } from './lane.ts';
+import { type LaneSpec, MOST_BYTES, newElementLane, newLane, writeAll } from './lane.ts';
 import { roomOf } from './limits.ts';
-import { makeEncoder } from './make-sink.ts';
+import { encoderAt } from './make-sink.ts';
 import { isTimed } from './patience.ts';
 import type { PlannedNode, PlannedSink } from './plan.ts';
 
@@ -21,11 +22,17 @@ export interface LaneTo {
 export function laneTo(m: Makings, stage: PlannedNode, behind: readonly PlannedNode[]): LaneTo | undefined {
   const file = laneFile(m, stage, behind);
   if (file === undefined) return undefined;
-  return file.arrays === undefined ? { spec: newLane(file.fd, file.at) } : laneOfArrays(m, file, file.arrays);
+  const { fd, at, arrays, others } = file;
+  if (arrays !== undefined) return laneOfArrays(m, file, arrays);
+  return { spec: others.form === 'lines' ? newLane(fd, at) : newElementLane(fd, at, others.begun) };
 }
 
 /** What a half batch holds is written first. */
-function laneOfArrays(m: Makings, { fd, at }: LaneFile, { batch, arrays }: ArrayLane): LaneTo | undefined {
+function laneOfArrays(
+  m: Makings,
+  { fd, at }: Pick<LaneFile, 'fd' | 'at'>,
+  { batch, arrays }: ArrayLane,
+): LaneTo | undefined {
   const { id } = batch.step;
   const half = halfOf(m, id);
   const text = beginningOf(half?.records ?? []);
@@ -49,6 +56,8 @@ function laneOfArrays(m: Makings, { fd, at }: LaneFile, { batch, arrays }: Array
 interface LaneFile {
   fd: number;
   at: number;
+  /** As its encoder lays records out. */
+  others: ByOthers;
   arrays?: ArrayLane;
 }
 
@@ -82,7 +91,8 @@ function halfOf(m: Makings, id: string): HalfBatch | undefined {
 
 function fileOf(m: Makings, sink: PlannedSink, arrays?: ArrayLane): LaneFile | undefined {
   if ((m.start.skip.get(sink.step.id) ?? 0) > 0) return undefined;
-  if (makeEncoder(sink, m.start.stream, m.a.projectRoot)?.lines === undefined) return undefined;
+  const others = encoderAt(m, sink)?.byOthers;
+  if (others === undefined || (arrays !== undefined && others.form !== 'lines')) return undefined;
   const file = sink.sink.advance === undefined ? undefined : sink.sink.direct?.();
-  return file && { ...file, ...(arrays === undefined ? {} : { arrays }) };
+  return file && { ...file, others, ...(arrays === undefined ? {} : { arrays }) };
 }

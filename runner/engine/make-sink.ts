@@ -9,11 +9,9 @@ import type { StageProgram } from './stage.ts';
 
 export function sinkNode(m: Makings, planned: PlannedSink, { outside }: NodeFigures): SinkNode {
   const { step, formatter, sink } = planned;
-  const { stream, from, skip } = m.start;
+  const { skip } = m.start;
   const figures = m.figures(step.id);
-  const encoder = makeEncoder(planned, stream, m.a.projectRoot);
-  const state = from?.encoders[step.id];
-  if (encoder !== undefined && state !== undefined) encoder.restore(state);
+  const encoder = encoderAt(m, planned);
   let program: StageProgram | undefined;
   if (formatter?.layOut === true) {
     // No formatter before it: the sink lays records out by itself, beside the stream that goes on.
@@ -37,6 +35,15 @@ export function sinkNode(m: Makings, planned: PlannedSink, { outside }: NodeFigu
     failed: (message) => m.start.recordErrors([message]),
     lettersSent: (letters) => m.start.lettersSent(letters),
   };
+}
+
+/** The encoder of a sink, at the state of the checkpoint that is gone on from. */
+export function encoderAt(m: Makings, planned: PlannedSink): Encoder | undefined {
+  const { stream, from } = m.start;
+  const encoder = makeEncoder(planned, stream, m.a.projectRoot);
+  const state = from?.encoders[planned.step.id];
+  if (encoder !== undefined && state !== undefined) encoder.restore(state);
+  return encoder;
 }
 
 /** The encoder of a sink, where records are laid out for it. Throws OxiError where its config and the stream do not fit. */

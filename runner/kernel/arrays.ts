@@ -60,7 +60,7 @@ function joined(pieces: readonly Uint8Array[]): Uint8Array {
 }
 
 /** What `arrayPart` has put together is not needed any more. */
-export function givePart({ pieces: [first] }: ArrayPart, block: Block): void {
+export function givePart({ pieces: [first] }: Pick<ArrayPart, 'pieces'>, block: Block): void {
   if (first !== undefined && first.buffer !== block.bytes.buffer && first !== OPEN_PIECE) giveBuffer(first);
 }
 

@@ -1,5 +1,5 @@
 /** Puts records together as a text: lines, one array, or one document. Runs at the sink, in order. */
-import type { Block, Encoder, Framing } from '../engine/contracts.ts';
+import type { Block, ByOthers, Encoder, Framing } from '../engine/contracts.ts';
 import type { Json } from '../state/store.ts';
 import { twoRecords } from './json-join.ts';
 
@@ -15,6 +15,8 @@ export interface EncodeOptions {
 }
 
 const LF_PIECE = Buffer.from('\n');
+const OPEN_PIECE = Buffer.from('[');
+const COMMA_PIECE = Buffer.from(',');
 
 export class JsonEncoder implements Encoder {
   readonly #o: EncodeOptions;
@@ -36,13 +38,18 @@ export class JsonEncoder implements Encoder {
       return terminated(block);
     }
     if (this.#o.pretty) return [Buffer.from(first ? '[\n' : ',\n'), joined(block, ',\n')];
-    return [Buffer.from(first ? '[' : ','), joined(block, ',')];
+    return elements(block, first).pieces;
   }
 
-  get lines(): ((records: number) => void) | undefined {
-    if (this.#framing !== 'lines') return undefined;
-    return (records) => {
-      this.#records += records;
+  get byOthers(): ByOthers | undefined {
+    const isArray = this.#framing === 'array' && !this.#o.pretty;
+    if (this.#framing !== 'lines' && !isArray) return undefined;
+    return {
+      form: isArray ? 'elements' : 'lines',
+      begun: this.#records > 0,
+      did: (records) => {
+        this.#records += records;
+      },
     };
   }
 
@@ -73,6 +80,29 @@ export function terminated(block: Block): Uint8Array[] {
   joined(block, '\n');
   bytes[end] = LF;
   return [bytes.subarray(spans[0], end + 1)];
+}
+
+export interface Laid {
+  pieces: Uint8Array[];
+  /** The block is what it was again. */
+  undo(): void;
+}
+
+/** The records of a block, which has some, as elements of an array, in their place where they stand a byte apart. */
+export function elements(block: Block, isFirst: boolean): Laid {
+  const before = isFirst ? OPEN_PIECE : COMMA_PIECE;
+  if (block.areLines !== true) return { pieces: [before, joined(block, ',')], undo: () => undefined };
+  const { bytes, count } = block;
+  const ends = new Uint32Array(count);
+  for (let i = 0, end = -1; i < count; i++) {
+    end = bytes.indexOf(LF, end + 1);
+    ends[i] = end;
+    bytes[end] = COMMA;
+  }
+  const undo = (): void => {
+    for (const end of ends) bytes[end] = LF;
+  };
+  return { pieces: [before, bytes.subarray(0, ends[count - 1])], undo };
 }
 
 /** The records of a block with `separator` between them; in place where they already stand one byte apart. */

@@ -1,5 +1,5 @@
 /** Results of many threads in one file: each at its place, in whatever order they are done. */
-import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
@@ -7,8 +7,9 @@ import type { Block } from '../../runner/engine/contracts.ts';
 import { noCounters } from '../../runner/engine/counters.ts';
 import { newChannel } from '../../runner/engine/flow.ts';
 import { runBatch } from '../../runner/engine/flow-batch.ts';
-import { Lane, newLane } from '../../runner/engine/lane.ts';
+import { Lane, newElementLane, newLane } from '../../runner/engine/lane.ts';
 import type { StageResult } from '../../runner/engine/stage-spec.ts';
+import { JsonEncoder } from '../../runner/kernel/encode.ts';
 import { LaneKeeper } from '../../runner/threads/lane-keeper.ts';
 import { recordsOf } from '../contract/oxi-suite.ts';
 import { randomOf } from '../fault/random.ts';
@@ -120,6 +121,69 @@ describe('a lane', () => {
     other.publish(block, 0);
     expect(other.put(block, 0)).toBe(block);
     closeSync(readOnly);
+  });
+});
+
+describe('a lane of elements', () => {
+  const encoderOf = (): JsonEncoder => new JsonEncoder({ framing: 'array', pretty: false, step: 'format_json' });
+
+  test.each([false, true])(
+    'makes the array that an encoder makes, whoever lays out which block; some stand before: %j',
+    (isBegun) => {
+      const random = randomOf(13);
+      for (let round = 0; round < 20; round++) {
+        const encoder = encoderOf();
+        const before = isBegun ? encoder.encode(linesOf(['"before"'])) : [];
+        const { path, fd } = fileWith(Buffer.concat(before).toString());
+        expect(encoder.byOthers).toMatchObject({ form: 'elements', begun: isBegun });
+        let at = Buffer.concat(before).length;
+        const spec = newElementLane(fd, at, isBegun);
+        const lanes = [new Lane(spec), new Lane(spec)];
+        const turns = Array.from({ length: 24 }, (_, turn) =>
+          Array.from({ length: random.below(4) }, (_one, i) => `"${turn},${i}\\n"`),
+        );
+        const blocks = turns.map((records) => (random.below(2) === 0 ? blockOf(records) : linesOf(records)));
+        for (const turn of random.shuffle(turns.map((_, i) => i)))
+          lanes[turn % 2]?.publish(blocks[turn] as Block, turn);
+        const left = new Set(turns.flatMap((_, turn) => (random.below(5) === 0 ? [turn] : [])));
+        for (const turn of random.shuffle(turns.map((_, i) => i)))
+          if (!left.has(turn)) blocks[turn] = (lanes[turn % 2] as Lane).put(blocks[turn] as Block, turn);
+        for (const [turn, block] of blocks.entries()) {
+          expect(block.put === undefined).toBe(left.has(turn));
+          if (block.put !== undefined) {
+            encoder.byOthers?.did(block.count);
+            at += block.put.bytes;
+          } else if (block.count > 0) {
+            for (const piece of encoder.encode(block)) at += writeSync(fd, piece, 0, piece.length, at);
+          }
+        }
+        for (const piece of encoder.end()) writeSync(fd, piece, 0, piece.length, at);
+        closeSync(fd);
+        expect(readFileSync(path, 'utf8')).toBe(`[${[...(isBegun ? ['"before"'] : []), ...turns.flat()]}]\n`);
+      }
+    },
+  );
+
+  test('leaves the records of a block that can not be written as they were', () => {
+    const { path, fd } = fileWith('');
+    closeSync(fd);
+    const readOnly = openSync(path, 'r');
+    const lane = new Lane(newElementLane(readOnly, 0, false));
+    const block = linesOf(['{"a":1,"b":2}', '[3,4]', '5']);
+    lane.publish(block, 0);
+    expect(lane.put(block, 0)).toBe(block);
+    expect(Buffer.from(block.bytes).toString()).toBe('{"a":1,"b":2}\n[3,4]\n5\n');
+    closeSync(readOnly);
+  });
+
+  test('an array that is indented, or one document, is laid out by its encoder alone', () => {
+    const of = (framing: 'array' | 'document' | 'value', pretty: boolean): JsonEncoder =>
+      new JsonEncoder({ framing, pretty, step: 'format_json' });
+    expect([of('array', true), of('document', false), of('value', false)].map(({ byOthers }) => byOthers)).toEqual([
+      undefined,
+      undefined,
+      undefined,
+    ]);
   });
 });
 

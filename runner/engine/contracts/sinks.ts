@@ -126,6 +126,15 @@ export interface Sink {
 /** Turns the whole text of an output (UTF-8, not packed) into another one, in pieces. */
 export type Rewrite = (text: AsyncIterable<Uint8Array>) => AsyncIterable<Uint8Array>;
 
+/** How others lay records out as an encoder does, which is told of how many they did. */
+export interface ByOthers {
+  /** `lines`: a line feed stands behind each. `elements`: a comma stands before each, a bracket before the first of all. */
+  readonly form: 'lines' | 'elements';
+  /** It has laid out some already. */
+  readonly begun: boolean;
+  did(records: number): void;
+}
+
 /** Lays records out as text: separators, brackets, indentation. Runs at the sink, in order. */
 export interface Encoder {
   /** A record that can't be laid out goes to `fail`, and is not among the pieces. */
@@ -133,8 +142,8 @@ export interface Encoder {
   end(): Uint8Array[];
   snapshot(): Json;
   restore(state: Json): void;
-  /** It puts a line feed behind each record and nothing else: others may do that. Told of how many they did. */
-  readonly lines?: ((records: number) => void) | undefined;
+  /** Where others may lay records out in its place. */
+  readonly byOthers?: ByOthers | undefined;
   /** Names of the columns so far, where it has a header. */
   readonly columns?: readonly string[];
   /** Records that it took and that are not among the pieces yet; part of its snapshot. */
