@@ -39,15 +39,18 @@ function odd(bytes: number): { text: string; kept: string[]; broken: string[] } 
 }
 
 const input = odd(4_000_000);
-const pipeline = pipelineOf(
-  [
-    ['read_file', { path: 'rides.ndjson' }],
-    ['parse_json', { framing: 'lines', max_record_mb: 1 }, { on_error: 'dead_letter' }],
-    ['filter', { where: 'km > 50' }],
-    ['write_file', { path: 'out/rides.ndjson' }],
-  ],
-  { dead_letter: { path: 'out/letters.ndjson', max_records: 100_000 } },
-);
+const pipelineTo = (framing: 'lines' | 'array'): string =>
+  pipelineOf(
+    [
+      ['read_file', { path: 'rides.ndjson' }],
+      ['parse_json', { framing: 'lines', max_record_mb: 1 }, { on_error: 'dead_letter' }],
+      ['filter', { where: 'km > 50' }],
+      ['format_json', { framing }],
+      ['write_file', { path: 'out/rides.ndjson' }],
+    ],
+    { dead_letter: { path: 'out/letters.ndjson', max_records: 100_000 } },
+  );
+const pipeline = pipelineTo('lines');
 
 describe('a file with lines of every sort', () => {
   test.each([
@@ -69,6 +72,18 @@ describe('a file with lines of every sort', () => {
     expect(written === input.kept.map((line) => `${line}\n`).join('')).toBe(true);
     const letters = jsonLines(readFileSync(join(cwd, 'out/letters.ndjson'), 'utf8'));
     expect(letters.map(({ record }) => record)).toEqual(input.broken);
+  });
+
+  test.each(['values', ''])('the same as an array, on 3 threads, tier "%s"', async (tier) => {
+    const cwd = folder({
+      'oxiflow.yaml': 'project:\n  name: city\n',
+      'rides.ndjson': input.text,
+      'pipelines/rides.yaml': pipelineTo('array'),
+    });
+    const env = tier === '' ? {} : { OXIFLOW_TIER: tier };
+    const { code, stderr } = await oxiflow(['run', 'rides', '--threads', '3'], { cwd, env });
+    expect(code, stderr).toBe(0);
+    expect(readFileSync(join(cwd, 'out/rides.ndjson'), 'utf8') === `[${input.kept}]\n`).toBe(true);
   });
 
   test('a line that is longer than allowed is given up, and those around it are not', async () => {

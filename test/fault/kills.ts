@@ -23,6 +23,7 @@ const STORIES: readonly (Story & { name: string })[] = [
     before: '[]\n',
     backup: true,
   },
+  { name: 'lines on two threads, to an array', input: 'lines', output: 'array', threads: 2 },
   { name: 'lines packed with gzip', input: 'lines', output: 'lines', threads: 1, packed: '.gz' },
   { name: 'a document to pretty text', input: 'document', output: 'pretty', threads: 1 },
   { name: 'an array to lines, nothing overwritten', input: 'array', output: 'lines', threads: 1, overwrite: false },
