@@ -88,10 +88,12 @@ export async function attempt(a: AttemptInput): Promise<RunResult> {
   });
   const notices = [...a.notices];
   const pause = new PauseGate();
+  const requests = await store.requests(runKey);
   const worker = new ThisWorker(
     { worker_id: workerId, run_key: runKey, pipeline: pipeline.name, capacity: capacityOf(plan) },
     stopping,
     pause,
+    requests,
   );
   const keep = (delayMs?: number): Keeper =>
     startKeeper(
@@ -105,7 +107,7 @@ export async function attempt(a: AttemptInput): Promise<RunResult> {
         watch: Number.isFinite(watch.everyMs) ? { memory: watch.board.memory, everyMs: watch.everyMs } : undefined,
       },
       {
-        requests: (requests) => worker.obey(requests),
+        requests: (now) => worker.obey(now),
         trouble: (message) => log.warn(`state: ${message}`),
       },
       delayMs,
@@ -169,7 +171,7 @@ export async function attempt(a: AttemptInput): Promise<RunResult> {
   };
   try {
     // A pause that stands holds this attempt up before its first record; from then on the keeper tells.
-    const standing = (await store.requests(runKey)).find(({ kind }) => kind === 'pause');
+    const standing = requests.find(({ kind }) => kind === 'pause');
     if (standing !== undefined) pause.close(standing.from);
     const { sharing } = a;
     if (sharing === undefined) return await alone(options, keep, worker);
@@ -185,6 +187,7 @@ export async function attempt(a: AttemptInput): Promise<RunResult> {
       sharing,
       pause,
       keeper,
+      requests: worker,
       planFor: (share) => planOf(project, pipeline, a.threads, { now: Date.now(), share }),
       capacity: capacityOf(plan),
       joined: ({ giveAhead }) => {
@@ -219,6 +222,7 @@ function alone(options: Omit<RunOptions, 'keepLease'>, keep: () => Keeper, worke
       const keeper = keep();
       keeper.keep(lease, lost);
       worker.reportTo(keeper);
+      worker.forget();
       worker.joined(() => undefined);
       return keeper;
     },

@@ -22,11 +22,16 @@ export class ThisWorker {
   #waiting: readonly RunRequest[] | undefined;
   #news: CrewNews | undefined;
   #ended = false;
+  /** Those that stood before this worker came, by their text. */
+  readonly #before: ReadonlySet<string>;
+  #forgets = false;
 
-  constructor(identity: Identity, stopping: Stopping, pause: PauseGate) {
+  /** `before`: the requests that stand when it comes. */
+  constructor(identity: Identity, stopping: Stopping, pause: PauseGate, before: readonly RunRequest[]) {
     this.#identity = identity;
     this.#stopping = stopping;
     this.#pause = pause;
+    this.#before = new Set(before.map((request) => JSON.stringify(request)));
     const told = (): void => {
       if (this.#news !== undefined) this.about({ ...this.#news, state: this.state });
     };
@@ -37,7 +42,17 @@ export class ThisWorker {
     this.#keeper = keeper;
   }
 
-  /** From now on requests are for this worker, too. */
+  /** It was made since this worker came. */
+  isNews(request: RunRequest): boolean {
+    return !this.#before.has(JSON.stringify(request));
+  }
+
+  /** What was asked before it came, but for a pause, was meant for workers that are gone. */
+  forget(): void {
+    this.#forgets = true;
+  }
+
+  /** From now on requests are for this worker, too. Until then only the end of the whole run is, which it waits for a part in. */
   joined(giveAhead: () => void): void {
     this.#giveAhead = giveAhead;
     if (this.#waiting !== undefined) this.obey(this.#waiting);
@@ -51,23 +66,36 @@ export class ThisWorker {
   obey(requests: readonly RunRequest[]): void {
     this.#waiting = requests;
     const giveAhead = this.#giveAhead;
-    if (giveAhead === undefined) return;
-    const mine = requests.filter(({ worker }) => worker === undefined || worker === this.#identity.worker_id);
+    if (giveAhead === undefined) {
+      const cancel = requests.find((request) => request.kind === 'cancel' && this.isNews(request));
+      if (cancel !== undefined) this.#end(cancel);
+      return;
+    }
+    const counts = (request: RunRequest): boolean => !this.#forgets || request.kind === 'pause' || this.isNews(request);
+    const mine = requests.filter(
+      (request) => (request.worker === undefined || request.worker === this.#identity.worker_id) && counts(request),
+    );
     const first = (kind: RunRequest['kind']): RunRequest | undefined => mine.find((request) => request.kind === kind);
     const pause = first('pause');
     if (pause === undefined) this.#pause.open();
     else this.#pause.close(pause.from);
     if (first('rebalance') !== undefined) giveAhead();
-    const cancel = first('cancel');
     const stop = first('stop');
-    const stopping = this.#stopping;
-    if (!this.#ended && cancel !== undefined)
-      stopping.request(new StopRequest(`cancelled by ${cancel.from}`, { cancelled: true }));
-    else if (!this.#ended && stop !== undefined)
-      stopping.request(new StopRequest(`stopped by ${stop.from}`, { one: stop.worker !== undefined }));
-    this.#ended ||= cancel !== undefined || stop !== undefined;
-    if (stop?.force === true) stopping.atOnce(stop.from);
+    const end = first('cancel') ?? stop;
+    if (end !== undefined) this.#end(end);
+    if (stop?.force === true) this.#stopping.atOnce(stop.from);
     if (this.#news !== undefined) this.about({ ...this.#news, state: this.#stateNow(this.#news.state) });
+  }
+
+  /** Once: a second time would be at once. */
+  #end({ kind, from, worker }: RunRequest): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    const request =
+      kind === 'cancel'
+        ? new StopRequest(`cancelled by ${from}`, { cancelled: true })
+        : new StopRequest(`stopped by ${from}`, { one: worker !== undefined });
+    this.#stopping.request(request);
   }
 
   #stateNow(before: CrewNews['state']): CrewNews['state'] {

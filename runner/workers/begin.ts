@@ -17,7 +17,7 @@ import { checkSinks, type InputWaiting, openInput } from '../engine/segment-run.
 import { refuseLiving } from '../engine/shared-input.ts';
 import { sayIfSlow } from '../engine/slow.ts';
 import { listWorkers, workerIdOf } from '../state/registration.ts';
-import type { Lease, StateStore } from '../state/store.ts';
+import type { Lease, RunRequest, StateStore } from '../state/store.ts';
 import { cutInput } from './cut.ts';
 import { SMALLEST_BYTES, taperedSizes } from './group-sizes.ts';
 import type { Shared, SharedDocument, SharedRun, Stored } from './shared-run.ts';
@@ -40,6 +40,8 @@ export interface BeginOptions extends BeginningOptions {
   invocation: string | undefined;
   sharing: Sharing;
   waiting: InputWaiting;
+  /** Which requests this worker tells apart: those that are news to it; it is told where the others are nobody's any more. */
+  requests: { isNews(request: RunRequest): boolean; forget(): void };
   /** The plan for one split group. */
   planFor(share: Share): Promise<Plan>;
   say(message: string): void;
@@ -219,12 +221,17 @@ async function checkOutputs(o: BeginOptions, { source, splits }: RecordedInput, 
   await refuseOverInput(plan, { index: 0, source, splits });
 }
 
-/** A request to workers that are gone must not end those that come; a pause is for all of them. */
-async function forgetRequests({ store, runKey, holder }: BeginOptions): Promise<void> {
+/** A request to workers that are gone must not end those that come, but what was asked since then does; a pause is for all of them. */
+async function forgetRequests({ store, runKey, holder, requests }: BeginOptions): Promise<void> {
   const others = (await listWorkers(store, { runKey })).filter(
     (worker) => worker.alive && workerIdOf(worker) !== holder.workerId,
   );
-  if (others.length === 0) await store.clearRequests(runKey, { kinds: ['cancel', 'stop', 'rebalance'] });
+  if (others.length > 0) return;
+  requests.forget();
+  const isCancel = (request: RunRequest): boolean => request.kind === 'cancel' && requests.isNews(request);
+  const cancels = (await store.requests(runKey)).filter(isCancel);
+  await store.clearRequests(runKey, { kinds: ['cancel', 'stop', 'rebalance'] });
+  for (const cancel of cancels) await store.request(runKey, cancel);
 }
 
 async function closeSources({ sources }: Segment): Promise<void> {

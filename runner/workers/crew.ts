@@ -16,7 +16,7 @@ import { historyEntry } from '../engine/run-record.ts';
 import type { StopRequest } from '../engine/stop.ts';
 import type { Registration } from '../state/registration.ts';
 import type { Lease } from '../state/store.ts';
-import { beginShared, mine, type Sharing } from './begin.ts';
+import { type BeginOptions, beginShared, mine, type Sharing } from './begin.ts';
 import { type Claimed, Claims, indexOf, type LeaseKeeper } from './claims.ts';
 import { CrewFigures } from './crew-figures.ts';
 import { CrewObserver, readIn } from './crew-observer.ts';
@@ -33,6 +33,7 @@ export interface CrewOptions extends Omit<RunOptions, 'input' | 'keepLease' | 'p
   /** The plan for one split group. */
   planFor(share: Share): Promise<Plan>;
   keeper: LeaseKeeper;
+  requests: BeginOptions['requests'];
   pause: PauseGate;
   /** Threads of this worker: how many groups it claims ahead, two at most. */
   capacity: number;

@@ -93,3 +93,24 @@ describe.each(SHARED_BACKENDS)('three workers, state in %s', (backend) => {
     60_000,
   );
 });
+
+test.each(SHARED_BACKENDS)(
+  'one that waits for another to merge is cancelled with the run, state in %s',
+  async (backend) => {
+    const few = new Parcels(SEED + 17, 60_000, 4);
+    depot = await Depot.open(few, { backend, pace: 0, lockTimeout: '60s' });
+    const args = ['--splits', '4', '--invocation', 'nightly'];
+    const merging = depot.worker(args, { env: { OXIFLOW_STOP_AT: 'merging:2' } });
+    await merging.untilFrozen();
+    const waiting = depot.worker(args);
+    await waiting.until('it waits', ({ stderr }) => stderr.includes('waiting for worker'));
+    await depot.verb('cancel', '--run-key', KEY);
+    const { code, stderr } = await waiting.ended;
+    expect(code, stderr).toBe(143);
+    expect(stderr).toContain('cancelled by ');
+    // It was asked of all of them: the next to come goes on, though the one that was at work never heard of it.
+    merging.kill();
+    await merging.ended;
+    depot.remove();
+  },
+);
