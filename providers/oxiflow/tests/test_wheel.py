@@ -63,9 +63,11 @@ def test_the_package_starts_its_own_runner(installed: Path, bare: dict[str, str]
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_signals_and_exit_codes_are_those_of_the_runner(
-    installed: Path, bare: dict[str, str], rides: Callable[[int], Path], number: signal.Signals, code: int
+    installed: Path, bare: dict[str, str], held_rides: Callable[[int], Path], number: signal.Signals, code: int
 ) -> None:
-    root = rides(200)
+    root = held_rides(200)
+    # What holds the run is a program of this Python.
+    bare["PATH"] += os.pathsep + str(Path(sys.executable).parent)
     events = root / "events.ndjson"
     command: list[str | Path] = [installed / "oxiflow", "run", "rides", "-q", "--events", events]
     running = subprocess.Popen(command, cwd=root, env=bare)
