@@ -103,6 +103,8 @@ export class LocalWorkers implements AsyncDisposable {
         return;
       }
     }
+    // Whoever has joined ends well when the run is over: where this process left before that, it is how it knows.
+    if (child.exitCode === 0) this.over();
     if (child.exitCode !== 0 && this.#told && (!stop.aborted || isForThisOne(stop)))
       say(`worker ${child.pid} ended with ${child.signalCode ?? `code ${child.exitCode}`}`);
   }

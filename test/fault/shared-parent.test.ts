@@ -80,6 +80,22 @@ test('a worker that has frozen holds up neither the run nor the end of the comma
   depot.remove();
 }, 60_000);
 
+test('a first one that was stopped alone waits for the others, and not for one that has frozen', async () => {
+  const depot = await Depot.open(parcels, { backend: 'sqlite', pace: 0.2, lockTimeout: '2s' });
+  const parent = depot.attempt([...ARGS, '--drain-timeout', '1s'], { othersMs: 15_000 });
+  await until('all three are at work', async () => (await depot.workers()).length === 3);
+  const all = await depot.workers();
+  const frozen = all.find(({ pid }) => pid !== parent.pid);
+  process.kill(frozen?.pid ?? 0, 'SIGSTOP');
+  await depot.verb('worker', 'stop', all.find(({ pid }) => pid === parent.pid)?.worker_id ?? '');
+  depot.quicken();
+  const ended = await parent.ended;
+  expect(ended.code, ended.stderr).toBe(143);
+  expect(ended.stderr).toContain(`worker ${frozen?.pid} ended with SIGKILL`);
+  await depot.expectDone('one has frozen, and the first was stopped');
+  depot.remove();
+}, 60_000);
+
 test('a first one that can not begin leaves nobody waiting for it', async () => {
   const depot = await Depot.open(parcels, { backend: 'sqlite', pace: 0 });
   rmSync(join(depot.root, 'in'), { recursive: true });
