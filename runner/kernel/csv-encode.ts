@@ -7,9 +7,10 @@ import type { Block, Encoder, FailRecord, Rewrite, RowRun } from '../engine/cont
 import { RecordError } from '../engine/contracts.ts';
 import type { Json } from '../state/store.ts';
 import { sliceBlock } from './blocks.ts';
+import { CellWriter, type CsvFormat } from './csv-cell-writer.ts';
 import { ROW_START, RowScanner } from './csv-dialect.ts';
 import { sameNames } from './csv-json.ts';
-import { CellWriter, type ColumnRule, type CsvFormat, MAX_COLUMNS, RowLayout, tooWide } from './csv-layout.ts';
+import { type ColumnRule, MAX_COLUMNS, RowLayout, tooWide } from './csv-layout.ts';
 import { CsvChunker } from './csv-rows.ts';
 import { ByteWriter } from './writer.ts';
 

@@ -1,8 +1,9 @@
 /** Texts of CSV that were written apart, by several workers, become the one that a single worker writes: one header, all columns. */
 import type { Join, PartText } from '../engine/contracts.ts';
 import { OxiError } from '../engine/errors.ts';
+import type { CsvFormat } from './csv-cell-writer.ts';
 import { CsvEncoder } from './csv-encode.ts';
-import { type CsvFormat, MAX_COLUMNS } from './csv-layout.ts';
+import { MAX_COLUMNS } from './csv-layout.ts';
 import { CsvChunker, CsvCutter, type CsvRowOptions } from './csv-rows.ts';
 
 export interface CsvJoinOptions {

@@ -4,7 +4,9 @@
  */
 import type { Block, FailRecord, RowRun } from '../engine/contracts.ts';
 import { RecordError } from '../engine/contracts.ts';
-import type { CsvDialect } from './csv-dialect.ts';
+import { RowKernel } from './bytes/row-kernel.ts';
+import { NoKernel } from './bytes/wasm.ts';
+import { CellWriter, type CsvFormat } from './csv-cell-writer.ts';
 import { decodeString } from './decode.ts';
 import { skipString, skipValue } from './grammar.ts';
 import { SpanList } from './spans.ts';
@@ -13,115 +15,14 @@ import { ByteWriter } from './writer.ts';
 /** Columns of one output, at most: more of them are keys that are data. */
 export const MAX_COLUMNS = 1 << 17;
 
-export const QUOTE_STYLES = ['minimal', 'all', 'non_numeric', 'none'] as const;
-
-export interface CsvFormat {
-  dialect: CsvDialect;
-  style: (typeof QUOTE_STYLES)[number];
-  lineEnd: Buffer;
-  /** Text that a spreadsheet would take for a formula gets an apostrophe in front. */
-  escapeFormulas: boolean;
-}
-
 /** Which columns there are: those that are given, those of the first record, or all that come up. */
 export type ColumnRule = 'given' | 'first' | 'all';
 
 const QUOTE = 0x22;
-/** What a byte means in a cell: it is copied, makes quotes needed, or is one of JSON's escapes. */
-const COPY = 0;
-const QUOTED = 1;
-const ESCAPE = 2;
+/** Of a block of which the kernel leaves more records than that, and every second one, it does no more. */
+const MOST_LEFT = 64;
 /** Records that differ much have no habits: after so many surprises nothing more is learnt of them. */
 const MAX_SURPRISES = 1000;
-
-/** Writes cells; whoever calls makes room for twice the bytes of the cell and four more. */
-export class CellWriter {
-  readonly #f: CsvFormat;
-  readonly #meaning = new Uint8Array(256);
-
-  constructor(format: CsvFormat) {
-    this.#f = format;
-    const { delimiter, quote, escape: escaping } = format.dialect;
-    this.#meaning[0x5c] = ESCAPE;
-    for (const c of [0x0a, 0x0d, delimiter, quote, escaping]) if (c >= 0) this.#meaning[c] = QUOTED;
-  }
-
-  /** A cell with nothing in it; `alone`: without quotes its row would be an empty line, which is no row. */
-  empty(out: Buffer, o: number, alone: boolean): number {
-    const { style, dialect } = this.#f;
-    if (style === 'none' || (style === 'minimal' && !alone)) return o;
-    out[o++] = dialect.quote;
-    out[o++] = dialect.quote;
-    return o;
-  }
-
-  /** The JSON value `b[start, end)`, which is not null; returns the offset behind what was written, or -1 where quotes are needed and not allowed. */
-  value(b: Buffer, start: number, end: number, out: Buffer, o: number, alone: boolean): number {
-    const { style, escapeFormulas } = this.#f;
-    const c = b[start] as number;
-    if (c !== QUOTE) {
-      const isNumber = c === 0x2d || (c >= 0x30 && c <= 0x39);
-      return this.#raw(b, start, end, out, o, style === 'all' || (style === 'non_numeric' && !isNumber));
-    }
-    if (end === start + 2)
-      return style === 'non_numeric' ? this.#raw(b, 0, 0, out, o, true) : this.empty(out, o, alone);
-    if (!escapeFormulas && (style === 'minimal' || style === 'none')) {
-      // Most text is plain: it is copied while it is looked at.
-      const meaning = this.#meaning;
-      let q = o;
-      let p = start + 1;
-      for (; p < end - 1; p++) {
-        const t = b[p] as number;
-        if (meaning[t] !== COPY) break;
-        out[q++] = t;
-      }
-      if (p === end - 1) return q;
-    }
-    const text = textOf(b, start, end, escapeFormulas);
-    return this.#raw(text, 0, text.length, out, o, style === 'all' || style === 'non_numeric');
-  }
-
-  /** A name in the header. */
-  name(name: string, out: ByteWriter): void {
-    const text = Buffer.from(name);
-    out.room(2 * text.length + 4);
-    const { style } = this.#f;
-    if (text.length === 0) out.length = this.empty(out.bytes, out.length, true);
-    else
-      out.length = this.#raw(text, 0, text.length, out.bytes, out.length, style === 'all' || style === 'non_numeric');
-  }
-
-  /** It can stand in a row. */
-  takes(name: string): boolean {
-    if (this.#f.style !== 'none') return true;
-    return Buffer.from(name).every((c) => this.#meaning[c] !== QUOTED);
-  }
-
-  #raw(b: Buffer, start: number, end: number, out: Buffer, o: number, mustQuote: boolean): number {
-    const meaning = this.#meaning;
-    const { quote, escape: escaping } = this.#f.dialect;
-    if (!mustQuote) {
-      let p = start;
-      let q = o;
-      for (; p < end && meaning[b[p] as number] !== QUOTED; p++) out[q++] = b[p] as number;
-      if (p === end) return q;
-      if (this.#f.style === 'none') return -1;
-    }
-    out[o++] = quote;
-    for (let p = start; p < end; p++) {
-      const c = b[p] as number;
-      if (c === quote || c === escaping) out[o++] = escaping < 0 ? quote : escaping;
-      out[o++] = c;
-    }
-    out[o++] = quote;
-    return o;
-  }
-}
-
-function textOf(b: Buffer, start: number, end: number, escapeFormulas: boolean): Buffer {
-  const text = decodeString(b, start, end);
-  return Buffer.from(escapeFormulas && /^[=+\-@\t\r]/.test(text) ? `'${text}` : text);
-}
 
 interface Habit {
   /** The key with its quotes and the colon. */
@@ -144,8 +45,13 @@ export class RowLayout {
   #starts = new Int32Array(64);
   #ends = new Int32Array(64);
 
-  constructor(format: CsvFormat, rule: ColumnRule, columns: readonly string[] = []) {
+  /** What lays out most records, where the kernel can; undefined where JavaScript does it all. */
+  #kernel: RowKernel | undefined;
+
+  /** `onKernel`: by the byte kernel, as far as it can. */
+  constructor(format: CsvFormat, rule: ColumnRule, columns: readonly string[] = [], onKernel = false) {
     this.#f = format;
+    if (onKernel) this.#kernel = rowKernel(format);
     this.#cells = new CellWriter(format);
     this.#rule = rule;
     for (const name of columns) this.#add(name);
@@ -171,7 +77,16 @@ export class RowLayout {
     const { lineEnd } = this.#f;
     const out = new ByteWriter(b.length + 256);
     let narrowest = Number.POSITIVE_INFINITY;
+    let kernel = this.#kernelFor(block);
+    let left = 0;
     for (let i = 0; i < block.count; i++) {
+      if (kernel !== undefined) {
+        const to = this.#byKernel(kernel, i, block, out);
+        if (to > i) narrowest = Math.min(narrowest, this.#columns.length);
+        i = to;
+        if (i >= block.count) break;
+        if (++left > MOST_LEFT && left > i >> 1) kernel = undefined;
+      }
       const at = out.length;
       const before = this.#columns.length;
       const error = this.#row(b, block.spans[2 * i] as number, block.spans[2 * i + 1] as number, out);
@@ -190,6 +105,37 @@ export class RowLayout {
     const run: RowRun = { count: rows.count, columns: this.#columns };
     if (narrowest < this.#columns.length) run.ragged = true;
     return { ...block, bytes: out.bytes.subarray(0, out.length), ...rows, runs: [run] };
+  }
+
+  #kernelFor(block: Block): RowKernel | undefined {
+    const kernel = this.#kernel;
+    if (kernel === undefined || this.#rule === 'first') return undefined;
+    try {
+      return kernel.start(block) ? kernel : undefined;
+    } catch (error) {
+      if (!(error instanceof NoKernel)) throw error;
+      this.#kernel = undefined;
+      return undefined;
+    }
+  }
+
+  /** Rows of the records from `from` on; returns the one that it stops before. */
+  #byKernel(kernel: RowKernel, from: number, { offsets }: Block, out: ByteWriter): number {
+    const columns = this.#columns;
+    if (!kernel.has(columns) && !kernel.set([...columns], this.#rule === 'all')) return from;
+    for (let at = from; ; ) {
+      const { to, bytes, spans, isFull } = kernel.next(at);
+      const shift = out.length;
+      out.copy(bytes, 0, bytes.length);
+      for (let i = 0; i < to - at; i++)
+        this.#spans.add(
+          (spans[2 * i] as number) + shift,
+          (spans[2 * i + 1] as number) + shift,
+          offsets[at + i] as number,
+        );
+      at = to;
+      if (!isFull) return at;
+    }
   }
 
   #row(b: Buffer, start: number, end: number, out: ByteWriter): RecordError | undefined {
@@ -290,6 +236,16 @@ export function tooWide(): RecordError {
     undefined,
     'TOO_LARGE',
   );
+}
+
+function rowKernel(format: CsvFormat): RowKernel | undefined {
+  if (!RowKernel.takes(format)) return undefined;
+  try {
+    return new RowKernel(format);
+  } catch (error) {
+    if (!(error instanceof NoKernel)) throw error;
+    return undefined;
+  }
 }
 
 function unquotable(column: string): RecordError {

@@ -18,6 +18,7 @@ export const stepMaker =
       return definition.make(config as never, {
         projectRoot: spec.projectRoot,
         stepId: id,
+        tier: spec.tier,
         debug: debug && ((message) => debug(message, id)),
       });
     });

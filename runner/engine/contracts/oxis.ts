@@ -5,7 +5,7 @@ import type { Json } from '../../state/store.ts';
 import type { Chunker, Framer, StreamInfo } from './framing.ts';
 import type { Encoder, Join, Sink } from './sinks.ts';
 import type { Source } from './sources.ts';
-import type { RecordStep, Step } from './steps.ts';
+import type { RecordStep, Step, Tier } from './steps.ts';
 import type { StreamKind } from './streams.ts';
 
 /** What is known of the project and run when a step is made. No secrets in it unless the config holds them as Secret. */
@@ -15,6 +15,8 @@ export interface MakeContext {
   /** Which split group of a shared run the step works on; absent where one worker does it all. */
   share?: Share | undefined;
   stepId: string;
+  /** The tier that everything runs on that can; undefined: the fastest. */
+  tier?: Tier | undefined;
   /** Says something to whoever looks closely (level debug). Absent on threads. */
   debug?: ((message: string) => void) | undefined;
 }

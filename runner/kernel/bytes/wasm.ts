@@ -48,6 +48,12 @@ export interface Exports {
   workRows(): number;
   /** Where the two ends of a changed slot's text stand; 0 where there is none. */
   valueNow(slot: number): number;
+  layoutFormat(delimiter: number, quote: number, escaping: number, lineEnd: number, lineEndSize: number): void;
+  layoutColumns(columns: number, count: number, places: number, placesMask: number, learns: number): void;
+  startLayout(): void;
+  layOut(spans: number, from: number, most: number, out: number, outMost: number): number;
+  laidEnd: Global;
+  isFull: Global;
   outEnd: Global;
   kept: Global;
   deferred: Global;

@@ -11,6 +11,8 @@ import { MAX_SLOTS, RECORD, ROW, ROW_END, SLOTS, SLOT_BYTES } from './memory';
 
 /** For scripts, which read what steps have changed. */
 export { valueNow };
+/** For those who lay out rows, with an instance of their own. */
+export { isFull, laidEnd, layOut, layoutColumns, layoutFormat, startLayout } from './row-layout';
 
 let index: usize = 0;
 let suspects: usize = 0;

@@ -49,5 +49,9 @@ export const COLUMNS_END: usize = 0xb0000;
 /** A row as a record that steps will change. */
 export const ROW: usize = 0xb0000;
 export const ROW_END: usize = 0xf0000;
+/** Of an instance that lays out rows, and does nothing else: what each byte is to a cell, and 12 B for each of the first members. */
+export const LAYOUT_MEANING: usize = 0x10000;
+export const LAYOUT_HABITS: usize = 0x10100;
+export const LAYOUT_HABITS_MOST: u32 = 1024;
 /** From here on it is laid out anew for larger pieces. */
 export const DYNAMIC: usize = 0xf0000;

@@ -2,9 +2,10 @@
 import * as z from 'zod/mini';
 import type { Block, BlockStep, FailRecord, RecordStep, StepContext } from '../../engine/contracts.ts';
 import { OxiError } from '../../engine/errors.ts';
+import { type CsvFormat, QUOTE_STYLES } from '../../kernel/csv-cell-writer.ts';
 import { CsvEncoder } from '../../kernel/csv-encode.ts';
 import { csvJoin } from '../../kernel/csv-join.ts';
-import { type ColumnRule, type CsvFormat, QUOTE_STYLES, RowLayout } from '../../kernel/csv-layout.ts';
+import { type ColumnRule, RowLayout } from '../../kernel/csv-layout.ts';
 import { defineFormatter, field } from '../define.ts';
 import { character, dialectOf } from './csv-fields.ts';
 
@@ -65,7 +66,7 @@ export const formatCsv = defineFormatter({
     const format = formatOf(c, context.stepId);
     // What the first record of all has, only the encoder can know.
     if (c.columns === 'first') return { form: 'record', cardinality: 'one', touches: [], apply: () => 'keep' };
-    return new LayoutStep(new RowLayout(format, ruleOf(c), namesOf(c)));
+    return new LayoutStep(new RowLayout(format, ruleOf(c), namesOf(c), context.tier !== 'values'));
   },
   columns: (c) => (typeof c.columns === 'string' ? undefined : c.columns),
   alone: {
