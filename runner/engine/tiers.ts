@@ -96,6 +96,12 @@ function tiersOf(
         note(part.owner, areRows ? 'bytes' : 'values', why);
         return;
       }
+      if (part.step.onKernel !== undefined) {
+        const why = about.isForced ? FORCED : part.step.onKernel.why;
+        note(part.owner, why === undefined ? 'bytes' : 'values', why);
+        before = 'values';
+        return;
+      }
       const why = about.isForced ? FORCED : whyNotPicked(part.step, before, about.passing.has(part.owner));
       before = why === undefined ? 'bytes' : 'values';
       note(part.owner, before, why);

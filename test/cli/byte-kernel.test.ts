@@ -188,6 +188,24 @@ describe('info', () => {
     expect(await explained(csv({}), { OXIFLOW_TIER: 'values' })).toContain('parse_csv: values: OXIFLOW_TIER says so');
   });
 
+  test('claims it for what is written as CSV, in quotes where they are needed', async () => {
+    const to = (config: object): Record<string, string> => ({
+      'pipelines/rides.yaml': pipelineOf([
+        ['read_file', { path: 'rides.ndjson' }],
+        ['parse_json', { framing: 'lines' }],
+        ['format_csv', config],
+        ['write_file', { path: 'rides.csv' }],
+      ] as never),
+      'rides.ndjson': RIDES,
+    });
+    expect(await explained(to({ columns: ['km'], delimiter: ';', quote_char: "'" }))).toMatch(/format_csv: bytes(?!:)/);
+    for (const config of [{ quote_all: true }, { escape_formulas: true }])
+      expect(await explained(to(config))).toContain(
+        'format_csv: values: the kernel writes cells in quotes where they need them, and text as it is',
+      );
+    expect(await explained(to({}), { OXIFLOW_TIER: 'values' })).toContain('format_csv: values: OXIFLOW_TIER says so');
+  });
+
   test.each([
     [{ quote_char: "'" }, '"quote_char" is another than the kernel knows'],
     [{ escape_char: '\\' }, 'it has an "escape_char"'],

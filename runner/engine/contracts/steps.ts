@@ -87,6 +87,8 @@ export interface BlockStep {
   readonly state: 'none' | 'ordered';
   /** It only leaves records out, and looks at them where they stand: in the memory of the kernel, too. */
   readonly picks?: true;
+  /** It has the kernel do its work, record by record where that can; `why`: as a clause, where it has not. */
+  readonly onKernel?: { readonly why?: string | undefined };
   /** Of a parser: cuts what its chunker has found to be whole. */
   readonly cutter?: Cutter;
   /** Of a parser of CSV: what it is to the byte kernel, or why it is nothing for that, as a clause. */

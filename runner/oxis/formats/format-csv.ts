@@ -2,6 +2,7 @@
 import * as z from 'zod/mini';
 import type { Block, BlockStep, FailRecord, RecordStep, StepContext } from '../../engine/contracts.ts';
 import { OxiError } from '../../engine/errors.ts';
+import { RowKernel } from '../../kernel/bytes/row-kernel.ts';
 import { type CsvFormat, QUOTE_STYLES } from '../../kernel/csv-cell-writer.ts';
 import { CsvEncoder } from '../../kernel/csv-encode.ts';
 import { csvJoin } from '../../kernel/csv-join.ts';
@@ -66,7 +67,7 @@ export const formatCsv = defineFormatter({
     const format = formatOf(c, context.stepId);
     // What the first record of all has, only the encoder can know.
     if (c.columns === 'first') return { form: 'record', cardinality: 'one', touches: [], apply: () => 'keep' };
-    return new LayoutStep(new RowLayout(format, ruleOf(c), namesOf(c), context.tier !== 'values'));
+    return new LayoutStep(new RowLayout(format, ruleOf(c), namesOf(c), context.tier !== 'values'), format);
   },
   columns: (c) => (typeof c.columns === 'string' ? undefined : c.columns),
   alone: {
@@ -123,10 +124,14 @@ class LayoutStep implements BlockStep {
   readonly form = 'block';
   readonly cardinality = 'one';
   readonly state = 'none';
+  readonly onKernel: { why?: string };
   readonly #layout: RowLayout;
 
-  constructor(layout: RowLayout) {
+  constructor(layout: RowLayout, format: CsvFormat) {
     this.#layout = layout;
+    this.onKernel = RowKernel.takes(format)
+      ? {}
+      : { why: 'the kernel writes cells in quotes where they need them, and text as it is' };
   }
 
   process(block: Block, _context: StepContext, fail: FailRecord): Block {
