@@ -102,8 +102,8 @@ async function writeBlock(node: SinkNode, block: Block): Promise<Letter[]> {
     return [];
   }
   if (block.areLines === true) {
-    const pieces = node.encoder?.encode(block, () => undefined) ?? [block.bytes];
-    await writePieces(node, pieces, block.count);
+    if (block.count === 0) return [];
+    await writePieces(node, node.encoder?.encode(block, () => undefined) ?? [block.bytes], block.count);
     node.counters.in += block.count;
     node.counters.out += block.count;
     return [];

@@ -171,8 +171,8 @@ export class Lane {
   }
 
   /**
-   * Writes the records of a block, a line each, as arrays or as elements of one, at the place of its turn. The block without its bytes; the same block
-   * where the lane is closed, the system takes no more, or the sink has to look at what is so large.
+   * Writes the records of a block, a line each, as arrays or as elements of one, at the place of its turn. The block without its
+   * bytes; the same block where the lane is closed, the system takes no more, or the sink has to look at what is so large.
    */
   put(block: Block, turn: number): Block {
     const { arrays } = this;
