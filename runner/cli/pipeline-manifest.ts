@@ -79,7 +79,7 @@ async function manifest(names: readonly string[], options: Options): Promise<num
 /** The pipeline as if its parameters had no default; undefined where it can't be planned so. */
 async function templatesOf(project: Project, name: string): Promise<PipelineEntry | undefined> {
   const options = { oxis: registry, env: {}, outline: true };
-  // What stands for a number is none, and what wants one can't be planned; in a path it can.
+  // Where what stands for numbers and words does not fit together, texts alone may.
   for (const open of [() => true, ({ type }: ParameterSpec) => TEXTS.has(type)]) {
     try {
       return await entryOf(project, await loadPipeline(project, name, { ...options, open }));

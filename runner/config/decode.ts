@@ -67,6 +67,14 @@ export function decode<T>(schema: $ZodType<T>, node: Node, context: DecodeContex
   };
 }
 
+/** Numbers, truth values, times and sizes of fields that take no other text. */
+const STAND_INS = ['1', '1000', '0.5', 'true', '1s', '1MB'];
+
+function wordsOf(schema: $ZodType): string[] {
+  const { def } = core(schema)._zod;
+  return def.type === 'literal' ? def.values.map(String) : [];
+}
+
 class FieldReader {
   readonly #context: DecodeContext;
   readonly #seen = new Map<string, Seen>();
@@ -102,6 +110,7 @@ class FieldReader {
     let { value, text } = node;
     let hidden = secret;
     let deferred = false;
+    let standsIn = false;
     if (typeof value === 'string' && node.references) {
       const expanded = expand(value, scope, expression);
       if ('error' in expanded) {
@@ -113,6 +122,7 @@ class FieldReader {
         for (const reference of expanded.steps)
           this.steps.push({ reference, where: node.where, field: path.join('.') });
         hidden ||= expanded.variables.some(isGuardedName);
+        standsIn = expanded.standsIn === true;
         deferred = expanded.deferred;
         this.deferred ||= deferred;
         if (expanded.text !== value) text = expanded.text;
@@ -132,10 +142,24 @@ class FieldReader {
       this.#fail(path);
       deferred = true;
     }
-    const coerced = schema === undefined ? value : coerceScalar(schema, { value, text });
+    const read = schema === undefined ? value : coerceScalar(schema, { value, text });
+    const coerced = schema !== undefined && standsIn ? this.#fitting(schema, node, read) : read;
     const shown = hidden || hasUserInfo(text) ? undefined : show(coerced);
     this.#see(path, { where: node.where, schema, shown, value: coerced, deferred });
     return coerced;
+  }
+
+  /** What stands in for a variable is text: where that is none of the field's values, one that is. */
+  #fitting(schema: $ZodType, { value }: ScalarNode, read: unknown): unknown {
+    if (typeof value !== 'string' || safeParse(schema, read).success) return read;
+    for (const one of [...STAND_INS, ...wordsOf(schema)]) {
+      const expanded = expand(value, { ...this.#context.scope, standIn: () => one });
+      if ('error' in expanded) continue;
+      const { text } = expanded;
+      const fitting = coerceScalar(schema, { value: text, text });
+      if (safeParse(schema, fitting).success) return fitting;
+    }
+    return read;
   }
 
   /** A secret that everybody who may read the file knows. */

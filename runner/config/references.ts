@@ -31,6 +31,8 @@ export interface Expanded {
   /** References to steps: those whose value is not known yet make the whole value `deferred`. */
   readonly steps: readonly StepReference[];
   readonly deferred: boolean;
+  /** Something stands in it for a variable that is not set. */
+  readonly standsIn?: boolean;
 }
 
 const VARIABLE = /^[A-Za-z_][A-Za-z0-9_]*$/;
@@ -45,6 +47,7 @@ export function expand(text: string, scope: Scope, expression = false): Expanded
   const variables: string[] = [];
   const steps: StepReference[] = [];
   let deferred = false;
+  let standsIn = false;
   for (const part of parts) {
     if (part.kind === 'text') {
       out.push(part.text);
@@ -55,6 +58,7 @@ export function expand(text: string, scope: Scope, expression = false): Expanded
       if (!missing) variables.push(part.name);
       else if (part.fallback === undefined && scope.standIn === undefined)
         return { error: unset(part.name, part.demand) };
+      standsIn ||= missing && part.fallback === undefined;
       if (!missing && expression && !fitsExpression(out.join(''), value)) return { error: unfit(part.name) };
       out.push(missing ? (part.fallback ?? standIn(scope, part.name, expression)) : value);
     } else {
@@ -71,7 +75,7 @@ export function expand(text: string, scope: Scope, expression = false): Expanded
       }
     }
   }
-  return { text: deferred ? '' : out.join(''), variables, steps, deferred };
+  return { text: deferred ? '' : out.join(''), variables, steps, deferred, standsIn };
 }
 
 function standIn(scope: Scope, name: string, expression: boolean): string {

@@ -114,7 +114,7 @@ describe('pipeline manifest', () => {
         ],
         { parameters },
       ),
-      // What stands for a number is none: those that are texts stand for themselves all the same.
+      // A field that takes no text, or few words, has something that it takes.
       'pipelines/b.yaml': pipelineOf(
         [
           ['read_file', { path: 'in/all.csv' }],
@@ -124,19 +124,44 @@ describe('pipeline manifest', () => {
         ],
         { parameters },
       ),
+      'pipelines/c.yaml': pipelineOf(
+        [
+          ['read_file', { path: 'in/all.csv' }],
+          ['parse_csv', { headers: '${headers}' }],
+          ['batch', { batch_size: '${size}', strategy: 'any', flush_interval_ms: '${wait}', emit: 'array' }],
+          ['write_file', { path: 'out/${size}.ndjson' }],
+        ],
+        { parameters: { size: { type: 'int' }, wait: { type: 'int' }, headers: { type: 'bool' } } },
+      ),
+      'pipelines/d.yaml': pipelineOf(
+        [
+          ['read_file', { path: 'in/all.csv' }],
+          ['parse_csv'],
+          ['format_json', { framing: '${framing}' }],
+          ['write_file', { path: 'out/${day}-${framing}.json' }],
+        ],
+        { parameters: { ...parameters, framing: { default: 'array' } } },
+      ),
     });
     const { code, stdout, stderr } = await oxiflow(['pipeline', 'manifest'], { cwd });
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
     const document = JSON.parse(stdout);
     const validate = new Ajv2020({ strict: false }).compile(manifestJsonSchema());
     expect(validate(document) ? [] : validate.errors).toEqual([]);
-    const [a, b] = document.pipelines;
+    const [a, b, c, d] = document.pipelines;
     expect(a.inputs).toMatchObject([
       { paths: ['in/2026-01-01.csv', 'in/all.csv'], templates: ['in/${day}.csv', 'in/all.csv'] },
     ]);
     const path = 'out/${region}/2026-01-01-3.ndjson';
     expect(a.outputs).toMatchObject([{ path, template: 'out/${region}/${day}-${most}.ndjson' }]);
-    expect(b.outputs).toMatchObject([{ path, template: 'out/${region}/${day}-3.ndjson' }]);
+    expect(b.outputs).toMatchObject([{ path, template: 'out/${region}/${day}-${most}.ndjson' }]);
+    expect(c.outputs).toMatchObject([{ path: 'out/${size}.ndjson' }]);
+    expect(c.parameters.map(({ name, required }: { name: string; required: boolean }) => [name, required])).toEqual([
+      ['size', true],
+      ['wait', true],
+      ['headers', true],
+    ]);
+    expect(d.outputs).toMatchObject([{ path: 'out/2026-01-01-array.json', template: 'out/${day}-${framing}.json' }]);
     expect(b.inputs[0]).not.toHaveProperty('templates');
   });
 
