@@ -39,8 +39,11 @@ async function placesOf(day: Day, story: Story): Promise<string[]> {
   const ended = await shop.attempt(['--invocation', 'nightly'], { env: { OXIFLOW_CRASH_REPORT: '1' } }).ended;
   await shop.expectDone(ended, 'nothing disturbed');
   shop.remove();
-  return [...ended.stderr.matchAll(/^crashpoint \d+ (\w+)$/gm)].map(([, name = '']) => name);
+  return passedIn(ended.stderr);
 }
+
+const passedIn = (stderr: string): string[] =>
+  [...stderr.matchAll(/^crashpoint \d+ (\w+)$/gm)].map(([, name = '']) => name);
 
 /** Where to crash, with the numbers of the places from 1: of each name the first, the last and one between. In a soak, all. */
 export function chosenOf(places: readonly string[], random: Random): [name: string, place: number][] {
@@ -60,11 +63,13 @@ async function crashAt(day: Day, story: Story, backend: Backend, at: readonly (n
 /** The victim dies at the places `at`, an attempt each, then runs to its end. */
 export async function dieAt(victim: Victim, at: readonly (number | string)[], hint: string): Promise<void> {
   for (const [i, place] of at.entries()) {
-    const attempt = victim.attempt(['--invocation', 'nightly'], { env: { OXIFLOW_CRASH_AT: String(place) } });
-    const { code, signal, stderr } = await attempt.ended;
-    // The first attempt passes every place; a resumed one may have less left to do.
-    if (i === 0) expect(signal, stderr).toBe('SIGKILL');
-    else if (signal === null) expect(code, stderr).toBe(0);
+    const env = { OXIFLOW_CRASH_AT: String(place), OXIFLOW_CRASH_REPORT: '1' };
+    const { code, signal, stderr } = await victim.attempt(['--invocation', 'nightly'], { env }).ended;
+    if (signal === 'SIGKILL') continue;
+    expect(code, stderr).toBe(0);
+    // A resumed attempt may have less left to do. The first one may pass fewer places than another run: how many checkpoints there
+    // are is a matter of time. It has to pass one with a name.
+    if (i === 0) expect(typeof place === 'number' && passedIn(stderr).length < place, stderr).toBe(true);
   }
   const last = await victim.attempt(['--invocation', 'nightly'], {}).ended;
   await victim.expectDone(last, `crashed at ${at.join(', then ')}; ${hint}`);
