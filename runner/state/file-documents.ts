@@ -28,11 +28,14 @@ export class FileDocuments {
   readonly basePath: string;
   /** Folder of all runs. */
   readonly runs: string;
+  readonly #shared: boolean;
   readonly #tidied = new Set<string>();
   readonly #known = new Map<string, { made: string; glances: ReadonlyMap<Part, Glance> }>();
 
-  constructor(basePath: string) {
+  /** `shared`: many hosts write there, and a file server keeps what they have closed. */
+  constructor(basePath: string, shared = false) {
     this.basePath = basePath;
+    this.#shared = shared;
     this.runs = join(basePath, 'runs');
   }
 
@@ -156,7 +159,8 @@ export class FileDocuments {
 
   /**
    * Undefined where it is gone. A damaged one is an error, but for one case: it was not synced and the last synced one comes from
-   * another boot, so the power failed before it reached the disk; then the synced one counts.
+   * another boot, so the power failed before it reached the disk; then the synced one counts. In a shared folder another boot is
+   * another host, and proves nothing.
    */
   async #newest(runKey: string, part: Part, { numbers, hard }: chain.Chain): Promise<Head | undefined> {
     const newest = numbers.at(-1) ?? 0;
@@ -166,7 +170,7 @@ export class FileDocuments {
     const head = parsePayload(text, path, runKey, part);
     if ('payload' in head) return { ...head.payload, number: newest };
     const synced = numbers.findLast((number) => hard.has(number));
-    if (synced !== undefined && synced !== newest) {
+    if (!this.#shared && synced !== undefined && synced !== newest) {
       const last = await this.version(runKey, part, synced);
       if (last !== undefined && last.boot_id !== thisMachine().bootId) return { ...last, number: newest };
     }

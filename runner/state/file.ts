@@ -59,7 +59,7 @@ class FileStore implements store.StateStore {
     this.backend = shared ? 'nfs' : 'file';
     this.location = basePath;
     this.#sweepEveryMs = sweepEveryMs;
-    this.#documents = new FileDocuments(basePath);
+    this.#documents = new FileDocuments(basePath, shared);
     this.#leases = new FileLeases(this.#documents, options, shared);
     this.#history = new FileHistory(join(basePath, 'history'));
   }

@@ -6,6 +6,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { openFileStore } from '../../runner/state/file.ts';
 import { processTag, thisHolder } from '../../runner/state/host.ts';
 import { folderName } from '../../runner/state/payload.ts';
+import { seal, unseal } from '../../runner/state/seal.ts';
 import type { Holder, Lease, StateStore } from '../../runner/state/store.ts';
 
 type Call = 'link' | 'rename' | 'readdir' | 'readFile' | 'close' | 'rmdir';
@@ -304,4 +305,24 @@ describe('a sweep', () => {
     expect(await readFile(stale, 'utf8')).toBe('');
     expect(await open().sweep?.()).toBe(1);
   });
+});
+
+test('a damaged version is refused, though the one before it was synced by another host: nothing goes back unsaid', async () => {
+  const { token } = await take('harbour');
+  const write = (expected: number, grade: 'hard' | 'soft') =>
+    store.write('rides', 'split-0', { expected, token, body: { ride: expected + 1 }, grade });
+  const { version } = await write(0, 'hard');
+  await write(version, 'soft');
+  const files = (await readdir(folder())).filter((name) => /^split-0\.\d+\.json$/.test(name));
+  const paths = files.sort((a, b) => a.length - b.length || (a < b ? -1 : 1)).map((name) => join(folder(), name));
+  for (const path of paths) {
+    const found = unseal(await readFile(path, 'utf8'));
+    await writeFile(path, seal({ ...(found.kind === 'good' ? found.payload : {}), boot_id: 'boot of harbour' }));
+  }
+  expect((await open().read('rides', 'split-0'))?.body).toEqual({ ride: version + 1 });
+  const newest = paths.at(-1) ?? '';
+  const bytes = await readFile(newest);
+  bytes[bytes.length - 4] = (bytes.at(-4) as number) ^ 1;
+  await writeFile(newest, bytes);
+  await expect(open().read('rides', 'split-0')).rejects.toMatchObject({ code: 'STATE_CORRUPT' });
 });
