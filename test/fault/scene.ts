@@ -111,6 +111,11 @@ export class Scene {
     for (const [name, text] of Object.entries(telling.input)) writeFileSync(join(this.root, name), text);
   }
 
+  /** A reference to what an earlier step has left begins another segment. */
+  get inSegments(): boolean {
+    return JSON.stringify(this.#telling.tale.pipeline).includes('${steps.');
+  }
+
   attempt(args: readonly string[] = [], options: AttemptOptions = {}): Attempt {
     const threads = String(this.#telling.tale.threads);
     const all = ['run', 'tale', '--project', this.root, '--threads', threads, '--events', 'fd:3'];
